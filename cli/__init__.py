@@ -1,0 +1,1 @@
+"""The `onward` command: speaks only gRPC and NATS, as any client would."""

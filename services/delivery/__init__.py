@@ -1,0 +1,1 @@
+"""Tracks every delivery, retries, counts."""

@@ -1,0 +1,1 @@
+"""The JavaScript side and the sandbox."""

@@ -1,0 +1,1 @@
+"""Functions, versions, sources, destinations, tokens."""
