@@ -444,6 +444,7 @@ class DueDelivery(_message.Message):
     RECEIVED_AT_US_FIELD_NUMBER: _builtins.int
     EVENT_FIELD_NUMBER: _builtins.int
     TRACEPARENT_FIELD_NUMBER: _builtins.int
+    ALONE_FIELD_NUMBER: _builtins.int
     workspace: _builtins.str
     """The workspace's id."""
     source: _builtins.str
@@ -470,6 +471,8 @@ class DueDelivery(_message.Message):
     """The normalised event, JSON."""
     traceparent: _builtins.str
     """W3C trace context."""
+    alone: _builtins.bool
+    """Run it with nothing else in its worker: the worker was lost the last time."""
     def __init__(
         self,
         *,
@@ -486,10 +489,11 @@ class DueDelivery(_message.Message):
         received_at_us: _builtins.int = ...,
         event: _builtins.bytes = ...,
         traceparent: _builtins.str = ...,
+        alone: _builtins.bool = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["attempt", b"attempt", "destination", b"destination", "event", b"event", "event_name", b"event_name", "index", b"index", "message_id", b"message_id", "received_at_us", b"received_at_us", "retries_used", b"retries_used", "source", b"source", "stream_sequence", b"stream_sequence", "traceparent", b"traceparent", "type", b"type", "workspace", b"workspace"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["alone", b"alone", "attempt", b"attempt", "destination", b"destination", "event", b"event", "event_name", b"event_name", "index", b"index", "message_id", b"message_id", "received_at_us", b"received_at_us", "retries_used", b"retries_used", "source", b"source", "stream_sequence", b"stream_sequence", "traceparent", b"traceparent", "type", b"type", "workspace", b"workspace"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 

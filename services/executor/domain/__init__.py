@@ -1,0 +1,1 @@
+"""What the executor decides: pure functions over events and errors."""
