@@ -1,0 +1,1 @@
+"""Postgres and NATS from wheels, and programs kept running: what `onward up` and the tests stand on."""
