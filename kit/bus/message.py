@@ -1,0 +1,111 @@
+"""A delivered message, parsed no further than somebody asks."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+# $JS.ACK.<stream>.<consumer>.<delivered>.<stream seq>.<consumer seq>.<timestamp>.<pending>; newer servers may
+# put the domain and the account's hash after ACK, and a random token at the end (ADR-15 of NATS).
+_SHORT_TOKENS = 9
+_SHORT_OFFSET = 4
+_LONG_OFFSET = 6
+
+_NO_HEADERS: Mapping[str, str] = {}
+
+
+def parse_headers(block: bytes) -> dict[str, str]:
+    """Reads a NATS header block; the last value of a repeated name stays."""
+    headers: dict[str, str] = {}
+    for line in block.split(b"\r\n")[1:]:
+        name, separator, value = line.partition(b":")
+        if separator:
+            headers[name.decode("ascii", "replace")] = value.strip().decode("utf-8", "replace")
+    return headers
+
+
+class Message:
+    """One message of a JetStream consumer. `headers` is None when it has none."""
+
+    __slots__ = ("_ack_tokens", "_headers", "data", "header_block", "reply_subject", "subject")
+
+    def __init__(self, subject: bytes, reply: bytes, header: bytes, data: bytes) -> None:
+        self.subject = subject.decode()
+        self.reply_subject = reply
+        self.header_block = header
+        self.data = data
+        self._ack_tokens: list[bytes] | None = None
+        self._headers: dict[str, str] | None = None
+
+    @classmethod
+    def build(
+        cls,
+        subject: str,
+        data: bytes,
+        headers: Mapping[str, str] = _NO_HEADERS,
+        *,
+        stream: str = "STREAM",
+        stream_seq: int = 1,
+        delivered: int = 1,
+        timestamp_ns: int = 0,
+    ) -> Message:
+        """A message as the server would deliver it, for tests of what consumes messages."""
+        reply = f"$JS.ACK.{stream}.consumer.{delivered}.{stream_seq}.{stream_seq}.{timestamp_ns}.0"
+        block = "".join(f"{name}: {value}\r\n" for name, value in headers.items())
+        header = f"NATS/1.0\r\n{block}\r\n".encode() if headers else b""
+        return cls(subject.encode(), reply.encode(), header, data)
+
+    def __repr__(self) -> str:
+        return f"Message({self.subject!r}, stream_seq={self.stream_seq}, {len(self.data)} bytes)"
+
+    @property
+    def reply(self) -> str:
+        """Where an acknowledgement goes."""
+        return self.reply_subject.decode()
+
+    @property
+    def headers(self) -> dict[str, str] | None:
+        if self._headers is None and self.header_block:
+            self._headers = parse_headers(self.header_block)
+        return self._headers
+
+    @property
+    def msg_id(self) -> str | None:
+        """The Nats-Msg-Id that the publisher gave, without reading the other headers."""
+        start = self.header_block.find(b"\r\nNats-Msg-Id:")
+        if start < 0:
+            return None
+        start += 14
+        return self.header_block[start : self.header_block.find(b"\r\n", start)].strip().decode()
+
+    def _ack_token(self, index: int) -> bytes:
+        tokens = self._ack_tokens
+        if tokens is None:
+            tokens = self._ack_tokens = self.reply_subject.split(b".")
+        return tokens[index + (_SHORT_OFFSET if len(tokens) == _SHORT_TOKENS else _LONG_OFFSET)]
+
+    @property
+    def stream(self) -> str:
+        return self._ack_token(-2).decode()
+
+    @property
+    def delivered(self) -> int:
+        """How often the server has delivered it, this time included."""
+        return int(self._ack_token(0))
+
+    @property
+    def stream_seq(self) -> int:
+        return int(self._ack_token(1))
+
+    @property
+    def consumer_seq(self) -> int:
+        return int(self._ack_token(2))
+
+    @property
+    def timestamp_ns(self) -> int:
+        """When the stream stored it, in nanoseconds since 1970."""
+        return int(self._ack_token(3))
+
+    @property
+    def pending(self) -> int:
+        """How many messages of the consumer waited behind it."""
+        return int(self._ack_token(4))
