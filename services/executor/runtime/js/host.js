@@ -1,0 +1,449 @@
+// What the rest of the JavaScript side knows of its host: which attempt runs, how to ask the host for something,
+// timers and captured console lines. It is evaluated first, so that what it captures is still V8's own.
+//
+// The isolate runs in turns. A turn starts or resumes one attempt and lasts until the microtasks are drained, so
+// whatever happens in it belongs to `state.attempt`. Nothing here stores into an array or reads a missing property:
+// user code can put setters on Array.prototype and Object.prototype, and must neither see nor forge what we keep.
+
+const { apply, construct, defineProperty, deleteProperty, getPrototypeOf, ownKeys } = Reflect;
+const uncurry = (method) => (self, ...args) => apply(method, self, args);
+
+export const primordials = Object.freeze({
+  __proto__: null,
+  apply,
+  construct,
+  defineProperty,
+  deleteProperty,
+  getPrototypeOf,
+  ownKeys,
+  uncurry,
+  stringify: JSON.stringify,
+  parse: JSON.parse,
+  now: Date.now,
+  String,
+  Promise,
+  Error,
+  TypeError,
+  RangeError,
+  promiseThen: uncurry(Promise.prototype.then),
+  isPrototypeOf: uncurry(Object.prototype.isPrototypeOf),
+  hasOwn: Object.hasOwn,
+  mapGet: uncurry(Map.prototype.get),
+  mapSet: uncurry(Map.prototype.set),
+  mapDelete: uncurry(Map.prototype.delete),
+  weakSetAdd: uncurry(WeakSet.prototype.add),
+  weakSetHas: uncurry(WeakSet.prototype.has),
+  slice: uncurry(String.prototype.slice),
+  fromCharCode: String.fromCharCode,
+  charCodeAt: uncurry(String.prototype.charCodeAt),
+  toWellFormed: uncurry(String.prototype.toWellFormed),
+});
+
+const { stringify, mapGet, mapSet, mapDelete, weakSetAdd, weakSetHas, slice, charCodeAt, now } = primordials;
+
+// Limits of one attempt. pool.py documents the same numbers to the outside.
+const FETCHES_MAX = 50;
+const FETCHES_AT_ONCE = 10;
+const LOG_LINES_MAX = 200;
+const LOG_CHARS_MAX = 64 * 1024;
+const LOG_LINE_CHARS_MAX = 8 * 1024;
+// A handler has no use for more; a bomb of timers must not turn the sorted list below into a quadratic one.
+const TIMERS_MAX = 1000;
+const DELAY_MAX_MS = 2 ** 31 - 1;
+const CUT_MARK = '… [cut]';
+
+export class Attempt {
+  constructor(seq, handler, event, capture) {
+    this.seq = seq;
+    this.handler = handler;
+    this.event = event;
+    this.capture = capture;
+    this.listed = true;
+    this.next = null;
+    this.done = false;
+    this.logs = '';
+    this.logLines = 0;
+    this.logChars = 0;
+    this.logsCut = false;
+    this.timers = 0;
+    this.fetches = 0;
+    this.fetchesRunning = 0;
+    this.waitingFirst = null;
+    this.waitingLast = null;
+  }
+}
+
+// `records` is the text that the next flush takes to the host. `pure` is the mode that starts a whole batch in one
+// turn; it holds only while nothing is touched that has to know its attempt.
+export const state = {
+  __proto__: null,
+  attempt: null,
+  pure: false,
+  trapped: false,
+  loading: false,
+  records: '',
+};
+
+class Trap extends Error {}
+
+// Everything that is tied to an attempt calls this first. It answers the attempt, or null when there is none any more.
+export function touch() {
+  if (state.pure) {
+    state.trapped = true;
+    throw new Trap('this turn is run again, event by event');
+  }
+  const attempt = state.attempt;
+  return attempt === null || attempt.done ? null : attempt;
+}
+
+// ---- turns: a queue as a linked list ---------------------------------------------------------------------------
+
+class Turn {
+  constructor(attempt, run) {
+    this.attempt = attempt;
+    this.run = run;
+    this.next = null;
+  }
+}
+
+let firstTurn = null;
+let lastTurn = null;
+
+export function enqueueTurn(attempt, run) {
+  const turn = new Turn(attempt, run);
+  if (lastTurn === null) firstTurn = turn;
+  else lastTurn.next = turn;
+  lastTurn = turn;
+}
+
+export function nextTurn() {
+  for (;;) {
+    const turn = firstTurn;
+    if (turn === null) return null;
+    firstTurn = turn.next;
+    if (firstTurn === null) lastTurn = null;
+    if (!turn.attempt.done) return turn;
+  }
+}
+
+export const hasTurns = () => firstTurn !== null;
+
+// A promise whose settling continues this attempt in a turn of its own, whoever settles it. Anything that shares one
+// result between attempts (cache.load) hands each of them one of these, so that no attempt runs in another's turn.
+export function suspend() {
+  const attempt = touch();
+  let settle;
+  const promise = new primordials.Promise((resolve, reject) => {
+    settle = { __proto__: null, resolve, reject };
+  });
+  return {
+    __proto__: null,
+    promise,
+    resolve: (value) => attempt !== null && enqueueTurn(attempt, () => settle.resolve(value)),
+    reject: (error) => attempt !== null && enqueueTurn(attempt, () => settle.reject(error)),
+  };
+}
+
+// ---- host requests ---------------------------------------------------------------------------------------------
+
+class Request {
+  constructor(id, attempt, kind, resolve, reject) {
+    this.id = id;
+    this.attempt = attempt;
+    this.kind = kind;
+    this.resolve = resolve;
+    this.reject = reject;
+    this.payload = '';
+    this.next = null;
+  }
+}
+
+const requests = new Map();
+let lastRequestId = 0;
+
+const send = (request) => {
+  mapSet(requests, request.id, request);
+  const { seq } = request.attempt;
+  addRecord(`[1,${seq},${request.id},${stringify(request.kind)},${request.payload}]`);
+  request.payload = '';
+};
+
+const addRecord = (record) => {
+  state.records = state.records === '' ? record : state.records + ',' + record;
+};
+export { addRecord };
+
+function admitFetch(request) {
+  const { attempt } = request;
+  if (attempt.fetchesRunning < FETCHES_AT_ONCE) {
+    attempt.fetchesRunning += 1;
+    send(request);
+  } else if (attempt.waitingLast === null) {
+    attempt.waitingFirst = attempt.waitingLast = request;
+  } else {
+    attempt.waitingLast = attempt.waitingLast.next = request;
+  }
+}
+
+function releaseFetch(attempt) {
+  attempt.fetchesRunning -= 1;
+  const waiting = attempt.waitingFirst;
+  if (waiting === null || attempt.done) return;
+  attempt.waitingFirst = waiting.next;
+  if (attempt.waitingFirst === null) attempt.waitingLast = null;
+  attempt.fetchesRunning += 1;
+  send(waiting);
+}
+
+const LIMIT = Object.freeze({
+  __proto__: null,
+  code: 'LIMIT',
+  type: 'limit',
+  message: `an attempt may make ${FETCHES_MAX} requests`,
+});
+
+// Queues a request of the current attempt. The promise resolves with the host's JSON answer, or rejects with the plain
+// object {code, type, message} that the host gave. After the end of its attempt it never settles.
+export function hostCall(kind, payload) {
+  const attempt = touch();
+  const text = stringify(payload) ?? 'null';
+  return new primordials.Promise((resolve, reject) => {
+    if (attempt === null) {
+      if (state.loading) reject({ __proto__: null, code: 'NO_ATTEMPT', type: 'limit', message: 'no event is being handled yet' });
+      return;
+    }
+    const request = new Request((lastRequestId += 1), attempt, kind, resolve, reject);
+    request.payload = text;
+    if (kind !== 'fetch') return send(request);
+    attempt.fetches += 1;
+    if (attempt.fetches > FETCHES_MAX) return reject(LIMIT);
+    admitFetch(request);
+  });
+}
+
+// The host's answer to a request: queues the turn in which its promise settles.
+export function answer(id, ok, value) {
+  const request = mapGet(requests, id);
+  if (request === undefined) return;
+  mapDelete(requests, id);
+  if (request.kind === 'fetch') releaseFetch(request.attempt);
+  enqueueTurn(request.attempt, () => (ok ? request.resolve(value) : request.reject(value)));
+}
+
+// ---- timers ----------------------------------------------------------------------------------------------------
+
+class Timer {
+  constructor(id, attempt, callback, args, delay, repeats) {
+    this.id = id;
+    this.attempt = attempt;
+    this.callback = callback;
+    this.args = args;
+    this.delay = delay;
+    this.repeats = repeats;
+    this.due = 0;
+    this.armed = false;
+    this.previous = null;
+    this.next = null;
+  }
+}
+
+const timersById = new Map();
+let lastTimerId = 0;
+let firstTimer = null;
+let finalTimer = null;
+
+function arm(timer) {
+  timer.due = now() + timer.delay;
+  timer.armed = true;
+  // New timers mostly fall due last, so the search for the place begins at the end.
+  let before = finalTimer;
+  while (before !== null && before.due > timer.due) before = before.previous;
+  timer.previous = before;
+  timer.next = before === null ? firstTimer : before.next;
+  if (timer.next === null) finalTimer = timer;
+  else timer.next.previous = timer;
+  if (before === null) firstTimer = timer;
+  else before.next = timer;
+}
+
+function disarm(timer) {
+  if (!timer.armed) return;
+  timer.armed = false;
+  if (timer.previous === null) firstTimer = timer.next;
+  else timer.previous.next = timer.next;
+  if (timer.next === null) finalTimer = timer.previous;
+  else timer.next.previous = timer.previous;
+}
+
+function forget(timer) {
+  disarm(timer);
+  if (mapDelete(timersById, timer.id)) timer.attempt.timers -= 1;
+}
+
+// `delay` is in milliseconds, as in setTimeout; answers a number, 0 when no attempt is there to own the timer.
+export function setTimer(callback, delay, repeats, args) {
+  const attempt = touch();
+  if (typeof callback !== 'function') throw new primordials.TypeError('The "callback" argument must be of type function.');
+  if (attempt === null) return 0;
+  if (attempt.timers >= TIMERS_MAX) throw new primordials.RangeError(`an attempt may have ${TIMERS_MAX} timers at a time`);
+  const ms = +delay;
+  const timer = new Timer((lastTimerId += 1), attempt, callback, args, ms >= 1 && ms <= DELAY_MAX_MS ? ms : 1, repeats);
+  mapSet(timersById, timer.id, timer);
+  attempt.timers += 1;
+  arm(timer);
+  return timer.id;
+}
+
+export function clearTimer(id) {
+  const timer = mapGet(timersById, +id);
+  if (timer !== undefined) forget(timer);
+}
+
+function fire(timer) {
+  if (!mapGet(timersById, timer.id)) return;
+  if (!timer.repeats) forget(timer);
+  apply(timer.callback, undefined, timer.args);
+  if (timer.repeats && mapGet(timersById, timer.id)) arm(timer);
+}
+
+// Queues the turns of all timers that are due.
+export function queueDueTimers() {
+  const time = now();
+  while (firstTimer !== null && firstTimer.due <= time) {
+    const timer = firstTimer;
+    disarm(timer);
+    if (timer.attempt.done) forget(timer);
+    else enqueueTurn(timer.attempt, () => fire(timer));
+  }
+}
+
+// When the next timer is due, in milliseconds of Date.now(); 0 for never.
+export function nextDue() {
+  while (firstTimer !== null && firstTimer.attempt.done) forget(firstTimer);
+  return firstTimer === null ? 0 : firstTimer.due;
+}
+
+// Fallbacks until the web modules put Node's own shapes over them.
+export const timerFunctions = {
+  setTimeout: (callback, delay, ...args) => setTimer(callback, delay, false, args),
+  setInterval: (callback, delay, ...args) => setTimer(callback, delay, true, args),
+  setImmediate: (callback, ...args) => setTimer(callback, 0, false, args),
+  clearTimeout: (id) => clearTimer(id),
+  clearInterval: (id) => clearTimer(id),
+  clearImmediate: (id) => clearTimer(id),
+};
+
+// ---- console ---------------------------------------------------------------------------------------------------
+
+// Appends a line to the console of the current attempt; what exceeds the limits is cut, and marked where.
+export function log(level, line) {
+  const attempt = touch();
+  if (attempt === null || attempt.logsCut) return;
+  let text = typeof line === 'string' ? line : primordials.String(line);
+  if (text.length > LOG_LINE_CHARS_MAX) text = slice(text, 0, LOG_LINE_CHARS_MAX) + CUT_MARK;
+  const room = LOG_CHARS_MAX - attempt.logChars;
+  if (attempt.logLines >= LOG_LINES_MAX || text.length > room) {
+    attempt.logsCut = true;
+    text = attempt.logLines >= LOG_LINES_MAX ? CUT_MARK : slice(text, 0, room) + CUT_MARK;
+  }
+  attempt.logLines += 1;
+  attempt.logChars += text.length;
+  const entry = `[${stringify(`${level}`)},${now()},${stringify(text)}]`;
+  attempt.logs = attempt.logs === '' ? entry : attempt.logs + ',' + entry;
+}
+
+// ---- errors ----------------------------------------------------------------------------------------------------
+
+const networkErrors = new WeakSet();
+
+// fetch marks the FetchErrors that mean a network failure (refused, reset, not found, timed out): uncaught, they retry.
+export function markNetworkError(error) {
+  weakSetAdd(networkErrors, error);
+  return error;
+}
+
+export const isNetworkError = (error) => weakSetHas(networkErrors, error);
+
+// ---- synchronous calls -----------------------------------------------------------------------------------------
+
+// Layout of the shared buffer: Int32 operation, length, more, status; then the bytes.
+const HEADER_BYTES = 16;
+const CHUNK_BYTES = 1 << 20;
+const shared = new ArrayBuffer(HEADER_BYTES + CHUNK_BYTES);
+const header = new Int32Array(shared, 0, 4);
+const chunk = new Uint8Array(shared, HEADER_BYTES);
+const Bytes = Uint8Array;
+const setBytes = uncurry(Uint8Array.prototype.set);
+const subarray = uncurry(Uint8Array.prototype.subarray);
+const lengthOf = uncurry(Object.getOwnPropertyDescriptor(getPrototypeOf(Uint8Array.prototype), 'byteLength').get);
+let callHost = null;
+
+// Called once by the worker: keeps the raw function, and gives the buffer whose bytes Python shares.
+export function bindSync(raw) {
+  callHost = raw;
+  return shared;
+}
+
+function utf8(text) {
+  const source = primordials.toWellFormed(text);
+  const bytes = new Bytes(source.length * 3);
+  let end = 0;
+  for (let i = 0; i < source.length; i += 1) {
+    let code = charCodeAt(source, i);
+    if (code < 0x80) {
+      bytes[end++] = code;
+    } else if (code < 0x800) {
+      bytes[end++] = 0xc0 | (code >> 6);
+      bytes[end++] = 0x80 | (code & 63);
+    } else {
+      if (code >= 0xd800 && code < 0xdc00) {
+        i += 1;
+        code = 0x10000 + ((code & 0x3ff) << 10) + (charCodeAt(source, i) & 0x3ff);
+        bytes[end++] = 0xf0 | (code >> 18);
+        bytes[end++] = 0x80 | ((code >> 12) & 63);
+      } else {
+        bytes[end++] = 0xe0 | (code >> 12);
+      }
+      bytes[end++] = 0x80 | ((code >> 6) & 63);
+      bytes[end++] = 0x80 | (code & 63);
+    }
+  }
+  return subarray(bytes, 0, end);
+}
+
+function text(bytes, size) {
+  let out = '';
+  for (let i = 0; i < size; i += 1) out += primordials.fromCharCode(bytes[i]);
+  return out;
+}
+
+// A synchronous call to Python in the worker: `operation` is a number, the answer is bytes. What Python refuses is
+// thrown as an Error with its message. Longer inputs and answers pass in chunks of a mebibyte.
+export function hostSync(operation, data) {
+  const bytes = typeof data === 'string' ? utf8(data) : data;
+  const size = lengthOf(bytes);
+  let sent = 0;
+  do {
+    const end = sent + CHUNK_BYTES < size ? sent + CHUNK_BYTES : size;
+    setBytes(chunk, subarray(bytes, sent, end), 0);
+    header[0] = operation;
+    header[1] = end - sent;
+    header[2] = end < size ? 1 : 0;
+    callHost();
+    sent = end;
+  } while (sent < size);
+  return received();
+}
+
+function received() {
+  if (header[3] !== 0) throw new primordials.Error(text(chunk, header[1]));
+  const total = header[0];
+  const out = new Bytes(total);
+  for (let got = 0; ; ) {
+    setBytes(out, subarray(chunk, 0, header[1]), got);
+    got += header[1];
+    if (got >= total) return out;
+    header[0] = -1;
+    callHost();
+  }
+}

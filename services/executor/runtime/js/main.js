@@ -1,0 +1,20 @@
+'use strict';
+// The prelude: evaluated once in every new isolate, before the user's script.
+// host.js comes first, since it captures V8's own functions before anybody can replace them.
+import { primordials, timerFunctions } from './host.js';
+import { errorClasses } from './failure.js';
+import { installStacks } from './stack.js';
+import { entries } from './pump.js';
+import { install } from './globals.js';
+
+const define = (name, value) =>
+  primordials.defineProperty(globalThis, name, { __proto__: null, value, writable: true, enumerable: false, configurable: true });
+
+// Shared memory and native code would only widen what a script can do to its process.
+for (const name of ['WebAssembly', 'SharedArrayBuffer', 'Atomics']) primordials.deleteProperty(globalThis, name);
+for (const name of Object.keys(timerFunctions)) define(name, timerFunctions[name]);
+for (const name of Object.keys(errorClasses)) define(name, errorClasses[name]);
+install(globalThis);
+installStacks();
+// The worker takes the entries from here and deletes the name.
+globalThis.__onward = entries;

@@ -1,0 +1,236 @@
+// The pump: batches of events come in as one JSON text, outcomes and host requests go out as another. The worker
+// calls these entries as tasks of the isolate; between two tasks V8 drains the microtasks.
+//
+// Two modes. In the attributed one each event is started, and later resumed, in a turn of its own: `turn`, microtasks,
+// `flush`. In the pure one `startAll` starts a whole batch in one turn and `collect` gathers it; that is only for
+// scripts that touch nothing which belongs to an attempt, and `collect` answers TRAPPED if they did after all.
+//
+// The texts are put together by concatenation of what JSON.stringify gave for primitives. A record is
+// [0,seq,{value?,error?,logs?}] for an outcome that is more than a plain success, or [1,seq,requestId,kind,payload].
+
+import * as host from './host.js';
+import { describe, notDefined, timeout } from './failure.js';
+import { adopt, handlers, wrap } from './script.js';
+
+const { addRecord, primordials, state } = host;
+const { apply, mapDelete, mapGet, mapSet, parse, slice, stringify } = primordials;
+
+const VALUE_CHARS_MAX = 16 * 1024;
+const TRAPPED = 'trapped';
+
+// The cell is memory that the parent process can read when this one is gone. It says which event runs.
+const NOBODY = 0;
+const WHOLE_BATCH = -1;
+const RUNNING = 0;
+const TURNS_LEFT = 1;
+const NEXT_DUE = 1; // in units of 8 bytes
+const CELL_BYTES = 4096;
+const cellBuffer = new ArrayBuffer(4 * 64 * 1024);
+let cell = new Int32Array(cellBuffer, 0, CELL_BYTES / 4);
+let due = new Float64Array(cellBuffer, 0, CELL_BYTES / 8);
+
+const shareCell = () => cellBuffer;
+
+// The worker has put shared memory under this offset of the buffer, where a page begins.
+function bindCell(offset) {
+  cell = new Int32Array(cellBuffer, +offset, CELL_BYTES / 4);
+  due = new Float64Array(cellBuffer, +offset, CELL_BYTES / 8);
+}
+
+// ---- settings --------------------------------------------------------------------------------------------------
+
+let freshSettings = () => ({});
+
+// A literal is cloned faster than JSON is parsed; `__proto__` means something else in one than in the other.
+const MakeFunction = Function;
+const includes = primordials.uncurry(String.prototype.includes);
+function setSettings(text) {
+  freshSettings = includes(text, '__proto__') ? () => parse(text) : new MakeFunction(`return ${text};`);
+}
+
+// ---- settling --------------------------------------------------------------------------------------------------
+
+let settled = '';
+const waiting = new Map();
+
+function settle(attempt, detail) {
+  attempt.done = true;
+  if (attempt.listed) {
+    mapDelete(waiting, attempt.seq);
+    settled = settled === '' ? `${attempt.seq}` : `${settled},${attempt.seq}`;
+  }
+  if (attempt.logs !== '') detail += `${detail === '' ? '' : ','}"logs":[${attempt.logs}]`;
+  if (detail !== '') addRecord(`[0,${attempt.seq},{${detail}}]`);
+}
+
+function valueDetail(value) {
+  try {
+    const text = stringify(value);
+    if (text === undefined) return '';
+    if (text.length <= VALUE_CHARS_MAX) return `"value":${stringify(text)}`;
+    return `"value":${stringify(slice(text, 0, VALUE_CHARS_MAX))},"valueCut":true`;
+  } catch (error) {
+    return `"valueError":${describe(error)}`;
+  }
+}
+
+function succeed(attempt, value) {
+  if (attempt.done) return;
+  settle(attempt, attempt.capture ? valueDetail(value) : '');
+}
+
+function fail(attempt, thrown) {
+  if (attempt.done) return;
+  settle(attempt, `"error":${describe(thrown)}`);
+}
+
+// `await` on a native promise uses neither its `then` nor anything else that a script can replace.
+async function run(attempt) {
+  try {
+    const handler = handlers[attempt.handler];
+    if (handler === undefined) return settle(attempt, `"error":${notDefined(attempt.handler)}`);
+    const value = await apply(handler.run, handler.self, [attempt.event, freshSettings()]);
+    succeed(attempt, value);
+  } catch (thrown) {
+    fail(attempt, thrown);
+  }
+}
+
+// ---- batches ---------------------------------------------------------------------------------------------------
+
+// {n: first sequence number, t: handler names, c: captures, e: events}; t and c hold one entry for all or one each.
+function attemptsOf(text, listed) {
+  const { n, t, c, e } = parse(text);
+  let first = null;
+  let last = null;
+  for (let i = 0; i < e.length; i += 1) {
+    const attempt = new host.Attempt(n + i, t[t.length === 1 ? 0 : i], e[i], c[c.length === 1 ? 0 : i] === 1);
+    attempt.listed = listed;
+    if (last === null) first = attempt;
+    else last.next = attempt;
+    last = attempt;
+  }
+  return first;
+}
+
+let batch = null;
+
+function startAll(text) {
+  batch = attemptsOf(text, false);
+  state.pure = true;
+  for (let attempt = batch; attempt !== null && !state.trapped; attempt = attempt.next) {
+    cell[RUNNING] = attempt.seq;
+    run(attempt);
+  }
+  if (batch.next !== null) cell[RUNNING] = WHOLE_BATCH;
+}
+
+// Answers nothing when all ended as plain successes, else `unsettled;settled stragglers\nrecords`.
+function collect() {
+  state.pure = false;
+  cell[RUNNING] = NOBODY;
+  if (state.trapped) return discard();
+  let unsettled = '';
+  for (let attempt = batch; attempt !== null; attempt = attempt.next) {
+    if (attempt.done) continue;
+    attempt.listed = true;
+    mapSet(waiting, attempt.seq, attempt);
+    unsettled += unsettled === '' ? `${attempt.seq}` : `,${attempt.seq}`;
+  }
+  batch = null;
+  return taken(unsettled, ';');
+}
+
+function discard() {
+  for (let attempt = batch; attempt !== null; attempt = attempt.next) attempt.done = true;
+  batch = null;
+  state.trapped = false;
+  state.records = '';
+  return TRAPPED;
+}
+
+function taken(unsettled, separator) {
+  if (unsettled === '' && settled === '' && state.records === '') return undefined;
+  const text = `${unsettled}${separator}${settled}\n${state.records}`;
+  settled = '';
+  state.records = '';
+  return text;
+}
+
+function startEach(text) {
+  for (let attempt = attemptsOf(text, true); attempt !== null; attempt = attempt.next) {
+    mapSet(waiting, attempt.seq, attempt);
+    host.enqueueTurn(attempt, null);
+  }
+  note();
+}
+
+function turn() {
+  const next = host.nextTurn();
+  if (next === null) return;
+  const { attempt } = next;
+  state.attempt = attempt;
+  cell[RUNNING] = attempt.seq;
+  if (next.run === null) {
+    run(attempt);
+    return;
+  }
+  try {
+    next.run();
+  } catch (thrown) {
+    fail(attempt, thrown);
+  }
+}
+
+const note = () => {
+  cell[TURNS_LEFT] = host.hasTurns() ? 1 : 0;
+  due[NEXT_DUE] = host.nextDue();
+};
+
+function flush() {
+  state.attempt = null;
+  cell[RUNNING] = NOBODY;
+  note();
+  return taken('', '');
+}
+
+// ---- what the host brings ----------------------------------------------------------------------------------------
+
+// [[requestId, ok, value], ...]
+function answers(text) {
+  const list = parse(text);
+  for (let i = 0; i < list.length; i += 1) host.answer(list[i][0], list[i][1], list[i][2]);
+  note();
+}
+
+function wake() {
+  host.queueDueTimers();
+  note();
+}
+
+// Ends attempts that were waiting beyond their time.
+function expire(text) {
+  const list = parse(text);
+  for (let i = 0; i < list.length; i += 1) {
+    const attempt = mapGet(waiting, list[i]);
+    if (attempt !== undefined) settle(attempt, `"error":${timeout()}`);
+  }
+  note();
+}
+
+export const entries = {
+  wrap,
+  adopt,
+  setSettings,
+  shareCell,
+  bindCell,
+  bindSync: host.bindSync,
+  startAll,
+  collect,
+  startEach,
+  turn,
+  flush,
+  answers,
+  wake,
+  expire,
+};
