@@ -1,0 +1,224 @@
+"""The event log in Postgres.
+
+Why each append locks a row first. Numbers of a sequence are handed out before commit, so a reader that asks
+for "position greater than the last I saw" skips a row whose transaction commits after a later number's: such
+a poller lost 8 to 20 % of the facts of 16 writers. Here a writer takes its workspace's row in
+`workspace_heads`, counts on from it, and lets go at commit. Positions are thus contiguous and become visible
+in their order, which readers, relay and consumers rely on; uniqueness, limits and check-then-act are settled
+by the same lock. The price is one writer at a time in a workspace.
+"""
+
+import asyncio
+import json
+from collections.abc import AsyncIterator, Mapping, Sequence
+from contextlib import asynccontextmanager
+from datetime import datetime
+from pathlib import Path
+
+import asyncpg
+
+from kit.clock import Clock, SystemClock
+from kit.eventstore.facts import Fact, Meta, NewFact, serialize, serialize_meta
+from kit.eventstore.store import (
+    READ_BYTES_MAX,
+    READ_FACTS_MAX,
+    Unit,
+    bounded_limit,
+    check_answer,
+    check_append,
+    check_same_request,
+    next_versions,
+)
+from kit.ids import Ids, SystemIds
+from kit.postgres.pool import Connection, Pool
+from kit.postgres.queries import load_queries
+
+MIGRATIONS = Path(__file__).parent / "migrations"
+
+queries = load_queries(Path(__file__).parent / "queries.sql")
+
+
+class PostgresEventStore:
+    """Facts in a database that `migrate(dsn, [MIGRATIONS, ...])` has prepared.
+
+    `appended` is set after each commit that appended facts; the relay of the same process waits for it.
+    """
+
+    def __init__(self, pool: Pool, *, clock: Clock | None = None, ids: Ids | None = None) -> None:
+        self._pool = pool
+        self._clock = clock or SystemClock()
+        self._ids = ids or SystemIds()
+        self.appended = asyncio.Event()
+
+    @asynccontextmanager
+    async def writing(self, workspace: str) -> AsyncIterator[Unit]:
+        """See `EventStore.writing`."""
+        async with self._pool.transaction() as connection:
+            head = await _lock_head(connection, workspace)
+            unit = PostgresUnit(connection, workspace, head, self._clock, self._ids)
+            yield unit
+        if unit.position > head:
+            self.appended.set()
+
+    async def read(self, workspace: str, after_position: int, limit: int = READ_FACTS_MAX) -> list[Fact]:
+        """See `EventStore.read`."""
+        async with self._pool.acquire() as connection:
+            return await read_facts(connection, workspace, after_position, limit)
+
+    async def read_stream(
+        self, workspace: str, stream: str, after_version: int = 0, limit: int = READ_FACTS_MAX
+    ) -> list[Fact]:
+        """See `EventStore.read_stream`."""
+        async with self._pool.acquire() as connection:
+            return await _read_stream(connection, workspace, stream, after_version, limit)
+
+    async def head(self, workspace: str) -> int:
+        """See `EventStore.head`."""
+        return await self._pool.fetchval(queries.head, workspace) or 0
+
+    async def workspaces(self) -> list[tuple[str, int]]:
+        """See `EventStore.workspaces`."""
+        return [(row["workspace"], row["position"]) for row in await self._pool.fetch(queries.workspaces)]
+
+    async def forget_answers(self, recorded_before: datetime) -> None:
+        """See `EventStore.forget_answers`."""
+        await self._pool.execute(queries.forget_answers, recorded_before)
+
+
+class PostgresUnit:
+    """A transaction that holds its workspace's lock."""
+
+    def __init__(self, connection: Connection, workspace: str, head: int, clock: Clock, ids: Ids) -> None:
+        self._connection = connection
+        self._workspace = workspace
+        self._position = head
+        self._clock = clock
+        self._ids = ids
+
+    @property
+    def workspace(self) -> str:
+        """See `Unit.workspace`."""
+        return self._workspace
+
+    @property
+    def position(self) -> int:
+        """See `Unit.position`."""
+        return self._position
+
+    @property
+    def connection(self) -> Connection:
+        """See `Unit.connection`."""
+        return self._connection
+
+    async def append(
+        self, facts: Sequence[NewFact], meta: Meta, expected: Mapping[str, int] | None = None
+    ) -> list[Fact]:
+        """See `Unit.append`."""
+        if not facts and not expected:
+            return []
+        data = [serialize(fact.data) for fact in facts]
+        check_append(facts, data)
+        current = await self._versions({fact.stream for fact in facts} | set(expected or ()))
+        versions = next_versions(self._workspace, facts, current, expected)
+        return await self._insert(facts, data, versions, meta.at(self._clock.now()))
+
+    async def read(self, after_position: int, limit: int = READ_FACTS_MAX) -> list[Fact]:
+        """See `Unit.read`."""
+        return await read_facts(self._connection, self._workspace, after_position, limit)
+
+    async def read_stream(self, stream: str, after_version: int = 0, limit: int = READ_FACTS_MAX) -> list[Fact]:
+        """See `Unit.read_stream`."""
+        return await _read_stream(self._connection, self._workspace, stream, after_version, limit)
+
+    async def answered(self, principal: str, request_id: str, request_hash: str) -> bytes | None:
+        """See `Unit.answered`."""
+        row = await self._connection.fetchrow(queries.answered, self._workspace, principal, request_id)
+        if row is None:
+            return None
+        check_same_request(request_id, row["request_hash"], request_hash)
+        return bytes(row["answer"])
+
+    async def remember(self, principal: str, request_id: str, request_hash: str, answer: bytes) -> None:
+        """See `Unit.remember`."""
+        check_answer(answer)
+        await self._connection.execute(queries.remember, self._workspace, principal, request_id, request_hash, answer)
+
+    async def _versions(self, streams: set[str]) -> dict[str, int]:
+        rows = await self._connection.fetch(queries.versions, self._workspace, list(streams))
+        return {row["stream"]: row["version"] for row in rows}
+
+    async def _insert(
+        self, facts: Sequence[NewFact], data: Sequence[bytes], versions: Sequence[int], meta: Meta
+    ) -> list[Fact]:
+        if not facts:
+            return []
+        ids = [self._ids.uuid7() for _ in facts]
+        rows = await self._connection.fetch(
+            queries.append,
+            self._workspace,
+            self._position,
+            [fact.stream for fact in facts],
+            versions,
+            [fact.type for fact in facts],
+            [each.decode() for each in data],
+            [len(each) for each in data],
+            serialize_meta(meta),
+            ids,
+        )
+        # The head row is ours; anything else means that somebody writes facts past this module.
+        assert len(rows) == len(facts), f"head of {self._workspace} moved under its lock"
+        first = self._position + 1
+        self._position += len(facts)
+        return [
+            Fact(
+                self._workspace,
+                first + n,
+                fact.stream,
+                versions[n],
+                fact.type,
+                data[n],
+                ids[n],
+                meta,
+                rows[n]["recorded_at"],
+            )
+            for n, fact in enumerate(facts)
+        ]
+
+
+async def read_facts(connection: Connection, workspace: str, after_position: int, limit: int) -> list[Fact]:
+    """Facts after a position, over a connection that is already at hand."""
+    rows = await connection.fetch(queries.read, workspace, after_position, bounded_limit(limit), READ_BYTES_MAX)
+    return [_fact(row) for row in rows]
+
+
+async def _read_stream(
+    connection: Connection, workspace: str, stream: str, after_version: int, limit: int
+) -> list[Fact]:
+    rows = await connection.fetch(
+        queries.read_stream, workspace, stream, after_version, bounded_limit(limit), READ_BYTES_MAX
+    )
+    return [_fact(row) for row in rows]
+
+
+async def _lock_head(connection: Connection, workspace: str) -> int:
+    position: int | None = await connection.fetchval(queries.lock_head, workspace)
+    if position is None:
+        # The workspace's first write. Another one may be inserting the same row; then this waits for it.
+        await connection.execute(queries.create_head, workspace)
+        position = await connection.fetchval(queries.lock_head, workspace)
+    assert position is not None, f"workspace {workspace} has no head row"
+    return position
+
+
+def _fact(row: asyncpg.Record) -> Fact:
+    return Fact(
+        workspace=row["workspace"],
+        position=row["position"],
+        stream=row["stream"],
+        version=row["version"],
+        type=row["type"],
+        data=row["data"].encode(),
+        fact_id=str(row["fact_id"]),
+        meta=Meta.from_json(json.loads(row["meta"])),
+        recorded_at=row["recorded_at"],
+    )

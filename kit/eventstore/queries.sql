@@ -1,0 +1,100 @@
+-- The statements of the event log.
+
+-- name: lock_head
+SELECT position FROM workspace_heads WHERE workspace = $1 FOR UPDATE;
+
+-- name: create_head
+INSERT INTO workspace_heads (workspace) VALUES ($1) ON CONFLICT (workspace) DO NOTHING;
+
+-- name: head
+SELECT position FROM workspace_heads WHERE workspace = $1;
+
+-- name: workspaces
+SELECT workspace, position FROM workspace_heads WHERE position > 0 ORDER BY workspace;
+
+-- name: versions
+-- One index probe a stream, where max() with GROUP BY would walk all of a stream's versions.
+SELECT s.stream, coalesce(
+    (SELECT f.version FROM facts f WHERE f.workspace = $1 AND f.stream = s.stream ORDER BY f.version DESC LIMIT 1), 0
+) AS version
+FROM unnest($2::text[]) AS s(stream);
+
+-- name: append
+-- recorded_at never falls within a workspace, also when the server's clock does.
+WITH head AS (
+    UPDATE workspace_heads
+    SET position = $2 + cardinality($3::text[]), recorded_at = greatest(recorded_at, clock_timestamp())
+    WHERE workspace = $1 AND position = $2
+    RETURNING recorded_at
+)
+INSERT INTO facts (workspace, position, stream, version, type, data, data_bytes, meta, fact_id, recorded_at)
+SELECT $1, $2 + n.place, n.stream, n.version, n.type, n.data, n.data_bytes, $8::json, n.fact_id, head.recorded_at
+FROM head, unnest($3::text[], $4::integer[], $5::text[], $6::json[], $7::integer[], $9::uuid[])
+    WITH ORDINALITY AS n(stream, version, type, data, data_bytes, fact_id, place)
+ORDER BY n.place
+RETURNING recorded_at;
+
+-- name: read
+-- Up to $3 facts of at most $4 bytes in all, but one at least; sizes are summed before any data is fetched.
+SELECT f.workspace, f.position, f.stream, f.version, f.type, f.data, f.meta, f.fact_id, f.recorded_at
+FROM (
+    SELECT position, data_bytes, sum(data_bytes) OVER (ORDER BY position) AS bytes_so_far
+    FROM (
+        SELECT position, data_bytes FROM facts WHERE workspace = $1 AND position > $2 ORDER BY position LIMIT $3
+    ) AS candidates
+) AS chosen
+JOIN facts f ON f.workspace = $1 AND f.position = chosen.position
+WHERE chosen.bytes_so_far <= $4 OR chosen.bytes_so_far = chosen.data_bytes
+ORDER BY f.position;
+
+-- name: read_stream
+SELECT f.workspace, f.position, f.stream, f.version, f.type, f.data, f.meta, f.fact_id, f.recorded_at
+FROM (
+    SELECT position, version, data_bytes, sum(data_bytes) OVER (ORDER BY version) AS bytes_so_far
+    FROM (
+        SELECT position, version, data_bytes FROM facts
+        WHERE workspace = $1 AND stream = $2 AND version > $3 ORDER BY version LIMIT $4
+    ) AS candidates
+) AS chosen
+JOIN facts f ON f.workspace = $1 AND f.position = chosen.position
+WHERE chosen.bytes_so_far <= $5 OR chosen.bytes_so_far = chosen.data_bytes
+ORDER BY f.version;
+
+-- name: answered
+SELECT request_hash, answer FROM request_answers WHERE workspace = $1 AND principal = $2 AND request_id = $3;
+
+-- name: remember
+INSERT INTO request_answers (workspace, principal, request_id, request_hash, answer) VALUES ($1, $2, $3, $4, $5);
+
+-- name: forget_answers
+DELETE FROM request_answers WHERE recorded_at < $1;
+
+-- name: behind
+-- Workspaces with facts that are not published yet; the longest waiting first.
+SELECT h.workspace, coalesce(r.position, 0) AS published, h.position AS head
+FROM workspace_heads h LEFT JOIN relay_positions r USING (workspace)
+WHERE h.position > coalesce(r.position, 0)
+ORDER BY h.recorded_at
+LIMIT $1;
+
+-- name: published
+SELECT workspace, position FROM relay_positions WHERE workspace = ANY($1::text[]);
+
+-- name: record_published
+INSERT INTO relay_positions (workspace, position)
+SELECT * FROM unnest($1::text[], $2::bigint[])
+ON CONFLICT (workspace) DO UPDATE SET position = excluded.position
+WHERE relay_positions.position < excluded.position;
+
+-- name: consumer_position
+SELECT position FROM consumer_positions WHERE consumer = $1 AND service = $2 AND workspace = $3;
+
+-- name: lock_consumer_position
+SELECT position FROM consumer_positions WHERE consumer = $1 AND service = $2 AND workspace = $3 FOR UPDATE;
+
+-- name: create_consumer_position
+INSERT INTO consumer_positions (consumer, service, workspace, position) VALUES ($1, $2, $3, 0)
+ON CONFLICT DO NOTHING;
+
+-- name: record_consumer_position
+UPDATE consumer_positions SET position = $4 WHERE consumer = $1 AND service = $2 AND workspace = $3;

@@ -1,0 +1,1 @@
+"""Postgres as all services use it: a bounded pool, migrations, named statements."""

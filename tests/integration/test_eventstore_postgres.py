@@ -1,0 +1,128 @@
+"""The event log in Postgres does what every event store does, and holds against the service itself."""
+
+import asyncio
+from collections.abc import AsyncIterator
+
+import asyncpg
+import pytest
+
+from kit.eventstore.postgres import MIGRATIONS, PostgresEventStore
+from kit.postgres.migrate import migrate
+from kit.postgres.pool import Pool, connect_pool
+from tests.conformance.eventstore import META, EventStoreConformance, append, said
+
+
+@pytest.fixture
+async def pool(database: str) -> AsyncIterator[Pool]:
+    await migrate(database, [MIGRATIONS])
+    pool = await connect_pool(database, application_name="test")
+    yield pool
+    await pool.close()
+
+
+@pytest.fixture
+def store(pool: Pool) -> PostgresEventStore:
+    return PostgresEventStore(pool)
+
+
+@pytest.mark.integration
+class TestPostgresEventStore(EventStoreConformance):
+    pass
+
+
+@pytest.mark.integration
+@pytest.mark.parametrize("statement", ["UPDATE facts SET type = 'x'", "DELETE FROM facts", "TRUNCATE facts"])
+async def test_the_service_may_not_change_facts(store: PostgresEventStore, pool: Pool, statement: str) -> None:
+    """C2: by its role."""
+    await append(store, "acme", said("a"))
+    with pytest.raises(asyncpg.InsufficientPrivilegeError, match="permission denied"):
+        await pool.execute(statement)
+
+
+@pytest.mark.integration
+@pytest.mark.parametrize("statement", ["UPDATE facts SET type = 'x'", "DELETE FROM facts", "TRUNCATE facts"])
+@pytest.mark.parametrize("replication_role", ["origin", "replica"])
+async def test_not_even_a_superuser_changes_facts_by_accident(
+    store: PostgresEventStore, database: str, statement: str, replication_role: str
+) -> None:
+    """C2: by the trigger, also with the setting that switches off ordinary triggers."""
+    await append(store, "acme", said("a"))
+    owner = await asyncpg.connect(database)
+    try:
+        await owner.execute(f"SET session_replication_role = {replication_role}")
+        with pytest.raises(asyncpg.InsufficientPrivilegeError, match="append-only"):
+            await owner.execute(statement)
+    finally:
+        await owner.close()
+
+
+@pytest.mark.integration
+async def test_data_is_stored_byte_for_byte(store: PostgresEventStore, pool: Pool) -> None:
+    (fact,) = await append(store, "acme", said("a", 'ü "\\\x00'))
+    stored = await pool.fetchval("SELECT data::text FROM facts")
+    assert stored.encode() == fact.data == b'{"text":"\xc3\xbc \\"\\\\\\u0000"}'
+
+
+@pytest.mark.integration
+async def test_recorded_at_does_not_fall_when_the_clock_does(store: PostgresEventStore, pool: Pool) -> None:
+    """A23, D11."""
+    await append(store, "acme", said("a"))
+    await pool.execute("UPDATE workspace_heads SET recorded_at = clock_timestamp() + interval '1 hour'")
+    (ahead,) = await append(store, "acme", said("a"))
+    (later,) = await append(store, "acme", said("a"))
+    assert later.recorded_at == ahead.recorded_at
+
+
+@pytest.mark.integration
+async def test_a_projection_commits_with_its_facts(store: PostgresEventStore, pool: Pool, database: str) -> None:
+    """D2."""
+    owner = await asyncpg.connect(database)
+    await owner.execute("CREATE TABLE names (name text PRIMARY KEY)")
+    await owner.close()
+
+    async def create(name: str) -> None:
+        async with store.writing("acme") as unit:
+            await unit.append([said(name)], META)
+            await unit.connection.execute("INSERT INTO names VALUES ($1)", name)
+
+    await create("a")
+    with pytest.raises(asyncpg.UniqueViolationError):
+        await create("a")
+    assert await store.head("acme") == 1
+
+
+@pytest.mark.integration
+async def test_appended_is_set_by_a_commit_and_by_nothing_else(store: PostgresEventStore) -> None:
+    async def append_and_fail() -> None:
+        async with store.writing("acme") as unit:
+            await unit.append([said("a")], META)
+            raise ZeroDivisionError
+
+    async with store.writing("acme") as unit:
+        await unit.read(0)
+    with pytest.raises(ZeroDivisionError):
+        await append_and_fail()
+    assert not store.appended.is_set()
+    async with store.writing("acme") as unit:
+        await unit.append([said("a")], META)
+        assert not store.appended.is_set()
+    assert store.appended.is_set()
+
+
+@pytest.mark.integration
+async def test_a_cancelled_writer_lets_the_next_one_in(store: PostgresEventStore) -> None:
+    inside = asyncio.Event()
+
+    async def hold() -> None:
+        async with store.writing("acme") as unit:
+            await unit.append([said("a")], META)
+            inside.set()
+            await asyncio.Event().wait()
+
+    holder = asyncio.create_task(hold())
+    await inside.wait()
+    holder.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await holder
+    (fact,) = await append(store, "acme", said("a"))
+    assert fact.position == 1
