@@ -1,0 +1,149 @@
+"""What passes between user code and the egress broker: requests, responses, limits and errors.
+
+Errors carry the codes, types and words of Node and node-fetch 2, because functions compare them.
+"""
+
+from collections import Counter
+from dataclasses import dataclass, field
+from typing import Final, Literal
+
+from services.executor.runtime.addresses import Network
+
+MIB: Final = 1 << 20
+
+Headers = list[tuple[str, str]]
+Phase = Literal["request", "body"]
+
+
+@dataclass(frozen=True, slots=True)
+class EgressLimits:
+    """Bounds of everything that one request can cost; operators may change them."""
+
+    request_body_bytes_max: int = 5 * MIB
+    response_body_bytes_max: int = 5 * MIB  # compressed and decompressed, each
+    # Node refuses more than 16 KiB of header by default; twice that leaves room for cookies that are
+    # dropped anyway.
+    response_head_bytes_max: int = 32 << 10
+    response_headers_max: int = 256
+    request_head_bytes_max: int = 64 << 10
+    # Every informational answer (1xx) before the real one; servers send one or two.
+    informational_max: int = 8
+    redirects_max: int = 5
+    # The longest wall time that a function may have (60 s): no answer is of use after it.
+    total_ms: int = 60_000
+    connect_ms: int = 10_000
+    # One address that swallows packets must not use up the time of the next one.
+    connect_fallback_ms: int = 1_000
+    addresses_tried_max: int = 4
+    per_host: int = 64  # requests at once to one host and port, for each workspace
+    per_destination: int = 50
+    idle_ms: int = 15_000
+    idle_per_host_max: int = 64
+    idle_max: int = 1_024
+
+
+@dataclass(frozen=True, slots=True)
+class EgressRequest:
+    """One call of fetch; `timeout_ms` and `size` are node-fetch's options, 0 means none."""
+
+    method: str
+    url: str
+    headers: Headers = field(default_factory=list)
+    body: bytes | None = None
+    redirect: str = "follow"
+    follow: int = 5
+    timeout_ms: int = 0
+    size: int = 0
+    compress: bool = True
+
+
+@dataclass(frozen=True, slots=True)
+class Scope:
+    """On whose behalf requests are made: one scope for each attempt.
+
+    `idempotency_seed` is the delivery's, the same on every attempt; None sends no Idempotency-Key. `issued`
+    counts equal requests of this attempt, so that two POSTs to one URL get two keys, and the same two on
+    the next attempt.
+    """
+
+    workspace: str
+    destination: str
+    allowed_ranges: tuple[Network, ...] = ()
+    idempotency_seed: str | None = None
+    issued: Counter[tuple[str, str]] = field(default_factory=Counter, compare=False, repr=False)
+
+
+@dataclass(frozen=True, slots=True)
+class EgressResponse:
+    """An answer, its body decompressed; `request_headers` are those really sent on the last hop."""
+
+    status: int
+    reason: str
+    url: str
+    redirected: bool
+    headers: Headers
+    body: bytes
+    request_headers: Headers
+    elapsed_ms: float
+    wire_bytes: int  # received body bytes, before decompression
+
+
+class EgressError(Exception):
+    """A request that failed.
+
+    `type` is node-fetch's (`system`, `request-timeout`, `max-size`, ...) or `type-error`, for which fetch
+    throws a TypeError. `message` is the reason alone when type is `system` and phase is `request`
+    (node-fetch puts `request to URL failed, reason: ` before it), the whole text otherwise. `network` says
+    that retrying may help.
+    """
+
+    def __init__(
+        self,
+        code: str | None,
+        type_: str,
+        message: str,
+        *,
+        network: bool = False,
+        phase: Phase = "request",
+    ) -> None:
+        super().__init__(message)
+        self.code = code
+        self.type = type_
+        self.message = message
+        self.network = network
+        self.phase: Phase = phase
+
+    def as_rejection(self) -> dict[str, object]:
+        """What the JavaScript side receives."""
+        return {
+            "code": self.code,
+            "type": self.type,
+            "message": self.message,
+            "network": self.network,
+            "phase": self.phase,
+        }
+
+
+def system_error(code: str, message: str) -> EgressError:
+    """A failure of the network, worded as Node does."""
+    return EgressError(code, "system", message, network=True)
+
+
+def body_error(url: str, code: str, message: str, *, network: bool = True) -> EgressError:
+    """A failure after the status line: fetch resolved, reading the body rejects."""
+    text = f"Invalid response body while trying to fetch {url}: {message}"
+    return EgressError(code, "system", text, network=network, phase="body")
+
+
+def denied() -> EgressError:
+    """One text for every reason, so that user code can't map the network behind the broker by its answers."""
+    return EgressError("EGRESS_DENIED", "system", "connections to this address are not allowed")
+
+
+def type_error(code: str, message: str) -> EgressError:
+    """A request that node-fetch refuses to make."""
+    return EgressError(code, "type-error", message)
+
+
+def too_large(url: str, limit: int, *, code: str | None = "TOO_LARGE") -> EgressError:
+    return EgressError(code, "max-size", f"content size at {url} over limit: {limit}", phase="body")
