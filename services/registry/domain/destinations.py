@@ -1,0 +1,133 @@
+"""Decisions on destinations."""
+
+from __future__ import annotations
+
+from kit.eventstore.facts import NewFact
+from onward.registry.v1 import destination_service_pb2, facts_pb2
+from services.registry.domain import ids
+from services.registry.domain.functions import destination_name, require_function, require_version
+from services.registry.domain.settings import KeyedHash, change_settings, missing_settings
+from services.registry.domain.state import DestinationState, State, VersionState, evolve
+from services.registry.errors import (
+    DisplayNameTaken,
+    IdTaken,
+    Missing,
+    SettingsMissing,
+    StaleEtag,
+    WorkspaceLimitReached,
+)
+
+# Every executor holds all destinations of the workspaces that it serves in memory.
+DESTINATIONS_MAX = 10_000
+
+
+def require_destination(state: State, workspace: str, destination: str) -> DestinationState:
+    """The destination; raises Missing."""
+    try:
+        return state.destinations[destination]
+    except KeyError:
+        raise Missing(destination_name(workspace, destination)) from None
+
+
+def decide_connect(
+    state: State,
+    request: destination_service_pb2.ConnectDestinationRequest,
+    workspace: str,
+    source: str,
+    function: str,
+    keyed_hash: KeyedHash,
+) -> list[NewFact]:
+    """A disabled destination, with the values that were given."""
+    if source not in state.sources:
+        raise Missing(f"workspaces/{workspace}/sources/{source}")
+    version = require_version(workspace, require_function(state, workspace, function), request.version)
+    _require_free(state, request, workspace, source)
+    connected = facts_pb2.DestinationConnected(
+        destination=request.destination_id or ids.free_id(request.display_name, "destination", state.destinations),
+        display_name=request.display_name,
+        function=function,
+        source=source,
+        version=version.number,
+        labels=request.labels,
+    )
+    destination = evolve(state, connected).destinations[connected.destination]
+    return [
+        NewFact(f"destinations/{destination.id}", connected),
+        *change_settings(version, destination, request.settings, {}, keyed_hash),
+    ]
+
+
+def _require_free(
+    state: State, request: destination_service_pb2.ConnectDestinationRequest, workspace: str, source: str
+) -> None:
+    if request.destination_id in state.destinations:
+        raise IdTaken(destination_name(workspace, request.destination_id))
+    if len(state.destinations) >= DESTINATIONS_MAX:
+        raise WorkspaceLimitReached("destinations", DESTINATIONS_MAX, "Use one that exists.")
+    for other in state.destinations.values():
+        if other.source == source and other.display_name == request.display_name:
+            raise DisplayNameTaken(other.display_name, destination_name(workspace, other.id))
+
+
+def decide_set_settings(
+    state: State,
+    request: destination_service_pb2.SetSettingsRequest,
+    workspace: str,
+    destination_id: str,
+    keyed_hash: KeyedHash,
+) -> list[NewFact]:
+    """New and removed values. Raises SettingsMissing where an enabled destination would lack one."""
+    destination = _current(state, workspace, destination_id, request.etag)
+    version = running_version(state, destination)
+    cleared = dict.fromkeys(request.clear)
+    facts = change_settings(version, destination, request.set, cleared, keyed_hash)
+    for fact in facts:
+        after = evolve(state, fact.data).destinations[destination.id]
+        if destination.enabled and (names := missing_settings(version, after.settings)):
+            raise SettingsMissing({destination.id: names})
+    return facts
+
+
+def decide_enable(
+    state: State,
+    request: destination_service_pb2.EnableDestinationRequest,
+    workspace: str,
+    destination_id: str,
+) -> list[NewFact]:
+    """Nothing for a destination that is enabled. Raises SettingsMissing."""
+    destination = _current(state, workspace, destination_id, request.etag)
+    if destination.enabled:
+        return []
+    if names := missing_settings(running_version(state, destination), destination.settings):
+        raise SettingsMissing({destination.id: names})
+    fact = facts_pb2.DestinationEnabled(destination=destination.id)
+    return [NewFact(f"destinations/{destination.id}", fact)]
+
+
+def decide_disable(
+    state: State,
+    request: destination_service_pb2.DisableDestinationRequest,
+    workspace: str,
+    destination_id: str,
+) -> list[NewFact]:
+    """Nothing for a destination that is disabled."""
+    destination = _current(state, workspace, destination_id, request.etag)
+    if not destination.enabled:
+        return []
+    fact = facts_pb2.DestinationDisabled(destination=destination.id)
+    return [NewFact(f"destinations/{destination.id}", fact)]
+
+
+def running_version(state: State, destination: DestinationState) -> VersionState:
+    """The version that the destination runs, which exists."""
+    version = state.functions[destination.function].version(destination.version)
+    assert version is not None, "a destination runs a version that exists"
+    return version
+
+
+def _current(state: State, workspace: str, destination_id: str, etag: str) -> DestinationState:
+    destination = require_destination(state, workspace, destination_id)
+    current = ids.etag_of(destination)
+    if etag and etag != current:
+        raise StaleEtag(destination_name(workspace, destination_id), current)
+    return destination

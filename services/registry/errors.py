@@ -1,0 +1,110 @@
+"""The registry's errors: each tells its reader what to do, and programs what went wrong."""
+
+# Names are gRPC's own terms, as in kit/errors.py.
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+
+from kit import errors
+
+
+class Missing(errors.NotFound):
+    """A resource of the workspace that does not exist."""
+
+    def __init__(self, name: str) -> None:
+        super().__init__(f"{name} does not exist.", metadata={"resource": name})
+
+
+class IdTaken(errors.AlreadyExists):
+    """Somebody has that id."""
+
+    def __init__(self, name: str) -> None:
+        super().__init__(f"{name} exists already; choose another id.", metadata={"resource": name})
+
+
+class DisplayNameTaken(errors.AlreadyExists):
+    """Display names of destinations are unique within their source, since `integrations` may name them."""
+
+    def __init__(self, display_name: str, holder: str) -> None:
+        super().__init__(
+            f"{holder} is called {display_name!r} already; choose another display name.",
+            metadata={"resource": holder, "display_name": display_name},
+        )
+
+
+class StaleEtag(errors.Conflict):
+    """The resource changed since the caller read it."""
+
+    def __init__(self, name: str, current: str) -> None:
+        super().__init__(
+            f"{name} was changed since it was read; read it again and repeat the change.",
+            metadata={"resource": name, "etag": current},
+        )
+
+
+class WorkspaceLimitReached(errors.LimitReached):
+    """The workspace holds as many as it may."""
+
+    def __init__(self, what: str, limit: int, advice: str) -> None:
+        super().__init__(
+            f"The workspace may hold {limit} {what}. {advice}",
+            metadata={"limit": f"{what}_max", "max": str(limit)},
+        )
+
+
+class InvalidField(errors.InvalidArgument):
+    """One field breaks a rule that the protos can't say."""
+
+    def __init__(self, field: str, description: str) -> None:
+        super().__init__(f"{field}: {description}", violations=[(field, description)])
+
+
+class InvalidSetting(errors.InvalidArgument):
+    """A setting that the version does not define, or a value of another type."""
+
+    reason = "INVALID_SETTING"
+
+    def __init__(self, name: str, problem: str, known: Iterable[str]) -> None:
+        names = ", ".join(sorted(known)) or "none"
+        super().__init__(
+            f"Setting {name!r} {problem}. Settings of this version: {names}.",
+            metadata={"setting": name, "known": names},
+        )
+
+
+class SettingsMissing(errors.WrongState):
+    """Required settings have no value."""
+
+    reason = "SETTINGS_MISSING"
+
+    def __init__(self, missing: Mapping[str, Iterable[str]]) -> None:
+        """`missing` has the names of settings by id of the destination that lacks them."""
+        told = [f"{destination}: {', '.join(sorted(names))}" for destination, names in missing.items()]
+        settings = sorted({name for names in missing.values() for name in names})
+        super().__init__(
+            f"Required settings have no value ({'; '.join(told)}). Set them first.",
+            metadata={"destinations": ",".join(missing), "settings": ",".join(settings)},
+        )
+
+
+class SyntaxInvalid(errors.InvalidArgument):
+    """The code does not parse, or throws when it is loaded."""
+
+    reason = "SYNTAX_ERROR"
+
+    def __init__(self, message: str, line: int, column: int) -> None:
+        super().__init__(
+            f"The code does not run: {message} (line {line}, column {column}). Correct it and save again.",
+            metadata={"line": str(line), "column": str(column), "message": message},
+        )
+
+
+class OtherFunction(errors.WrongState):
+    """A destination that runs another function can't run this one's version."""
+
+    def __init__(self, destination: str, function: str) -> None:
+        super().__init__(
+            f"{destination} runs another function; name destinations of {function} only.",
+            metadata={"resource": destination},
+        )

@@ -1,0 +1,197 @@
+"""Rows to the messages that callers see. Each function runs one statement, so that its answer is of one moment."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from datetime import datetime
+from pathlib import Path
+from typing import Any, Protocol
+
+import asyncpg
+import orjson
+from google.protobuf import json_format
+from google.protobuf.timestamp_pb2 import Timestamp
+
+from kit.postgres.queries import load_queries
+from onward.registry.v1 import resources_pb2
+from services.registry.domain import ids
+from services.registry.errors import Missing
+
+queries = load_queries(Path(__file__).parent / "queries.sql")
+
+# Greater than any version's number: where a list that goes down begins.
+NUMBER_ABOVE_ALL = 2**31 - 1
+
+
+class Reader(Protocol):
+    """A connection or a pool of them."""
+
+    async def fetch(self, query: str, *args: Any) -> list[asyncpg.Record]: ...
+
+    async def fetchrow(self, query: str, *args: Any) -> asyncpg.Record | None: ...
+
+
+async def get_workspace(reader: Reader, workspace: str) -> resources_pb2.Workspace:
+    """The workspace; raises Missing."""
+    row = await reader.fetchrow(queries.workspace, workspace)
+    return _workspace(_found(row, f"workspaces/{workspace}"))
+
+
+async def list_workspaces(reader: Reader, after: str, limit: int) -> list[resources_pb2.Workspace]:
+    """Workspaces by id."""
+    return [_workspace(row) for row in await reader.fetch(queries.list_workspaces, after, limit)]
+
+
+async def get_function(reader: Reader, workspace: str, function: str) -> resources_pb2.Function:
+    """The function; raises Missing."""
+    row = await reader.fetchrow(queries.function, workspace, function)
+    return _function(_found(row, f"workspaces/{workspace}/functions/{function}"))
+
+
+async def list_functions(reader: Reader, workspace: str, after: str, limit: int) -> list[resources_pb2.Function]:
+    """Functions by id."""
+    return [_function(row) for row in await reader.fetch(queries.list_functions, workspace, after, limit)]
+
+
+async def get_version(reader: Reader, workspace: str, function: str, number: int | None) -> resources_pb2.Version:
+    """The version with its code, None meaning the newest; raises Missing."""
+    row = await reader.fetchrow(queries.version, workspace, function, number)
+    name = f"workspaces/{workspace}/functions/{function}/versions/{number or 'latest'}"
+    return _version(_found(row, name))
+
+
+async def list_versions(
+    reader: Reader, workspace: str, function: str, below: int, limit: int
+) -> list[resources_pb2.Version]:
+    """Versions with numbers below one, newest first, without code."""
+    rows = await reader.fetch(queries.list_versions, workspace, function, below, limit)
+    return [_version(row) for row in rows]
+
+
+async def get_source(reader: Reader, workspace: str, source: str) -> resources_pb2.Source:
+    """The source; raises Missing."""
+    row = await reader.fetchrow(queries.source, workspace, source)
+    return _source(_found(row, f"workspaces/{workspace}/sources/{source}"))
+
+
+async def list_sources(reader: Reader, workspace: str, after: str, limit: int) -> list[resources_pb2.Source]:
+    """Sources by id."""
+    return [_source(row) for row in await reader.fetch(queries.list_sources, workspace, after, limit)]
+
+
+async def get_destination(reader: Reader, workspace: str, destination: str) -> resources_pb2.Destination:
+    """The destination with the settings of the version that it runs; raises Missing."""
+    row = await reader.fetchrow(queries.destination, workspace, destination)
+    return _destination(_found(row, f"workspaces/{workspace}/destinations/{destination}"))
+
+
+async def list_destinations(reader: Reader, workspace: str, after: str, limit: int) -> list[resources_pb2.Destination]:
+    """Destinations by id."""
+    rows = await reader.fetch(queries.list_destinations, workspace, after, limit)
+    return [_destination(row) for row in rows]
+
+
+def _found(row: asyncpg.Record | None, name: str) -> asyncpg.Record:
+    if row is None:
+        raise Missing(name)
+    return row
+
+
+def _time(moment: datetime) -> Timestamp:
+    stamp = Timestamp()
+    stamp.FromDatetime(moment)
+    return stamp
+
+
+def _workspace(row: asyncpg.Record) -> resources_pb2.Workspace:
+    return resources_pb2.Workspace(
+        name=f"workspaces/{row['workspace']}",
+        display_name=row["display_name"],
+        functions_max=row["functions_max"],
+        create_time=_time(row["create_time"]),
+        egress_ranges=row["egress_ranges"],
+    )
+
+
+def _function(row: asyncpg.Record) -> resources_pb2.Function:
+    return resources_pb2.Function(
+        name=f"workspaces/{row['workspace']}/functions/{row['function']}",
+        display_name=row["display_name"],
+        description=row["description"],
+        kind=resources_pb2.FUNCTION_KIND_DESTINATION,
+        latest_version=row["latest_version"],
+        etag=ids.function_etag(row["revision"]),
+        create_time=_time(row["create_time"]),
+        update_time=_time(row["update_time"]),
+        handlers=row["handlers"],
+        labels=orjson.loads(row["labels"]),
+    )
+
+
+def _version(row: asyncpg.Record) -> resources_pb2.Version:
+    workspace, function, number = row["workspace"], row["function"], row["number"]
+    return resources_pb2.Version(
+        name=f"workspaces/{workspace}/functions/{function}/versions/{number}",
+        number=number,
+        code=row["code"],
+        code_sha256=row["code_sha256"],
+        definitions=_definitions(row["definitions"]),
+        timeout_ms=row["timeout_ms"],
+        handlers=row["handlers"],
+        create_time=_time(row["create_time"]),
+        principal=row["principal"],
+        deployed_to=[f"workspaces/{workspace}/destinations/{one}" for one in row["deployed_to"]],
+    )
+
+
+def _definitions(text: str) -> list[resources_pb2.SettingDefinition]:
+    return [json_format.ParseDict(one, resources_pb2.SettingDefinition()) for one in orjson.loads(text)]
+
+
+def _source(row: asyncpg.Record) -> resources_pb2.Source:
+    return resources_pb2.Source(
+        name=f"workspaces/{row['workspace']}/sources/{row['source']}",
+        display_name=row["display_name"],
+        subject=f"events.{row['workspace']}.{row['source']}",
+        etag=ids.function_etag(row["revision"]),
+        create_time=_time(row["create_time"]),
+        labels=orjson.loads(row["labels"]),
+    )
+
+
+def _destination(row: asyncpg.Record) -> resources_pb2.Destination:
+    workspace = row["workspace"]
+    return resources_pb2.Destination(
+        name=f"workspaces/{workspace}/destinations/{row['destination']}",
+        display_name=row["display_name"],
+        function=f"workspaces/{workspace}/functions/{row['function']}",
+        source=f"workspaces/{workspace}/sources/{row['source']}",
+        enabled=row["enabled"],
+        version=row["version"],
+        settings=_settings(_definitions(row["definitions"]), orjson.loads(row["settings"] or "[]")),
+        etag=ids.destination_etag(row["revision"], row["version"]),
+        create_time=_time(row["create_time"]),
+        update_time=_time(row["update_time"]),
+        labels=orjson.loads(row["labels"]),
+    )
+
+
+def _settings(
+    definitions: Iterable[resources_pb2.SettingDefinition], stored: Iterable[Mapping[str, Any]]
+) -> list[resources_pb2.SettingState]:
+    rows = {row["name"]: row for row in stored}
+    return [_setting(one, rows.get(one.name)) for one in definitions]
+
+
+def _setting(definition: resources_pb2.SettingDefinition, row: Mapping[str, Any] | None) -> resources_pb2.SettingState:
+    state = resources_pb2.SettingState(name=definition.name, encrypted=definition.encrypted)
+    if row is None or row["type"] != resources_pb2.SettingType.Name(definition.type):
+        return state
+    # What was stored for a definition of the other kind is not this one's value: see StoredSetting.fits.
+    if (row["value"] is None) != definition.encrypted:
+        return state
+    state.set = True
+    state.update_time.FromDatetime(datetime.fromisoformat(row["update_time"]))
+    if row["value"] is not None:
+        json_format.ParseDict(row["value"], state.value)
+    return state

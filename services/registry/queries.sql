@@ -1,0 +1,94 @@
+-- What the registry answers. Pages are by key: rows after $n, so that they stay stable while things change.
+
+-- name: workspace
+SELECT * FROM workspaces WHERE workspace = $1;
+
+-- name: list_workspaces
+SELECT * FROM workspaces WHERE workspace > $1 ORDER BY workspace LIMIT $2;
+
+-- name: function
+SELECT * FROM functions WHERE workspace = $1 AND function = $2;
+
+-- name: list_functions
+SELECT * FROM functions WHERE workspace = $1 AND function > $2 ORDER BY function LIMIT $3;
+
+-- name: version
+SELECT v.*, ARRAY(
+    SELECT d.destination FROM destinations d
+    WHERE d.workspace = v.workspace AND d.function = v.function AND d.version = v.number ORDER BY d.destination
+) AS deployed_to
+FROM versions v
+WHERE v.workspace = $1 AND v.function = $2
+    AND v.number = coalesce($3, (SELECT f.latest_version FROM functions f WHERE f.workspace = $1 AND f.function = $2));
+
+-- name: list_versions
+-- Newest first, without the code.
+SELECT v.workspace, v.function, v.number, '' AS code, v.code_sha256, v.definitions, v.timeout_ms, v.handlers,
+    v.create_time, v.principal, ARRAY(
+        SELECT d.destination FROM destinations d
+        WHERE d.workspace = v.workspace AND d.function = v.function AND d.version = v.number ORDER BY d.destination
+    ) AS deployed_to
+FROM versions v
+WHERE v.workspace = $1 AND v.function = $2 AND v.number < $3
+ORDER BY v.number DESC
+LIMIT $4;
+
+-- name: source
+SELECT * FROM sources WHERE workspace = $1 AND source = $2;
+
+-- name: list_sources
+SELECT * FROM sources WHERE workspace = $1 AND source > $2 ORDER BY source LIMIT $3;
+
+-- name: destination
+SELECT d.*, v.definitions, (
+    SELECT json_agg(s) FROM destination_settings s WHERE s.workspace = d.workspace AND s.destination = d.destination
+) AS settings
+FROM destinations d
+JOIN versions v ON v.workspace = d.workspace AND v.function = d.function AND v.number = d.version
+WHERE d.workspace = $1 AND d.destination = $2;
+
+-- name: list_destinations
+SELECT d.*, v.definitions, (
+    SELECT json_agg(s) FROM destination_settings s WHERE s.workspace = d.workspace AND s.destination = d.destination
+) AS settings
+FROM destinations d
+JOIN versions v ON v.workspace = d.workspace AND v.function = d.function AND v.number = d.version
+WHERE d.workspace = $1 AND d.destination > $2
+ORDER BY d.destination
+LIMIT $3;
+
+-- name: encrypted_settings
+SELECT e.name, e.nonce, e.ciphertext FROM encrypted_settings e
+WHERE e.workspace = $1 AND e.destination = $2
+ORDER BY e.name;
+
+-- name: data_key
+SELECT wrapped_key, key_id FROM data_keys WHERE workspace = $1;
+
+-- name: insert_data_key
+INSERT INTO data_keys (workspace, wrapped_key, key_id) VALUES ($1, $2, $3);
+
+-- name: store_encrypted_setting
+INSERT INTO encrypted_settings (workspace, destination, name, nonce, ciphertext) VALUES ($1, $2, $3, $4, $5)
+ON CONFLICT (workspace, destination, name)
+DO UPDATE SET nonce = excluded.nonce, ciphertext = excluded.ciphertext;
+
+-- name: delete_encrypted_setting
+DELETE FROM encrypted_settings WHERE workspace = $1 AND destination = $2 AND name = $3;
+
+-- name: insert_token_secret
+INSERT INTO token_secrets (token, workspace, secret_hash) VALUES ($1, $2, $3);
+
+-- name: token_secret
+SELECT s.workspace, s.secret_hash, s.last_used_at, t.role
+FROM token_secrets s JOIN tokens t ON t.workspace = s.workspace AND t.token = s.token
+WHERE s.token = $1;
+
+-- name: touch_token
+UPDATE token_secrets SET last_used_at = $2 WHERE token = $1;
+
+-- name: key_checks
+SELECT key_id, check_value FROM key_checks ORDER BY key_id;
+
+-- name: insert_key_check
+INSERT INTO key_checks (key_id, check_value) VALUES ($1, $2) ON CONFLICT DO NOTHING;
