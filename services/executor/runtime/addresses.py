@@ -93,8 +93,7 @@ _GLOBAL_UNICAST_V6: Final = ipaddress.IPv6Network("2000::/3")
 
 
 def parse_address(text: str) -> Address:
-    """The address that a socket would connect to: no scope, and IPv4-mapped IPv6 as the IPv4 address it
-    is."""
+    """The address that a socket would connect to: no scope, IPv4-mapped IPv6 as IPv4."""
     address = ipaddress.ip_address(text.partition("%")[0])
     if isinstance(address, ipaddress.IPv6Address) and address.ipv4_mapped is not None:
         return address.ipv4_mapped
@@ -119,8 +118,7 @@ def _classify(address: Address) -> Verdict:
 
 
 def _opened_by(address: Address, allowed_ranges: Iterable[Network]) -> bool:
-    """Whether an operator's range opens an address; metadata services only open to a range of that one
-    address."""
+    """Whether an operator's range opens an address; a metadata service takes a range of that one address."""
     if address.is_unspecified:
         return False
     exact_only = address in _METADATA

@@ -96,8 +96,7 @@ class ConnectionPool:
 
 
 class Slots:
-    """At most `limit` holders of each key at once, first come first served; costs nothing for keys not in
-    use."""
+    """At most `limit` holders of each key at once, first come first served; keys not in use cost nothing."""
 
     def __init__(self, limit: int) -> None:
         self._limit = limit

@@ -77,8 +77,7 @@ def _port_number(text: str) -> int:
 
 
 def _ascii_host(host: str) -> str:
-    """Lower case, percent-decoded, and through IDNA, which also turns circled and full-width digits into
-    digits."""
+    """Lower case, percent-decoded, through IDNA, which turns circled and full-width digits into digits."""
     try:
         host = unquote(host, errors="strict")
         if not host.isascii():

@@ -35,8 +35,7 @@ def _lookup(host: str) -> list[str]:
 
 
 class Resolver:
-    """Resolves with the system's resolver unless it is given another; errors are worded as Node words
-    them."""
+    """Resolves with the system's resolver unless given another; words errors as Node does."""
 
     def __init__(self, resolve: Resolve | None = None) -> None:
         self._resolve = resolve or self._system

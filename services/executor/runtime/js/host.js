@@ -66,6 +66,7 @@ export class Attempt {
     this.logChars = 0;
     this.logsCut = false;
     this.timers = 0;
+    this.lastTimer = null;
     this.fetches = 0;
     this.fetchesRunning = 0;
     this.waitingFirst = null;
@@ -242,6 +243,7 @@ class Timer {
     this.repeats = repeats;
     this.due = 0;
     this.armed = false;
+    this.sibling = attempt.lastTimer;
     this.previous = null;
     this.next = null;
   }
@@ -290,6 +292,7 @@ export function setTimer(callback, delay, repeats, args) {
   const timer = new Timer((lastTimerId += 1), attempt, callback, args, ms >= 1 && ms <= DELAY_MAX_MS ? ms : 1, repeats);
   mapSet(timersById, timer.id, timer);
   attempt.timers += 1;
+  attempt.lastTimer = timer;
   arm(timer);
   return timer.id;
 }
@@ -306,22 +309,24 @@ function fire(timer) {
   if (timer.repeats && mapGet(timersById, timer.id)) arm(timer);
 }
 
+// Timers end with their attempt.
+export function forgetTimers(attempt) {
+  for (let timer = attempt.lastTimer; timer !== null; timer = timer.sibling) forget(timer);
+  attempt.lastTimer = null;
+}
+
 // Queues the turns of all timers that are due.
 export function queueDueTimers() {
   const time = now();
   while (firstTimer !== null && firstTimer.due <= time) {
     const timer = firstTimer;
     disarm(timer);
-    if (timer.attempt.done) forget(timer);
-    else enqueueTurn(timer.attempt, () => fire(timer));
+    enqueueTurn(timer.attempt, () => fire(timer));
   }
 }
 
 // When the next timer is due, in milliseconds of Date.now(); 0 for never.
-export function nextDue() {
-  while (firstTimer !== null && firstTimer.attempt.done) forget(firstTimer);
-  return firstTimer === null ? 0 : firstTimer.due;
-}
+export const nextDue = () => (firstTimer === null ? 0 : firstTimer.due);
 
 // Fallbacks until the web modules put Node's own shapes over them.
 export const timerFunctions = {

@@ -55,6 +55,7 @@ const waiting = new Map();
 
 function settle(attempt, detail) {
   attempt.done = true;
+  if (attempt.lastTimer !== null) host.forgetTimers(attempt);
   if (attempt.listed) {
     mapDelete(waiting, attempt.seq);
     settled = settled === '' ? `${attempt.seq}` : `${settled},${attempt.seq}`;
