@@ -176,6 +176,4 @@ class Client(NatsClient):
         if self._transport is None:
             self._transport = Transport()  # type: ignore[no-untyped-call]  # nats-py
         options: dict[str, Any] = self.options
-        await self._transport.connect(
-            s.uri, buffer_size=READ_BYTES, connect_timeout=options["connect_timeout"]
-        )
+        await self._transport.connect(s.uri, buffer_size=READ_BYTES, connect_timeout=options["connect_timeout"])

@@ -7,6 +7,7 @@ import contextlib
 import inspect
 import itertools
 import random
+import re
 import ssl
 from collections.abc import Awaitable, Callable, Iterable
 from dataclasses import dataclass, field
@@ -21,7 +22,7 @@ from nats.errors import Error as NatsError
 
 from kit.bus.client import Client, Sink
 from kit.bus.errors import ConnectionLost, NoResponders, api_error
-from kit.errors import DeadlineExceeded, Overloaded, Unavailable
+from kit.errors import DeadlineExceeded, Overloaded, PermissionDenied, Unavailable
 
 log = structlog.get_logger(__name__)
 
@@ -40,6 +41,8 @@ FIRST_CONNECT_TIMEOUT_S = 30.0
 REQUEST_TIMEOUT_S = 5.0
 # Requests that wait for their answer at the same time, of one process.
 REQUESTS_MAX = 65_536
+
+_DENIED_PUBLISH = re.compile(r'permissions violation for publish to "([^"]*)"')
 
 Listener = Callable[[], Awaitable[None] | None]
 
@@ -84,7 +87,7 @@ class Bus:
     _subscriptions: list[Subscription] = field(default_factory=list)
     _reconnect_listeners: list[Listener] = field(default_factory=list)
     _disconnect_listeners: list[Listener] = field(default_factory=list)
-    _waiting: dict[bytes, asyncio.Future[Reply]] = field(default_factory=dict)
+    _waiting: dict[bytes, tuple[asyncio.Future[Reply], str]] = field(default_factory=dict)
     _tokens: itertools.count[int] = field(default_factory=itertools.count)
     _client_closed: asyncio.Event = field(default_factory=asyncio.Event)
     _connected: asyncio.Event = field(default_factory=asyncio.Event)
@@ -145,16 +148,17 @@ class Bus:
         """A unique subject prefix below the user's own inbox prefix."""
         return f"{self._login.inbox_prefix}.{self._client._nuid.next().decode()}"
 
-    def expect_reply(self) -> tuple[bytes, asyncio.Future[Reply]]:
+    def expect_reply(self, subject: str) -> tuple[bytes, asyncio.Future[Reply]]:
         """A reply subject and the future of its one answer. The caller calls `forget` if it gives up.
 
-        The future fails with ConnectionLost as soon as the connection is lost, and with NoResponders.
+        The future fails with ConnectionLost as soon as the connection is lost, with NoResponders, and with
+        PermissionDenied when the server refuses this user a publish to `subject`.
         """
         if len(self._waiting) >= REQUESTS_MAX:
             raise Overloaded(f"{REQUESTS_MAX} requests to NATS are unanswered")
         token = b"%d" % next(self._tokens)
         future: asyncio.Future[Reply] = asyncio.get_running_loop().create_future()
-        self._waiting[token] = future
+        self._waiting[token] = (future, subject)
         return self._inbox.encode() + token, future
 
     def forget(self, reply_subject: bytes) -> None:
@@ -164,7 +168,7 @@ class Bus:
         """Sends a request and awaits one answer; raises Unavailable or DeadlineExceeded."""
         if not self.connected:
             await self.wait_connected(timeout_s)
-        reply, future = self.expect_reply()
+        reply, future = self.expect_reply(subject)
         try:
             self.send(subject, data, reply.decode())
             async with asyncio.timeout(timeout_s):
@@ -185,9 +189,10 @@ class Bus:
         return answer
 
     def _on_reply(self, subject: bytes, reply: bytes, header: bytes, data: bytes) -> None:
-        future = self._waiting.pop(subject[len(self._inbox) :], None)
-        if future is None or future.done():
+        waiting = self._waiting.pop(subject[len(self._inbox) :], None)
+        if waiting is None or waiting[0].done():
             return
+        future = waiting[0]
         if header.startswith(b"NATS/1.0 503"):
             future.set_exception(NoResponders("no stream or service listens there"))
         else:
@@ -294,6 +299,13 @@ class Bus:
 
     async def _on_error(self, error: Exception) -> None:
         log.warning("bus_error", nats=_host(self.url), error=repr(error))
+        denied = _DENIED_PUBLISH.search(str(error))
+        if denied is None:
+            return
+        for future, subject in self._waiting.values():
+            # nats-py has put the server's words in lower case.
+            if subject.lower() == denied[1] and not future.done():
+                future.set_exception(PermissionDenied(f"this NATS user may not publish to {subject}"))
 
     async def _on_disconnected(self) -> None:
         self._connected.clear()
@@ -314,7 +326,7 @@ class Bus:
 
     def _fail_waiting(self) -> None:
         waiting, self._waiting = self._waiting, {}
-        for future in waiting.values():
+        for future, _ in waiting.values():
             if not future.done():
                 future.set_exception(ConnectionLost("the connection to NATS was lost before the answer came"))
                 # Whoever gave up meanwhile doesn't ask; asyncio would complain about an unseen exception.

@@ -57,7 +57,7 @@ class Outgoing(NamedTuple):
 
 
 class PubAck(NamedTuple):
-    """What the stream answered. `error` is only set in the results of `publish_many`; then nothing else counts."""
+    """What the stream answered; in the results of `publish_many`, `error` says why it was not stored."""
 
     stream: str
     seq: int
@@ -98,9 +98,7 @@ class Publisher:
             raise result.error
         return result
 
-    async def publish_many(
-        self, messages: Iterable[Outgoing], *, timeout_s: float = TIMEOUT_S
-    ) -> list[PubAck]:
+    async def publish_many(self, messages: Iterable[Outgoing], *, timeout_s: float = TIMEOUT_S) -> list[PubAck]:
         """Stores many messages; the results are in their order, each one stored, a duplicate or an error.
 
         Messages of one stream stay in order unless a part of them has to be sent again.
@@ -150,7 +148,7 @@ class Publisher:
     async def _batch(self, part: Sequence[Outgoing], deadline: float) -> list[PubAck]:
         batch_id = f"{self._batch_prefix}-{next(self._batch_ids)}"
         await self._wait_connected(deadline)
-        reply_subject, answer = self._bus.expect_reply()
+        reply_subject, answer = self._bus.expect_reply(part[-1].subject)
         try:
             self._bus.write(_encode_batch(part, batch_id, reply_subject.decode()))
             async with asyncio.timeout(self._try_timeout_s):
@@ -185,15 +183,13 @@ class Publisher:
 
     async def _try(self, message: Outgoing, deadline: float) -> PubAck:
         await self._wait_connected(deadline)
-        reply_subject, answer = self._bus.expect_reply()
+        reply_subject, answer = self._bus.expect_reply(message.subject)
         try:
             self._bus.write(_encode(message, reply_subject.decode(), ""))
             async with asyncio.timeout(self._try_timeout_s):
                 return _decode(await answer, message.subject)
         except TimeoutError:
-            raise DeadlineExceeded(
-                f"JetStream did not confirm a message on {message.subject} in time"
-            ) from None
+            raise DeadlineExceeded(f"JetStream did not confirm a message on {message.subject} in time") from None
         finally:
             self._bus.forget(reply_subject)
 
@@ -209,7 +205,7 @@ class Publisher:
 
 
 def _stream_key(subject: str) -> str:
-    """Which messages may share a batch: all of one stream. Each workspace's events have a stream of their own."""
+    """Which messages may share a batch: those of one stream; each workspace's events have their own."""
     first, _, rest = subject.partition(".")
     return f"events.{rest.partition('.')[0]}" if first == "events" else first
 

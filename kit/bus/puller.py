@@ -23,7 +23,7 @@ log = structlog.get_logger(__name__)
 
 OnBatch = Callable[[list[Message]], Awaitable[None] | None]
 
-# Long enough that an idle consumer costs nothing, short enough that a forgotten request doesn't live for long.
+# Long enough that an idle consumer costs nothing, short enough that a forgotten request soon ends.
 EXPIRES_S = 30.0
 # The server says that it is alive this often; two missed ones and the requests are made again.
 HEARTBEAT_S = 10.0
@@ -40,9 +40,9 @@ FAILED_BATCH_DELAY_S = 1.0
 class Puller:
     """Pulls messages of a durable consumer and hands them to `on_batch`, one batch at a time.
 
-    `batch` is the most messages that one call gets. At most twice as many are requested or held here, so a slow
-    asynchronous `on_batch` slows the pull by itself; a plain function that only queues uses `pause`. It may raise:
-    its batch is then given back to the server. `run()` ends after `stop()`.
+    `batch` is the most messages that one call gets. At most twice as many are requested or held here, so a
+    slow asynchronous `on_batch` slows the pull by itself; a plain function that only queues uses `pause`. It
+    may raise: its batch is then given back to the server. `run()` ends after `stop()`.
     """
 
     def __init__(
@@ -59,6 +59,7 @@ class Puller:
         self._bus = bus
         self.stream = stream
         self.durable = durable
+        self._log = log.bind(stream=stream, durable=durable)
         self._batch = batch
         self._window = 2 * batch
         self._on_batch = on_batch
@@ -67,7 +68,7 @@ class Puller:
         self._buffer: list[Message] = []
         # Requested from the server and not yet received.
         self._outstanding = 0
-        self._requests = 0
+        self.requests = 0
         # Answers to requests before this one are of a lost connection.
         self._first_valid_request = 1
         self._paused = False
@@ -80,10 +81,15 @@ class Puller:
         self._retry: asyncio.TimerHandle | None = None
         self._inbox = ""
         self.received = 0
+        self.refusals = 0
 
     @property
     def paused(self) -> bool:
         return self._paused
+
+    @property
+    def stopping(self) -> bool:
+        return self._stopping
 
     @property
     def outstanding(self) -> int:
@@ -100,18 +106,19 @@ class Puller:
 
     def kick(self) -> None:
         """Forgets all standing requests and makes new ones; for a connection that is new."""
-        self._first_valid_request = self._requests + 1
+        self._first_valid_request = self.requests + 1
         self._outstanding = 0
         self._heard_at = asyncio.get_running_loop().time()
         self._request_more()
 
     async def run(self) -> None:
         """Pulls until `stop()`; every message that was received has gone through `on_batch` at the end."""
-        self._inbox = self._bus.new_inbox() + "."
-        subscription = await self._bus.subscribe(f"{self._inbox}*", self._receive)
-        forget_listener = self._bus.on_reconnect(self.kick)
         self._running = True
+        inbox = self._bus.new_inbox()
+        subscription = await self._bus.subscribe(f"{inbox}.*", self._receive)
+        forget_listener = self._bus.on_reconnect(self.kick)
         try:
+            self._inbox = f"{inbox}."
             self.kick()
             async with asyncio.TaskGroup() as group:
                 watchdog = group.create_task(self._watch())
@@ -120,6 +127,7 @@ class Puller:
             await self._leave(subscription)
         finally:
             self._running = False
+            self._inbox = ""
             forget_listener()
             self._cancel_retry()
             await self._bus.unsubscribe(subscription)
@@ -158,16 +166,14 @@ class Puller:
             answer = self._on_batch(messages)
             if inspect.isawaitable(answer):
                 await answer
-        except Exception:
+        except Exception:  # noqa: BLE001
             # The handler's fault must not end the pull: these messages come again, others go on.
-            log.exception(
-                "puller_batch_failed", stream=self.stream, durable=self.durable, count=len(messages)
-            )
+            self._log.exception("puller_batch_failed", count=len(messages))
             nak(self._bus, messages, FAILED_BATCH_DELAY_S)
 
     def _request_more(self) -> None:
         expected = self._outstanding + len(self._buffer)
-        if expected > self._batch or self._paused or self._stopping or not self._running:
+        if expected > self._batch or self._paused or self._stopping or not self._inbox:
             return
         # Without a connection nothing is written: kick() does it at the reconnect, exactly once.
         if self._retry is not None or not self._bus.connected:
@@ -179,12 +185,12 @@ class Puller:
             "idle_heartbeat": int(self._heartbeat_s * 1e9),
             "max_bytes": PULL_BYTES_MAX,
         }
-        self._requests += 1
+        self.requests += 1
         self._outstanding += wanted
         self._bus.send(
             f"$JS.API.CONSUMER.MSG.NEXT.{self.stream}.{self.durable}",
             orjson.dumps(request),
-            f"{self._inbox}{self._requests}",
+            f"{self._inbox}{self.requests}",
         )
 
     def _receive(self, subject: bytes, reply: bytes, header: bytes, data: bytes) -> None:
@@ -198,7 +204,7 @@ class Puller:
             self._on_status(subject, header)
 
     def _on_status(self, subject: bytes, header: bytes) -> None:
-        """100 is a heartbeat; 408 and 409 end a request; 503 and 404 mean that there is no such consumer now."""
+        """100 is a heartbeat; 408 and 409 end a request; 503 and 404: there is no such consumer now."""
         self._heard_at = asyncio.get_running_loop().time()
         status = header[9:12]
         if status == b"100" or int(subject.rpartition(b".")[2]) < self._first_valid_request:
@@ -214,6 +220,7 @@ class Puller:
     def _back_off(self, header: bytes) -> None:
         if self._retry is not None:
             return
+        self.refusals += 1
         reason = header.partition(b"\r\n")[0].decode("utf-8", "replace")
         self._log.warning("puller_refused", status=reason)
         self._retry = asyncio.get_running_loop().call_later(self._retry_delay_s, self._try_again)
@@ -240,7 +247,5 @@ class Puller:
             if not self._bus.connected or not self._outstanding:
                 self._heard_at = loop.time()
             elif silent_s > MISSED_HEARTBEATS_MAX * self._heartbeat_s:
-                log.warning(
-                    "puller_silent", stream=self.stream, durable=self.durable, silent_s=round(silent_s)
-                )
+                self._log.warning("puller_silent", silent_s=round(silent_s))
                 self.kick()

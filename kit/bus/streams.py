@@ -19,7 +19,7 @@ _DAY_S = 24 * 3600
 _GIB = 1024**3
 _KIB = 1024
 
-# Facts can be published again from Postgres at any time; the stream serves consumers that were away for a while.
+# Facts can be published again from Postgres at any time; the stream serves consumers that were away.
 FACTS_MAX_AGE_S = 30 * _DAY_S
 FACTS_MAX_BYTES = 4 * _GIB
 # An acknowledged event waits at most this long for an executor.

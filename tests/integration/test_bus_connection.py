@@ -1,0 +1,166 @@
+"""The connection against real servers that come, go and refuse."""
+
+import asyncio
+from collections.abc import AsyncIterator, Awaitable
+
+import pytest
+
+from kit.bus.acks import ack
+from kit.bus.connection import connect
+from kit.bus.durability import read_durability, require_durability
+from kit.bus.errors import ConnectionLost
+from kit.bus.message import Message
+from kit.bus.publish import Publisher
+from kit.bus.puller import Puller
+from kit.bus.streams import events_stream, provision
+from kit.embedded.data_folder import DataFolder
+from kit.embedded.nats import PAYLOAD_BYTES_MAX, EmbeddedNats
+from kit.embedded.nats_users import NatsUser
+from kit.errors import DeadlineExceeded, PermissionDenied, Unavailable, WrongState
+from kit.testing.eventually import eventually
+
+pytestmark = pytest.mark.integration
+
+USERS = [
+    NatsUser("test", "secret"),
+    NatsUser("publisher", "secret", ["events.acme.>"], ["_INBOX_publisher.>"]),
+]
+
+
+@pytest.fixture
+async def server(data_folder: DataFolder) -> AsyncIterator[EmbeddedNats]:
+    server = EmbeddedNats(data_folder, USERS)
+    await server.start()
+    try:
+        yield server
+    finally:
+        await server.stop()
+
+
+async def test_a_client_that_nats_py_closed_for_good_is_replaced_and_pulls_go_on(
+    server: EmbeddedNats,
+) -> None:
+    bus = await connect(server.url("test"), name="test")
+    await provision(bus, [events_stream("acme")])
+    seen: list[Message] = []
+    reconnects: list[bool] = []
+    bus.on_reconnect(lambda: reconnects.append(bus.connected))
+
+    def on_batch(batch: list[Message]) -> None:
+        seen.extend(batch)
+        ack(bus, batch)
+
+    puller = Puller(bus, "EVENTS_acme", "executor", batch=10, on_batch=on_batch)
+    async with asyncio.TaskGroup() as group:
+        group.create_task(puller.run())
+        await eventually(lambda: puller.outstanding)
+        first_client = bus.client
+        # The server answers "Maximum Payload Violation", upon which nats-py gives up.
+        bus.send("events.acme.web", b"x" * (PAYLOAD_BYTES_MAX + 1))
+        await eventually(lambda: bus.rebuilds == 1)
+        assert first_client.is_closed
+        assert reconnects == [True]
+        await Publisher(bus).publish("events.acme.web", b"after", "id")
+        await eventually(lambda: [message.data for message in seen] == [b"after"])
+        await puller.stop()
+    await bus.close()
+
+
+async def test_requests_in_flight_fail_at_once_when_the_connection_is_lost(server: EmbeddedNats) -> None:
+    bus = await connect(server.url("test"), name="test")
+    await bus.subscribe("deaf", lambda subject, reply, header, data: None)
+    async with asyncio.TaskGroup() as group:
+        request = group.create_task(_error_of(bus.request("deaf", timeout_s=30.0)))
+        await bus.flush()
+        server.crash()
+    assert isinstance(request.result(), ConnectionLost)
+    with pytest.raises(Unavailable):
+        await bus.request("deaf", timeout_s=0.05)
+    await server.start()
+    await bus.wait_connected(10.0)
+    with pytest.raises(DeadlineExceeded):
+        await bus.request("deaf", timeout_s=0.05)
+    await bus.close()
+
+
+async def _error_of(awaitable: Awaitable[object]) -> BaseException | None:
+    try:
+        await awaitable
+    except Unavailable as error:
+        return error
+    return None
+
+
+async def test_a_wrong_password_is_refused_at_once(server: EmbeddedNats) -> None:
+    with pytest.raises(Unavailable, match="cannot connect"):
+        await connect(server.address, "test", "wrong", name="test")
+
+
+async def test_without_a_server_the_start_fails_within_its_time(server: EmbeddedNats) -> None:
+    await server.stop()
+    with pytest.raises(Unavailable, match="cannot connect"):
+        await connect(server.url("test"), name="test", timeout_s=0.3)
+
+
+async def test_a_publisher_is_confined_to_its_subjects_and_told_so(server: EmbeddedNats) -> None:
+    """H9"""
+    admin = await connect(server.url("test"), name="admin")
+    await provision(admin, [events_stream("acme"), events_stream("globex")])
+    bus = await connect(server.url("publisher"), name="publisher")
+    publisher = Publisher(bus, try_timeout_s=1.0)
+    assert (await publisher.publish("events.acme.web", b"", "1")).seq == 1
+    with pytest.raises(PermissionDenied):
+        await publisher.publish("events.globex.web", b"", "2")
+    with pytest.raises(PermissionDenied):
+        await bus.api("STREAM.DELETE.EVENTS_acme")
+    await bus.close()
+    await admin.close()
+
+
+async def test_a_failing_listener_keeps_neither_others_nor_the_connection_from_working(
+    server: EmbeddedNats,
+) -> None:
+    bus = await connect(server.url("test"), name="test")
+    told: list[str] = []
+
+    def broken() -> None:
+        raise RuntimeError("broken")
+
+    async def good() -> None:
+        told.append("reconnected")
+
+    bus.on_reconnect(broken)
+    forget = bus.on_reconnect(good)
+    bus.on_disconnect(lambda: told.append("disconnected"))
+    server.crash()
+    await server.start()
+    await eventually(lambda: told == ["disconnected", "reconnected"])
+    forget()
+    await bus.close()
+
+
+async def test_a_relaxed_server_is_refused_under_strict_and_named_otherwise(data_folder: DataFolder) -> None:
+    """B1"""
+    server = EmbeddedNats(data_folder, USERS, sync_always=False)
+    await server.start()
+    try:
+        assert await read_durability(server.monitor_url) == "relaxed"
+        with pytest.raises(WrongState, match="sync_interval: always"):
+            await require_durability("strict", server.monitor_url)
+        assert await require_durability("relaxed", server.monitor_url) == "relaxed"
+    finally:
+        await server.stop()
+
+
+async def test_a_strict_server_is_accepted(server: EmbeddedNats) -> None:
+    """B1"""
+    assert await require_durability("strict", server.monitor_url) == "strict"
+
+
+async def test_a_server_that_cannot_be_asked_is_unavailable(server: EmbeddedNats) -> None:
+    monitor_url = server.monitor_url
+    await server.stop()
+    with pytest.raises(Unavailable):
+        await read_durability(monitor_url)
+    with pytest.raises(Unavailable):
+        await read_durability("file:///etc/passwd")
