@@ -16,7 +16,7 @@ ENCODED_CHARS_MAX: Final = 8 << 10
 
 _SENSITIVE_NAME: Final = re.compile(
     r"authorization|authenticate|cookie|token|secret|signature|password|passwd|credential|session"
-    r"|api-?key|(?:^|[-_])key(?:$|[-_])|key$|(?:^|[-_])auth",
+    r"|api-?key|(?:^|[-_])key(?:$|[-_])|key$|(?:^|[-_])auth(?:$|[-_])",
     re.IGNORECASE,
 )
 # Sent by Onward itself or of public meaning, though their names match.

@@ -1,7 +1,8 @@
 // What a handler may throw, and what becomes of it: the five classes that say how an event ended, and the
 // description of any thrown value. Every property is read once and under guard, since it may be a getter.
 
-import { isNetworkError, primordials } from './host.js';
+import { primordials } from './host.js';
+import { isNetworkFailure } from './web/network_failures.js';
 
 const { isPrototypeOf, slice, stringify } = primordials;
 
@@ -69,6 +70,14 @@ function statusOf(thrown) {
   return isStatus(responseCode) ? responseCode : 0;
 }
 
+function isNetwork(thrown) {
+  try {
+    return isNetworkFailure(thrown) === true;
+  } catch {
+    return false;
+  }
+}
+
 const capped = (text, max) => (text.length > max ? slice(text, 0, max) + CUT_MARK : text);
 
 function asText(thrown) {
@@ -99,7 +108,7 @@ export function describe(thrown) {
     typeof message === 'string' ? message : asText(thrown),
     typeof stack === 'string' ? stack : '',
     statusOf(thrown),
-    isNetworkError(thrown),
+    isNetwork(thrown),
   );
 }
 

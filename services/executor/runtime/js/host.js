@@ -31,15 +31,13 @@ export const primordials = Object.freeze({
   mapGet: uncurry(Map.prototype.get),
   mapSet: uncurry(Map.prototype.set),
   mapDelete: uncurry(Map.prototype.delete),
-  weakSetAdd: uncurry(WeakSet.prototype.add),
-  weakSetHas: uncurry(WeakSet.prototype.has),
   slice: uncurry(String.prototype.slice),
   fromCharCode: String.fromCharCode,
   charCodeAt: uncurry(String.prototype.charCodeAt),
   toWellFormed: uncurry(String.prototype.toWellFormed),
 });
 
-const { stringify, mapGet, mapSet, mapDelete, weakSetAdd, weakSetHas, slice, charCodeAt, now } = primordials;
+const { stringify, mapGet, mapSet, mapDelete, slice, charCodeAt, now } = primordials;
 
 // Limits of one attempt. pool.py documents the same numbers to the outside.
 const FETCHES_MAX = 50;
@@ -356,18 +354,6 @@ export function log(level, line) {
   const entry = `[${stringify(`${level}`)},${now()},${stringify(text)}]`;
   attempt.logs = attempt.logs === '' ? entry : attempt.logs + ',' + entry;
 }
-
-// ---- errors ----------------------------------------------------------------------------------------------------
-
-const networkErrors = new WeakSet();
-
-// fetch marks the FetchErrors that mean a network failure (refused, reset, not found, timed out): uncaught, they retry.
-export function markNetworkError(error) {
-  weakSetAdd(networkErrors, error);
-  return error;
-}
-
-export const isNetworkError = (error) => weakSetHas(networkErrors, error);
 
 // ---- synchronous calls -----------------------------------------------------------------------------------------
 
