@@ -149,9 +149,7 @@ class EmbeddedNats:
             server.kill()
             server.wait()
             if isinstance(error, TimeoutError):
-                raise EmbeddedError(
-                    f"NATS was not ready within {START_TIMEOUT_S:.0f} s: see its log"
-                ) from error
+                raise EmbeddedError(f"NATS was not ready within {START_TIMEOUT_S:.0f} s: see its log") from error
             raise
 
     async def _greets(self) -> bool:

@@ -69,13 +69,11 @@ class EmbeddedPostgres:
                 _give(part, identity)
             await self._create_cluster(programs, identity)
             _give(self._data, identity)
-            write_conf(
-                self._data, sockets=self._sockets, tcp_port=self.tcp_port, peer_name=identity.peer_name
-            )
+            write_conf(self._data, sockets=self._sockets, tcp_port=self.tcp_port, peer_name=identity.peer_name)
             _disown_pid_file(self._data / "postmaster.pid")
         await self._launch(programs, identity)
         if self.tcp_port is not None:
-            await self._execute(f"ALTER ROLE {SUPERUSER} PASSWORD '{self._folder.secret('postgres')}'")
+            await self._set_password(self._folder.secret("postgres"))
 
     async def stop(self) -> None:
         """Stop the server in order: sessions are ended, everything is written."""
@@ -107,22 +105,33 @@ class EmbeddedPostgres:
     async def create_database(self, name: str, template: str | None = None) -> bool:
         """Create the database, as a copy of `template` if named; False if it was there already."""
         copy = f" TEMPLATE {_identifier(template)}" if template else ""
-        try:
-            await self._execute(f"CREATE DATABASE {_identifier(name)}{copy}")
-        except asyncpg.DuplicateDatabaseError:
-            return False
-        return True
+        statement = f"CREATE DATABASE {_identifier(name)}{copy}"
+        return await self._execute(statement, unless=asyncpg.DuplicateDatabaseError)
 
     async def drop_database(self, name: str) -> None:
         """Drop the database if it is there, ending its sessions."""
         await self._execute(f"DROP DATABASE IF EXISTS {_identifier(name)} WITH (FORCE)")
 
-    async def _execute(self, statement: str) -> None:
-        connection = await asyncpg.connect(self.dsn(), timeout=CONNECT_TIMEOUT_S)
+    async def _set_password(self, password: str) -> None:
         try:
-            await connection.execute(statement)
-        finally:
-            await connection.close(timeout=CONNECT_TIMEOUT_S)
+            await self._execute(f"ALTER ROLE {SUPERUSER} PASSWORD '{password}'")
+        except BaseException:
+            self.crash()
+            raise
+
+    async def _execute(self, statement: str, unless: type[asyncpg.PostgresError] | None = None) -> bool:
+        """Execute the statement as the superuser; False if it failed with `unless`."""
+        try:
+            connection = await asyncpg.connect(self.dsn(), timeout=CONNECT_TIMEOUT_S)
+            try:
+                await connection.execute(statement)
+            finally:
+                await connection.close(timeout=CONNECT_TIMEOUT_S)
+        except (asyncpg.PostgresError, OSError) as error:
+            if unless is not None and isinstance(error, unless):
+                return False
+            raise EmbeddedError(f"Postgres refused {statement.split(' PASSWORD')[0]}: {error}") from error
+        return True
 
     async def _create_cluster(self, programs: Path, identity: Identity) -> None:
         """Run initdb beside the final place and move the result: no half-made cluster is ever used."""
@@ -159,9 +168,7 @@ class EmbeddedPostgres:
                 raise log.failure("Postgres", self._folder.path)
             await asyncio.sleep(SHARED_MEMORY_POLL_S)
 
-    def _spawn(
-        self, argv: Sequence[Path | str], log: ServerLog, identity: Identity
-    ) -> subprocess.Popen[bytes]:
+    def _spawn(self, argv: Sequence[Path | str], log: ServerLog, identity: Identity) -> subprocess.Popen[bytes]:
         with log.open() as output:
             return process.spawn(
                 argv,
@@ -185,9 +192,7 @@ class EmbeddedPostgres:
             server.kill()
             server.wait()
             if isinstance(error, TimeoutError):
-                raise EmbeddedError(
-                    f"Postgres was not ready within {START_TIMEOUT_S:.0f} s: see its log"
-                ) from error
+                raise EmbeddedError(f"Postgres was not ready within {START_TIMEOUT_S:.0f} s: see its log") from error
             raise
 
 

@@ -22,6 +22,7 @@ SETTINGS = {
     "io_workers": "1",
     "max_worker_processes": "4",
     "autovacuum_max_workers": "2",
+    "max_logical_replication_workers": "0",
     # Compiling takes longer than any query of ours.
     "jit": "off",
     # One open transaction holds back every relay and vacuum.

@@ -37,24 +37,28 @@ def spawn(
 
     A session of its own keeps a Ctrl-C in the terminal from reaching it: we stop our children in order.
     `keep_fds` stay open in it. Must be called from the main thread: PR_SET_PDEATHSIG fires when the
-    *thread* that started the child ends, which would take the server down with a worker thread.
+    *thread* that started the child ends, which would take the server down with a worker thread. Raises
+    EmbeddedError.
     """
     if threading.current_thread() is not threading.main_thread():
         raise EmbeddedError(f"start {argv[0]} from the main thread: it ends with the thread that starts it")
-    return subprocess.Popen(
-        [*identity.prefix, *map(str, argv)],
-        stdin=subprocess.DEVNULL,
-        stdout=output,
-        stderr=subprocess.STDOUT,
-        env=dict(env),
-        cwd=cwd,
-        start_new_session=True,
-        pass_fds=tuple(keep_fds),
-        preexec_fn=_die_with_parent(death_signal),
-        user=identity.uid,
-        group=identity.gid,
-        extra_groups=None if identity.uid is None else [],
-    )
+    try:
+        return subprocess.Popen(
+            [*identity.prefix, *map(str, argv)],
+            stdin=subprocess.DEVNULL,
+            stdout=output,
+            stderr=subprocess.STDOUT,
+            env=dict(env),
+            cwd=cwd,
+            start_new_session=True,
+            pass_fds=tuple(keep_fds),
+            preexec_fn=_die_with_parent(death_signal),
+            user=identity.uid,
+            group=identity.gid,
+            extra_groups=None if identity.uid is None else [],
+        )
+    except (OSError, subprocess.SubprocessError) as error:
+        raise EmbeddedError(f"{argv[0]} can't be started: {error}") from error
 
 
 def _die_with_parent(death_signal: signal.Signals) -> Callable[[], None] | None:
@@ -71,7 +75,7 @@ def _die_with_parent(death_signal: signal.Signals) -> Callable[[], None] | None:
     return set_death_signal
 
 
-async def wait_ended(process: subprocess.Popen[bytes]) -> None:
+async def _wait_ended(process: subprocess.Popen[bytes]) -> None:
     """Wait until the process has ended, without reaping it: its pid and its group are still its own."""
     if process.returncode is not None:
         return
@@ -90,8 +94,12 @@ async def wait_ended(process: subprocess.Popen[bytes]) -> None:
 
 
 async def wait_exit(process: subprocess.Popen[bytes]) -> int:
-    """Wait for the end of the process and return its exit code (negative: the signal that ended it)."""
-    await wait_ended(process)
+    """Wait for the end of the process and return its exit code (negative: the signal that ended it).
+
+    What it has left behind in its process group is killed.
+    """
+    await _wait_ended(process)
+    _kill_group(process)
     return process.wait()
 
 
@@ -106,8 +114,8 @@ async def stop(process: subprocess.Popen[bytes], steps: Sequence[tuple[signal.Si
     return await wait_exit(process)
 
 
-def kill_group(process: subprocess.Popen[bytes]) -> None:
-    """SIGKILL what the process, which ended but is not reaped yet, has left behind in its session."""
+def _kill_group(process: subprocess.Popen[bytes]) -> None:
+    # While it is not reaped its pid can't name another group.
     if process.returncode is None:
         with suppress(ProcessLookupError, PermissionError):
             os.killpg(process.pid, signal.SIGKILL)

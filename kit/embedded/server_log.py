@@ -1,6 +1,7 @@
 """What a server wrote to its log since it was started, and what that says about why it ended."""
 
 import os
+import re
 from dataclasses import dataclass
 from pathlib import Path
 from typing import BinaryIO
@@ -11,6 +12,8 @@ from kit.embedded.errors import EmbeddedError
 # The cause of a failed start stands in the last lines; more would not fit into one line of ours.
 TAIL_LINES = 4
 TAIL_BYTES_MAX = 4096
+# How Postgres, initdb and NATS mark what made them give up.
+SERIOUS = re.compile(r"\b(FATAL|PANIC|ERROR|error):|\[(FTL|ERR)\]")
 
 
 @dataclass(frozen=True)
@@ -30,11 +33,13 @@ class ServerLog:
             return open(self.path, "ab", opener=_private)
 
     def tail(self) -> str:
-        """The last lines of this start, as one line."""
+        """The last lines of this start, of the serious ones if there are any, as one line."""
         with self.path.open("rb") as file:
             file.seek(max(self.offset, self.path.stat().st_size - TAIL_BYTES_MAX))
             lines = file.read().decode(errors="replace").split("\n")
-        return " / ".join([line.strip() for line in lines if line.strip()][-TAIL_LINES:])
+        said = [line.strip() for line in lines if line.strip()]
+        serious = [line for line in said if SERIOUS.search(line)]
+        return " / ".join((serious or said)[-TAIL_LINES:])
 
     def failure(self, program: str, folder: Path) -> EmbeddedError:
         """The error for a program that ended while it was to start."""

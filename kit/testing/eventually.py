@@ -4,14 +4,20 @@ import asyncio
 import inspect
 import time
 from collections.abc import Awaitable, Callable
-from typing import TypeVar
+from typing import TypeVar, overload
 
 T = TypeVar("T")
 
 
-async def eventually(
-    fn: Callable[[], T | Awaitable[T]], timeout_s: float = 10.0, interval_s: float = 0.02
-) -> T:
+@overload
+async def eventually(fn: Callable[[], Awaitable[T]], timeout_s: float = 10.0, interval_s: float = 0.02) -> T: ...
+
+
+@overload
+async def eventually(fn: Callable[[], T], timeout_s: float = 10.0, interval_s: float = 0.02) -> T: ...
+
+
+async def eventually(fn: Callable[[], T | Awaitable[T]], timeout_s: float = 10.0, interval_s: float = 0.02) -> T:
     """Call `fn` until it returns something true, and return that.
 
     A false result (None included: end a function of assertions with `return True`) and an AssertionError
