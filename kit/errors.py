@@ -10,7 +10,6 @@ into the same classes on the way in, so `except NotFound` works on both sides. A
 # ruff: noqa: N818
 
 from collections.abc import Iterable, Mapping
-from typing import ClassVar
 
 
 class OnwardError(Exception):
@@ -20,7 +19,8 @@ class OnwardError(Exception):
     helps.
     """
 
-    code: ClassVar[str] = "UNKNOWN"
+    # The name of the gRPC status code; kit.errors itself needs no gRPC.
+    code: str = "UNKNOWN"
     reason: str = "UNSPECIFIED"
 
     def __init__(

@@ -1,0 +1,89 @@
+"""Deciding whether a token may do something to a resource."""
+
+import hashlib
+from collections import OrderedDict
+from collections.abc import Awaitable, Callable
+from dataclasses import dataclass
+from typing import Protocol
+
+import structlog
+
+from kit.auth.caller import Caller
+from kit.clock import Clock, SystemClock
+from kit.errors import DeadlineExceeded, Internal, Unavailable
+
+log = structlog.get_logger(__name__)
+
+# The longest that a revoked token may still work outside the registry.
+LEASE_S_MAX = 1.0
+# About 3 MB; callers beyond that many are asked about again, which costs time and not safety.
+LEASES_MAX = 10_000
+
+
+class Authorizer(Protocol):
+    """Knows tokens and roles. The registry decides by itself, the other services ask it."""
+
+    async def authorize(self, token: str, permission: int, resource: str) -> Caller:
+        """Who the token is, if it may; otherwise `InvalidToken`, `PermissionDenied` or `NotFound`.
+
+        `permission` is a number of `onward.common.v1.Permission`; `resource` is a name that starts with
+        `workspaces/{workspace}`, or "" for PERMISSION_OPERATE. Somebody from outside the workspace is told `NotFound`,
+        whether or not the resource exists. Raises `Unavailable` when nobody can tell: the call is then refused.
+        """
+
+
+@dataclass(frozen=True, slots=True)
+class Grant:
+    """The registry's yes: who it is, and for how long that may be relied on."""
+
+    principal: str
+    lease_s: float
+
+
+# Asks the registry: (token, permission, resource).
+Ask = Callable[[str, int, str], Awaitable[Grant]]
+
+
+class RegistryAuthorizer:
+    """Asks the registry, and remembers each yes for at most a second. A no is never remembered."""
+
+    def __init__(self, ask: Ask, clock: Clock | None = None, leases_max: int = LEASES_MAX) -> None:
+        self._ask = ask
+        self._clock = clock or SystemClock()
+        self._leases_max = leases_max
+        self._leases: OrderedDict[tuple[bytes, int, str], tuple[float, Caller]] = OrderedDict()
+
+    async def authorize(self, token: str, permission: int, resource: str) -> Caller:
+        """See `Authorizer`."""
+        # The token itself is not kept in memory.
+        key = (hashlib.sha256(token.encode()).digest(), permission, resource)
+        asked_at = self._clock.monotonic()
+        until, caller = self._leases.get(key, (0.0, None))
+        if caller is not None and asked_at < until:
+            return caller
+        grant = await self._grant(token, permission, resource)
+        caller = Caller(grant.principal, workspace_in(resource), frozenset({permission}))
+        # From before the question: the decision may be as old as that.
+        self._remember(key, asked_at + min(grant.lease_s, LEASE_S_MAX), caller)
+        return caller
+
+    async def _grant(self, token: str, permission: int, resource: str) -> Grant:
+        try:
+            return await self._ask(token, permission, resource)
+        except (Unavailable, DeadlineExceeded, Internal) as error:
+            log.warning("authorization_unavailable", failure=error.reason)
+            raise Unavailable(
+                "The registry can't be asked whether this is allowed, so it is refused; try again.", retry_after_s=1
+            ) from error
+
+    def _remember(self, key: tuple[bytes, int, str], until: float, caller: Caller) -> None:
+        self._leases[key] = (until, caller)
+        self._leases.move_to_end(key)
+        while len(self._leases) > self._leases_max:
+            self._leases.popitem(last=False)
+
+
+def workspace_in(resource: str) -> str:
+    """The workspace's id in a resource name, "" if there is none."""
+    parts = resource.split("/", 2)
+    return parts[1] if len(parts) > 1 and parts[0] == "workspaces" else ""

@@ -1,0 +1,69 @@
+"""The one place where an RPC's declared access meets the caller's token."""
+
+import hmac
+import re
+
+from kit.auth.authorizer import Authorizer, workspace_in
+from kit.auth.caller import ANONYMOUS, OPERATOR_PRINCIPAL, Caller
+from kit.auth.tokens import TOKEN_LENGTH_MAX, parse_token
+from kit.errors import InvalidToken, OnwardError, PermissionDenied
+from onward.common.v1 import access_pb2
+
+_SERVICE_NAME = re.compile(r"[a-z]{1,32}")
+# Tells a service that it is its own token that was refused, not the one that it asks about.
+SERVICE_TOKEN_REFUSED = {"token": "service"}
+
+
+class Gate:
+    """Lets calls in by their method's permission.
+
+    Services prove themselves by one shared token and say which one they are; the operator has a token as well. Where
+    no operator token is configured, the authorizer decides about PERMISSION_OPERATE.
+    """
+
+    def __init__(self, authorizer: Authorizer, service_token: str, operator_token: str | None = None) -> None:
+        assert service_token, "an empty service token would let everybody in"
+        self._authorizer = authorizer
+        self._service_token = service_token.encode()
+        self._operator_token = operator_token.encode() if operator_token else None
+
+    async def admit(self, token: str, service: str, permission: int, resource: str) -> Caller:
+        """The caller, if `token` carries `permission` on `resource`; see `Authorizer` for what is raised.
+
+        `service` is the name that a service gives itself; it counts only beside the service token.
+        """
+        if permission == access_pb2.PERMISSION_NONE:
+            return ANONYMOUS
+        if permission == access_pb2.PERMISSION_SERVICE:
+            return self._admit_service(token, service, resource)
+        if not token:
+            raise InvalidToken("A token is needed: send it as metadata `authorization: Bearer onw_...`.")
+        if permission == access_pb2.PERMISSION_OPERATE and self._operator_token is not None:
+            return self._admit_operator(token)
+        return await self._authorizer.authorize(token, permission, resource)
+
+    def _admit_service(self, token: str, service: str, resource: str) -> Caller:
+        if not _same(token, self._service_token):
+            raise _refusal(token, "Only Onward's own services may call this.", SERVICE_TOKEN_REFUSED)
+        name = service if _SERVICE_NAME.fullmatch(service) else "unnamed"
+        permissions = frozenset({int(access_pb2.PERMISSION_SERVICE)})
+        return Caller(f"service:{name}", workspace_in(resource), permissions)
+
+    def _admit_operator(self, token: str) -> Caller:
+        assert self._operator_token is not None
+        if not _same(token, self._operator_token):
+            raise _refusal(token, "Only the operator may call this.", {})
+        return Caller(OPERATOR_PRINCIPAL, "", frozenset({int(access_pb2.PERMISSION_OPERATE)}))
+
+
+def _same(token: str, expected: bytes) -> bool:
+    return len(token) <= TOKEN_LENGTH_MAX and hmac.compare_digest(token.encode(), expected)
+
+
+def _refusal(token: str, message: str, metadata: dict[str, str]) -> OnwardError:
+    """A user's token is not enough; anything else is no token at all."""
+    try:
+        parse_token(token)
+    except InvalidToken:
+        return InvalidToken(message, metadata=metadata)
+    return PermissionDenied(message, metadata=metadata)
