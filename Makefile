@@ -3,6 +3,7 @@ SHELL := /bin/bash
 PYTHON ?= python3
 VENV ?= .venv
 BIN := $(VENV)/bin
+RUN := $(BIN)/python
 .DEFAULT_GOAL := help
 
 .PHONY: help setup demo up test lint proto bench clean
@@ -17,9 +18,34 @@ $(BIN)/.ready: requirements.lock pyproject.toml
 	touch $@
 
 setup: $(BIN)/.ready ## install everything into .venv and build the JavaScript bundle
+	@$(RUN) tools/build_runtime.py
+
+demo: setup ## run everything on a fresh data folder and show the main job, end to end
+	@$(BIN)/onward demo
+
+up: setup ## run Postgres, NATS and the four services until Ctrl-C
+	@$(BIN)/onward up
+
+test: setup lint ## check everything, then run every test
+	$(RUN) -m pytest
+
+lint: $(BIN)/.ready ## style, types, layers, protos
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check --quiet .
+	$(RUN) tests/tidy.py
+	$(BIN)/lint-imports
+	$(BIN)/buf lint
+	$(BIN)/buf format --diff --exit-code
+	$(BIN)/buf breaking --against tests/golden/protos.binpb
+	$(RUN) tools/generate.py --check
+	$(BIN)/mypy
 
 proto: $(BIN)/.ready ## generate gen/ from protos/
-	$(BIN)/python tools/generate.py
+	$(BIN)/buf format --write
+	$(RUN) tools/generate.py
+
+bench: setup ## measure the whole chain; writes build/bench/
+	$(RUN) bench/pipeline.py --json build/bench/pipeline.json
 
 clean: ## delete what was built
 	rm -rf build *.egg-info .mypy_cache .ruff_cache .pytest_cache .import_linter_cache .hypothesis
