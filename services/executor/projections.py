@@ -83,9 +83,7 @@ class View:
     @staticmethod
     def _refresh(view: WorkspaceView, destination: str) -> None:
         source = view.destinations[destination].source
-        view.by_source[source] = tuple(
-            route for route in view.destinations.values() if route.source == source
-        )
+        view.by_source[source] = tuple(route for route in view.destinations.values() if route.source == source)
 
 
 def _source_created(_: str, view: WorkspaceView, fact: facts_pb2.SourceCreated) -> list[str]:

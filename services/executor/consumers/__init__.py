@@ -1,0 +1,1 @@
+"""What the executor takes from JetStream."""

@@ -1,0 +1,181 @@
+"""The registry's facts on their way into the view: from the log first, then from the bus, gaps filled from the log."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Awaitable, Callable
+
+import orjson
+import structlog
+
+from kit.bus.connection import Bus
+from kit.bus.message import Message
+from kit.bus.puller import Puller
+from kit.errors import OnwardError
+from onward.common.v1 import facts_pb2
+from services.executor.projections import View
+
+# One page of the log.
+PAGE_FACTS = 500
+# A view that is behind the bus for this long is filled from the log.
+BEHIND_AFTER_S = 1.0
+# An executor that is gone leaves its consumer behind for so long.
+INACTIVE_NS = 10 * 60 * 1_000_000_000
+RETRY_S = 0.5
+
+log = structlog.get_logger()
+
+# (workspace, after position, limit) -> facts, and the heads of all workspaces where none is named.
+ReadFacts = Callable[[str, int, int], Awaitable[facts_pb2.ReadFactsResponse]]
+
+
+class FactsFeed:
+    """Keeps the view true. `start()` returns when the view holds everything that the log held then."""
+
+    def __init__(self, bus: Bus, view: View, read: ReadFacts, replica: str) -> None:
+        self._bus = bus
+        self._view = view
+        self._read = read
+        self._consumer = f"executor-{replica}"
+        self._puller: Puller | None = None
+        self._lock = asyncio.Lock()
+        self._applied_sequence = 0
+        self._advanced = asyncio.Event()
+
+    async def start(self) -> None:
+        await self._bus.api(
+            f"CONSUMER.CREATE.FACTS.{self._consumer}",
+            {
+                "stream_name": "FACTS",
+                "config": {
+                    "name": self._consumer,
+                    "ack_policy": "none",
+                    "deliver_policy": "new",
+                    "inactive_threshold": INACTIVE_NS,
+                    "mem_storage": False,
+                    "max_deliver": -1,
+                },
+            },
+        )
+        self._applied_sequence = await self.last_sequence()
+        self._puller = Puller(self._bus, "FACTS", self._consumer, batch=256, on_batch=self._on_batch)
+        await self.catch_up()
+
+    async def run(self) -> None:
+        if self._puller is not None:
+            await self._puller.run()
+
+    async def stop(self) -> None:
+        if self._puller is not None:
+            await self._puller.stop()
+        try:
+            await self._bus.api(f"CONSUMER.DELETE.FACTS.{self._consumer}", timeout_s=1.0)
+        except OnwardError as error:
+            log.info("facts_consumer_left", reason=error.reason)
+
+    async def last_sequence(self) -> int:
+        """Give the sequence of the newest fact on the bus."""
+        info = await self._bus.api("STREAM.INFO.FACTS")
+        return int(info["state"]["last_seq"])
+
+    async def catch_up(self) -> None:
+        """Read what the log holds beyond the view, of all workspaces."""
+        answer = await self._read("", 0, 1)
+        async with self._lock:
+            for workspace, head in answer.heads.items():
+                if workspace != "system":
+                    await self._fill(workspace, head)
+
+    async def wait_for(self, sequence: int) -> None:
+        """Wait until the view has the facts up to this sequence of the bus."""
+        while self._applied_sequence < sequence:
+            self._advanced.clear()
+            try:
+                async with asyncio.timeout(BEHIND_AFTER_S):
+                    await self._advanced.wait()
+            except TimeoutError:
+                log.warning("facts_behind", applied=self._applied_sequence, wanted=sequence)
+                await self._fill_from_log(sequence)
+
+    async def _fill_from_log(self, sequence: int) -> None:
+        try:
+            await self.catch_up()
+        except OnwardError as error:
+            log.warning("facts_unreadable", reason=error.reason)
+            await asyncio.sleep(RETRY_S)
+            return
+        self._advance(sequence)
+
+    async def _on_batch(self, messages: list[Message]) -> None:
+        async with self._lock:
+            for message in messages:
+                tokens = message.subject.split(".")
+                if tokens[1] == "registry" and tokens[2] != "system":
+                    await self._on_fact(message)
+                self._advance(message.stream_seq)
+
+    async def _on_fact(self, message: Message) -> None:
+        fact = orjson.loads((message.headers or {})["Onward-Fact"])
+        workspace, position = fact["workspace"], fact["position"]
+        known = self._view.position(workspace)
+        if position == known + 1:
+            self._view.apply(workspace, position, fact["type"], message.data)
+        elif position > known:
+            await self._fill(workspace, position)
+
+    async def _fill(self, workspace: str, head: int) -> None:
+        """Read the workspace's log up to a position. Tries until it can: without it the view would be wrong."""
+        while (known := self._view.position(workspace)) < head:
+            try:
+                answer = await self._read(workspace, known, PAGE_FACTS)
+            except OnwardError as error:
+                log.warning("facts_unreadable", workspace=workspace, reason=error.reason)
+                await asyncio.sleep(RETRY_S)
+                continue
+            for fact in answer.facts:
+                self._view.apply(workspace, fact.position, fact.type, fact.data)
+
+    def _advance(self, sequence: int) -> None:
+        if sequence > self._applied_sequence:
+            self._applied_sequence = sequence
+            self._advanced.set()
+
+
+class BusFence:
+    """Waits until the view is at least as new as the call: one question to the bus serves all who wait.
+
+    An event that was published after a change was answered must run against that change, and facts and events
+    travel on different streams. A question costs about 0.3 ms; under load many batches share it.
+    """
+
+    def __init__(self, feed: FactsFeed) -> None:
+        self._feed = feed
+        self._waiting: list[asyncio.Future[None]] = []
+        self._wanted = asyncio.Event()
+
+    async def wait(self) -> None:
+        future = asyncio.get_running_loop().create_future()
+        self._waiting.append(future)
+        self._wanted.set()
+        await future
+
+    async def run(self) -> None:
+        """Ask for those who came before the question; who comes while it is under way waits for the next one."""
+        while True:
+            await self._wanted.wait()
+            self._wanted.clear()
+            asking, self._waiting = self._waiting, []
+            await self._ask()
+            for future in asking:
+                if not future.done():
+                    future.set_result(None)
+
+    async def _ask(self) -> None:
+        while True:
+            try:
+                await self._feed.wait_for(await self._feed.last_sequence())
+            except OnwardError as error:
+                log.warning("fence_unanswered", reason=error.reason)
+                await asyncio.sleep(RETRY_S)
+            else:
+                return

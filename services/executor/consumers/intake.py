@@ -1,0 +1,238 @@
+"""Events and due deliveries from JetStream become items for lanes; what was delivered before is looked up first."""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable, Sequence
+from typing import Protocol
+
+from kit.bus.message import Message
+from kit.clock import Clock
+from onward.delivery.v1 import internal_service_pb2 as lookup_pb
+from onward.executor.v1 import outcomes_pb2 as pb
+from services.executor.consumers.tickets import Tickets
+from services.executor.domain import errors
+from services.executor.domain.events import (
+    SAMPLE_BYTES_MAX,
+    TYPE_NAMES,
+    Event,
+    Refused,
+    accept,
+    parse_message,
+    wants,
+)
+from services.executor.handlers.settle import OutcomeLog
+from services.executor.handlers.work import Item, Run, Ticket
+from services.executor.projections import Route, View
+
+# One question to the tracker.
+LOOKUP_EVENTS_MAX = 1000
+
+Lookup = Callable[[str, Sequence[tuple[int, int]]], Awaitable[lookup_pb.LookupOutcomesResponse]]
+PushItem = Callable[[Item], None]
+# What the tracker knows of one message: (index, destination) -> attempt -> result. An empty destination stands for
+# an event that was refused.
+Known = dict[tuple[int, str], dict[int, int]]
+
+
+class Fence(Protocol):
+    """Waits until the view is at least as new as this moment."""
+
+    async def wait(self) -> None: ...
+
+
+class Intake:
+    """Turns messages of EVENTS and DUE into items for lanes."""
+
+    def __init__(
+        self,
+        view: View,
+        fence: Fence,
+        tickets: Tickets,
+        outcomes: OutcomeLog,
+        push: PushItem,
+        lookup: Lookup,
+        clock: Clock,
+    ) -> None:
+        self._view = view
+        self._fence = fence
+        self._tickets = tickets
+        self._outcomes = outcomes
+        self._push = push
+        self._lookup = lookup
+        self._clock = clock
+
+    async def on_events(self, workspace: str, stream: str, messages: list[Message]) -> None:
+        """Hand events to every destination of their source. Returns when there is room for more."""
+        await self._fence.wait()
+        again: list[Ticket] = []
+        for message in messages:
+            ticket = self._tickets.take(message, stream)
+            if ticket is None:
+                continue
+            if message.delivered > 1:
+                again.append(ticket)
+            else:
+                self._hand_out(workspace, ticket, {})
+        if again:
+            await self._events_again(workspace, again)
+        await self._tickets.room()
+
+    async def on_due(self, stream: str, messages: list[Message]) -> None:
+        """Hand deliveries that are due again to their lanes. Returns when there is room for more."""
+        await self._fence.wait()
+        for message in messages:
+            ticket = self._tickets.take(message, stream)
+            if ticket is None:
+                continue
+            due = pb.DueDelivery.FromString(message.data)
+            known: Known = {}
+            if message.delivered > 1:
+                answer = await self._lookup(due.workspace, [(due.stream_sequence, due.index)])
+                known = _known(answer).get(due.stream_sequence, {})
+            self._hand_out_due(due, ticket, known.get((due.index, due.destination), {}))
+        await self._tickets.room()
+
+    # --- events ----------------------------------------------------------------------------------------------
+
+    async def _events_again(self, workspace: str, tickets: list[Ticket]) -> None:
+        """Run only what has no outcome yet of events that somebody else may have begun."""
+        for start in range(0, len(tickets), LOOKUP_EVENTS_MAX):
+            part = tickets[start : start + LOOKUP_EVENTS_MAX]
+            answer = await self._lookup(workspace, [(ticket.message.stream_seq, 0) for ticket in part])
+            known = _known(answer)
+            for ticket in part:
+                self._hand_out(workspace, ticket, known.get(ticket.message.stream_seq, {}))
+
+    def _hand_out(self, workspace: str, ticket: Ticket, known: Known) -> None:
+        message = ticket.message
+        source = message.subject.split(".", 2)[2]
+        received_at_us = message.timestamp_ns // 1000
+        # Held until every event of the message is handed out, so that an early outcome cannot acknowledge it.
+        ticket.remaining += 1
+        try:
+            if not self._view.knows_source(workspace, source):
+                raise Refused("unknown_source", f"no source {source!r} in workspace {workspace!r}")
+            documents = parse_message(message.data)
+        except Refused as refused:
+            self._refuse(workspace, source, ticket, 0, refused, known)
+            documents = []
+        for index, document in enumerate(documents):
+            try:
+                event = accept(document, received_at_us, f"{workspace}-{message.stream_seq}-{index}")
+            except Refused as refused:
+                self._refuse(workspace, source, ticket, index, refused, known)
+                continue
+            for route in self._view.routes(workspace, source):
+                self._hand_to(route, event, ticket, index, received_at_us, known)
+        self._tickets.settled([ticket])
+
+    def _hand_to(
+        self, route: Route, event: Event, ticket: Ticket, index: int, received_at_us: int,
+        known: Known,
+    ) -> None:  # fmt: skip
+        message = ticket.message
+        delivered = message.delivered
+        attempts_known = known.get((index, route.destination), {})
+        item = Item(
+            ticket=ticket,
+            route=route,
+            sequence=message.stream_seq,
+            index=index,
+            attempt=delivered,
+            retries_used=0,
+            message_id=event.message_id,
+            type=event.type,
+            name=event.name,
+            payload=event.payload,
+            received_at_us=received_at_us,
+            queued_at=self._clock.monotonic(),
+        )
+        run = Run(route.version, route.settings_revision)
+        if delivered > 1:
+            if any(result != pb.RESULT_LOST for result in attempts_known.values()):
+                return
+            self._record_lost(item, run, 1, attempts_known)
+        ticket.remaining += 1
+        if not route.enabled:
+            self._outcomes.record(item, errors.SKIPPED, run)
+        elif not wants(event, route.destination, route.display_name):
+            self._outcomes.record(item, errors.FILTERED, run)
+        else:
+            self._push(item)
+
+    def _record_lost(self, item: Item, run: Run, first: int, known: dict[int, int]) -> None:
+        """Record the invocations before this one that may have been started and left no trace."""
+        for attempt in range(first, item.attempt):
+            if attempt not in known:
+                self._outcomes.record_lost(item, run, attempt)
+
+    def _refuse(
+        self, workspace: str, source: str, ticket: Ticket, index: int, refused: Refused,
+        known: Known,
+    ) -> None:  # fmt: skip
+        if (index, "") in known:
+            return
+        message = ticket.message
+        ticket.remaining += 1
+        failure = pb.IngestFailure(
+            stream_sequence=message.stream_seq,
+            index=index,
+            source=source,
+            reason=refused.reason,
+            message=str(refused),
+            sample=message.data[:SAMPLE_BYTES_MAX],
+            received_at_us=message.timestamp_ns // 1000,
+        )
+        self._outcomes.record_refusal(workspace, failure, ticket)
+
+    # --- due deliveries --------------------------------------------------------------------------------------
+
+    def _hand_out_due(self, due: pb.DueDelivery, ticket: Ticket, known: dict[int, int]) -> None:
+        if any(attempt >= due.attempt and result != pb.RESULT_LOST for attempt, result in known.items()):
+            ticket.remaining = 1
+            self._tickets.settled([ticket])
+            return
+        route = self._view.route(due.workspace, due.destination)
+        item = Item(
+            ticket=ticket,
+            route=route or _departed(due),
+            sequence=due.stream_sequence,
+            index=due.index,
+            attempt=due.attempt + ticket.message.delivered - 1,
+            retries_used=due.retries_used,
+            message_id=due.message_id,
+            type=TYPE_NAMES.get(due.type, ""),
+            name=due.event_name,
+            payload=due.event,
+            received_at_us=due.received_at_us,
+            queued_at=self._clock.monotonic(),
+            alone=due.alone,
+        )
+        run = Run(item.route.version, item.route.settings_revision)
+        self._record_lost(item, run, due.attempt, known)
+        ticket.remaining += 1
+        if item.route.enabled:
+            self._push(item)
+        else:
+            self._outcomes.record(item, errors.SKIPPED, run)
+
+
+def _known(answer: lookup_pb.LookupOutcomesResponse) -> dict[int, Known]:
+    """Sort the tracker's answer by the event's sequence."""
+    known: dict[int, Known] = {}
+    for one in answer.outcomes:
+        attempts = known.setdefault(one.event.stream_sequence, {})
+        attempts.setdefault((one.event.index, one.destination), {})[one.attempt] = one.result
+    return known
+
+
+def _departed(due: pb.DueDelivery) -> Route:
+    """Stand in for a destination that is no more: its deliveries are skipped."""
+    return Route(
+        workspace=due.workspace,
+        destination=due.destination,
+        display_name=due.destination,
+        source=due.source,
+        function="",
+        version=0,
+    )

@@ -1,0 +1,90 @@
+"""The messages that this executor holds, and how many there may be."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Sequence
+
+from kit.bus.acks import ack, in_progress
+from kit.bus.connection import Bus
+from kit.bus.message import Message
+from kit.clock import Clock
+from services.executor.handlers.work import Ticket
+
+# Messages that one executor holds at once: at least enough to fill a batch for each of two workers, at most what the
+# stream's max_ack_pending leaves to several executors.
+OUTSTANDING_MIN = 256
+OUTSTANDING_MAX = 4000
+# The window is what was settled in this time, so that a message waits about as long as a deferral takes.
+WINDOW_S = 0.25
+# Well below ack_wait (10 s): what runs is extended before the server gives it to somebody else.
+PROGRESS_INTERVAL_S = 3.0
+
+
+class Tickets:
+    """The messages that are being worked on, and how many there may be."""
+
+    def __init__(self, bus: Bus, clock: Clock) -> None:
+        self._bus = bus
+        self._clock = clock
+        self._held: dict[tuple[str, int], Ticket] = {}
+        self._room = asyncio.Event()
+        self._room.set()
+        self._settled = 0
+        self._window = OUTSTANDING_MIN
+
+    def __len__(self) -> int:
+        return len(self._held)
+
+    def take(self, message: Message, stream: str) -> Ticket | None:
+        """Take a message; None where it is held already, since JetStream delivered it again too early."""
+        key = (stream, message.stream_seq)
+        held = self._held.get(key)
+        if held is not None:
+            held.message = message
+            return None
+        ticket = Ticket(message, self._clock.monotonic())
+        self._held[key] = ticket
+        if len(self._held) >= self._window:
+            self._room.clear()
+        return ticket
+
+    def settled(self, tickets: Sequence[Ticket]) -> None:
+        """Count a stored outcome for each of these; acknowledge those that have all of theirs."""
+        done: list[Message] = []
+        for ticket in tickets:
+            ticket.remaining -= 1
+            if ticket.remaining == 0:
+                done.append(ticket.message)
+        self.acknowledge(done)
+
+    def acknowledge(self, messages: list[Message]) -> None:
+        if not messages:
+            return
+        ack(self._bus, messages)
+        for message in messages:
+            self._held.pop((message.stream, message.stream_seq), None)
+        self._settled += len(messages)
+        if len(self._held) < self._window:
+            self._room.set()
+
+    async def room(self) -> None:
+        """Wait until another batch may be taken."""
+        await self._room.wait()
+
+    async def run(self) -> None:
+        """Extend what runs long and follow the rate with the window, until cancelled."""
+        extended_at = self._clock.monotonic()
+        while True:
+            await asyncio.sleep(WINDOW_S)
+            if not self._held and not self._settled:
+                continue
+            self._window = min(OUTSTANDING_MAX, max(OUTSTANDING_MIN, self._settled, self._window // 2))
+            self._settled = 0
+            if len(self._held) < self._window:
+                self._room.set()
+            now = self._clock.monotonic()
+            if now - extended_at >= PROGRESS_INTERVAL_S:
+                extended_at = now
+                old = [one.message for one in self._held.values() if now - one.taken_at >= PROGRESS_INTERVAL_S]
+                in_progress(self._bus, old)

@@ -1,0 +1,1 @@
+"""What the executor does with each delivery: queue, run, settle."""

@@ -1,0 +1,71 @@
+"""What is kept of an attempt that somebody will want to look at. Secrets are masked here, before anything leaves."""
+
+from __future__ import annotations
+
+import orjson
+
+from onward.executor.v1 import outcomes_pb2 as pb
+from services.executor.domain.errors import Verdict
+from services.executor.handlers.work import Item
+from services.executor.runtime.egress_capture import captured
+from services.executor.runtime.pool import Outcome
+from services.executor.runtime.redaction import Redactor
+
+# All of an attempt's captures together, so that one message of OUTCOMES has room for four of the largest.
+CAPTURE_BYTES_MAX = 128 * 1024
+_CUT = b'[{"cut":true}]'
+
+
+def build(item: Item, outcome: Outcome, verdict: Verdict, redactor: Redactor) -> pb.AttemptDetail:
+    """Build the full record of one attempt: event, error, console, requests, callback return."""
+    detail = pb.AttemptDetail()
+    if verdict.result not in (pb.RESULT_DELIVERED, pb.RESULT_FILTERED):
+        detail.event = item.payload
+    _add_error(detail, outcome, redactor)
+    if outcome.value is not None:
+        detail.value = redactor.redact(outcome.value.decode(errors="replace")).encode()
+    room = CAPTURE_BYTES_MAX
+    if outcome.logs:
+        logs = orjson.dumps(
+            [{"level": one.level, "time_ms": one.time_ms, "line": redactor.redact(one.line)} for one in outcome.logs]
+        )
+        detail.logs = logs if len(logs) <= room else _CUT
+        room -= len(detail.logs)
+    if item.exchanges:
+        detail.requests = _requests(item, redactor, room)
+    return detail
+
+
+def _add_error(detail: pb.AttemptDetail, outcome: Outcome, redactor: Redactor) -> None:
+    error = outcome.error
+    if error is None:
+        return
+    detail.error_name = error.name
+    detail.error_message = redactor.redact(error.message)
+    detail.error_stack = redactor.redact(error.stack)
+    detail.http_status = error.http_status or 0
+
+
+def _requests(item: Item, redactor: Redactor, room: int) -> bytes:
+    """Give the exchanges as JSON, in order; what has no room is left out and said so."""
+    kept: list[bytes] = []
+    for exchange in item.exchanges:
+        one = orjson.dumps(captured(exchange.request, exchange.response, exchange.error,
+                                    started_us=exchange.started_us, duration_us=exchange.duration_us,
+                                    awaited=exchange.awaited, redactor=redactor))  # fmt: skip
+        room -= len(one) + 1
+        if room < len(_CUT):
+            kept.append(_CUT[1:-1])
+            break
+        kept.append(one)
+    return b"[" + b",".join(kept) + b"]"
+
+
+def failure(item: Item, name: str, message: str) -> pb.AttemptDetail:
+    """Build the record of an attempt whose code never ran."""
+    return pb.AttemptDetail(event=item.payload, error_name=name, error_message=message)
+
+
+def event_only(item: Item) -> pb.AttemptDetail:
+    """Build the record of a deferral: the event, so that it can run later."""
+    return pb.AttemptDetail(event=item.payload)

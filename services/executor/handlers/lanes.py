@@ -1,0 +1,376 @@
+"""One lane a destination: its queue, its sandboxed worker, and what becomes of each attempt.
+
+A lane never holds up another: what cannot start soon is recorded as deferred and comes back through the tracker.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import random
+from collections import deque
+from collections.abc import Iterable
+from dataclasses import dataclass, field
+
+import structlog
+
+from kit.clock import Clock
+from kit.errors import OnwardError
+from services.executor.domain import errors
+from services.executor.domain.errors import Verdict, judge
+from services.executor.handlers import detail as details
+from services.executor.handlers.egress import Egress, retry_after_ms, saw_http_error
+from services.executor.handlers.resolve import Program, Resolver
+from services.executor.handlers.settle import OutcomeLog
+from services.executor.handlers.work import Item, Run
+from services.executor.projections import View
+from services.executor.runtime.broker import Scope
+from services.executor.runtime.pool import (
+    CodeError,
+    HostRequest,
+    Job,
+    Outcome,
+    UserError,
+    Worker,
+    WorkerExit,
+    Zygote,
+)
+
+# Attempts that one worker is given at once: two batches, so that the next is there when one ends.
+IN_FLIGHT_MAX = 256
+BATCH_MAX = 128
+# What cannot start within this is deferred, where the lane waits for somebody else's API or has no worker.
+DEFER_AFTER_S = 0.25
+# A lane that is merely short of CPU may take longer: deferring would only make the machine busier.
+DEFER_BUSY_AFTER_S = 1.5
+# A worker that nothing used for this long gives its memory back.
+IDLE_AFTER_S = 60.0
+# Part of the successes that keep their logs, requests and callback return.
+SAMPLE_RATE = 0.01
+# A lane whose program could not be had asks again after this.
+RETRY_PROGRAM_S = 0.5
+
+log = structlog.get_logger()
+
+
+@dataclass(slots=True)
+class Generation:
+    """A worker and what it runs; replaced when the version or the settings change."""
+
+    program: Program
+    worker: Worker | None = None
+    in_flight: dict[int, Item] = field(default_factory=dict)
+    retired: bool = False
+    # An item runs in it that must have it for itself.
+    alone: bool = False
+    # Why nothing can run: every attempt ends so.
+    refusal: Refusal | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Refusal:
+    """Why a destination's code cannot run at all."""
+
+    verdict: Verdict
+    name: str
+    message: str
+
+
+@dataclass(frozen=True, slots=True)
+class Services:
+    """What every lane needs."""
+
+    zygote: Zygote
+    resolver: Resolver
+    outcomes: OutcomeLog
+    egress: Egress
+    view: View
+    clock: Clock
+
+
+class Lane:
+    """The queue and the worker of one destination."""
+
+    def __init__(self, workspace: str, destination: str, services: Services, group: asyncio.TaskGroup) -> None:
+        self.workspace = workspace
+        self.destination = destination
+        self._services = services
+        self._group = group
+        self._queue: deque[Item] = deque()
+        self._current: Generation | None = None
+        self._preparing = False
+        # Counts the changes: a program that was asked for before the last one is not used.
+        self._epoch = 0
+        self._scheduled = False
+        self._checking = False
+        self._job_id = 0
+        self._finished = 0
+        self._last_used = services.clock.monotonic()
+
+    # --- what comes in ---------------------------------------------------------------------------------------
+
+    def push(self, item: Item) -> None:
+        """Queue an attempt; it starts in this turn of the loop if the worker has room."""
+        self._queue.append(item)
+        self._schedule()
+
+    def changed(self) -> None:
+        """Take note that the destination's version, settings or ranges changed: the next attempts run the new ones."""
+        self._epoch += 1
+        generation, self._current = self._current, None
+        if generation is not None:
+            self._retire(generation)
+        if self._queue:
+            self._schedule()
+
+    @property
+    def busy(self) -> bool:
+        return bool(self._queue) or (self._current is not None and bool(self._current.in_flight))
+
+    def idle_since(self) -> float:
+        return self._last_used
+
+    @property
+    def has_worker(self) -> bool:
+        return self._current is not None and self._current.worker is not None
+
+    # --- the pump --------------------------------------------------------------------------------------------
+
+    def _schedule(self) -> None:
+        if not self._scheduled:
+            self._scheduled = True
+            asyncio.get_running_loop().call_soon(self._pump)
+
+    def _pump(self) -> None:
+        """Start what there is room for."""
+        self._scheduled = False
+        generation = self._current
+        if generation is None:
+            if self._queue and not self._preparing:
+                self._preparing = True
+                self._group.create_task(self._prepare())
+        elif generation.refusal is not None:
+            self._refuse_all(generation.program, generation.refusal)
+        elif generation.worker is not None:
+            while self._queue and len(generation.in_flight) < IN_FLIGHT_MAX:
+                if not self._start(generation, generation.worker):
+                    break
+        if self._queue and not self._checking:
+            self._checking = True
+            self._finished = 0
+            asyncio.get_running_loop().call_later(DEFER_AFTER_S, self._check_waiting)
+
+    def _start(self, generation: Generation, worker: Worker) -> bool:
+        """Give the worker a batch; an item that must run alone waits until nothing else runs, and runs alone."""
+        jobs: list[Job] = []
+        room = min(BATCH_MAX, IN_FLIGHT_MAX - len(generation.in_flight))
+        while self._queue and len(jobs) < room:
+            item = self._queue[0]
+            if generation.alone or (item.alone and generation.in_flight):
+                break
+            self._queue.popleft()
+            self._job_id += 1
+            generation.alone = item.alone
+            generation.in_flight[self._job_id] = item
+            jobs.append(Job(self._job_id, item.type, item.payload, random.random() < SAMPLE_RATE))  # noqa: S311
+        if jobs:
+            worker.submit(jobs)
+        return bool(jobs)
+
+    async def _prepare(self) -> None:
+        """Get the program and a worker for it; a change meanwhile makes it start over."""
+        epoch = self._epoch
+        try:
+            program = await self._services.resolver.program(self.workspace, self.destination)
+            generation = await self._generation(program)
+            if epoch == self._epoch:
+                self._current = generation
+            else:
+                self._retire(generation)
+        except OnwardError as error:
+            log.warning("program_unavailable", destination=self.destination, reason=error.reason)
+            await asyncio.sleep(RETRY_PROGRAM_S)
+        finally:
+            self._preparing = False
+            if self._queue:
+                self._schedule()
+
+    async def _generation(self, program: Program) -> Generation:
+        generation = Generation(program)
+        if program.invalid is not None:
+            generation.refusal = Refusal(errors.INVALID_SETTINGS, "InvalidSettings", program.invalid)
+            return generation
+        try:
+            generation.worker = await self._services.zygote.fork(
+                program.code,
+                program.settings,
+                program.limits,
+                lambda outcomes: self._on_outcomes(generation, outcomes),
+                lambda request: self._on_request(generation, request),
+                lambda exit_: self._on_exit(generation, exit_),
+            )
+        except CodeError as error:
+            generation.refusal = Refusal(errors.BAD_REQUEST, "CodeError", str(error))
+        return generation
+
+    # --- what comes out --------------------------------------------------------------------------------------
+
+    def _on_outcomes(self, generation: Generation, outcomes: list[Outcome]) -> None:
+        for outcome in outcomes:
+            item = generation.in_flight.pop(outcome.id, None)
+            if item is not None:
+                self._settle(generation.program, item, outcome)
+        generation.alone = generation.alone and bool(generation.in_flight)
+        self._finished += len(outcomes)
+        self._last_used = self._services.clock.monotonic()
+        if generation.retired:
+            self._retire(generation)
+        elif self._queue:
+            self._schedule()
+
+    def _settle(self, program: Program, item: Item, outcome: Outcome) -> None:
+        run = Run(program.version, program.settings_revision, outcome.wall_us, outcome.cpu_us)
+        if outcome.ok and outcome.value is None and not item.exchanges:
+            self._services.outcomes.record(item, errors.DELIVERED, run)
+            return
+        http_error = saw_http_error(item)
+        verdict = self._verdict(program, outcome, http_error)
+        keep = not outcome.ok or outcome.value is not None or http_error
+        self._services.outcomes.record(
+            item,
+            verdict,
+            run,
+            details.build(item, outcome, verdict, program.redactor) if keep else None,
+            retry_after_ms=retry_after_ms(item, self._services.clock),
+            http_error=http_error,
+        )
+
+    @staticmethod
+    def _verdict(program: Program, outcome: Outcome, http_error: bool) -> Verdict:
+        error = outcome.error
+        if error is not None:
+            return judge(
+                error.kind,
+                error.http_status,
+                network=error.network,
+                retry_only_explicit=program.retry_only_explicit,
+            )
+        if http_error and program.fail_on_http_error:
+            return errors.BAD_REQUEST
+        return errors.DELIVERED
+
+    def _on_request(self, generation: Generation, request: HostRequest) -> None:
+        item = generation.in_flight.get(request.job_id)
+        if item is None or generation.worker is None:
+            return
+        scope = Scope(
+            workspace=self.workspace,
+            destination=self.destination,
+            allowed_ranges=self._services.view.egress_ranges(self.workspace),
+            idempotency_seed=item.delivery,
+        )
+        self._services.egress.begin(generation.worker, request, item, scope)
+
+    def _on_exit(self, generation: Generation, exit_: WorkerExit) -> None:
+        """Blame the guilty attempt, run again the bystanders that had sent nothing, retry the others alone."""
+        generation.worker = None
+        if self._current is generation:
+            self._current = None
+        if generation.in_flight:
+            log.warning("worker_lost", destination=self.destination, reason=exit_.reason, guilty=exit_.guilty)
+        again: list[Item] = []
+        for job_id, item in generation.in_flight.items():
+            if job_id == exit_.guilty:
+                self._lose(generation.program, item, exit_.reason)
+            elif item.exchanges:
+                self._lose(generation.program, item, "Internal")
+            else:
+                again.append(item)
+        generation.in_flight.clear()
+        self._queue.extendleft(reversed(again))
+        if self._queue:
+            self._schedule()
+
+    def _lose(self, program: Program, item: Item, reason: str) -> None:
+        kind = reason if reason in ("Timeout", "OutOfMemory") else "Internal"
+        error = UserError(kind=kind, name=kind, message=_LOSS_MESSAGES[kind], stack="", http_status=None, network=False)
+        outcome = Outcome(id=0, ok=False, wall_us=0, cpu_us=0, logs=[], value=None, error=error)
+        self._settle(program, item, outcome)
+
+    # --- what cannot run -------------------------------------------------------------------------------------
+
+    def _refuse_all(self, program: Program, refusal: Refusal) -> None:
+        """End what is queued without running the code; a change of version or settings makes a new generation."""
+        run = Run(program.version, program.settings_revision)
+        while self._queue:
+            item = self._queue.popleft()
+            detail = details.failure(item, refusal.name, refusal.message)
+            self._services.outcomes.record(item, refusal.verdict, run, detail)
+
+    def _check_waiting(self) -> None:
+        """Defer what the lane will not start soon, judged by what it finished since the last look."""
+        self._checking = False
+        finished, self._finished = self._finished, 0
+        if not self._queue:
+            return
+        generation = self._current
+        if generation is not None and not any(item.exchanges for item in _first(generation.in_flight.values())):
+            patience = DEFER_BUSY_AFTER_S
+        else:
+            patience = DEFER_AFTER_S
+        now = self._services.clock.monotonic()
+        if now - self._queue[0].queued_at >= patience:
+            keep = int(finished * patience / DEFER_AFTER_S)
+            self._defer(max(0, len(self._queue) - keep))
+        if self._queue:
+            self._checking = True
+            asyncio.get_running_loop().call_later(DEFER_AFTER_S, self._check_waiting)
+
+    def _defer(self, count: int) -> None:
+        """Give the last `count` queued items to the tracker, which brings them back later."""
+        program = self._current.program if self._current else None
+        for _ in range(count):
+            item = self._queue.pop()
+            run = Run(item.route.version, program.settings_revision if program else item.route.settings_revision)
+            self._services.outcomes.record(item, errors.DEFERRED, run, details.event_only(item))
+        if count:
+            log.info("deliveries_deferred", destination=self.destination, count=count)
+
+    # --- the end of a worker ---------------------------------------------------------------------------------
+
+    def _retire(self, generation: Generation) -> None:
+        """Stop a worker once nothing runs in it."""
+        generation.retired = True
+        if not generation.in_flight and generation.worker is not None:
+            worker, generation.worker = generation.worker, None
+            self._group.create_task(worker.stop())
+
+    def release(self) -> None:
+        """Give back the memory of an idle worker."""
+        if not self.busy and self._current is not None:
+            generation, self._current = self._current, None
+            self._retire(generation)
+
+    async def stop(self) -> None:
+        """Stop the worker; what is queued or running stays unacknowledged and is delivered again."""
+        self._queue.clear()
+        generation, self._current = self._current, None
+        if generation is not None and generation.worker is not None:
+            generation.in_flight.clear()
+            await generation.worker.stop()
+
+
+_LOSS_MESSAGES = {
+    "Timeout": "the handler did not settle in time, or used up its CPU time",
+    "OutOfMemory": "the function ran out of memory",
+    "Internal": "the worker that ran the function was lost",
+}
+
+
+def _first(items: Iterable[Item], count: int = 8) -> list[Item]:
+    """A few of them: enough to tell a lane that waits for an API from one that is busy."""
+    found: list[Item] = []
+    for item in items:
+        found.append(item)
+        if len(found) == count:
+            break
+    return found

@@ -1,0 +1,133 @@
+"""What a destination runs: its code and its settings in clear, asked of the registry and kept in memory."""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable
+from dataclasses import dataclass
+from typing import Any
+
+import orjson
+
+from kit.vault import Vault, VaultError
+from onward.registry.v1 import internal_service_pb2, resources_pb2
+from services.executor.runtime.pool import Limits
+from services.executor.runtime.redaction import Redactor
+
+Resolve = Callable[[str], Awaitable[internal_service_pb2.ResolveDestinationResponse]]
+
+
+class InvalidSettings(Exception):  # noqa: N818 - the product's term
+    """A required value is missing, of the wrong type, or not decryptable: the code must not run."""
+
+
+@dataclass(frozen=True, slots=True)
+class Program:
+    """Everything that a worker of a destination needs."""
+
+    destination: str
+    version: int
+    settings_revision: int
+    code: str
+    settings: bytes
+    limits: Limits
+    redactor: Redactor
+    retry_only_explicit: bool
+    fail_on_http_error: bool
+    # Set when the settings cannot be used; the code does not run then.
+    invalid: str | None = None
+
+
+class Resolver:
+    """Builds programs; holds the operator's key, so that secrets are in clear only here and in the sandbox."""
+
+    def __init__(self, resolve: Resolve, vault: Vault) -> None:
+        self._resolve = resolve
+        self._vault = vault
+
+    async def program(self, workspace: str, destination: str) -> Program:
+        """Ask the registry. Raises `OnwardError` when it cannot be asked."""
+        answer = await self._resolve(f"workspaces/{workspace}/destinations/{destination}")
+        invalid = None
+        settings: dict[str, Any] = {}
+        secrets: list[str] = []
+        try:
+            settings, secrets = self._settings(workspace, destination, answer)
+        except InvalidSettings as error:
+            invalid = str(error)
+        policy = answer.destination.policy
+        return Program(
+            destination=destination,
+            version=answer.version.number,
+            settings_revision=answer.settings_revision,
+            code=answer.version.code,
+            settings=orjson.dumps(settings),
+            limits=Limits(wall_ms=answer.version.timeout_ms or Limits().wall_ms),
+            redactor=Redactor(secrets),
+            retry_only_explicit=policy.retry_only_explicit,
+            fail_on_http_error=policy.fail_on_http_error,
+            invalid=invalid,
+        )
+
+    def _settings(
+        self, workspace: str, destination: str, answer: internal_service_pb2.ResolveDestinationResponse
+    ) -> tuple[dict[str, Any], list[str]]:
+        values = {state.name: state.value for state in answer.destination.settings if state.HasField("value")}
+        encrypted = self._decrypted(workspace, destination, answer)
+        values.update(encrypted)
+        settings: dict[str, Any] = {}
+        for definition in answer.version.definitions:
+            value = values.get(definition.name)
+            if value is None:
+                if definition.required:
+                    raise InvalidSettings(f"the required setting `{definition.name}` has no value")
+                continue
+            settings[definition.name] = _plain(definition, value)
+        secrets = [text for value in encrypted.values() for text in _strings(value)]
+        return settings, secrets
+
+    def _decrypted(
+        self, workspace: str, destination: str, answer: internal_service_pb2.ResolveDestinationResponse
+    ) -> dict[str, resources_pb2.SettingValue]:
+        if not answer.encrypted:
+            return {}
+        try:
+            data_key = self._vault.unwrap(workspace, answer.wrapped_key)
+            return {
+                one.name: resources_pb2.SettingValue.FromString(
+                    self._vault.decrypt(data_key, one.nonce, one.ciphertext, (workspace, destination, one.name))
+                )
+                for one in answer.encrypted
+            }
+        except VaultError as error:
+            raise InvalidSettings(f"encrypted settings cannot be read: {error}") from None
+
+
+_FIELDS = {
+    resources_pb2.SETTING_TYPE_STRING: "string_value",
+    resources_pb2.SETTING_TYPE_BOOLEAN: "bool_value",
+    resources_pb2.SETTING_TYPE_STRING_LIST: "list_value",
+    resources_pb2.SETTING_TYPE_STRING_MAP: "map_value",
+}
+
+
+def _plain(definition: resources_pb2.SettingDefinition, value: resources_pb2.SettingValue) -> Any:
+    """Give the value as JSON has it; a value of another type than the definition's is an error."""
+    field = value.WhichOneof("value")
+    if field != _FIELDS.get(definition.type):
+        raise InvalidSettings(f"the setting `{definition.name}` has a value of another type")
+    if field == "list_value":
+        return list(value.list_value.values)
+    if field == "map_value":
+        return dict(value.map_value.values)
+    return getattr(value, field)
+
+
+def _strings(value: resources_pb2.SettingValue) -> list[str]:
+    field = value.WhichOneof("value")
+    if field == "string_value":
+        return [value.string_value]
+    if field == "list_value":
+        return list(value.list_value.values)
+    if field == "map_value":
+        return list(value.map_value.values.values())
+    return []

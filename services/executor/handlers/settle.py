@@ -1,0 +1,187 @@
+"""Outcomes on their way to the OUTCOMES stream; what is stored there lets its message be acknowledged."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Awaitable, Callable, Sequence
+
+import structlog
+
+from kit.clock import Clock
+from kit.errors import OnwardError
+from kit.ids import uuid7
+from onward.executor.v1 import outcomes_pb2 as pb
+from services.executor.domain.errors import Verdict
+from services.executor.domain.events import EVENT_TYPES
+from services.executor.handlers.work import Item, Run, Ticket
+
+# A message of OUTCOMES holds at most this much: large enough to amortise one fsync and one round trip over many
+# attempts, small enough that the tracker's transaction stays short.
+ATTEMPTS_MAX = 500
+BATCH_BYTES_MAX = 512 * 1024
+# Publishes under way at once; JetStream syncs each, and the next batch fills meanwhile.
+PUBLISHES_MAX = 4
+RETRY_SECONDS = (0.05, 0.1, 0.2, 0.5, 1.0)
+
+log = structlog.get_logger()
+
+Publish = Callable[[str, bytes, str], Awaitable[object]]
+Acknowledge = Callable[[Sequence[Ticket]], None]
+
+
+class _Batch:
+    """The batch that a workspace's outcomes are being added to."""
+
+    __slots__ = ("bytes", "count", "groups", "message", "tickets")
+
+    def __init__(self, workspace: str) -> None:
+        self.message = pb.OutcomeBatch(batch_id=uuid7(), workspace=workspace)
+        self.groups: dict[tuple[str, int, int], pb.DestinationOutcomes] = {}
+        self.tickets: list[Ticket] = []
+        self.count = 0
+        self.bytes = 0
+
+    @property
+    def full(self) -> bool:
+        return self.count >= ATTEMPTS_MAX or self.bytes >= BATCH_BYTES_MAX
+
+    def group(self, item: Item, run: Run) -> pb.DestinationOutcomes:
+        route = item.route
+        key = (route.destination, run.version, run.settings_revision)
+        found = self.groups.get(key)
+        if found is None:
+            found = self.groups[key] = self.message.destinations.add(
+                destination=route.destination,
+                source=route.source,
+                function=route.function,
+                version=run.version,
+                settings_revision=run.settings_revision,
+            )
+        return found
+
+
+class OutcomeLog:
+    """Collects outcomes while earlier ones are being stored, so that batches grow with the load.
+
+    `run()` must be running. A batch is published until it is stored: its id lets the tracker apply it once.
+    """
+
+    def __init__(self, publish: Publish, acknowledge: Acknowledge, clock: Clock) -> None:
+        self._publish = publish
+        self._acknowledge = acknowledge
+        self._clock = clock
+        self._open: dict[str, _Batch] = {}
+        self._ready: list[_Batch] = []
+        self._wake = asyncio.Event()
+        self._slots = asyncio.Semaphore(PUBLISHES_MAX)
+        self._under_way = 0
+
+    @property
+    def empty(self) -> bool:
+        return not self._open and not self._ready and self._under_way == 0
+
+    def record(self, item: Item, verdict: Verdict, run: Run, detail: pb.AttemptDetail | None = None,
+               *, retry_after_ms: int = 0, http_error: bool = False) -> None:  # fmt: skip
+        """Record what became of one attempt; its ticket is due once the outcome is stored."""
+        batch = self._batch(item.route.workspace)
+        attempt = batch.group(item, run).attempts.add(
+            stream_sequence=item.sequence,
+            index=item.index,
+            attempt=item.attempt,
+            retries_used=item.retries_used,
+            message_id=item.message_id,
+            type=EVENT_TYPES.get(item.type, 0),  # type: ignore[arg-type]  # enum numbers are ints
+            event_name=item.name,
+            received_at_us=item.received_at_us,
+            ended_at_us=int(self._clock.now().timestamp() * 1_000_000),
+            wall_us=run.wall_us,
+            cpu_us=run.cpu_us,
+            result=verdict.result,  # type: ignore[arg-type]  # enum numbers are ints
+            error_type=verdict.error_type,  # type: ignore[arg-type]  # enum numbers are ints
+        )
+        if detail is not None:
+            attempt.detail.CopyFrom(detail)
+            batch.bytes += detail.ByteSize()
+        if retry_after_ms:
+            attempt.retry_after_ms = retry_after_ms
+        if http_error:
+            attempt.http_error = True
+        self._added(item.route.workspace, batch, item.ticket)
+
+    def record_lost(self, item: Item, run: Run, attempt: int) -> None:
+        """Record an earlier invocation that left no outcome; it does not settle the item's ticket."""
+        batch = self._batch(item.route.workspace)
+        batch.group(item, run).attempts.add(
+            stream_sequence=item.sequence,
+            index=item.index,
+            attempt=attempt,
+            retries_used=item.retries_used,
+            message_id=item.message_id,
+            type=EVENT_TYPES.get(item.type, 0),  # type: ignore[arg-type]  # enum numbers are ints
+            event_name=item.name,
+            received_at_us=item.received_at_us,
+            ended_at_us=int(self._clock.now().timestamp() * 1_000_000),
+            result=pb.RESULT_LOST,
+            error_type=pb.ERROR_TYPE_INTERNAL,
+        )
+        batch.count += 1
+        self._wake.set()
+
+    def record_refusal(self, workspace: str, failure: pb.IngestFailure, ticket: Ticket) -> None:
+        """Record an event that was refused at intake."""
+        batch = self._batch(workspace)
+        batch.message.ingest_failures.append(failure)
+        batch.bytes += len(failure.sample)
+        self._added(workspace, batch, ticket)
+
+    def _batch(self, workspace: str) -> _Batch:
+        batch = self._open.get(workspace)
+        if batch is None:
+            batch = self._open[workspace] = _Batch(workspace)
+        return batch
+
+    def _added(self, workspace: str, batch: _Batch, ticket: Ticket) -> None:
+        batch.tickets.append(ticket)
+        batch.count += 1
+        batch.bytes += 64
+        if batch.full:
+            self._ready.append(self._open.pop(workspace))
+        self._wake.set()
+
+    async def run(self) -> None:
+        """Publish batches as slots become free, until cancelled."""
+        async with asyncio.TaskGroup() as group:
+            while True:
+                await self._wake.wait()
+                await self._slots.acquire()
+                batch = self._next()
+                if batch is None:
+                    self._slots.release()
+                    self._wake.clear()
+                    continue
+                self._under_way += 1
+                group.create_task(self._store(batch))
+
+    def _next(self) -> _Batch | None:
+        if self._ready:
+            return self._ready.pop(0)
+        if self._open:
+            return self._open.pop(next(iter(self._open)))
+        return None
+
+    async def _store(self, batch: _Batch) -> None:
+        message = batch.message
+        data = message.SerializeToString()
+        attempt = 0
+        while True:
+            try:
+                await self._publish(f"outcomes.{message.workspace}", data, message.batch_id)
+                break
+            except OnwardError as error:
+                wait = RETRY_SECONDS[min(attempt, len(RETRY_SECONDS) - 1)]
+                log.warning("outcomes_not_stored", reason=error.reason, retry_seconds=wait)
+                attempt += 1
+                await asyncio.sleep(wait)
+        self._slots.release()
+        self._under_way -= 1
+        self._acknowledge(batch.tickets)

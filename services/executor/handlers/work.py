@@ -1,0 +1,59 @@
+"""The units of work that travel through the executor."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
+
+from services.executor.projections import Route
+
+if TYPE_CHECKING:
+    from kit.bus.message import Message
+    from services.executor.handlers.egress import Exchange
+
+
+class Ticket:
+    """One JetStream message that is acknowledged when each of its deliveries has a stored outcome."""
+
+    __slots__ = ("message", "remaining", "taken_at")
+
+    def __init__(self, message: Message, taken_at: float) -> None:
+        self.message = message
+        self.remaining = 0
+        self.taken_at = taken_at
+
+
+@dataclass(slots=True)
+class Item:
+    """One delivery that is to be attempted. Times are monotonic seconds unless their name says otherwise."""
+
+    ticket: Ticket
+    route: Route
+    sequence: int
+    index: int
+    attempt: int
+    retries_used: int
+    message_id: str
+    type: str
+    name: str
+    payload: bytes
+    received_at_us: int
+    queued_at: float
+    alone: bool = False
+    exchanges: list[Exchange] = field(default_factory=list)
+
+    @property
+    def delivery(self) -> str:
+        """Name the delivery the same way on every attempt; seeds the Idempotency-Key."""
+        route = self.route
+        return f"{route.workspace}/{route.destination}/{self.sequence}/{self.index}"
+
+
+@dataclass(frozen=True, slots=True)
+class Run:
+    """What an attempt ran with, and how long it took."""
+
+    version: int
+    settings_revision: int
+    wall_us: int = 0
+    cpu_us: int = 0
