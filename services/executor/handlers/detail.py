@@ -23,11 +23,11 @@ def build(item: Item, outcome: Outcome, verdict: Verdict, redactor: Redactor) ->
         detail.event = item.payload
     _add_error(detail, outcome, redactor)
     if outcome.value is not None:
-        detail.value = redactor.redact(outcome.value.decode(errors="replace")).encode()
+        detail.value = redactor.data(outcome.value)
     room = CAPTURE_BYTES_MAX
     if outcome.logs:
         logs = orjson.dumps(
-            [{"level": one.level, "time_ms": one.time_ms, "line": redactor.redact(one.line)} for one in outcome.logs]
+            [{"level": one.level, "time_ms": one.time_ms, "line": redactor.text(one.line)} for one in outcome.logs]
         )
         detail.logs = logs if len(logs) <= room else _CUT
         room -= len(detail.logs)
@@ -41,8 +41,8 @@ def _add_error(detail: pb.AttemptDetail, outcome: Outcome, redactor: Redactor) -
     if error is None:
         return
     detail.error_name = error.name
-    detail.error_message = redactor.redact(error.message)
-    detail.error_stack = redactor.redact(error.stack)
+    detail.error_message = redactor.text(error.message)
+    detail.error_stack = redactor.text(error.stack)
     detail.http_status = error.http_status or 0
 
 
@@ -50,9 +50,16 @@ def _requests(item: Item, redactor: Redactor, room: int) -> bytes:
     """Give the exchanges as JSON, in order; what has no room is left out and said so."""
     kept: list[bytes] = []
     for exchange in item.exchanges:
-        one = orjson.dumps(captured(exchange.request, exchange.response, exchange.error,
-                                    started_us=exchange.started_us, duration_us=exchange.duration_us,
-                                    awaited=exchange.awaited, redactor=redactor))  # fmt: skip
+        record = captured(
+            exchange.request,
+            exchange.response,
+            exchange.error,
+            started_at=exchange.started_at,
+            duration_ms=exchange.duration_ms,
+            awaited=exchange.awaited,
+            redactor=redactor,
+        )
+        one = orjson.dumps(record)
         room -= len(one) + 1
         if room < len(_CUT):
             kept.append(_CUT[1:-1])

@@ -6,12 +6,14 @@ import asyncio
 import base64
 import binascii
 from dataclasses import dataclass
+from datetime import datetime
 from email.utils import parsedate_to_datetime
 from typing import Any
 
 from kit.clock import Clock
 from services.executor.handlers.work import Item
-from services.executor.runtime.broker import Broker, EgressError, EgressRequest, EgressResponse, Scope
+from services.executor.runtime.broker import Broker
+from services.executor.runtime.egress import EgressError, EgressRequest, EgressResponse, Scope
 from services.executor.runtime.pool import HostRequest, Worker
 
 # Statuses whose Retry-After is honoured.
@@ -25,8 +27,8 @@ class Exchange:
     """One outgoing request with what came back."""
 
     request: EgressRequest
-    started_us: int
-    duration_us: int = 0
+    started_at: datetime
+    duration_ms: float = 0.0
     response: EgressResponse | None = None
     error: EgressError | None = None
     awaited: bool = True
@@ -55,20 +57,21 @@ class Egress:
         except (KeyError, TypeError, ValueError, binascii.Error):
             worker.answer(request.request_id, error=_refusal("malformed request"))
             return
-        exchange = Exchange(wanted, started_us=int(self._clock.monotonic() * 1_000_000))
+        exchange = Exchange(wanted, started_at=self._clock.now())
         item.exchanges.append(exchange)
         if self._group is not None:
             self._group.create_task(self._fetch(worker, request.request_id, exchange, scope))
 
     async def _fetch(self, worker: Worker, request_id: int, exchange: Exchange, scope: Scope) -> None:
+        begun = self._clock.monotonic()
         try:
             exchange.response = await self._broker.fetch(exchange.request, scope)
         except EgressError as error:
             exchange.error = error
-        exchange.duration_us = int(self._clock.monotonic() * 1_000_000) - exchange.started_us
-        if exchange.error is not None:
-            error = exchange.error
-            worker.answer(request_id, error={"code": error.code, "type": error.type, "message": str(error)})
+        exchange.duration_ms = (self._clock.monotonic() - begun) * 1000
+        failed = exchange.error
+        if failed is not None:
+            worker.answer(request_id, error={"code": failed.code, "type": failed.type, "message": str(failed)})
         elif exchange.response is not None:
             worker.answer(request_id, result=_encode(exchange.response))
 

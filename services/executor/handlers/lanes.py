@@ -23,7 +23,7 @@ from services.executor.handlers.resolve import Program, Resolver
 from services.executor.handlers.settle import OutcomeLog
 from services.executor.handlers.work import Item, Run
 from services.executor.projections import View
-from services.executor.runtime.broker import Scope
+from services.executor.runtime.egress import Scope
 from services.executor.runtime.pool import (
     CodeError,
     HostRequest,
@@ -262,13 +262,14 @@ class Lane:
         item = generation.in_flight.get(request.job_id)
         if item is None or generation.worker is None:
             return
-        scope = Scope(
-            workspace=self.workspace,
-            destination=self.destination,
-            allowed_ranges=self._services.view.egress_ranges(self.workspace),
-            idempotency_seed=item.delivery,
-        )
-        self._services.egress.begin(generation.worker, request, item, scope)
+        if item.scope is None:
+            item.scope = Scope(
+                workspace=self.workspace,
+                destination=self.destination,
+                allowed_ranges=self._services.view.egress_ranges(self.workspace),
+                idempotency_seed=item.delivery,
+            )
+        self._services.egress.begin(generation.worker, request, item, item.scope)
 
     def _on_exit(self, generation: Generation, exit_: WorkerExit) -> None:
         """Blame the guilty attempt, run again the bystanders that had sent nothing, retry the others alone."""

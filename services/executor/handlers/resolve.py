@@ -8,7 +8,7 @@ from typing import Any
 
 import orjson
 
-from kit.vault import Vault, VaultError
+from kit.vault import Sealed, Vault, VaultError, setting_place
 from onward.registry.v1 import internal_service_pb2, resources_pb2
 from services.executor.runtime.pool import Limits
 from services.executor.runtime.redaction import Redactor
@@ -91,10 +91,10 @@ class Resolver:
         if not answer.encrypted:
             return {}
         try:
-            data_key = self._vault.unwrap(workspace, answer.wrapped_key)
+            data_key = self._vault.unwrap(answer.wrapped_key, workspace)
             return {
                 one.name: resources_pb2.SettingValue.FromString(
-                    self._vault.decrypt(data_key, one.nonce, one.ciphertext, (workspace, destination, one.name))
+                    data_key.decrypt(Sealed(one.nonce, one.ciphertext), setting_place(workspace, destination, one.name))
                 )
                 for one in answer.encrypted
             }

@@ -90,14 +90,14 @@ class OutcomeLog:
             attempt=item.attempt,
             retries_used=item.retries_used,
             message_id=item.message_id,
-            type=EVENT_TYPES.get(item.type, 0),  # type: ignore[arg-type]  # enum numbers are ints
+            type=EVENT_TYPES.get(item.type, 0),
             event_name=item.name,
             received_at_us=item.received_at_us,
             ended_at_us=int(self._clock.now().timestamp() * 1_000_000),
             wall_us=run.wall_us,
             cpu_us=run.cpu_us,
-            result=verdict.result,  # type: ignore[arg-type]  # enum numbers are ints
-            error_type=verdict.error_type,  # type: ignore[arg-type]  # enum numbers are ints
+            result=verdict.result,
+            error_type=verdict.error_type,
         )
         if detail is not None:
             attempt.detail.CopyFrom(detail)
@@ -117,7 +117,7 @@ class OutcomeLog:
             attempt=attempt,
             retries_used=item.retries_used,
             message_id=item.message_id,
-            type=EVENT_TYPES.get(item.type, 0),  # type: ignore[arg-type]  # enum numbers are ints
+            type=EVENT_TYPES.get(item.type, 0),
             event_name=item.name,
             received_at_us=item.received_at_us,
             ended_at_us=int(self._clock.now().timestamp() * 1_000_000),

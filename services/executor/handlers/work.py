@@ -10,6 +10,7 @@ from services.executor.projections import Route
 if TYPE_CHECKING:
     from kit.bus.message import Message
     from services.executor.handlers.egress import Exchange
+    from services.executor.runtime.egress import Scope
 
 
 class Ticket:
@@ -41,6 +42,7 @@ class Item:
     queued_at: float
     alone: bool = False
     exchanges: list[Exchange] = field(default_factory=list)
+    scope: Scope | None = None
 
     @property
     def delivery(self) -> str:

@@ -1,0 +1,48 @@
+"""ExecutionService: requests in, answers out."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import grpc
+
+from onward.executor.v1 import execution_service_pb2 as pb
+from onward.executor.v1 import execution_service_pb2_grpc as rpc
+from services.executor.runtime.pool import Zygote
+from services.executor.runtime.v8 import V8_VERSION
+
+PACKAGES = Path(__file__).parent / "runtime" / "js" / "packages.json"
+
+
+class ExecutionService(rpc.ExecutionServiceServicer):
+    """Answers what concerns code; events never come this way."""
+
+    def __init__(self, zygote: Zygote) -> None:
+        self._zygote = zygote
+        self._packages = json.loads(PACKAGES.read_text())
+
+    async def CheckCode(  # type: ignore[override]  # the stub allows both sync and async servicers
+        self, request: pb.CheckCodeRequest, context: grpc.aio.ServicerContext[pb.CheckCodeRequest, pb.CheckCodeResponse]
+    ) -> pb.CheckCodeResponse:
+        result = await self._zygote.check(request.code)
+        answer = pb.CheckCodeResponse(handlers=result.handlers)
+        if result.error is not None:
+            answer.error.message = result.error.message
+            answer.error.line = result.error.line or 0
+            answer.error.column = result.error.column or 0
+        return answer
+
+    async def DescribeRuntime(  # type: ignore[override]  # as above
+        self,
+        request: pb.DescribeRuntimeRequest,
+        context: grpc.aio.ServicerContext[pb.DescribeRuntimeRequest, pb.DescribeRuntimeResponse],
+    ) -> pb.DescribeRuntimeResponse:
+        return pb.DescribeRuntimeResponse(
+            v8_version=V8_VERSION,
+            packages=[
+                pb.RuntimePackage(**{"global": one["global"], "package": one["package"], "version": one["version"]})
+                for one in self._packages
+            ],
+            sandbox_degradations=self._zygote.degradations,
+        )
