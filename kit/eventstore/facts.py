@@ -18,9 +18,8 @@ FactTypes: TypeAlias = Mapping[str, type[Message]]
 
 # The workspace of facts that belong to none.
 SYSTEM_WORKSPACE = "system"
-# A fact and its headers must fit into one NATS message, whose limit is 1 MiB unless the server says
-# otherwise.
-FACT_BYTES_MAX = 1024 * 1024 - 32 * 1024
+# A fact is published as one message, headers included, and the bus takes 1,000,000 bytes at most.
+FACT_BYTES_MAX = 960_000
 # Travels as a header of the published fact.
 META_BYTES_MAX = 8 * 1024
 

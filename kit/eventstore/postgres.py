@@ -185,9 +185,11 @@ class PostgresUnit:
         ]
 
 
-async def read_facts(connection: Connection, workspace: str, after_position: int, limit: int) -> list[Fact]:
-    """Facts after a position, over a connection that is already at hand."""
-    rows = await connection.fetch(queries.read, workspace, after_position, bounded_limit(limit), READ_BYTES_MAX)
+async def read_facts(
+    connection: Connection, workspace: str, after_position: int, limit: int, bytes_max: int = READ_BYTES_MAX
+) -> list[Fact]:
+    """As `EventStore.read`, over a connection that is already at hand."""
+    rows = await connection.fetch(queries.read, workspace, after_position, bounded_limit(limit), bytes_max)
     return [_fact(row) for row in rows]
 
 

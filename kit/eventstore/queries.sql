@@ -74,6 +74,7 @@ DELETE FROM request_answers WHERE recorded_at < $1;
 SELECT h.workspace, coalesce(r.position, 0) AS published, h.position AS head
 FROM workspace_heads h LEFT JOIN relay_positions r USING (workspace)
 WHERE h.position > coalesce(r.position, 0)
+AND h.workspace <> ALL($2::text[])
 ORDER BY h.recorded_at
 LIMIT $1;
 
@@ -81,10 +82,26 @@ LIMIT $1;
 SELECT workspace, position FROM relay_positions WHERE workspace = ANY($1::text[]);
 
 -- name: record_published
-INSERT INTO relay_positions (workspace, position)
-SELECT * FROM unnest($1::text[], $2::bigint[])
-ON CONFLICT (workspace) DO UPDATE SET position = excluded.position
-WHERE relay_positions.position < excluded.position;
+-- From the position that was read, so that neither a deposed leader nor a rewind meanwhile is overwritten.
+WITH news AS (
+    SELECT * FROM unnest($1::text[], $2::bigint[], $3::bigint[]) AS n(workspace, published, upto)
+), created AS (
+    INSERT INTO relay_positions (workspace, position)
+    SELECT workspace, upto FROM news WHERE published = 0
+    ON CONFLICT (workspace) DO NOTHING
+)
+UPDATE relay_positions r SET position = news.upto
+FROM news
+WHERE r.workspace = news.workspace AND r.position = news.published;
+
+-- name: rewind
+UPDATE relay_positions SET position = $2 WHERE workspace = $1 AND position > $2;
+
+-- name: try_to_lead
+SELECT pg_try_advisory_lock($1);
+
+-- name: wake_leader
+SELECT pg_notify('onward_relay', '');
 
 -- name: consumer_position
 SELECT position FROM consumer_positions WHERE consumer = $1 AND service = $2 AND workspace = $3;

@@ -2,7 +2,7 @@
 
 import asyncio
 from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, suppress
 from typing import Any, TypeAlias
 
 import asyncpg
@@ -67,7 +67,7 @@ class Pool:
             except TimeoutError:
                 # The server did not answer: what this connection does now is unknown, so it is not used
                 # again.
-                connection.terminate()
+                _cut(connection)
                 raise
             finally:
                 await self._pool.release(connection, timeout=ROLLBACK_TIMEOUT_S)
@@ -187,4 +187,10 @@ async def _roll_back(connection: Connection, transaction: asyncpg.transaction.Tr
             await transaction.rollback()
     except (asyncpg.PostgresError, asyncpg.InterfaceError, OSError):
         # The server rolls back by itself when the session ends.
+        _cut(connection)
+
+
+def _cut(connection: Connection) -> None:
+    # asyncpg has already taken back a connection that it saw die; then there is nothing left to cut.
+    with suppress(asyncpg.InterfaceError):
         connection.terminate()

@@ -1,0 +1,350 @@
+"""The relay: every fact on the bus, in order, whatever dies in between."""
+
+import asyncio
+from collections import defaultdict
+from collections.abc import AsyncIterator, Sequence
+from contextlib import asynccontextmanager, suppress
+
+import asyncpg
+import pytest
+
+from kit.bus.publish import Outgoing, PubAck
+from kit.errors import Unavailable
+from kit.eventstore import relay as relay_module
+from kit.eventstore.consumer import MemoryFactApplier
+from kit.eventstore.envelope import from_message
+from kit.eventstore.facts import Fact
+from kit.eventstore.postgres import MIGRATIONS, PostgresEventStore
+from kit.eventstore.relay import Relay, rewind
+from kit.postgres.migrate import migrate
+from kit.postgres.pool import Pool, connect_pool
+from kit.testing.eventually import eventually
+from tests.conformance.eventstore import META, append, said
+
+pytestmark = pytest.mark.integration
+
+
+class FakeBus:
+    """Keeps what is published, duplicates too, like a stream after its window; refuses what a test tells it to."""
+
+    def __init__(self) -> None:
+        self.messages: list[Outgoing] = []
+        self.refused: set[str] = set()
+        self.down = False
+        self.tries = 0
+        self.published = asyncio.Event()
+        self.may_answer = asyncio.Event()
+        self.may_answer.set()
+
+    async def publish_many(self, messages: Sequence[Outgoing], *, timeout_s: float) -> Sequence[PubAck]:
+        self.tries += 1
+        if self.down:
+            raise Unavailable("down")
+        acks = [self._publish(message) for message in messages]
+        self.published.set()
+        await self.may_answer.wait()
+        return acks
+
+    def positions(self, workspace: str) -> list[int]:
+        return [fact.position for fact in self.facts() if fact.workspace == workspace]
+
+    def facts(self) -> list[Fact]:
+        return [from_message(message.data, message.headers).fact for message in self.messages]
+
+    def _publish(self, message: Outgoing) -> PubAck:
+        if message.subject.split(".")[2] in self.refused:
+            return PubAck("", 0, error=Unavailable("refused"))
+        self.messages.append(message)
+        return PubAck("FACTS", len(self.messages))
+
+
+@pytest.fixture
+async def pool(database: str) -> AsyncIterator[Pool]:
+    await migrate(database, [MIGRATIONS])
+    pool = await connect_pool(database, application_name="test")
+    yield pool
+    await pool.close()
+
+
+@pytest.fixture
+def store(pool: Pool) -> PostgresEventStore:
+    return PostgresEventStore(pool)
+
+
+@pytest.fixture
+def bus() -> FakeBus:
+    return FakeBus()
+
+
+def make_relay(database: str, store: PostgresEventStore, bus: FakeBus) -> Relay:
+    return Relay(database, service="registry", publish_many=bus.publish_many, appended=store.appended)
+
+
+@asynccontextmanager
+async def running(relay: Relay) -> AsyncIterator[Relay]:
+    task = asyncio.create_task(relay.run())
+    try:
+        yield relay
+    finally:
+        task.cancel()
+        with suppress(asyncio.CancelledError):
+            await task
+
+
+async def kill_leader(database: str) -> None:
+    """End the session of the relay that leads, as a crash of its process or its network does."""
+    owner = await asyncpg.connect(database)
+    try:
+        killed = await owner.fetch(
+            "SELECT pg_terminate_backend(pid) FROM pg_locks JOIN pg_database d ON d.oid = database"
+            " WHERE locktype = 'advisory' AND granted AND datname = current_database()"
+        )
+        assert len(killed) == 1
+    finally:
+        await owner.close()
+
+
+async def test_facts_are_published_in_order_as_stored(database: str, store: PostgresEventStore, bus: FakeBus) -> None:
+    before = await append(store, "acme", said("a"), said("b"))
+    async with running(make_relay(database, store, bus)) as relay:
+        after = await append(store, "acme", said("a", "ü"))
+        assert await relay.wait_published("acme", 3, timeout_s=10)
+    assert bus.facts() == before + after
+    assert [message.data for message in bus.messages] == [fact.data for fact in before + after]
+    assert [message.msg_id for message in bus.messages] == [fact.fact_id for fact in before + after]
+    assert bus.messages[2].subject == "facts.registry.acme.Struct"
+
+
+async def test_what_is_recorded_is_not_published_again(database: str, store: PostgresEventStore, bus: FakeBus) -> None:
+    await append(store, "acme", said("a"))
+    async with running(make_relay(database, store, bus)) as relay:
+        assert await relay.wait_published("acme", 1, timeout_s=10)
+        await eventually(lambda: recorded(store, "acme", 1))
+    async with running(make_relay(database, store, bus)) as relay:
+        await append(store, "acme", said("a"))
+        assert await relay.wait_published("acme", 2, timeout_s=10)
+        assert await relay.wait_published("acme", 1, timeout_s=10)
+    assert bus.positions("acme") == [1, 2]
+
+
+async def recorded(store: PostgresEventStore, workspace: str, position: int) -> bool:
+    found = await store._pool.fetchval("SELECT position FROM relay_positions WHERE workspace = $1", workspace)
+    return bool(found == position)
+
+
+async def test_a_waiter_of_a_position_from_before_the_relay_started_is_answered(
+    database: str, store: PostgresEventStore, bus: FakeBus
+) -> None:
+    await append(store, "acme", said("a"))
+    async with running(make_relay(database, store, bus)) as relay:
+        assert await relay.wait_published("acme", 1, timeout_s=10)
+        await eventually(lambda: recorded(store, "acme", 1))
+    async with running(make_relay(database, store, bus)) as relay:
+        assert await relay.wait_published("acme", 1, timeout_s=10)
+
+
+async def test_a_waiter_gives_up_in_time_and_that_is_no_failure(
+    database: str, store: PostgresEventStore, bus: FakeBus
+) -> None:
+    bus.down = True
+    async with running(make_relay(database, store, bus)) as relay:
+        await append(store, "acme", said("a"))
+        assert not await relay.wait_published("acme", 1, timeout_s=0.05)
+    assert not await relay.wait_published("acme", 1, timeout_s=0)
+
+
+async def test_more_than_a_batch_of_many_workspaces_is_published_fairly_and_in_order(
+    database: str, store: PostgresEventStore, bus: FakeBus
+) -> None:
+    await append(store, "flood", *[said("a") for _ in range(1000)])
+    await append(store, "calm", said("a"))
+    async with running(make_relay(database, store, bus)) as relay:
+        assert await relay.wait_published("flood", 1000, timeout_s=20)
+    assert bus.positions("flood") == list(range(1, 1001))
+    assert [fact.workspace for fact in bus.facts()].index("calm") <= 500
+
+
+async def test_large_facts_are_published_in_batches_of_bounded_bytes(
+    database: str, store: PostgresEventStore, bus: FakeBus
+) -> None:
+    for _ in range(5):
+        await append(store, "acme", said("a", "x" * 400_000))
+    async with running(make_relay(database, store, bus)) as relay:
+        assert await relay.wait_published("acme", 5, timeout_s=20)
+    assert bus.positions("acme") == [1, 2, 3, 4, 5]
+    assert bus.tries == 3
+
+
+async def test_a_crash_between_publish_and_record_publishes_again_with_the_same_ids_and_consumers_apply_once(
+    database: str, store: PostgresEventStore, bus: FakeBus
+) -> None:
+    """A5."""
+    await append(store, "acme", said("a"), said("a"), said("b"))
+    bus.may_answer.clear()
+    async with running(make_relay(database, store, bus)):
+        await bus.published.wait()
+        # The bus has it, the answer is on its way, and the process dies.
+    bus.may_answer.set()
+    async with running(make_relay(database, store, bus)) as relay:
+        assert await relay.wait_published("acme", 3, timeout_s=10)
+    assert bus.positions("acme") == [1, 2, 3, 1, 2, 3]
+    assert bus.messages[:3] == bus.messages[3:]
+    applied: list[int] = []
+    applier = MemoryFactApplier(
+        service="registry", apply=lambda fact: applied.append(fact.position), read_facts=read_nothing
+    )
+    for fact in bus.facts():
+        await applier.deliver([fact])
+    assert applied == [1, 2, 3]
+
+
+async def read_nothing(service: str, workspace: str, after_position: int, limit: int) -> Sequence[Fact]:
+    return []
+
+
+async def test_a_bus_that_is_down_is_waited_for_and_then_gets_everything_in_order(
+    database: str, store: PostgresEventStore, bus: FakeBus
+) -> None:
+    """B12, B3."""
+    bus.down = True
+    async with running(make_relay(database, store, bus)) as relay:
+        for _ in range(5):
+            await append(store, "acme", said("a"))
+        await eventually(lambda: bus.tries >= 3)
+        assert relay.failing == 1
+        bus.down = False
+        await append(store, "acme", said("a"))
+        assert await relay.wait_published("acme", 6, timeout_s=10)
+        assert relay.failing == 0
+    assert bus.positions("acme") == [1, 2, 3, 4, 5, 6]
+
+
+async def test_facts_that_the_bus_refuses_hold_up_no_other_workspace(
+    database: str, store: PostgresEventStore, bus: FakeBus
+) -> None:
+    bus.refused = {"poison"}
+    await append(store, "poison", said("a"))
+    async with running(make_relay(database, store, bus)) as relay:
+        await eventually(lambda: bus.tries)
+        for _ in range(3):
+            await append(store, "acme", said("a"))
+        assert await relay.wait_published("acme", 3, timeout_s=10)
+        tries = bus.tries
+        bus.refused = set()
+        assert await relay.wait_published("poison", 1, timeout_s=10)
+    assert tries < 20
+    assert bus.positions("poison") == [1]
+
+
+async def test_a_refusal_in_the_middle_records_only_what_comes_before_it(
+    database: str, store: PostgresEventStore, bus: FakeBus
+) -> None:
+    await append(store, "acme", *[said("a") for _ in range(4)])
+
+    async def refuse_the_third_once(messages: Sequence[Outgoing], *, timeout_s: float) -> Sequence[PubAck]:
+        acks = list(await bus.publish_many(messages, timeout_s=timeout_s))
+        if bus.tries == 1:
+            acks[2] = PubAck("", 0, error=Unavailable("refused"))
+        return acks
+
+    relay = Relay(database, service="registry", publish_many=refuse_the_third_once, appended=store.appended)
+    async with running(relay):
+        assert await relay.wait_published("acme", 4, timeout_s=10)
+    assert bus.positions("acme") == [1, 2, 3, 4, 3, 4]
+
+
+async def test_of_two_relays_one_leads_and_the_other_takes_over_when_its_session_dies(
+    database: str, pool: Pool, bus: FakeBus
+) -> None:
+    """B18."""
+    stores = [PostgresEventStore(pool), PostgresEventStore(pool)]
+    relays = [make_relay(database, store, bus) for store in stores]
+    async with running(relays[0]):
+        await eventually(lambda: relays[0].leading)
+        async with running(relays[1]):
+            await append(stores[0], "acme", said("a"))
+            assert await relays[0].wait_published("acme", 1, timeout_s=10)
+            await kill_leader(database)
+            await eventually(lambda: relays[0].leading != relays[1].leading)
+            for n in range(10):
+                await append(stores[n % 2], "acme", said("a"))
+            assert await relays[0].wait_published("acme", 11, timeout_s=10)
+            assert await relays[1].wait_published("acme", 11, timeout_s=10)
+            assert [relay.leading for relay in relays].count(True) == 1
+    assert list(dict.fromkeys(bus.positions("acme"))) == list(range(1, 12))
+
+
+async def test_an_append_in_a_replica_that_does_not_lead_wakes_the_leader(
+    database: str, pool: Pool, bus: FakeBus, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    here, there = PostgresEventStore(pool), PostgresEventStore(pool)
+    # Nobody would look by itself within this test.
+    monkeypatch.setattr(relay_module, "POLL_S", 1000.0)
+    async with running(make_relay(database, here, bus)) as leader:
+        await eventually(lambda: leader.leading)
+        async with running(make_relay(database, there, bus)) as standby:
+            await append(there, "acme", said("a"))
+            assert await standby.wait_published("acme", 1, timeout_s=10)
+            assert not standby.leading
+
+
+async def test_a_leader_whose_session_died_can_not_record(
+    database: str, pool: Pool, store: PostgresEventStore, bus: FakeBus
+) -> None:
+    """B18: fencing."""
+    await append(store, "acme", said("a"))
+    bus.may_answer.clear()
+    async with running(make_relay(database, store, bus)) as relay:
+        await bus.published.wait()
+        await kill_leader(database)
+        bus.may_answer.set()
+        await eventually(lambda: len(bus.messages) >= 2)
+        assert await relay.wait_published("acme", 1, timeout_s=10)
+    assert bus.positions("acme") == [1, 1]
+
+
+async def test_facts_that_the_stream_lost_can_be_published_again(
+    database: str, pool: Pool, store: PostgresEventStore, bus: FakeBus
+) -> None:
+    """B5."""
+    await append(store, "acme", *[said("a") for _ in range(5)])
+    async with running(make_relay(database, store, bus)) as relay:
+        assert await relay.wait_published("acme", 5, timeout_s=10)
+        await eventually(lambda: recorded(store, "acme", 5))
+        await rewind(pool, "acme", 3)
+        await eventually(lambda: bus.positions("acme") == [1, 2, 3, 4, 5, 4, 5])
+
+
+async def test_sixteen_writers_are_relayed_completely_and_in_order(database: str, pool: Pool, bus: FakeBus) -> None:
+    """B16."""
+    store = PostgresEventStore(pool)
+
+    async def write(writer: int) -> None:
+        for n in range(8):
+            async with store.writing(("acme", "globex")[(writer + n) % 2]) as unit:
+                await unit.append([said(f"s{n % 3}"), said("t")], META)
+                await asyncio.sleep(0.001 * (writer % 4))
+                await unit.append([said("t")], META)
+
+    async with running(make_relay(database, store, bus)) as relay:
+        async with asyncio.TaskGroup() as group:
+            for writer in range(16):
+                group.create_task(write(writer))
+        for workspace in ("acme", "globex"):
+            assert await relay.wait_published(workspace, 192, timeout_s=20)
+    versions = defaultdict(list)
+    for fact in bus.facts():
+        versions[fact.workspace, fact.stream].append(fact.version)
+    assert bus.positions("acme") == bus.positions("globex") == list(range(1, 193))
+    assert all(each == list(range(1, len(each) + 1)) for each in versions.values())
+
+
+async def test_a_restart_of_postgres_sessions_is_survived(database: str, pool: Pool, bus: FakeBus) -> None:
+    """B14, in small."""
+    store = PostgresEventStore(pool)
+    async with running(make_relay(database, store, bus)) as relay:
+        for n in range(1, 4):
+            await append(store, "acme", said("a"))
+            assert await relay.wait_published("acme", n, timeout_s=10)
+            await kill_leader(database)
+            await eventually(lambda: relay.leading)
