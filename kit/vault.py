@@ -26,6 +26,7 @@ KEY_ID_HEX_DIGITS = 8
 _WRAP_PURPOSE = "onward data key"
 _HASH_PURPOSE = b"onward setting hash"
 _CHECK_PURPOSE = b"onward key check"
+_FINGERPRINT_PURPOSE = b"onward fingerprint"
 
 
 class VaultError(Exception):
@@ -122,6 +123,10 @@ class Vault:
         if len(key) != KEY_BYTES:
             raise VaultError(f"the data key of {workspace} has {len(key)} bytes instead of {KEY_BYTES}")
         return DataKey(key)
+
+    def fingerprint(self, data: bytes) -> str:
+        """Hex HMAC-SHA-256: tells whether data is the same again, and tells nothing to who has not the key."""
+        return hmac.digest(hmac.digest(self._key, _FINGERPRINT_PURPOSE, "sha256"), data, "sha256").hex()
 
     def check_value(self) -> bytes:
         """What a database keeps to recognise this key by at the next start."""

@@ -92,3 +92,17 @@ SELECT key_id, check_value FROM key_checks ORDER BY key_id;
 
 -- name: insert_key_check
 INSERT INTO key_checks (key_id, check_value) VALUES ($1, $2) ON CONFLICT DO NOTHING;
+
+-- name: workspace_request
+SELECT request_hash, workspace FROM workspace_requests WHERE principal = $1 AND request_id = $2;
+
+-- name: insert_workspace_request
+-- Waits for a transaction that is inserting the same; false when that one won.
+WITH inserted AS (
+    INSERT INTO workspace_requests (principal, request_id, request_hash, workspace) VALUES ($1, $2, $3, $4)
+    ON CONFLICT DO NOTHING RETURNING 1
+)
+SELECT EXISTS (SELECT FROM inserted);
+
+-- name: begin_snapshot
+SET TRANSACTION ISOLATION LEVEL REPEATABLE READ, READ ONLY;

@@ -137,6 +137,12 @@ def test_no_nonce_repeats_in_one_process_and_its_fork() -> None:
     assert len({both[at : at + NONCE_BYTES] for at in range(0, len(both), NONCE_BYTES)}) == 4_000
 
 
+def test_a_fingerprint_depends_on_key_and_data() -> None:
+    vault = new_vault()
+    assert vault.fingerprint(b"a") == vault.fingerprint(b"a")
+    assert len({vault.fingerprint(b"a"), vault.fingerprint(b"b"), new_vault().fingerprint(b"a")}) == 3
+
+
 def test_no_key_shows_in_a_repr() -> None:
     key = os.urandom(KEY_BYTES)
     assert repr(key)[2:10] not in repr(Vault(key))

@@ -1,39 +1,27 @@
-"""Ids that are made from display names, and names and etags that are made from ids."""
+"""Ids that are made from display names, and etags that are made from versions of streams."""
 
 from __future__ import annotations
 
-import re
-import unicodedata
-from collections.abc import Container
+from collections.abc import Container, Iterator
 
+from kit.rpc.names import numbered, slug
 from services.registry.domain.state import DestinationState
 
-ID_LENGTH_MAX = 63
-# With so many equal names somebody is in a loop; the search for a free suffix stays short.
-SUFFIX_MAX = 10_000
+# With so many equal names somebody is in a loop; the search for a free number stays short.
+CHOICES_MAX = 10_000
 
 
-def slug(display_name: str, kind: str) -> str:
-    """An id that resembles the name ("Größe & Co.": "grosse-co"), or the kind where nothing is left."""
-    plain = unicodedata.normalize("NFKD", display_name.replace("ß", "ss")).encode("ascii", "ignore").decode()
-    words = re.sub(r"[^a-z0-9]+", "-", plain.lower()).strip("-")
-    if not words or not words[0].isalpha():
-        words = f"{kind}-{words}".strip("-")
-    return words[:ID_LENGTH_MAX].rstrip("-")
-
-
-def with_suffix(base: str, number: int) -> str:
-    """The id's n-th choice: `crm`, `crm-2`, `crm-3`, never longer than an id may be."""
-    if number == 1:
-        return base
-    suffix = f"-{number}"
-    return base[: ID_LENGTH_MAX - len(suffix)].rstrip("-") + suffix
+def choices(display_name: str, kind: str) -> Iterator[str]:
+    """Ids that resemble the name: `crm`, `crm-2`, `crm-3`, ..."""
+    base = slug(display_name, kind)
+    yield base
+    for number in range(2, CHOICES_MAX):
+        yield numbered(base, number)
 
 
 def free_id(display_name: str, kind: str, taken: Container[str]) -> str:
-    """An id made from the name that nothing has yet."""
-    base = slug(display_name, kind)
-    return next(choice for number in range(1, SUFFIX_MAX) if (choice := with_suffix(base, number)) not in taken)
+    """An id made from the name that nothing has yet. No kind of thing is held in CHOICES_MAX copies."""
+    return next(choice for choice in choices(display_name, kind) if choice not in taken)
 
 
 def function_etag(revision: int) -> str:
@@ -47,4 +35,5 @@ def destination_etag(revision: int, version: int) -> str:
 
 
 def etag_of(destination: DestinationState) -> str:
+    """The destination's etag."""
     return destination_etag(destination.revision, destination.version)

@@ -95,7 +95,7 @@ CREATE TABLE destination_settings (
 CREATE TABLE token_secrets (
     token text COLLATE "C" PRIMARY KEY,
     workspace text COLLATE "C" NOT NULL,
-    secret_hash text NOT NULL,
+    secret_hash bytea NOT NULL,
     last_used_at timestamptz
 );
 
@@ -119,4 +119,14 @@ CREATE TABLE encrypted_settings (
 CREATE TABLE key_checks (
     key_id text PRIMARY KEY,
     check_value bytea NOT NULL
+);
+
+-- A workspace's own log remembers requests by workspace; the one that makes a workspace is remembered here, since
+-- its repetition may not know which workspace it made.
+CREATE TABLE workspace_requests (
+    principal text NOT NULL,
+    request_id text NOT NULL,
+    request_hash text NOT NULL,
+    workspace text COLLATE "C" NOT NULL,
+    PRIMARY KEY (principal, request_id)
 );

@@ -1,0 +1,1 @@
+"""Commands: load, decide, append, project, remember; one transaction each."""

@@ -1,0 +1,180 @@
+"""What every mutation does around its decision."""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable, Sequence
+from dataclasses import dataclass
+from typing import Generic, Protocol, TypeVar
+
+from google.protobuf.descriptor import FieldDescriptor
+from google.protobuf.message import Message
+
+from kit.auth.caller import current_caller
+from kit.eventstore.facts import Meta, NewFact
+from kit.eventstore.store import EventStore, Unit
+from kit.postgres.pool import Connection
+from kit.telemetry.trace import traceparent
+from kit.vault import Vault
+from services.registry import projections
+from services.registry.domain.state import State, evolve
+from services.registry.errors import InvalidField
+from services.registry.handlers.states import StateCache
+
+
+class Request(Protocol):
+    """A mutation's request."""
+
+    request_id: str
+
+    def SerializeToString(self, *, deterministic: bool = ...) -> bytes: ...  # noqa: N802
+
+
+class Response(Protocol):
+    """A mutation's answer."""
+
+    position: int
+
+    def SerializeToString(self, *, deterministic: bool = ...) -> bytes: ...  # noqa: N802
+
+    def ParseFromString(self, serialized: bytes) -> int: ...  # noqa: N802
+
+
+R = TypeVar("R", bound=Response)
+
+# Waits, bounded and without raising, until the relay has published a workspace's facts up to a position.
+Published = Callable[[str, int], Awaitable[None]]
+
+
+@dataclass(frozen=True, slots=True)
+class Change(Generic[R]):
+    """One mutation of one workspace.
+
+    `decide` may also write rows that are no projection (secrets), in the same transaction. `answer` reads the rows
+    as the facts left them. `secrets` are fields of the answer that only the first caller sees.
+    """
+
+    workspace: str
+    request: Request
+    response: type[R]
+    decide: Callable[[Unit, State], Awaitable[list[NewFact]]]
+    answer: Callable[[Connection, Sequence[NewFact]], Awaitable[R]]
+    secrets: tuple[str, ...] = ()
+
+
+class Changes:
+    """Makes changes, one at a time in a workspace."""
+
+    def __init__(self, store: EventStore, vault: Vault, published: Published) -> None:
+        self._store = store
+        self._vault = vault
+        self._published = published
+        self._states = StateCache()
+
+    async def make(self, change: Change[R]) -> R:
+        """The answer, when all is committed; the first answer again where the request is repeated."""
+        assert isinstance(change.request, Message)
+        refuse_nul(change.request)
+        async with self._store.writing(change.workspace) as unit:
+            remembered = await self._remembered(unit, change)
+            if remembered is not None:
+                return remembered
+            state = await self._states.load(unit)
+            facts = await change.decide(unit, state)
+            state = await self._record(unit, state, facts, change.request.request_id)
+            response = await change.answer(unit.connection, facts)
+            response.position = unit.position
+            await self._remember(unit, change, response)
+        self._states.keep(change.workspace, unit.position, state)
+        # An event that is published after this answer then meets executors that know of the change.
+        await self._published(change.workspace, unit.position)
+        return response
+
+    async def recall(self, workspace: str, request: Request, response: type[R]) -> R | None:
+        """The first answer to a repeated request, for mutations that do something slow before they decide."""
+        if not request.request_id:
+            return None
+        async with self._store.writing(workspace) as unit:
+            return await self._recalled(unit, request, response)
+
+    def request_hash(self, request: Request) -> str:
+        """What tells a repeated request from another one. Keyed, since requests hold secrets."""
+        assert isinstance(request, Message)
+        method = request.DESCRIPTOR.full_name
+        return self._vault.fingerprint(method.encode() + b"\0" + request.SerializeToString(deterministic=True))
+
+    async def _remembered(self, unit: Unit, change: Change[R]) -> R | None:
+        if not change.request.request_id:
+            return None
+        return await self._recalled(unit, change.request, change.response)
+
+    async def _recalled(self, unit: Unit, request: Request, response: type[R]) -> R | None:
+        principal = current_caller().principal
+        stored = await unit.answered(principal, request.request_id, self.request_hash(request))
+        if stored is None:
+            return None
+        answer = response()
+        answer.ParseFromString(stored)
+        return answer
+
+    async def _record(self, unit: Unit, state: State, facts: Sequence[NewFact], request_id: str) -> State:
+        meta = Meta(current_caller().principal, request_id=request_id, traceparent=traceparent())
+        # The state that decided must be the log's own: a difference is a fault of ours, and refused.
+        expected = {fact.stream: state.stream_version(fact.stream) for fact in facts}
+        recorded = await unit.append(facts, meta, expected)
+        await projections.project(unit.connection, recorded)
+        for fact in facts:
+            state = evolve(state, fact.data)
+        return state
+
+    async def _remember(self, unit: Unit, change: Change[R], response: R) -> None:
+        if not change.request.request_id:
+            return
+        kept = change.response()
+        kept.ParseFromString(response.SerializeToString())
+        assert isinstance(kept, Message)
+        for field in change.secrets:
+            kept.ClearField(field)
+        principal, request_id = current_caller().principal, change.request.request_id
+        await unit.remember(
+            principal, request_id, self.request_hash(change.request), kept.SerializeToString(deterministic=True)
+        )
+
+
+def refuse_nul(request: Message) -> None:
+    """Raises InvalidField for a string with a NUL character, which Postgres can't store; all else is literal."""
+    for path, text in _strings(request, ""):
+        if "\0" in text:
+            raise InvalidField(path, "must not contain the character U+0000")
+
+
+def _strings(message: Message, prefix: str) -> list[tuple[str, str]]:
+    found: list[tuple[str, str]] = []
+    for field, value in message.ListFields():
+        found += _in_field(field, value, prefix + field.name)
+    return found
+
+
+def _in_field(field: FieldDescriptor, value: object, path: str) -> list[tuple[str, str]]:
+    if isinstance(value, str):
+        return [(path, value)]
+    if isinstance(value, Message):
+        return _strings(value, f"{path}.")
+    if isinstance(value, (bool, int, float, bytes)):
+        return []
+    if field.message_type is not None and field.message_type.GetOptions().map_entry:
+        return _in_map(value, path)
+    assert isinstance(value, Sequence)
+    return [pair for index, one in enumerate(value) for pair in _in_field(field, one, f"{path}[{index}]")]
+
+
+def _in_map(value: object, path: str) -> list[tuple[str, str]]:
+    found: list[tuple[str, str]] = []
+    assert hasattr(value, "items")
+    for key, one in value.items():
+        if isinstance(key, str):
+            found.append((f"{path} (a key)", key))
+        if isinstance(one, str):
+            found.append((f"{path}[{key!r}]", one))
+        elif isinstance(one, Message):
+            found += _strings(one, f"{path}[{key!r}].")
+    return found

@@ -1,0 +1,123 @@
+"""Commands on functions."""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable, Mapping, Sequence
+
+from kit.eventstore.facts import NewFact
+from kit.eventstore.store import Unit
+from kit.postgres.pool import Connection
+from kit.vault import Vault
+from onward.executor.v1 import execution_service_pb2
+from onward.registry.v1 import function_service_pb2
+from services.registry import queries
+from services.registry.domain import functions as domain
+from services.registry.domain.state import State
+from services.registry.domain.warnings import find_warnings
+from services.registry.domain.workspaces import require_workspace
+from services.registry.errors import InvalidField, SyntaxInvalid
+from services.registry.handlers.changes import Change, Changes
+from services.registry.handlers.sealing import Sealer
+
+CreateFunctionResponse = function_service_pb2.CreateFunctionResponse
+SaveFunctionResponse = function_service_pb2.SaveFunctionResponse
+DeployVersionResponse = function_service_pb2.DeployVersionResponse
+
+# Parses code with the V8 that runs it. Raises Unavailable where no executor answers.
+CheckCode = Callable[[str], Awaitable[execution_service_pb2.CheckCodeResponse]]
+
+TEMPLATE_DEFAULT = "default"
+
+
+class FunctionHandlers:
+    """Commands on functions, their versions and deployments."""
+
+    def __init__(
+        self,
+        changes: Changes,
+        vault: Vault,
+        templates: Mapping[str, domain.Template],
+        check_code: CheckCode,
+    ) -> None:
+        self._changes = changes
+        self._vault = vault
+        self._templates = templates
+        self._check_code = check_code
+
+    async def create_function(
+        self, request: function_service_pb2.CreateFunctionRequest, workspace: str
+    ) -> CreateFunctionResponse:
+        """A function whose first version is a template's code."""
+        template = self._template(request.template)
+
+        async def decide(_unit: Unit, state: State) -> list[NewFact]:
+            require_workspace(state, workspace)
+            return domain.decide_create_function(state, request, workspace, template)
+
+        async def answer(connection: Connection, facts: Sequence[NewFact]) -> CreateFunctionResponse:
+            function = facts[0].stream.removeprefix("functions/")
+            return CreateFunctionResponse(
+                function=await queries.get_function(connection, workspace, function),
+                version=await queries.get_version(connection, workspace, function, 1),
+            )
+
+        return await self._changes.make(Change(workspace, request, CreateFunctionResponse, decide, answer))
+
+    async def save_function(
+        self, request: function_service_pb2.SaveFunctionRequest, workspace: str, function: str
+    ) -> SaveFunctionResponse:
+        """The next version, deployed where the request says so."""
+        # Not under the workspace's lock: the executor may take its time, or be away.
+        recalled = await self._changes.recall(workspace, request, SaveFunctionResponse)
+        if recalled is not None:
+            return recalled
+        handlers = await self._checked(request.code)
+
+        async def decide(unit: Unit, state: State) -> list[NewFact]:
+            sealer = await Sealer.load(unit.connection, self._vault, workspace)
+            facts = domain.decide_save_function(state, request, workspace, function, handlers, sealer.keyed_hash)
+            await sealer.store(unit.connection, state, facts, {})
+            return facts
+
+        async def answer(connection: Connection, _facts: Sequence[NewFact]) -> SaveFunctionResponse:
+            return SaveFunctionResponse(
+                function=await queries.get_function(connection, workspace, function),
+                version=await queries.get_version(connection, workspace, function, None),
+                warnings=find_warnings(request.code, handlers),
+            )
+
+        return await self._changes.make(Change(workspace, request, SaveFunctionResponse, decide, answer))
+
+    async def deploy_version(
+        self,
+        request: function_service_pb2.DeployVersionRequest,
+        workspace: str,
+        function: str,
+        number: int,
+    ) -> DeployVersionResponse:
+        """A version to destinations that exist; 0 means the newest."""
+
+        async def decide(unit: Unit, state: State) -> list[NewFact]:
+            sealer = await Sealer.load(unit.connection, self._vault, workspace)
+            facts = domain.decide_deploy(state, workspace, function, number, request.target, sealer.keyed_hash)
+            await sealer.store(unit.connection, state, facts, {})
+            return facts
+
+        async def answer(connection: Connection, _facts: Sequence[NewFact]) -> DeployVersionResponse:
+            version = await queries.get_version(connection, workspace, function, number or None)
+            return DeployVersionResponse(version=version)
+
+        return await self._changes.make(Change(workspace, request, DeployVersionResponse, decide, answer))
+
+    def _template(self, name: str) -> domain.Template:
+        template = self._templates.get(name or TEMPLATE_DEFAULT)
+        if template is None:
+            raise InvalidField("template", f"must be one of {', '.join(sorted(self._templates))}")
+        return template
+
+    async def _checked(self, code: str) -> list[str]:
+        """The handlers that the code defines; raises SyntaxInvalid."""
+        found = await self._check_code(code)
+        if found.HasField("error"):
+            raise SyntaxInvalid(found.error.message, found.error.line, found.error.column)
+        return list(found.handlers)
