@@ -68,7 +68,6 @@ class EmbeddedPostgres:
             for part in (self._folder.part("postgres"), self._sockets):
                 _give(part, identity)
             await self._create_cluster(programs, identity)
-            _give(self._data, identity)
             write_conf(self._data, sockets=self._sockets, tcp_port=self.tcp_port, peer_name=identity.peer_name)
             _disown_pid_file(self._data / "postmaster.pid")
         await self._launch(programs, identity)
@@ -230,10 +229,11 @@ def _give(path: Path, identity: Identity) -> None:
     """Make the server the owner of its files, after a start as another user too."""
     if path.stat().st_uid == identity.owner_uid:
         return
-    for folder, _, names in os.walk(path):
-        os.chown(folder, identity.owner_uid, identity.owner_gid)
+    # The top comes last, so that a walk that was cut short is taken up again.
+    for folder, _, names in os.walk(path, topdown=False):
         for name in names:
             os.chown(Path(folder, name), identity.owner_uid, identity.owner_gid, follow_symlinks=False)
+        os.chown(folder, identity.owner_uid, identity.owner_gid)
 
 
 def _identifier(name: str) -> str:

@@ -1,6 +1,8 @@
 """Tests of the Postgres that `onward up` runs."""
 
+import asyncio
 import os
+import signal
 import socket
 import subprocess
 import sys
@@ -15,6 +17,7 @@ from kit.embedded.data_folder import DataFolder
 from kit.embedded.errors import EmbeddedError
 from kit.embedded.identity import first_closed_folder
 from kit.embedded.postgres import EmbeddedPostgres, postgres_programs
+from kit.testing.eventually import eventually
 from kit.testing.servers import short_lived_folder
 
 pytestmark = pytest.mark.integration
@@ -60,15 +63,23 @@ async def test_a_crash_keeps_what_was_committed(data_folder: DataFolder) -> None
         assert [row["n"] for row in await execute(server.dsn(), "SELECT n FROM kept")] == [1]
 
 
-async def test_a_crash_with_open_sessions_does_not_hinder_the_restart(data_folder: DataFolder) -> None:
-    server = EmbeddedPostgres(data_folder)
-    async with running(server):
-        sessions = [await asyncpg.connect(server.dsn()) for _ in range(5)]
+async def test_a_restart_waits_for_the_sessions_that_a_crash_has_left(data_folder: DataFolder) -> None:
+    async with running(EmbeddedPostgres(data_folder)) as server:
+        session = await asyncpg.connect(server.dsn())
+        backend_pid = await session.fetchval("SELECT pg_backend_pid()")
+        # A paused backend can't notice that its server has died, and keeps the shared memory.
+        os.kill(backend_pid, signal.SIGSTOP)
         server.crash()
-        await server.start()
+        restart = asyncio.create_task(server.start())
+        log = data_folder.path / "logs" / "postgres.log"
+        try:
+            await eventually(lambda: "is still in use" in log.read_text())
+            assert not restart.done()
+        finally:
+            os.kill(backend_pid, signal.SIGCONT)
+        await restart
+        session.terminate()
         assert await execute(server.dsn(), "SELECT 1")
-        for session in sessions:
-            session.terminate()
 
 
 @pytest.fixture

@@ -248,6 +248,26 @@ async def test_servers_and_programs_end_when_their_parent_is_killed(mode: int) -
         await eventually(lambda: not is_alive(pids[2]))
 
 
+async def test_a_server_that_outlives_its_parent_keeps_the_folder(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("kit.embedded.data_folder.ORPHANS_END_S", 0.1)
+    with short_lived_folder() as path:
+        parent = await asyncio.create_subprocess_exec(
+            sys.executable, "-c", START_ALL, path / "data", "wait", stdout=subprocess.PIPE, cwd=REPOSITORY
+        )
+        _, nats_pid, _ = await _pids(parent)
+        # A paused process can't act on the signal that it gets when its parent dies.
+        os.kill(nats_pid, signal.SIGSTOP)
+        parent.send_signal(signal.SIGKILL)
+        await parent.wait()
+        try:
+            with pytest.raises(EmbeddedError, match=rf"servers of a killed `onward up` \(pid {parent.pid}\)"):
+                DataFolder(path / "data")
+        finally:
+            os.kill(nats_pid, signal.SIGCONT)
+        monkeypatch.undo()
+        DataFolder(path / "data").close()
+
+
 def _as_ordinary_user() -> list[str]:
     """What to put before a command so that it runs as an ordinary user, who owns the files of the test."""
     if os.geteuid() != 0:
