@@ -96,7 +96,8 @@ def test_a_secret_split_across_two_log_calls_is_noticed() -> None:
 
 @pytest.mark.parametrize(
     "name",
-    ["Authorization", "proxy-authorization", "Cookie", "set-cookie", "X-API-Key", "x-auth-token", "X-Amz-Security-Token",
+    ["Authorization", "proxy-authorization", "Cookie", "set-cookie", "X-API-Key", "x-auth-token",
+     "X-Amz-Security-Token",
      "api_key", "apikey", "X-Secret", "X-Hub-Signature-256", "DD-APPLICATION-KEY", "X-Auth", "www-authenticate"],
 )  # fmt: skip
 def test_headers_that_carry_credentials_are_masked_whole(name: str) -> None:

@@ -39,7 +39,7 @@ from services.executor.runtime.tls import client_context
 _REDIRECTS: Final = frozenset((301, 302, 303, 307, 308))
 # RFC 9110, 9.2.2. POST and PATCH join them when they carry an Idempotency-Key, as in Go's net/http.
 _REPEATABLE: Final = frozenset(("GET", "HEAD", "OPTIONS", "PUT", "DELETE"))
-_SWEEP_S: Final = 5.0
+_SWEEP_S_MIN: Final = 0.05
 
 
 @dataclass(slots=True)
@@ -101,6 +101,10 @@ class Broker:
             self._sweep_timer.cancel()
         self._pool.close()
         await self._resolver.close()
+
+    @property
+    def idle_connections(self) -> int:
+        return self._pool.idle_count
 
     async def fetch(self, request: EgressRequest, scope: Scope) -> EgressResponse:
         """Make one request, redirects included; raises EgressError."""
@@ -209,7 +213,7 @@ class Broker:
     def _sweep(self) -> None:
         loop = asyncio.get_running_loop()
         self._pool.sweep(loop.time())
-        self._sweep_timer = loop.call_later(_SWEEP_S, self._sweep)
+        self._sweep_timer = loop.call_later(max(_SWEEP_S_MIN, self._limits.idle_ms / 3000), self._sweep)
 
 
 def _redirect(hop: _Hop, status: int, url: str) -> None:

@@ -22,6 +22,8 @@ from services.executor.runtime.egress import (
 
 # The parser's own buffer; the connection empties it after every read, so it never pauses.
 PARSER_BUFFER_BYTES: Final = 1 << 20
+# Chunk sizes may double a body of small chunks; head, extensions and trailers get this much more.
+FRAMING_BYTES_MAX: Final = 1 << 20
 LINE_BYTES_MAX: Final = 16 << 10  # Node's limit for a whole header
 
 
@@ -49,7 +51,7 @@ class Connection(asyncio.Protocol):
         self._parts: list[bytes] = []
         self._body_bytes = 0
         self._body_bytes_max = 0
-        self._head_bytes = 0
+        self._received_bytes = 0
         self._informational = 0
         self._keep = True
         self.exchanges = 0
@@ -74,7 +76,7 @@ class Connection(asyncio.Protocol):
         self._url = url
         self._message = self._payload = None
         self._parts = []
-        self._body_bytes = self._head_bytes = self._informational = 0
+        self._body_bytes = self._received_bytes = self._informational = 0
         self._body_bytes_max = body_bytes_max
         self.exchanges += 1
         self._waiter = self._loop.create_future()
@@ -96,7 +98,7 @@ class Connection(asyncio.Protocol):
     @property
     def answered(self) -> bool:
         """Whether any byte of the current answer has arrived."""
-        return self._head_bytes > 0 or self._message is not None
+        return self._received_bytes > 0
 
     @property
     def reading_body(self) -> bool:
@@ -121,8 +123,9 @@ class Connection(asyncio.Protocol):
             self.abort()
             return
         try:
+            self._received_bytes += len(data)
             messages, upgraded, _ = self._parser.feed_data(data)
-            self._head(messages, len(data))
+            self._head(messages)
             if upgraded:
                 raise self._parse_error("Response switches protocols")
             if self._message is not None:
@@ -152,7 +155,7 @@ class Connection(asyncio.Protocol):
 
     # -- the answer
 
-    def _head(self, messages: list[Any], received: int) -> None:
+    def _head(self, messages: list[Any]) -> None:
         for message, payload in messages:
             if self._message is not None:
                 self._keep = False  # an answer too many
@@ -164,10 +167,8 @@ class Connection(asyncio.Protocol):
                 self._informational += 1
         if self._informational > self._limits.informational_max:
             raise self._parse_error("Too many informational responses")
-        if self._message is None:
-            self._head_bytes += received
-            if self._head_bytes > self._limits.response_head_bytes_max:
-                raise system_header_overflow()
+        if self._message is None and self._received_bytes > self._limits.response_head_bytes_max:
+            raise system_header_overflow()
 
     def _check_announced(self, message: Any) -> None:
         length = message.headers.get("Content-Length", "")
@@ -186,6 +187,9 @@ class Connection(asyncio.Protocol):
                 raise too_large(self._url, self._body_bytes_max)
         if payload.is_eof():
             self._finish()
+        elif self._received_bytes > 2 * self._body_bytes_max + FRAMING_BYTES_MAX:
+            # Chunk extensions and trailers are no body, and have no end either.
+            raise too_large(self._url, self._body_bytes_max)
 
     def _body_until_eof(self) -> None:
         try:

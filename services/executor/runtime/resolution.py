@@ -54,8 +54,8 @@ class Resolver:
         """All addresses of a host; raises ENOTFOUND and its like."""
         if (literal := literal_address(host)) is not None:
             return [literal]
-        # RFC 6761: names under localhost are loopback, whatever a name server says.
-        if host.rstrip(".").endswith(".localhost"):
+        # RFC 6761: localhost and names under it are loopback, whatever a name server says.
+        if ("." + host.rstrip(".")).endswith(".localhost"):
             host = "localhost"
         cached = self._cache.get(host)
         if cached is None or cached[0] < asyncio.get_running_loop().time():

@@ -1,0 +1,207 @@
+"""The egress broker against servers that flood, stall, break off and talk nonsense."""
+
+import asyncio
+import gzip
+import socket
+from collections.abc import AsyncIterator
+from contextlib import AsyncExitStack
+
+import pytest
+from aiohttp import web
+
+from services.executor.runtime.egress import EgressLimits, EgressRequest
+from tests.integration.egress_world import Handle, World, answering, refused, scope
+
+pytestmark = pytest.mark.integration
+
+
+@pytest.fixture
+async def world() -> AsyncIterator[World]:
+    async with AsyncExitStack() as stack:
+        yield World(stack)
+
+
+# -- F11, F12, sizes
+
+
+async def test_gzip_of_many_empty_members_ends_quickly(world: World) -> None:
+    """F11"""
+    member = gzip.compress(b"")
+    data = member * (5_000_000 // len(member))
+    head = b"HTTP/1.1 200 OK\r\nContent-Encoding: gzip\r\nContent-Length: %d\r\n\r\n" % len(data)
+    port = await world.raw(answering(head + data))
+    async with asyncio.timeout(5):
+        error = await refused(await world.broker(), f"http://127.0.0.1:{port}/")
+    assert error.code == "Z_DATA_ERROR"
+
+
+async def test_a_decompression_bomb_stops_at_the_limit(world: World) -> None:
+    """F12"""
+    data = gzip.compress(b"\0" * (64 << 20))
+    head = b"HTTP/1.1 200 OK\r\nContent-Encoding: gzip\r\nContent-Length: %d\r\n\r\n" % len(data)
+    port = await world.raw(answering(head + data))
+    error = await refused(await world.broker(), f"http://127.0.0.1:{port}/")
+    assert (error.code, error.type, error.network) == ("TOO_LARGE", "max-size", False)
+
+
+def flooding(head: bytes, chunk: bytes) -> tuple[Handle, list[int]]:
+    """Sends without end; the list counts the bytes that were taken."""
+    sent: list[int] = []
+
+    async def handle(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        await reader.readuntil(b"\r\n\r\n")
+        writer.write(head)
+        while not writer.is_closing():
+            writer.write(chunk)
+            await writer.drain()
+            sent.append(len(chunk))
+
+    return handle, sent
+
+
+FLOODS = {
+    "an endless chunked body": (
+        b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n", b"10000\r\n" + b"x" * 65536 + b"\r\n", "TOO_LARGE"),
+    "an endless body": (b"HTTP/1.1 200 OK\r\n\r\n", b"x" * 65536, "TOO_LARGE"),
+    "an announced huge body": (b"HTTP/1.1 200 OK\r\nContent-Length: 9999999999\r\n\r\n", b"x" * 65536, "TOO_LARGE"),
+    "endless headers": (b"HTTP/1.1 200 OK\r\n", b"X-A: b\r\n" * 1000, "HPE_HEADER_OVERFLOW"),
+    "one endless header": (b"HTTP/1.1 200 OK\r\nX-A: ", b"x" * 65536, "HPE_HEADER_OVERFLOW"),
+    "an endless reason": (b"HTTP/1.1 200 ", b"x" * 65536, "HPE_HEADER_OVERFLOW"),
+    "endless trailers": (
+        b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n0\r\n", b"X-A: b\r\n" * 1000, None),
+    "endless chunk extensions": (
+        b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n5;a=", b"x" * 65536, None),
+    "informational answers without end": (b"", b"HTTP/1.1 103 Early Hints\r\n\r\n" * 10, "HPE_INVALID_CONSTANT"),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("name", FLOODS)
+async def test_no_flood_is_read_to_its_end(world: World, name: str) -> None:
+    """F12"""
+    head, chunk, code = FLOODS[name]
+    handle, sent = flooding(head, chunk)
+    port = await world.raw(handle)
+    broker = await world.broker(limits=EgressLimits(total_ms=3_000))
+    error = await refused(broker, f"http://127.0.0.1:{port}/")
+    assert sum(sent) < 64 << 20
+    if code is not None:
+        assert error.code == code
+
+
+async def test_own_limits_and_the_size_option_bound_bodies(world: World) -> None:
+    async def big(request: web.Request) -> web.Response:
+        return web.Response(body=b"x" * 2000)
+
+    port = await world.app(big=big)
+    broker = await world.broker(limits=EgressLimits(request_body_bytes_max=1000, response_body_bytes_max=3000))
+    url = f"http://127.0.0.1:{port}/big"
+    assert len((await broker.fetch(EgressRequest("GET", url), scope())).body) == 2000
+    error = await refused(broker, url, size=1999)
+    assert (error.code, error.type) == (None, "max-size")
+    assert error.message == f"content size at {url} over limit: 1999"
+    error = await refused(broker, url, body=b"x" * 1001)
+    assert (error.code, error.type) == ("TOO_LARGE", "max-size")
+    error = await refused(broker, url, headers=[("X-A", "x" * 70_000)])
+    assert error.code == "TOO_LARGE"
+
+
+# -- errors, in Node's words
+
+
+async def test_refused_unknown_and_hanging_hosts_are_worded_as_node_words_them(world: World) -> None:
+    broker = await world.broker()
+    with socket.create_server(("127.0.0.1", 0)) as closed:
+        port = closed.getsockname()[1]
+    error = await refused(broker, f"http://127.0.0.1:{port}/")
+    assert (error.code, error.message) == ("ECONNREFUSED", f"connect ECONNREFUSED 127.0.0.1:{port}")
+    assert error.network
+    for host in ("unknown.test", "none.test"):
+        error = await refused(broker, f"http://{host}/")
+        assert (error.code, error.message) == ("ENOTFOUND", f"getaddrinfo ENOTFOUND {host}")
+        assert error.network
+
+
+async def test_a_slow_host_times_out_at_the_timeout_option_or_the_brokers_own(world: World) -> None:
+    async def stall(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        await reader.read(-1)
+
+    port = await world.raw(stall)
+    url = f"http://127.0.0.1:{port}/slow"
+    broker = await world.broker(limits=EgressLimits(total_ms=100))
+    for timeout_ms in (50, 0, 10_000):
+        error = await refused(broker, url, timeout_ms=timeout_ms)
+        assert (error.type, error.message, error.network) == ("request-timeout", f"network timeout at: {url}", True)
+
+
+async def test_a_body_that_stalls_is_a_body_timeout(world: World) -> None:
+    async def stall(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        writer.write(b"HTTP/1.1 200 OK\r\nContent-Length: 10\r\n\r\nhalf")
+        await reader.read(-1)
+
+    port = await world.raw(stall)
+    url = f"http://127.0.0.1:{port}/"
+    error = await refused(await world.broker(), url, timeout_ms=100)
+    assert (error.type, error.phase) == ("body-timeout", "body")
+    assert error.message == f"Response timeout while trying to fetch {url} (over 100ms)"
+
+
+def _reset(writer: asyncio.StreamWriter) -> None:
+    sock = writer.get_extra_info("socket")
+    sock.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, b"\x01\0\0\0\0\0\0\0")
+    writer.transport.abort()
+
+
+@pytest.mark.parametrize(
+    ("data", "reset", "code", "message"),
+    [
+        (b"", False, "ECONNRESET", "socket hang up"),
+        (b"", True, "ECONNRESET", "read ECONNRESET"),
+        (b"HTTP/1.1 200 OK\r\nX-A", False, "ECONNRESET", "socket hang up"),
+        (b"HTTP/1.1 200 OK\r\nContent-Length: 10\r\n\r\nhalf", False, "ECONNRESET", "aborted"),
+        (b"HTTP/1.1 200 OK\r\nContent-Length: 10\r\n\r\nhalf", True, "ECONNRESET", "aborted"),
+        (b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n5\r\nhalf", False, "ECONNRESET", "aborted"),
+    ],
+)  # fmt: skip
+async def test_connections_that_break_are_network_errors(
+    world: World, data: bytes, reset: bool, code: str, message: str
+) -> None:
+    """F14: reset, early close, truncated Content-Length."""
+
+    async def handle(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        await reader.readuntil(b"\r\n\r\n")
+        writer.write(data)
+        await writer.drain()
+        if reset:
+            _reset(writer)
+        else:
+            writer.close()
+            await writer.wait_closed()
+
+    port = await world.raw(handle)
+    url = f"http://127.0.0.1:{port}/"
+    error = await refused(await world.broker(), url)
+    assert (error.code, error.network) == (code, True)
+    if message == "aborted":
+        message = f"Invalid response body while trying to fetch {url}: aborted"
+        assert error.phase == "body"
+    assert error.message == message
+
+
+@pytest.mark.parametrize(
+    "data",
+    [
+        b"SSH-2.0-OpenSSH_9.2\r\n",
+        b"HTTP/9.9 200 OK\r\n\r\n",
+        b"HTTP/1.1 abc\r\n\r\n",
+        b"HTTP/1.1 101 Switch\r\nUpgrade: x\r\nConnection: upgrade\r\n\r\n",
+        b"HTTP/1.1 200 OK\r\nContent-Length: -1\r\n\r\n",
+        b"HTTP/1.1 200 OK\r\nContent-Length: 1\r\nContent-Length: 2\r\n\r\nx",
+    ],
+)  # fmt: skip
+async def test_what_is_no_http_answer_is_a_parse_error(world: World, data: bytes) -> None:
+    """F14"""
+    port = await world.raw(answering(data))
+    error = await refused(await world.broker(), f"http://127.0.0.1:{port}/")
+    assert error.code is not None
+    assert error.code.startswith("HPE_")
+    assert "\n" not in error.message
