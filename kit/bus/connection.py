@@ -57,7 +57,7 @@ class Subscription:
     _raw: NatsSubscription | None = None
 
 
-@dataclass(slots=True)
+@dataclass(slots=True, repr=False)
 class _Login:
     url: str
     user: str | None

@@ -24,17 +24,25 @@ def parse_headers(block: bytes) -> dict[str, str]:
 
 
 class Message:
-    """One message of a JetStream consumer. `headers` is None when it has none."""
+    """One message of a JetStream consumer. `headers` is None when it has none.
 
-    __slots__ = ("_ack_tokens", "_headers", "data", "header_block", "reply_subject", "subject")
+    `stream_seq` is its place in the stream, `delivered` how often the server has delivered it, this time
+    included.
+    """
+
+    __slots__ = ("_headers", "data", "delivered", "header_block", "reply_subject", "stream_seq", "subject")
 
     def __init__(self, subject: bytes, reply: bytes, header: bytes, data: bytes) -> None:
         self.subject = subject.decode()
         self.reply_subject = reply
         self.header_block = header
         self.data = data
-        self._ack_tokens: list[bytes] | None = None
         self._headers: dict[str, str] | None = None
+        # Everybody needs these two; the rest is parsed when it is asked for.
+        ack = reply.split(b".")
+        offset = _SHORT_OFFSET if len(ack) == _SHORT_TOKENS else _LONG_OFFSET
+        self.delivered = int(ack[offset])
+        self.stream_seq = int(ack[offset + 1])
 
     @classmethod
     def build(
@@ -78,23 +86,12 @@ class Message:
         return self.header_block[start : self.header_block.find(b"\r\n", start)].strip().decode()
 
     def _ack_token(self, index: int) -> bytes:
-        tokens = self._ack_tokens
-        if tokens is None:
-            tokens = self._ack_tokens = self.reply_subject.split(b".")
+        tokens = self.reply_subject.split(b".")
         return tokens[index + (_SHORT_OFFSET if len(tokens) == _SHORT_TOKENS else _LONG_OFFSET)]
 
     @property
     def stream(self) -> str:
         return self._ack_token(-2).decode()
-
-    @property
-    def delivered(self) -> int:
-        """How often the server has delivered it, this time included."""
-        return int(self._ack_token(0))
-
-    @property
-    def stream_seq(self) -> int:
-        return int(self._ack_token(1))
 
     @property
     def consumer_seq(self) -> int:

@@ -11,6 +11,7 @@ from __future__ import annotations
 import asyncio
 import itertools
 from collections.abc import Iterable, Mapping, Sequence
+from functools import lru_cache
 from typing import NamedTuple
 
 import orjson
@@ -36,8 +37,9 @@ MESSAGE_BYTES_MAX = 1_000_000
 BATCH_MESSAGES_MIN = 8
 # The server allows 50 open batches for each stream, of all publishers together.
 BATCHES_IN_FLIGHT = 4
-# Single publishes that wait for their answer; more gains nothing (lab: 256 fills the server).
+# Single publishes are sent by so many in one write; two such writes in flight keep the server busy.
 SINGLES_IN_FLIGHT = 256
+SINGLE_WRITES_IN_FLIGHT = 2
 TIMEOUT_S = 30.0
 # One try; a server that restarts answers long before, a lost answer is asked for again after it.
 TRY_TIMEOUT_S = 5.0
@@ -74,7 +76,7 @@ class Publisher:
         self._bus = bus
         self._try_timeout_s = try_timeout_s
         self._batches = asyncio.Semaphore(batches_in_flight)
-        self._singles = asyncio.Semaphore(SINGLES_IN_FLIGHT)
+        self._singles = asyncio.Semaphore(SINGLE_WRITES_IN_FLIGHT)
         self._batch_prefix = bus.new_inbox().rpartition(".")[2]
         self._batch_ids = itertools.count()
         # Streams that were made without allow_atomic.
@@ -93,7 +95,8 @@ class Publisher:
 
         Raises StreamFull, InvalidArgument, Unavailable or DeadlineExceeded.
         """
-        result = await self._single(Outgoing(subject, data, msg_id, headers), self._deadline(timeout_s))
+        message = Outgoing(subject, data, msg_id, headers)
+        (result,) = await self._singles_with_retries([message], self._deadline(timeout_s))
         if result.error is not None:
             raise result.error
         return result
@@ -161,37 +164,47 @@ class Publisher:
         return [PubAck(ack.stream, first + index) for index in range(len(part))]
 
     async def _one_by_one(self, part: Sequence[Outgoing], deadline: float) -> list[PubAck]:
-        async with asyncio.TaskGroup() as group:
-            tasks = [group.create_task(self._single(message, deadline)) for message in part]
-        return [task.result() for task in tasks]
+        results: list[PubAck] = []
+        for start in range(0, len(part), SINGLES_IN_FLIGHT):
+            async with self._singles:
+                results += await self._singles_with_retries(part[start : start + SINGLES_IN_FLIGHT], deadline)
+        return results
 
-    async def _single(self, message: Outgoing, deadline: float) -> PubAck:
-        """Sends one message until there is an answer; errors are in the result."""
-        async with self._singles:
-            while True:
-                try:
-                    return await self._try(message, deadline)
-                except NoResponders as error:
-                    # Nothing was stored for sure, so this is safe without a message id as well.
-                    if not await self._worth_another_try(deadline):
-                        return PubAck("", 0, error=error)
-                except (ConnectionLost, DeadlineExceeded) as error:
-                    if not message.msg_id or not await self._worth_another_try(deadline):
-                        return PubAck("", 0, error=error)
-                except OnwardError as error:
-                    return PubAck("", 0, error=error)
+    async def _singles_with_retries(self, messages: Sequence[Outgoing], deadline: float) -> list[PubAck]:
+        """Sends messages side by side until each has an answer; errors are in the results."""
+        results = await self._try(messages, deadline)
+        while True:
+            again = [index for index, result in enumerate(results) if _may_repeat(result, messages[index])]
+            if not again or not await self._worth_another_try(deadline):
+                return results
+            repeated = await self._try([messages[index] for index in again], deadline)
+            for index, result in zip(again, repeated, strict=True):
+                results[index] = result
 
-    async def _try(self, message: Outgoing, deadline: float) -> PubAck:
-        await self._wait_connected(deadline)
-        reply_subject, answer = self._bus.expect_reply(message.subject)
+    async def _try(self, messages: Sequence[Outgoing], deadline: float) -> list[PubAck]:
+        """Sends messages in one write and waits for what the server says to each."""
+        commands: list[bytes] = []
+        waiting: list[tuple[bytes, asyncio.Future[Reply]]] = []
         try:
-            self._bus.write(_encode(message, reply_subject.decode(), ""))
-            async with asyncio.timeout(self._try_timeout_s):
-                return _decode(await answer, message.subject)
-        except TimeoutError:
-            raise DeadlineExceeded(f"JetStream did not confirm a message on {message.subject} in time") from None
+            await self._wait_connected(deadline)
+            for message in messages:
+                reply_subject, answer = self._bus.expect_reply(message.subject)
+                waiting.append((reply_subject, answer))
+                try:
+                    _encode(commands, message, reply_subject.decode(), "")
+                except InvalidArgument as error:
+                    answer.set_exception(error)
+            self._bus.write(b"".join(commands))
+            await asyncio.wait([answer for _, answer in waiting], timeout=self._try_timeout_s)
+            return [_result(answer, message.subject) for (_, answer), message in zip(waiting, messages, strict=True)]
+        except OnwardError as error:
+            return [PubAck("", 0, error=error)] * len(messages)
         finally:
-            self._bus.forget(reply_subject)
+            for reply_subject, answer in waiting:
+                self._bus.forget(reply_subject)
+                # asyncio complains about errors that nobody has looked at.
+                if answer.done() and not answer.cancelled():
+                    answer.exception()
 
     async def _wait_connected(self, deadline: float) -> None:
         if not self._bus.connected:
@@ -226,39 +239,66 @@ def _split(messages: Sequence[Outgoing]) -> list[list[int]]:
 
 
 def _encode_batch(part: Sequence[Outgoing], batch_id: str, reply_subject: str) -> bytes:
+    commands: list[bytes] = []
     last = len(part)
-    commands = [
-        _encode(message, "", f"Nats-Batch-Id: {batch_id}\r\nNats-Batch-Sequence: {sequence}\r\n")
-        for sequence, message in enumerate(part[:-1], 1)
-    ]
-    batch_headers = f"Nats-Batch-Id: {batch_id}\r\nNats-Batch-Sequence: {last}\r\nNats-Batch-Commit: 1\r\n"
-    commands.append(_encode(part[-1], reply_subject, batch_headers))
+    for sequence, message in enumerate(part, 1):
+        batch_headers = f"Nats-Batch-Id: {batch_id}\r\nNats-Batch-Sequence: {sequence}\r\n"
+        if sequence == last:
+            _encode(commands, message, reply_subject, f"{batch_headers}Nats-Batch-Commit: 1\r\n")
+        else:
+            _encode(commands, message, "", batch_headers)
     return b"".join(commands)
 
 
-def _encode(message: Outgoing, reply_subject: str, more_headers: str) -> bytes:
+def _encode(commands: list[bytes], message: Outgoing, reply_subject: str, batch_headers: str) -> None:
+    """Adds the protocol's command for a message; raises InvalidArgument."""
     subject, data, msg_id, headers = message
-    if " " in subject or "\r" in subject or "\n" in subject or not subject:
-        raise InvalidArgument(f"{subject!r} is not a subject to publish to")
-    block = more_headers
+    block = batch_headers
     if msg_id:
         block = f"Nats-Msg-Id: {_one_line(msg_id)}\r\n{block}"
     if headers:
-        block += "".join(f"{_one_line(name)}: {_one_line(value)}\r\n" for name, value in headers.items())
-    if not block and len(data) <= MESSAGE_BYTES_MAX:
-        return b"PUB %b %b %d\r\n%b\r\n" % (subject.encode(), reply_subject.encode(), len(data), data)
-    header = f"NATS/1.0\r\n{block}\r\n".encode()
-    if len(header) + len(data) > MESSAGE_BYTES_MAX:
+        block += "".join([f"{_one_line(name)}: {_one_line(value)}\r\n" for name, value in headers.items()])
+    header = f"NATS/1.0\r\n{block}\r\n".encode() if block else b""
+    size = len(header) + len(data)
+    if size > MESSAGE_BYTES_MAX:
         raise InvalidArgument(f"a message must not have more than {MESSAGE_BYTES_MAX} bytes")
-    line = f"HPUB {subject} {reply_subject} {len(header)} {len(header) + len(data)}\r\n"
-    return b"%b%b%b\r\n" % (line.encode(), header, data)
+    if header:
+        line = f"HPUB {_checked_subject(subject)} {reply_subject} {len(header)} {size}\r\n"
+    else:
+        line = f"PUB {_checked_subject(subject)} {reply_subject} {size}\r\n"
+    commands += (line.encode(), header, data, b"\r\n")
+
+
+@lru_cache(maxsize=4096)
+def _checked_subject(subject: str) -> str:
+    """The subject, if it has nothing in it by which its author could write protocol commands of their own."""
+    if not subject or not subject.isprintable() or " " in subject:
+        raise InvalidArgument(f"{subject!r} is not a subject to publish to")
+    return subject
 
 
 def _one_line(value: str) -> str:
-    """A line break in a header would let its author write protocol commands of their own."""
+    """A line break in a header would end it, and what follows would be a command."""
     if "\r" in value or "\n" in value:
         raise InvalidArgument("a header of a message must not contain a line break")
     return value
+
+
+def _may_repeat(result: PubAck, message: Outgoing) -> bool:
+    """Whether a message can be sent again without being stored twice."""
+    if isinstance(result.error, NoResponders):
+        # Nothing was stored for sure.
+        return True
+    return bool(message.msg_id) and isinstance(result.error, _RETRYABLE)
+
+
+def _result(answer: asyncio.Future[Reply], subject: str) -> PubAck:
+    if not answer.done():
+        return PubAck("", 0, error=DeadlineExceeded(f"JetStream did not confirm {subject} in time"))
+    try:
+        return _decode(answer.result(), subject)
+    except OnwardError as error:
+        return PubAck("", 0, error=error)
 
 
 def _decode(reply: Reply, subject: str) -> PubAck:

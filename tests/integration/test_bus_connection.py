@@ -1,6 +1,8 @@
 """The connection against real servers that come, go and refuse."""
 
 import asyncio
+import os
+import signal
 from collections.abc import AsyncIterator, Awaitable
 
 import pytest
@@ -115,6 +117,25 @@ async def test_a_publisher_is_confined_to_its_subjects_and_told_so(server: Embed
         await bus.api("STREAM.DELETE.EVENTS_acme")
     await bus.close()
     await admin.close()
+
+
+async def test_a_server_that_hangs_is_noticed_though_our_bytes_never_leave(
+    server: EmbeddedNats, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("kit.bus.connection.PING_INTERVAL_S", 0.2)
+    bus = await connect(server.url("test"), name="test")
+    await provision(bus, [events_stream("acme")])
+    assert server.pid is not None
+    os.kill(server.pid, signal.SIGSTOP)
+    try:
+        # More than the sockets' buffers hold, so that an orderly close would wait for ever.
+        for _ in range(30):
+            bus.send("anywhere", b"x" * 1_000_000)
+        await eventually(lambda: not bus.connected)
+    finally:
+        os.kill(server.pid, signal.SIGCONT)
+    assert (await Publisher(bus).publish("events.acme.web", b"", "id")).seq == 1
+    await bus.close()
 
 
 async def test_a_failing_listener_keeps_neither_others_nor_the_connection_from_working(

@@ -234,7 +234,7 @@ async def test_a_killed_server_loses_nothing_acknowledged_and_pulls_go_on_at_onc
 ) -> None:
     """B3: every publish that was confirmed is delivered, across kill -9 in the middle of both."""
     bus = await connect(own_server.url("test"), name="test")
-    await provision(bus, [events_stream("acme")])
+    await provision(bus, [replace(events_stream("acme"), consumers=(QUICK,))])
     publisher = Publisher(bus, try_timeout_s=1.0)
     seen: set[str | None] = set()
     confirmed: set[str] = set()
@@ -249,7 +249,7 @@ async def test_a_killed_server_loses_nothing_acknowledged_and_pulls_go_on_at_onc
             if not result.error:
                 confirmed.add(str(message.msg_id))
 
-    async with pulling(executor(bus, on_batch)):
+    async with pulling(executor(bus, on_batch, durable=QUICK.name)):
         for crash in range(3):
             async with asyncio.TaskGroup() as group:
                 group.create_task(publish(f"during-{crash}"))
