@@ -29,6 +29,7 @@ from kit.eventstore.store import (
     check_same_request,
     next_versions,
 )
+from kit.eventstore.turns import Turns
 from kit.ids import Ids, SystemIds
 from kit.postgres.pool import Connection, Pool
 from kit.postgres.queries import load_queries
@@ -48,12 +49,13 @@ class PostgresEventStore:
         self._pool = pool
         self._clock = clock or SystemClock()
         self._ids = ids or SystemIds()
+        self._turns = Turns()
         self.appended = asyncio.Event()
 
     @asynccontextmanager
     async def writing(self, workspace: str) -> AsyncIterator[Unit]:
         """See `EventStore.writing`."""
-        async with self._pool.transaction() as connection:
+        async with self._turns.turn(workspace), self._pool.transaction() as connection:
             head = await _lock_head(connection, workspace)
             unit = PostgresUnit(connection, workspace, head, self._clock, self._ids)
             yield unit

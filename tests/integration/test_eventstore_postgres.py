@@ -6,9 +6,10 @@ from collections.abc import AsyncIterator
 import asyncpg
 import pytest
 
+from kit.errors import Conflict
 from kit.eventstore.postgres import MIGRATIONS, PostgresEventStore
 from kit.postgres.migrate import migrate
-from kit.postgres.pool import Pool, connect_pool
+from kit.postgres.pool import CONNECTIONS_MAX, Pool, connect_pool
 from tests.conformance.eventstore import META, EventStoreConformance, append, said
 
 
@@ -126,3 +127,29 @@ async def test_a_cancelled_writer_lets_the_next_one_in(store: PostgresEventStore
         await holder
     (fact,) = await append(store, "acme", said("a"))
     assert fact.position == 1
+
+
+@pytest.mark.integration
+async def test_only_one_of_two_replicas_with_the_same_expected_version_wins(pool: Pool) -> None:
+    """C1: between processes, where only Postgres orders them."""
+
+    async def attempt() -> bool:
+        try:
+            async with PostgresEventStore(pool).writing("acme") as unit:
+                await unit.append([said("functions/a")], META, expected={"functions/a": 0})
+        except Conflict:
+            return False
+        return True
+
+    assert sorted(await asyncio.gather(*(attempt() for _ in range(8)))) == [False] * 7 + [True]
+    assert await PostgresEventStore(pool).head("acme") == 1
+
+
+@pytest.mark.integration
+async def test_a_busy_workspace_leaves_connections_to_the_others(store: PostgresEventStore) -> None:
+    async with asyncio.TaskGroup() as group, store.writing("busy"):
+        for _ in range(CONNECTIONS_MAX * 2):
+            group.create_task(append(store, "busy", said("a")))
+        async with asyncio.timeout(4):
+            await append(store, "calm", said("a"))
+    assert await store.head("busy") == CONNECTIONS_MAX * 2

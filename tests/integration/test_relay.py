@@ -317,16 +317,17 @@ async def test_facts_that_the_stream_lost_can_be_published_again(
 
 async def test_sixteen_writers_are_relayed_completely_and_in_order(database: str, pool: Pool, bus: FakeBus) -> None:
     """B16."""
-    store = PostgresEventStore(pool)
+    # A store for each writer, as if each were a replica: within one store, writers queue up before Postgres does.
+    stores = [PostgresEventStore(pool) for _ in range(16)]
 
     async def write(writer: int) -> None:
         for n in range(8):
-            async with store.writing(("acme", "globex")[(writer + n) % 2]) as unit:
+            async with stores[writer].writing(("acme", "globex")[(writer + n) % 2]) as unit:
                 await unit.append([said(f"s{n % 3}"), said("t")], META)
                 await asyncio.sleep(0.001 * (writer % 4))
                 await unit.append([said("t")], META)
 
-    async with running(make_relay(database, store, bus)) as relay:
+    async with running(make_relay(database, stores[0], bus)) as relay:
         async with asyncio.TaskGroup() as group:
             for writer in range(16):
                 group.create_task(write(writer))
