@@ -205,7 +205,8 @@ class Connection(asyncio.Protocol):
         self._waiter = self._parser = self._payload = None
         self._parts = []
         if waiter is not None and not waiter.done():
-            headers = [(_latin1(name), _latin1(value)) for name, value in message.raw_headers]
+            # Bytes as Node shows them: one character for each.
+            headers = [(name.decode("latin-1"), value.decode("latin-1")) for name, value in message.raw_headers]
             waiter.set_result(RawResponse(message.code, message.reason or "", headers, body))
 
     def _fail(self, error: EgressError) -> None:
@@ -232,8 +233,3 @@ def _hung_up(exc: Exception | None) -> EgressError:
     if isinstance(exc, BrokenPipeError):
         return system_error("EPIPE", "write EPIPE")
     return system_error("ECONNRESET", "read ECONNRESET")
-
-
-def _latin1(raw: bytes) -> str:
-    """Header bytes as Node shows them: one character for each byte."""
-    return raw.decode("latin-1")

@@ -2,6 +2,7 @@
 
 import hashlib
 import re
+from functools import lru_cache
 from typing import Final
 
 from services.executor.runtime.egress import (
@@ -18,6 +19,8 @@ _TOKEN: Final = re.compile(r"[!#$%&'*+\-.^_`|~0-9A-Za-z]+")
 _BAD_VALUE: Final = re.compile(r"[^\t\x20-\x7e\x80-\xff]")
 METHOD_CHARS_MAX: Final = 32
 HEADERS_MAX: Final = 256
+NAME_CHARS_MAX: Final = 256  # names in use have a fifth of it; bounds what the cache can hold
+NAMES_CACHED_MAX: Final = 4096
 
 # These frame the message, name the host or belong to the next hop: set by user code, they would smuggle
 # requests.
@@ -47,8 +50,13 @@ def checked_method(method: str) -> str:
 def outgoing_headers(request: EgressRequest, method: str, scope: Scope, limits: EgressLimits) -> Headers:
     """The request's headers without those that are ours, and with what node-fetch adds where absent."""
     check_headers(request.headers, limits)
-    headers = [(name, value) for name, value in request.headers if not _is_ours(name.lower())]
-    present = {name.lower() for name, _ in headers}
+    headers: Headers = []
+    present = set()
+    for pair in request.headers:
+        lower, ours = _judged_name(pair[0])
+        if not ours:
+            present.add(lower)
+            headers.append(pair)
     if "accept" not in present:
         headers.append(("Accept", "*/*"))
     if "user-agent" not in present:
@@ -60,8 +68,13 @@ def outgoing_headers(request: EgressRequest, method: str, scope: Scope, limits: 
     return headers
 
 
-def _is_ours(name: str) -> bool:
-    return name in _OURS or name.startswith(_OUR_PREFIX)
+@lru_cache(maxsize=NAMES_CACHED_MAX)
+def _judged_name(name: str) -> tuple[str, bool]:
+    """The name in lower case, and whether it is ours to set; raises as node-fetch does when it is no name."""
+    if len(name) > NAME_CHARS_MAX or not _TOKEN.fullmatch(name):
+        raise type_error("ERR_INVALID_HTTP_TOKEN", f"{name[:64]} is not a legal HTTP header name")
+    lower = name.lower()
+    return lower, lower in _OURS or lower.startswith(_OUR_PREFIX)
 
 
 def idempotency_key(scope: Scope, seed: str, method: str, url: str) -> str:
@@ -74,8 +87,7 @@ def idempotency_key(scope: Scope, seed: str, method: str, url: str) -> str:
 def check_headers(headers: Headers, limits: EgressLimits) -> None:
     """Raise as node-fetch does for a name or value that would break out of its line."""
     for name, value in headers:
-        if not _TOKEN.fullmatch(name):
-            raise type_error("ERR_INVALID_HTTP_TOKEN", f"{name[:64]} is not a legal HTTP header name")
+        _judged_name(name)
         if _BAD_VALUE.search(value):
             raise type_error("ERR_INVALID_CHAR", f"{value[:64]} is not a legal HTTP header value")
     head_bytes = sum(len(name) + len(value) + 4 for name, value in headers)
