@@ -1,0 +1,2 @@
+// Evaluates a bundled text in the global scope (see build.mjs: `text:`).
+export const evaluate = globalThis.eval;

@@ -1,0 +1,3 @@
+import xml from 'xml';
+
+Object.defineProperty(globalThis, 'xml', { value: xml, writable: true, configurable: true });

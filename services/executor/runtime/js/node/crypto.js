@@ -1,0 +1,2 @@
+// Node's `crypto` for bundled packages.
+export { randomBytes } from '../crypto.js';

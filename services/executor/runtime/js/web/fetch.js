@@ -1,0 +1,165 @@
+// fetch of node-fetch 2: its own Headers, Request, Response and errors over a transport that is one host request.
+// Redirects, decompression and limits on connections are the host's; `size` is checked where node-fetch checks it, when
+// the body is read.
+import { FetchError as NodeFetchError, Headers, Request, Response } from 'node-fetch';
+import { PassThrough } from '../node/stream.js';
+import { hostCall, touch } from '../host.js';
+import { Buffer } from './buffer.js';
+import { blobBytes } from './blob.js';
+import { markNetworkFailure } from './network_failures.js';
+
+const NETWORK_CODES = new Set(['ECONNREFUSED', 'ECONNRESET', 'ENOTFOUND', 'ETIMEDOUT', 'EAI_AGAIN', 'EPIPE', 'EHOSTUNREACH', 'ENETUNREACH']);
+const { toBase64 } = Uint8Array.prototype;
+const { fromBase64 } = Uint8Array;
+const { apply } = Reflect;
+
+// node-fetch exports AbortError only from its CommonJS build.
+function AbortError(message) {
+  this.type = 'aborted';
+  this.message = message;
+  Error.captureStackTrace(this, AbortError);
+}
+AbortError.prototype = Object.create(Error.prototype);
+AbortError.prototype.constructor = AbortError;
+AbortError.prototype.name = 'AbortError';
+
+// What a rejection of the host becomes, by its type; anything else is of the network ('system').
+const MESSAGES = {
+  'request-timeout': (url) => `network timeout at: ${url}`,
+  'body-timeout': (url, error) => `Response timeout while trying to fetch ${url} (over ${error.timeout_ms}ms)`,
+  'max-redirect': (url) => `maximum redirect reached at: ${url}`,
+  'no-redirect': (url) => `uri requested responds with a redirect, redirect mode is set to error: ${url}`,
+  'invalid-redirect': (url, error) => `uri requested responds with an invalid redirect URL: ${error.location ?? ''}`,
+  'unsupported-redirect': () => 'Cannot follow redirect with body being a readable stream',
+};
+
+function fetchError(rejection, requestUrl) {
+  const type = rejection.type ?? 'system';
+  const url = rejection.url ?? requestUrl;
+  const message = MESSAGES[type]?.(url, rejection) ?? `request to ${url} failed, reason: ${rejection.message}`;
+  const error = new NodeFetchError(message, type, rejection.code ? { code: rejection.code } : undefined);
+  if (NETWORK_CODES.has(rejection.code) || type === 'request-timeout' || type === 'body-timeout') markNetworkFailure(error);
+  return error;
+}
+
+// Collects what a form or another stream writes.
+function collect(stream) {
+  return new Promise((resolve, reject) => {
+    const chunks = [];
+    stream.on('error', reject);
+    stream.pipe({
+      write: (chunk) => void chunks.push(Buffer.from(chunk)),
+      end: () => resolve(Buffer.concat(chunks)),
+      on: () => {}, once: () => {}, removeListener: () => {}, emit: () => {},
+    });
+  });
+}
+
+async function bodyBytes(body) {
+  if (body === null) return null;
+  if (Buffer.isBuffer(body)) return body;
+  return blobBytes(body) ?? collect(typeof body.stream === 'function' ? body.stream() : body);
+}
+
+function checkUrl(url) {
+  const [, scheme] = /^([a-z][a-z\d+.-]*:)/i.exec(url) ?? [];
+  if (!scheme || /^https?:\/*$/i.test(url)) throw new TypeError('Only absolute URLs are supported');
+  if (!/^https?:$/i.test(scheme)) throw new TypeError('Only HTTP(S) protocols are supported');
+}
+
+// The headers that node-fetch sends, in its order.
+function requestHeaders(request, bytes) {
+  const headers = new Headers(request.headers);
+  if (!headers.has('Accept')) headers.set('Accept', '*/*');
+  if (bytes !== null) headers.set('Content-Length', String(bytes.length));
+  else if (/^(POST|PUT)$/i.test(request.method)) headers.set('Content-Length', '0');
+  if (!headers.has('User-Agent')) headers.set('User-Agent', 'node-fetch/1.0 (+https://github.com/bitinn/node-fetch)');
+  if (request.compress && !headers.has('Accept-Encoding')) headers.set('Accept-Encoding', 'gzip,deflate');
+  return Object.entries(headers.raw()).flatMap(([name, values]) =>
+    name.toLowerCase() === 'host' ? [[name, values[0]]] : values.map((value) => [name, value]),
+  );
+}
+
+// Node keeps the first of these and drops the others: https://nodejs.org/api/http.html#messageheaders
+const SINGLE = new Set(
+  'age authorization content-length content-type etag expires from host if-modified-since if-unmodified-since last-modified location max-forwards proxy-authorization referer retry-after server user-agent'.split(' '),
+);
+
+function responseHeaders(pairs) {
+  const headers = new Headers();
+  const raw = headers.raw();
+  for (const [name, value] of pairs) {
+    const key = name.toLowerCase();
+    if (/[^^_`a-zA-Z\-0-9!#$%&'*+.|~]/.test(key) || /[^\t\x20-\x7e\x80-\xff]/.test(value)) continue;
+    if (raw[key] === undefined) raw[key] = [value];
+    else if (key === 'set-cookie') raw[key].push(value);
+    else if (!SINGLE.has(key)) raw[key] = [`${raw[key][0]}, ${value}`];
+  }
+  return headers;
+}
+
+function makeResponse(answer, request) {
+  const bytes = answer.body ? apply(fromBase64, Uint8Array, [answer.body]) : new Uint8Array();
+  const body = new PassThrough();
+  if (bytes.length) body.write(Buffer.from(bytes.buffer, bytes.byteOffset, bytes.length));
+  return new Response(body.end(), {
+    url: answer.redirected ? answer.url : request.url,
+    status: answer.status,
+    statusText: answer.statusText,
+    headers: responseHeaders(answer.headers),
+    size: request.size,
+    timeout: request.timeout,
+    counter: answer.redirected ? 1 : 0,
+  });
+}
+
+async function send(request, aborted) {
+  checkUrl(request.url);
+  const bytes = await bodyBytes(request.body);
+  const payload = {
+    method: request.method,
+    url: request.url,
+    headers: requestHeaders(request, bytes),
+    body: bytes === null ? null : apply(toBase64, bytes, []),
+    redirect: request.redirect,
+    follow: request.follow,
+    timeout_ms: request.timeout || null,
+    size: 0,
+    compress: Boolean(request.compress),
+  };
+  if (aborted()) return undefined;
+  let answer;
+  try {
+    answer = await hostCall('fetch', payload);
+  } catch (rejection) {
+    throw fetchError(rejection ?? {}, request.url);
+  }
+  return makeResponse(answer, request);
+}
+
+function fetch(input, init) {
+  touch();
+  return new Promise((resolve, reject) => {
+    const request = new Request(input, init);
+    checkUrl(request.url);
+    const { signal } = request;
+    let over = false;
+    const onAbort = () => {
+      over = true;
+      signal.removeEventListener('abort', onAbort);
+      reject(new AbortError('The user aborted a request.'));
+    };
+    if (signal?.aborted) {
+      reject(new AbortError('The user aborted a request.'));
+      return;
+    }
+    signal?.addEventListener('abort', onAbort);
+    send(request, () => over).then(resolve, reject).finally(() => signal?.removeEventListener('abort', onAbort));
+  });
+}
+
+fetch.isRedirect = (code) => [301, 302, 303, 307, 308].includes(code);
+fetch.Promise = Promise;
+Object.assign(fetch, { default: fetch, Headers, Request, Response, FetchError: NodeFetchError, AbortError });
+
+export { fetch, Headers, Request, Response };

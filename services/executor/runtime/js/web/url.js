@@ -1,0 +1,27 @@
+// URL and URLSearchParams of the WHATWG URL standard (whatwg-url), printed by console as Node prints its own.
+import { URL, URLSearchParams } from 'whatwg-url';
+import { inspect, INSPECT } from '../inspect.js';
+
+const PARTS = ['href', 'origin', 'protocol', 'username', 'password', 'host', 'hostname', 'port', 'pathname', 'search', 'searchParams', 'hash'];
+
+function inspectUrl(depth, options) {
+  if (typeof depth === 'number' && depth < 0) return this;
+  const shown = Object.create({ constructor: this.constructor ?? URL });
+  for (const part of PARTS) shown[part] = this[part];
+  return inspect(shown, options);
+}
+
+function inspectParams(depth, options) {
+  if (typeof depth === 'number' && depth < 0) return options.stylize('[Object]', 'special');
+  const inner = depth === null ? options : { ...options, depth: depth - 1 };
+  const name = this.constructor.name;
+  const output = Array.from(this, ([key, value]) => `${inspect(key, inner)} => ${inspect(value, inner)}`);
+  if (!output.length) return `${name} {}`;
+  const width = output.reduce((sum, line) => sum + line.length + 2, -2);
+  return width > options.breakLength ? `${name} {\n  ${output.join(',\n  ')} }` : `${name} { ${output.join(', ')} }`;
+}
+
+Object.defineProperty(URL.prototype, INSPECT, { value: inspectUrl, writable: true, configurable: true });
+Object.defineProperty(URLSearchParams.prototype, INSPECT, { value: inspectParams, writable: true, configurable: true });
+
+export { URL, URLSearchParams };
