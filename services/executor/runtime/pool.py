@@ -1,0 +1,281 @@
+"""The executor's side of the sandbox: one zygote, and the workers that it has forked.
+
+Everything runs on the event loop: a worker costs a socket, not a thread. Nothing here parses events.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import mmap
+import os
+import socket
+import sys
+import time
+from collections import deque
+from collections.abc import Callable
+from pathlib import Path
+from typing import Final
+
+from services.executor.runtime import zygote as protocol
+from services.executor.runtime.worker_link import (
+    CheckResult,
+    CodeError,
+    HostRequest,
+    Job,
+    Limits,
+    LogLine,
+    Outcome,
+    UserError,
+    Worker,
+    WorkerExit,
+)
+
+_ROOT: Final = Path(__file__).resolve().parents[3]
+# Importing, reading the bundle and starting V8 takes 0.3 s; a machine under load needs its time.
+_START_TIMEOUT_S: Final = 30.0
+# Lock-down, isolate and prelude take about 10 ms.
+_FORK_TIMEOUT_S: Final = 10.0
+# How often workers are looked at that no longer answer; the worker itself is far more precise.
+_WATCH_S: Final = 0.25
+# Room for a few batches, so that the worker finds its next one waiting.
+_SOCKET_BUFFER_BYTES: Final = 1 << 20
+
+_ARGUMENT_JITLESS: Final = "--jitless"
+
+
+class ZygoteDied(ConnectionError):
+    """The zygote ended; the next fork starts another."""
+
+
+class Zygote:
+    """Forks sandboxed workers. `degradations` names what the kernel has refused to them."""
+
+    def __init__(self, runtime_dir: Path, *, jitless: bool = False, spares: int = 1) -> None:
+        """`runtime_dir` holds what build.mjs wrote; `spares` workers are kept forked, to hide the fork."""
+        self._runtime_dir = runtime_dir
+        self._jitless = jitless
+        self._spares_wanted = spares
+        self._spares: deque[Worker] = deque()
+        self._process: asyncio.subprocess.Process | None = None
+        self._control: socket.socket | None = None
+        self._ready: asyncio.Future[None] | None = None
+        self._forking: deque[asyncio.Future[int]] = deque()
+        self._workers: dict[int, Worker] = {}
+        self._lock = asyncio.Lock()
+        self._tasks: set[asyncio.Task[None]] = set()
+        self._stopping = False
+        self.degradations: list[str] = []
+
+    # ---- life ----------------------------------------------------------------------------------------------------
+
+    async def start(self) -> None:
+        """Start the zygote, and one worker to see what the kernel allows."""
+        self._stopping = False
+        self._own(self._watch())
+        worker = await self._fork()
+        self._spares.append(worker)
+
+    async def stop(self) -> None:
+        """End the zygote; its workers die with it."""
+        self._stopping = True
+        tasks = list(self._tasks)
+        for task in tasks:
+            task.cancel()
+        await asyncio.gather(*tasks, return_exceptions=True)
+        self._spares.clear()
+        process = self._process
+        self._hang_up()
+        if process is not None:
+            with contextlib.suppress(ProcessLookupError):
+                process.kill()
+            await process.wait()
+        for worker in list(self._workers.values()):
+            worker.ended(None)
+        self._workers.clear()
+
+    def _own(self, coroutine: object) -> None:
+        task = asyncio.ensure_future(coroutine)  # type: ignore[arg-type]
+        self._tasks.add(task)
+        task.add_done_callback(self._tasks.discard)
+
+    async def _ensure_started(self) -> socket.socket:
+        async with self._lock:
+            if self._control is None:
+                await self._start_process()
+        assert self._control is not None
+        return self._control
+
+    async def _start_process(self) -> None:
+        loop = asyncio.get_running_loop()
+        ours, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
+        ours.setblocking(False)
+        arguments = [str(theirs.fileno()), str(self._runtime_dir.resolve())]
+        if self._jitless:
+            arguments.append(_ARGUMENT_JITLESS)
+        with theirs:
+            self._process = await asyncio.create_subprocess_exec(
+                sys.executable, "-m", protocol.__name__, *arguments,
+                pass_fds=(theirs.fileno(),), env={}, cwd=_ROOT, stdin=asyncio.subprocess.DEVNULL,
+                start_new_session=True,
+            )  # fmt: skip
+        self._control, self._ready = ours, loop.create_future()
+        loop.add_reader(ours.fileno(), self._on_report)
+        try:
+            async with asyncio.timeout(_START_TIMEOUT_S):
+                await self._ready
+        except BaseException:
+            self._hang_up()
+            raise
+
+    def _hang_up(self) -> None:
+        if self._control is None:
+            return
+        asyncio.get_running_loop().remove_reader(self._control.fileno())
+        self._control.close()
+        self._control = None
+        died = ZygoteDied("the zygote ended; its log says why")
+        for waiting in (self._ready, *self._forking):
+            if waiting is not None and not waiting.done():
+                waiting.set_exception(died)
+        self._forking.clear()
+
+    def _on_report(self) -> None:
+        assert self._control is not None
+        while True:
+            try:
+                data = self._control.recv(protocol.REPORT.size)
+            except BlockingIOError:
+                return
+            except OSError:
+                data = b""
+            if not data:
+                self._on_zygote_end()
+                return
+            self._report(*protocol.REPORT.unpack(data))
+
+    def _report(self, event: int, pid: int, status: int) -> None:
+        if event == protocol.READY:
+            if self._ready is not None and not self._ready.done():
+                self._ready.set_result(None)
+        elif event == protocol.FORKED:
+            forked = self._forking.popleft()
+            if forked.done():  # nobody waits any more
+                self.kill(pid)
+            else:
+                forked.set_result(pid)
+        elif (worker := self._workers.pop(pid, None)) is not None:
+            worker.ended(status)
+            with contextlib.suppress(ValueError):
+                self._spares.remove(worker)
+
+    def _on_zygote_end(self) -> None:
+        self._hang_up()
+        self._spares.clear()
+        if self._process is not None:
+            self._own(self._reap(self._process))
+        for worker in list(self._workers.values()):
+            worker.ended(None)
+        self._workers.clear()
+
+    @staticmethod
+    async def _reap(process: asyncio.subprocess.Process) -> None:
+        with contextlib.suppress(ProcessLookupError):
+            process.kill()
+        await process.wait()
+
+    async def _watch(self) -> None:
+        while True:
+            await asyncio.sleep(_WATCH_S)
+            now = time.monotonic()
+            for worker in list(self._workers.values()):
+                worker.enforce_deadline(now)
+
+    # ---- workers -------------------------------------------------------------------------------------------------
+
+    def kill(self, pid: int) -> None:
+        """SIGKILL by the zygote, which alone knows that the pid is still the worker's."""
+        if self._control is not None:
+            with contextlib.suppress(OSError):
+                self._control.send(protocol.REQUEST.pack(protocol.KILL, pid))
+
+    async def fork(
+        self,
+        code: str,
+        settings: bytes,
+        limits: Limits,
+        on_outcomes: Callable[[list[Outcome]], None],
+        on_request: Callable[[HostRequest], None],
+        on_exit: Callable[[WorkerExit], None],
+    ) -> Worker:
+        """A worker that has evaluated the script. Raises CodeError when it does not compile or throws."""
+        worker = await self._spare()
+        worker.listen(on_outcomes, on_request, on_exit)
+        self._own(self._refill())
+        try:
+            await worker.load(code, settings, limits)
+        except BaseException:
+            worker.kill()
+            raise
+        return worker
+
+    async def check(self, code: str, *, settings: bytes = b"{}", limits: Limits | None = None) -> CheckResult:
+        """Compile and evaluate a script in a worker that is thrown away."""
+        try:
+            worker = await self.fork(code, settings, limits or Limits(), _ignore, _ignore, _ignore)
+        except CodeError as error:
+            return CheckResult([], error)
+        await worker.stop()
+        return CheckResult(worker.handlers, None)
+
+    async def _spare(self) -> Worker:
+        while self._spares:
+            worker = self._spares.popleft()
+            if worker.alive:
+                return worker
+        return await self._fork()
+
+    async def _refill(self) -> None:
+        while len(self._spares) < self._spares_wanted and not self._stopping:
+            try:
+                self._spares.append(await self._fork())
+            except (OSError, TimeoutError):
+                return  # the next fork tries again, and tells its caller
+
+    async def _fork(self) -> Worker:
+        control = await self._ensure_started()
+        loop = asyncio.get_running_loop()
+        ours, theirs = socket.socketpair()
+        cell_fd = os.memfd_create("cell")
+        try:
+            os.ftruncate(cell_fd, mmap.PAGESIZE)
+            cell = mmap.mmap(cell_fd, mmap.PAGESIZE)
+            for end in (ours, theirs):
+                end.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, _SOCKET_BUFFER_BYTES)
+            forked: asyncio.Future[int] = loop.create_future()
+            self._forking.append(forked)
+            request = protocol.REQUEST.pack(protocol.FORK, 0)
+            socket.send_fds(control, [request], [theirs.fileno(), cell_fd])
+        finally:
+            os.close(cell_fd)
+            theirs.close()
+        async with asyncio.timeout(_FORK_TIMEOUT_S):
+            pid = await forked
+            worker = Worker(pid, cell, self.kill)
+            self._workers[pid] = worker
+            await loop.create_unix_connection(lambda: worker.protocol, sock=ours)
+            self._note(await worker.locked)
+        return worker
+
+    def _note(self, degradations: list[str]) -> None:
+        self.degradations += [found for found in degradations if found not in self.degradations]
+
+
+def _ignore(_: object) -> None:
+    return None
+
+
+__all__ = [
+    "CheckResult", "CodeError", "HostRequest", "Job", "Limits", "LogLine", "Outcome", "UserError", "Worker",
+    "WorkerExit", "Zygote", "ZygoteDied",
+]  # fmt: skip

@@ -1,0 +1,317 @@
+"""The Python side of pump.js: runs its entries as tasks of the isolate and measures what each attempt uses.
+
+A turn is two tasks, `turn` and `flush`, with the microtasks drained between and after them. Each pair is posted from
+the callback of the last, on the isolate's thread, so that a turn costs about 10 us and no switch of threads. The other
+thread waits, and looks at the clocks from time to time.
+"""
+
+from __future__ import annotations
+
+import ctypes
+import json
+import mmap
+import re
+import threading
+import time
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from typing import Any, Final
+
+from services.executor.runtime.host_calls import HostCalls, Operation
+from services.executor.runtime.prelude import Prelude
+from services.executor.runtime.v8 import FIRST_ERROR, PARSE_ERROR, Isolate, Raw, V8Error
+
+_TURN: Final = 1
+_FLUSH: Final = 2
+_STARTED: Final = 3
+_COLLECTED: Final = 4
+_HOST: Final = 5
+
+# After so long the chain of turns is broken off, so that answers and new events get in between.
+_CHAIN_NS_MAX: Final = 20_000_000
+_TRAPPED: Final = b"trapped"
+
+WHOLE_BATCH: Final = -1
+_POSITION: Final = re.compile(r"function\.js:(\d+):(\d+)")
+_PARSE_ERROR: Final = re.compile(r"^[^\n]*?:(\d+): ([^\n]*)\n(.*?)\n( *)\^", re.DOTALL)
+_PROT_READ_WRITE: Final = 3
+_MAP_SHARED_FIXED: Final = 0x11
+
+
+@dataclass(slots=True)
+class Usage:
+    """What one attempt has used so far."""
+
+    started_ns: int = 0
+    cpu_ns: int = 0
+    others_ns: int = 0  # how long the isolate had been busy in all when it started
+
+
+@dataclass(slots=True)
+class Output:
+    """What the turns since the last take have produced."""
+
+    settled: list[int] = field(default_factory=list)  # seq, wall_us, cpu_us; and so on
+    records: list[bytes] = field(default_factory=list)
+    batch: tuple[int, int, bytes] | None = None  # wall_us and cpu_us in all, text of collect
+
+
+class Cell:
+    """The page that JavaScript, this process and the executor all see; pump.js says what stands in it."""
+
+    def __init__(self, address: int) -> None:
+        self._ints: Any = (ctypes.c_int32 * 4).from_address(address)
+        self._due: Any = ctypes.c_double.from_address(address + 8)
+
+    @property
+    def running(self) -> int:
+        """Sequence number of the event that runs; 0 for none, WHOLE_BATCH for one of a batch."""
+        return int(self._ints[0])
+
+    @property
+    def turns_left(self) -> bool:
+        """Whether attempts wait to be started or resumed."""
+        return bool(self._ints[1])
+
+    @property
+    def next_due_ms(self) -> float:
+        """When the next timer is due, in milliseconds since the epoch; 0 for never."""
+        return float(self._due.value)
+
+
+def overlay_cell(address: int, fd: int) -> int:
+    """Put the shared page `fd` over a page of the buffer at `address`; answers its offset in the buffer.
+
+    V8 takes no foreign memory for an ArrayBuffer, but it does not mind what lies under one that it keeps for ever.
+    """
+    libc = ctypes.CDLL(None, use_errno=True)
+    libc.mmap.restype = ctypes.c_void_p
+    libc.mmap.argtypes = [ctypes.c_void_p, ctypes.c_size_t, *[ctypes.c_int] * 3, ctypes.c_long]
+    page = -(-address // mmap.PAGESIZE) * mmap.PAGESIZE
+    if libc.mmap(page, mmap.PAGESIZE, _PROT_READ_WRITE, _MAP_SHARED_FIXED, fd, 0) != page:
+        raise OSError(ctypes.get_errno(), "the shared page could not be mapped")
+    return page - address
+
+
+class Pump:
+    """One isolate with the prelude in it, ready for a script and then for events."""
+
+    def __init__(
+        self, library: ctypes.CDLL, prelude: Prelude, cell_fd: int, operations: Mapping[int, Operation]
+    ) -> None:
+        self._prelude = prelude
+        self._done = threading.Lock()
+        self._done.acquire()
+        self._lock = threading.Lock()
+        self._output = Output()
+        self.usage: dict[int, Usage] = {}
+        self.busy_ns = 0
+        self.out_of_memory_in: int | None = None
+        self.trapped = False
+        self.refused = False
+        self.started: list[int] = []
+        callbacks: dict[int, Callable[[Raw], None]] = {
+            _TURN: self._on_turn,
+            _FLUSH: self._on_flush,
+            _STARTED: self._on_started,
+            _COLLECTED: self._on_collected,
+            _HOST: self._on_host_call,
+        }
+        self.isolate = Isolate(library, callbacks)
+        self._entries = self._evaluate_prelude()
+        self.cell = self._bind_cell(cell_fd)
+        self._host = self._bind_host(operations)
+        self._cpu_clock = time.pthread_getcpuclockid(self.isolate.thread_id)
+        self._turn_began_ns = self._chain_began_ns = 0
+        self.turn_began_cpu_ns = 0
+        self._ran = 0
+
+    # ---- set-up ------------------------------------------------------------------------------------------------
+
+    def _evaluate_prelude(self) -> dict[str, Raw]:
+        isolate = self.isolate
+        isolate.free(isolate.evaluate(self._prelude.source))
+        names = isolate.take(isolate.evaluate("Object.keys(__onward).join()")) or b""
+        entries = {name: isolate.evaluate(f"__onward.{name}") for name in names.decode().split(",")}
+        isolate.free(isolate.evaluate("delete globalThis.__onward"))
+        return entries
+
+    def _bind_cell(self, fd: int) -> Cell:
+        buffer = self.isolate.call_raw(self._entries["shareCell"])
+        address, _ = self.isolate.memory(buffer)
+        offset = overlay_cell(address, fd)
+        self.isolate.call(self._entries["bindCell"], str(offset).encode())
+        return Cell(address + offset)
+
+    def _bind_host(self, operations: Mapping[int, Operation]) -> HostCalls:
+        function = self.isolate.function(_HOST)
+        buffer = self.isolate.call_raw(self._entries["bindSync"], value=function)
+        return HostCalls(operations, *self.isolate.memory(buffer))
+
+    def load(self, code: str, settings: bytes) -> dict[str, Any]:
+        """Evaluate a script: {"handlers": [...]} or {"error": {"name", "message", "line", "column", ...}}."""
+        for library in self._prelude.libraries_for(code):
+            self.isolate.free(self.isolate.evaluate(library.source))
+        self.isolate.call(self._entries["setSettings"], settings)
+        wrapped = json.loads(self._call("wrap", code.encode("utf-8", "surrogatepass")) or b"{}")
+        try:
+            script = self.isolate.evaluate(wrapped["text"])
+        except V8Error as error:
+            return {"error": compile_error(error, wrapped["columns"])}
+        if wrapped["error"] is not None:  # it parses only together with our brackets
+            name, _, message = wrapped["error"].partition(": ")
+            return {"error": {"name": name, "message": message, "line": 1, "column": 1}}
+        raw = self.isolate.take(self.isolate.call_raw(self._entries["adopt"], value=script)) or b"{}"
+        result: dict[str, Any] = json.loads(raw)
+        if "error" in result:
+            result["error"].update(position_of(result["error"]["stack"]))
+        return result
+
+    def _call(self, entry: str, argument: bytes | None = None) -> bytes | None:
+        return self.isolate.call(self._entries[entry], argument)
+
+    # ---- running -----------------------------------------------------------------------------------------------
+
+    def start_all(self, text: bytes) -> None:
+        """Start a whole batch in one turn, without telling its events apart; `wait`, then `take`."""
+        self._begin()
+        self.isolate.post(self._entries["startAll"], _STARTED, text)
+        self.isolate.post(self._entries["collect"], _COLLECTED)
+
+    def start_each(self, text: bytes, first: int, count: int) -> None:
+        """Queue the start of each event in a turn of its own; `run_turns` runs them."""
+        for seq in range(first, first + count):
+            self.usage[seq] = Usage()
+        self._call("startEach", text)
+
+    def expect(self, seq: int) -> None:
+        """An event of a batch that did not settle in its turn is an attempt like any other from now on."""
+        self.usage[seq] = Usage(self._chain_began_ns, 0, self.busy_ns)
+        self.started.append(seq)
+
+    def answer(self, text: bytes) -> None:
+        """Queue the turns in which these answers arrive."""
+        self._call("answers", text)
+
+    def fire_timers(self) -> None:
+        """Queue the turns of the timers that are due."""
+        self._call("wake")
+
+    def expire(self, seqs: list[int]) -> None:
+        """End waiting attempts with a Timeout; the next run of turns flushes it."""
+        self._call("expire", json.dumps(seqs).encode())
+
+    def run_turns(self) -> None:
+        """Begin a chain of turns; `wait`, then `take`."""
+        self._begin()
+        self._post_turn()
+
+    def wait(self, timeout_s: float) -> bool:
+        """Whether the batch or chain has ended."""
+        return self._done.acquire(timeout=timeout_s)
+
+    def take_started(self) -> list[int]:
+        """Attempts that have started since the last call."""
+        started, self.started = self.started, []
+        return started
+
+    def take(self) -> Output:
+        """What has been produced since the last call."""
+        with self._lock:
+            output, self._output = self._output, Output()
+        return output
+
+    def cpu_ns(self) -> int:
+        """CPU time of the isolate's thread."""
+        return time.clock_gettime_ns(self._cpu_clock)
+
+    def _begin(self) -> None:
+        self._chain_began_ns = self._turn_began_ns = time.monotonic_ns()
+        self.turn_began_cpu_ns = self.cpu_ns()
+
+    def _post_turn(self) -> None:
+        self.isolate.post(self._entries["turn"], _TURN)
+        self.isolate.post(self._entries["flush"], _FLUSH)
+
+    # ---- callbacks, on the isolate's thread --------------------------------------------------------------------
+
+    def _on_host_call(self, raw: Raw) -> None:
+        self.isolate.free(raw)
+        self._host.serve()
+
+    def _on_turn(self, raw: Raw) -> None:
+        self._ran = self.cell.running
+        self.isolate.free(raw)
+
+    def _on_flush(self, raw: Raw) -> None:
+        failed = raw.contents.type >= FIRST_ERROR
+        text = self.isolate.take(raw)
+        now, cpu = time.monotonic_ns(), time.thread_time_ns()
+        self._account(now, cpu)
+        if failed or self.isolate.heap_exceeded():
+            self.out_of_memory_in = self._ran
+            self._done.release()
+            return
+        if text is not None:
+            self._add(text, now)
+        if self.cell.turns_left and now - self._chain_began_ns < _CHAIN_NS_MAX:
+            self._post_turn()
+        else:
+            self._done.release()
+
+    def _account(self, now: int, cpu: int) -> None:
+        usage = self.usage.get(self._ran)
+        if usage is not None:
+            if not usage.started_ns:
+                usage.started_ns, usage.others_ns = self._turn_began_ns, self.busy_ns
+                self.started.append(self._ran)
+            usage.cpu_ns += cpu - self.turn_began_cpu_ns
+        self.busy_ns += now - self._turn_began_ns
+        self._turn_began_ns, self.turn_began_cpu_ns = now, cpu
+
+    def _add(self, text: bytes, now: int) -> None:
+        head, _, records = text.partition(b"\n")
+        with self._lock:
+            if records:
+                self._output.records.append(records)
+            for seq in head.split(b",") if head else ():
+                self._settle(int(seq), now)
+
+    def _settle(self, seq: int, now: int) -> None:
+        usage = self.usage.pop(seq, None) or Usage(now)
+        wall_ns = now - (usage.started_ns or now)
+        self._output.settled += (seq, wall_ns // 1000, usage.cpu_ns // 1000)
+
+    def _on_started(self, raw: Raw) -> None:
+        self._ran = self.cell.running
+        self.refused = raw.contents.type >= FIRST_ERROR
+        self.isolate.free(raw)
+
+    def _on_collected(self, raw: Raw) -> None:
+        failed = raw.contents.type >= FIRST_ERROR
+        text = self.isolate.take(raw) or b""
+        wall, cpu = time.monotonic_ns() - self._chain_began_ns, time.thread_time_ns() - self.turn_began_cpu_ns
+        if failed or self.isolate.heap_exceeded():
+            self.out_of_memory_in = self._ran
+        elif text == _TRAPPED:
+            self.trapped = True
+        else:
+            self._output.batch = (wall // 1000, cpu // 1000, text)
+        self._done.release()
+
+
+def compile_error(error: V8Error, columns: int) -> dict[str, Any]:
+    """Message and position of a syntax error; `columns` stand before the user's first line."""
+    text = str(error)
+    found = _PARSE_ERROR.match(text)
+    if error.kind != PARSE_ERROR or found is None:
+        return {"name": "SyntaxError", "message": text.partition("\n")[0], "line": 1, "column": 1}
+    line, caret = int(found[1]), len(found[4]) + 1
+    name, _, message = found[2].partition(": ")
+    return {"name": name, "message": message, "line": line, "column": caret - columns if line == 1 else caret}
+
+
+def position_of(stack: str) -> dict[str, int]:
+    """Line and column of the topmost frame of the user's."""
+    found = _POSITION.search(stack)
+    return {"line": int(found[1]), "column": int(found[2])} if found else {"line": 1, "column": 1}

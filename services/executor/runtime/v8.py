@@ -1,0 +1,197 @@
+"""V8 through mini-racer's shared library, called directly.
+
+mini-racer's own Python API costs 200 us and more a call; its library costs 3 us a task when the next task is posted
+from the callback of the last. The library's interface is private to mini-racer, so the version is pinned here and in
+pyproject.toml, and `check_abi` fails loudly when anything that we rely on has moved.
+
+Every operation is a task of the isolate's own thread; its result arrives in a callback *on that thread*, after which
+V8 drains the microtasks before the next task. A callback must not wait for another operation of the same isolate.
+"""
+
+from __future__ import annotations
+
+import ctypes
+import os
+import threading
+from collections.abc import Callable
+from importlib.metadata import version
+from queue import SimpleQueue
+from typing import Any, Final
+
+VERSION: Final = "0.14.1"
+V8_VERSION: Final = "14.4.258.23"
+
+# An unknown flag makes V8 ignore all later ones, so what matters most comes first.
+FLAGS: Final = (
+    "--single-threaded",  # no V8 worker threads: they do not survive a fork
+    "--max-heap-size=256",  # MiB, behind the limit that the isolate itself is given
+    "--max-semi-space-size=4",  # MiB: a third of the memory of a busy worker, and no slower
+    "--enable-experimental-regexp-engine-on-excessive-backtracks",  # catastrophic patterns end in linear time
+)
+JITLESS_FLAG: Final = "--jitless"
+
+# mini-racer's value types, as its _objects.py lists them.
+NULL: Final = 1
+STRING: Final = 5
+UNDEFINED: Final = 11
+FUNCTION: Final = 100
+ARRAY_BUFFER: Final = 102
+FIRST_ERROR: Final = 200
+PARSE_ERROR: Final = 201
+
+# Callback ids. Results of `call` and `evaluate` come under 0; the rest is the owner's.
+SYNCHRONOUS: Final = 0
+
+ERROR_CHARS_MAX: Final = 8 * 1024  # V8 quotes the offending line, which may be a whole minified bundle
+
+Raw = Any  # ctypes pointer to mini-racer's value struct
+
+
+class V8Error(Exception):
+    """JavaScript threw, or could not be compiled (`kind` tells)."""
+
+    def __init__(self, kind: int, text: str) -> None:
+        super().__init__(text[:ERROR_CHARS_MAX])
+        self.kind = kind
+
+
+class AbiChanged(RuntimeError):
+    """mini-racer is not the version that this module was written for."""
+
+
+def initialise(*, jitless: bool = False) -> ctypes.CDLL:
+    """Load the library and start V8 in this process: once, before the first isolate."""
+    from py_mini_racer._dll import init_mini_racer
+
+    flags = (FLAGS[0], JITLESS_FLAG, *FLAGS[1:]) if jitless else FLAGS
+    library: ctypes.CDLL = init_mini_racer(flags=flags, ignore_duplicate_init=True)
+    check_abi(library)
+    return library
+
+
+def check_abi(library: ctypes.CDLL) -> None:
+    """Raise AbiChanged unless library and package are exactly the ones we know."""
+    from py_mini_racer._dll import MR_CALLBACK, _RawValue
+    from py_mini_racer._objects import _MiniRacerTypes as Types
+
+    found = version("mini-racer"), library.mr_v8_version().decode()
+    types = Types.null, Types.str_utf8, Types.undefined, Types.function, Types.array_buffer, Types.execute_exception
+    layout = [name for name, _ in _RawValue._fields_]
+    if not found[1].startswith(V8_VERSION) or found[0] != VERSION:
+        raise AbiChanged(f"mini-racer {VERSION} with V8 {V8_VERSION} is needed, found {found}")
+    if types != (NULL, STRING, UNDEFINED, FUNCTION, ARRAY_BUFFER, FIRST_ERROR):
+        raise AbiChanged(f"mini-racer numbers its types differently: {types}")
+    if layout != ["value", "len", "type"] or ctypes.sizeof(_RawValue) != 17:
+        raise AbiChanged(f"mini-racer lays its values out differently: {layout}")
+    if MR_CALLBACK._argtypes_[0] is not ctypes.c_uint64:
+        raise AbiChanged("mini-racer calls back with other arguments")
+
+
+class Isolate:
+    """One V8 isolate with one context and one thread; use it from one other thread only."""
+
+    def __init__(self, library: ctypes.CDLL, callbacks: dict[int, Callable[[Raw], None]]) -> None:
+        """`callbacks` maps callback ids to functions that run on the isolate's thread and must free their value."""
+        from py_mini_racer._dll import MR_CALLBACK
+
+        self._library = library
+        self._callbacks = callbacks
+        self._results: SimpleQueue[Raw] = SimpleQueue()
+        self.thread_id = 0
+        callbacks[SYNCHRONOUS] = self._results.put
+        self._callback = MR_CALLBACK(self._on_result)
+        self.context: int = library.mr_init_context(self._callback)
+        self.undefined = library.mr_alloc_int_val(self.context, 0, UNDEFINED)
+        self.no_arguments = self.evaluate("[]")
+        self._arguments = self.evaluate("[undefined]")
+        self._zero = library.mr_alloc_int_val(self.context, 0, 3)
+
+    def _on_result(self, callback_id: int, raw: Raw) -> None:
+        if not self.thread_id:
+            # ctypes makes a Python thread state for each callback of a foreign thread and drops it afterwards.
+            # Holding on to the first one takes 8 of 12 us off every task.
+            ctypes.pythonapi.PyGILState_Ensure()
+            self.thread_id = threading.get_ident()
+        try:
+            self._callbacks[callback_id](raw)
+        except BaseException:  # noqa: BLE001 - nobody could catch it: this frame was called from C++
+            os._exit(70)
+
+    def evaluate(self, code: str) -> Raw:
+        """Run a script; its completion value stays the caller's to free. Raises V8Error."""
+        data = code.encode("utf-8", "surrogatepass")
+        text = self._library.mr_alloc_string_val(self.context, data, len(data), STRING)
+        self._library.mr_eval(self.context, text, SYNCHRONOUS)
+        result = self._results.get()
+        self.free(text)
+        return self._checked(result)
+
+    def call(self, function: Raw, argument: bytes | None = None) -> bytes | None:
+        """Call with one string or nothing; answers a string's UTF-8, or None. Raises V8Error."""
+        return self.take(self.call_raw(function, argument))
+
+    def call_raw(self, function: Raw, argument: bytes | None = None, value: Raw = None) -> Raw:
+        """Like `call`, with the result left as a value that the caller frees."""
+        self.post(function, SYNCHRONOUS, argument, value)
+        return self._checked(self._results.get())
+
+    def post(self, function: Raw, callback_id: int, argument: bytes | None = None, value: Raw = None) -> int:
+        """Queue a call; its result goes to the callback."""
+        library, context = self._library, self.context
+        if argument is None and value is None:
+            task: int = library.mr_call_function(context, function, self.undefined, self.no_arguments, callback_id)
+            return task
+        if argument is None:
+            self.free(library.mr_set_object_item(context, self._arguments, self._zero, value))
+        else:
+            text = library.mr_alloc_string_val(context, argument, len(argument), STRING)
+            self.free(library.mr_set_object_item(context, self._arguments, self._zero, text))
+            self.free(text)
+        task = library.mr_call_function(context, function, self.undefined, self._arguments, callback_id)
+        return task
+
+    def function(self, callback_id: int) -> Raw:
+        """A JavaScript function that calls back synchronously, on the isolate's thread."""
+        return self._library.mr_make_js_callback(self.context, callback_id)
+
+    def bytes_of(self, raw: Raw) -> bytes | None:
+        """The UTF-8 of a string value, else None; the value is not freed."""
+        contents = raw.contents
+        if contents.type == STRING or contents.type >= FIRST_ERROR:
+            return ctypes.string_at(contents.value.bytes_val, contents.len)
+        return None
+
+    def take(self, raw: Raw) -> bytes | None:
+        """`bytes_of`, and free the value."""
+        result = self.bytes_of(raw)
+        self.free(raw)
+        return result
+
+    def memory(self, raw: Raw) -> tuple[int, int]:
+        """Address and length of an ArrayBuffer, which JavaScript must keep alive."""
+        contents = raw.contents
+        if contents.type != ARRAY_BUFFER:
+            raise AbiChanged(f"an ArrayBuffer came as type {contents.type}")
+        return contents.value.value_ptr, contents.len
+
+    def free(self, raw: Raw) -> None:
+        """Give a value back."""
+        self._library.mr_free_value(self.context, raw)
+
+    def limit_heap(self, heap_bytes: int) -> None:
+        """Terminate whatever runs once more than this is in use after a collection."""
+        self._library.mr_set_hard_memory_limit(self.context, heap_bytes)
+
+    def heap_exceeded(self) -> bool:
+        """Whether the heap limit was hit; what ran then is gone without a result."""
+        return bool(self._library.mr_hard_memory_limit_reached(self.context))
+
+    def heap_statistics(self) -> bytes:
+        """V8's own figures as JSON."""
+        return self.take(self._library.mr_heap_stats(self.context)) or b"{}"
+
+    def _checked(self, raw: Raw) -> Raw:
+        kind = raw.contents.type
+        if kind < FIRST_ERROR:
+            return raw
+        raise V8Error(kind, (self.take(raw) or b"").decode("utf-8", "replace"))

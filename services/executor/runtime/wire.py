@@ -1,0 +1,77 @@
+"""Frames between the executor and its workers: `u32 length | u8 kind | body`, little-endian.
+
+Frames to a worker carry text that goes to the isolate as it is: nobody in between parses events, settings or answers.
+"""
+
+from __future__ import annotations
+
+import struct
+from collections.abc import Iterator
+from enum import IntEnum
+from typing import Final
+
+
+class Kind(IntEnum):
+    """What a frame holds."""
+
+    # To the worker.
+    LOAD = 1  # LOAD_HEADER, settings, code
+    BATCH = 2  # BATCH_HEADER, {"n":..,"t":[..],"c":[..],"e":[..]} as pump.js reads it
+    ANSWERS = 3  # [[request id, ok, value], ...]
+    STOP = 4
+    # From the worker.
+    LOCKED = 16  # JSON: list of degradations
+    READY = 17  # JSON: {"handlers": [...]} or {"error": {...}}
+    REPLY = 18  # JSON: {"settled": [seq, wall_us, cpu_us, ...], "records": [...]}
+    BATCH_REPLY = 19  # BATCH_REPLY_HEADER, then nothing or the text of pump.js's `collect`
+    EXIT = 20  # EXIT_HEADER: the worker ends itself
+
+
+HEADER: Final = struct.Struct("<IB")
+# Wall limit in ms, CPU limit in ms, heap bytes, bytes of everything else, bytes of the settings that follow.
+LOAD_HEADER: Final = struct.Struct("<IIQQI")
+# First sequence number, count, 1 when every event must be started alone.
+BATCH_HEADER: Final = struct.Struct("<IIB")
+
+# First sequence number, count, mean wall and CPU time in us.
+BATCH_REPLY_HEADER: Final = struct.Struct("<IIII")
+# One of EXIT_REASONS, sequence number of the guilty event (0: nobody, -1: one of a batch).
+EXIT_HEADER: Final = struct.Struct("<Bi")
+EXIT_REASONS: Final = ("stopped", "timeout", "out_of_memory", "crashed")
+
+# One frame must hold a batch, an answer with the largest response body in base64, or its request.
+FRAME_BYTES_MAX: Final = 64 << 20
+
+
+class FrameTooLarge(Exception):
+    """A peer announced a frame beyond the limit; the connection is of no further use."""
+
+
+def frame(kind: Kind, *parts: bytes) -> bytes:
+    """One frame, ready to be sent."""
+    return b"".join((HEADER.pack(sum(map(len, parts)), kind), *parts))
+
+
+class FrameReader:
+    """Cuts a byte stream into frames."""
+
+    def __init__(self) -> None:
+        self._buffer = bytearray()
+
+    def feed(self, data: bytes | memoryview) -> Iterator[tuple[int, bytes]]:
+        """Yield (kind, body) of every frame that `data` completes."""
+        buffer = self._buffer
+        buffer += data
+        start, end = 0, len(buffer)
+        while end - start >= HEADER.size:
+            length, kind = HEADER.unpack_from(buffer, start)
+            if length > FRAME_BYTES_MAX:
+                raise FrameTooLarge(f"a frame of {length} bytes; the limit is {FRAME_BYTES_MAX}")
+            after = start + HEADER.size + length
+            if after > end:
+                break
+            body = bytes(memoryview(buffer)[start + HEADER.size : after])
+            start = after
+            yield kind, body
+        if start:
+            del buffer[:start]

@@ -1,0 +1,459 @@
+"""One worker as the executor sees it: jobs out; outcomes, host requests and in the end one exit in."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import mmap
+import os
+import re
+import signal
+import struct
+import time
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass, field
+from typing import Any, Final
+
+import orjson
+
+from services.executor.runtime import wire
+from services.executor.runtime.wire import Kind
+
+# The worker cuts by itself; the executor only steps in when it has heard nothing for this much longer than an attempt
+# may take.
+_GRACE_S: Final = 1.0
+# How long to wait for the exit status after the socket has closed.
+_STATUS_TIMEOUT_S: Final = 2.0
+_WHOLE_BATCH: Final = -1
+# A script that names none of these does nothing that has to be told apart between the events of a batch.
+_ATTRIBUTED: Final = re.compile(
+    r"console|fetch|setTimeout|setInterval|setImmediate|cache|AWS|OAuth|Abort|crypto|eval|Function|constructor"
+    r"|globalThis|\bthis\b|import|\\u"
+)
+_HANDLERS: Final = {
+    kind: f"on{kind.capitalize()}" for kind in ("identify", "track", "page", "screen", "group", "alias", "delete")
+}
+_CELL: Final = struct.Struct("<i")
+
+
+@dataclass(frozen=True, slots=True)
+class Limits:
+    """What one attempt, and one worker, may use."""
+
+    wall_ms: int = 5_000
+    cpu_ms: int = 1_000
+    heap_bytes: int = 64 << 20
+    buffers_bytes: int = 128 << 20  # ArrayBuffers and whatever else the process needs
+
+
+@dataclass(frozen=True, slots=True)
+class Job:
+    """One event for one handler."""
+
+    id: int
+    type: str  # "track", ..., or the name of a handler
+    event: bytes  # JSON, already normalised: it goes into a larger text as it is
+    capture: bool = False  # keep what the handler returns
+
+
+@dataclass(frozen=True, slots=True)
+class LogLine:
+    """One line that a handler wrote to its console."""
+
+    level: str
+    time_ms: int
+    text: str
+
+
+@dataclass(frozen=True, slots=True)
+class UserError:
+    """What a handler threw, or what became of it. Messages are capped at 8 KiB, stacks at 16."""
+
+    kind: str  # a class of ours, "Error" or "Timeout"
+    name: str
+    message: str
+    stack: str
+    http_status: int | None = None
+    network: bool = False  # an uncaught network failure of fetch
+
+
+@dataclass(slots=True)
+class Outcome:
+    """How one job ended. Times of events that ran in one turn are its mean."""
+
+    id: int
+    ok: bool
+    wall_us: int
+    cpu_us: int
+    logs: list[LogLine]
+    value: bytes | None
+    error: UserError | None
+    value_cut: bool = False
+    value_error: UserError | None = None  # what the handler returned could not be turned into JSON
+
+
+@dataclass(frozen=True, slots=True)
+class HostRequest:
+    """Something that a running attempt asks of the executor; see Worker.answer."""
+
+    job_id: int
+    request_id: int
+    kind: str
+    payload: Any
+
+
+@dataclass(frozen=True, slots=True)
+class WorkerExit:
+    """Why a worker ended, and what that leaves behind.
+
+    `reason`: stopped, killed, timeout, out_of_memory, crashed or lost. `guilty` is the job that ran then, or None where
+    that is not known; it is among `unfinished`. Jobs in `sent_requests` have had an effect outside.
+    """
+
+    reason: str
+    guilty: int | None
+    unfinished: list[int]
+    sent_requests: set[int]
+    signal: str | None = None
+
+
+class CodeError(Exception):
+    """The script does not compile, throws at top level, or does not end."""
+
+    def __init__(self, message: str, line: int | None = None, column: int | None = None) -> None:
+        super().__init__(message)
+        self.message, self.line, self.column = message, line, column
+
+
+@dataclass(frozen=True, slots=True)
+class CheckResult:
+    """What a script defines, or what is wrong with it."""
+
+    handlers: list[str]
+    error: CodeError | None
+
+
+@dataclass(slots=True)
+class _Callbacks:
+    outcomes: Callable[[list[Outcome]], None]
+    request: Callable[[HostRequest], None]
+    exit: Callable[[WorkerExit], None]
+
+
+@dataclass(slots=True)
+class _Ending:
+    reason: str | None = None
+    guilty: int | None = None
+    closed: bool = False
+    status_known: bool = False
+    signal: str | None = None
+    reported: bool = False
+    event: asyncio.Event = field(default_factory=asyncio.Event)
+
+
+class _Protocol(asyncio.Protocol):
+    def __init__(self, worker: Worker) -> None:
+        self._worker = worker
+        self._reader = wire.FrameReader()
+
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        assert isinstance(transport, asyncio.Transport)
+        self._worker.transport = transport
+
+    def data_received(self, data: bytes) -> None:
+        try:
+            for kind, body in self._reader.feed(data):
+                self._worker.received(kind, body)
+        except (wire.FrameTooLarge, ValueError, KeyError, TypeError, struct.error):
+            self._worker.fail()  # a compromised worker may send anything
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        self._worker.closed()
+
+
+class Worker:
+    """Made by Zygote.fork. Callbacks run on the event loop, synchronously."""
+
+    def __init__(self, pid: int, cell: mmap.mmap, kill: Callable[[int], None]) -> None:
+        self.pid = pid
+        self.handlers: list[str] = []
+        self.transport: asyncio.Transport | None = None
+        self.protocol = _Protocol(self)
+        loop = asyncio.get_running_loop()
+        self.locked: asyncio.Future[list[str]] = loop.create_future()
+        self._loaded: asyncio.Future[dict[str, Any]] = loop.create_future()
+        self._loop = loop
+        self._cell = cell
+        self._kill = kill
+        self._callbacks: _Callbacks | None = None
+        self._limits = Limits()
+        self._one_by_one = True
+        self._jobs: dict[int, Job] = {}
+        self._sent_requests: set[int] = set()
+        self._next_seq = 1
+        self._progress_s = time.monotonic()
+        self._ending = _Ending()
+
+    # ---- what the executor does ----------------------------------------------------------------------------------
+
+    @property
+    def in_flight(self) -> int:
+        """Jobs submitted that have not ended."""
+        return len(self._jobs)
+
+    @property
+    def alive(self) -> bool:
+        """Whether jobs may still be submitted."""
+        return not self._ending.closed and self._ending.reason is None
+
+    def submit(self, jobs: Sequence[Job], *, alone: bool = False) -> None:
+        """Send jobs as one frame. `alone` starts each in a turn of its own, whatever the script mentions."""
+        if not jobs:
+            return
+        if not self._jobs:
+            self._progress_s = time.monotonic()
+        first, count = self._next_seq, len(jobs)
+        self._next_seq += count
+        for seq, job in enumerate(jobs, first):
+            self._jobs[seq] = job
+        header = wire.BATCH_HEADER.pack(first, count, self._one_by_one or alone)
+        self._write(Kind.BATCH, header, batch_text(first, jobs))
+
+    def answer(self, request_id: int, *, result: Any = None, error: dict[str, Any] | None = None) -> None:
+        """Resolve a host request with JSON-able `result`, or reject it with {code, type, message}."""
+        value = result if error is None else error
+        self._write(Kind.ANSWERS, orjson.dumps([[request_id, error is None, value]]))
+
+    async def stop(self) -> None:
+        """Ask the worker to end, and wait until it has."""
+        if self.alive:
+            self._ending.reason = "stopped"
+            self._write(Kind.STOP)
+        try:
+            async with asyncio.timeout(_GRACE_S):
+                await self._ending.event.wait()
+        except TimeoutError:
+            self._kill(self.pid)
+            await self._ending.event.wait()
+
+    def kill(self) -> None:
+        """End it at once."""
+        self._end("killed")
+
+    # ---- what the zygote does ------------------------------------------------------------------------------------
+
+    def listen(
+        self,
+        on_outcomes: Callable[[list[Outcome]], None],
+        on_request: Callable[[HostRequest], None],
+        on_exit: Callable[[WorkerExit], None],
+    ) -> None:
+        """Give a spare worker its owner."""
+        self._callbacks = _Callbacks(on_outcomes, on_request, on_exit)
+
+    async def load(self, code: str, settings: bytes, limits: Limits) -> None:
+        """Send the script, wait for its handlers. Raises CodeError."""
+        self._limits = limits
+        self._one_by_one = _ATTRIBUTED.search(code) is not None
+        header = wire.LOAD_HEADER.pack(
+            limits.wall_ms, limits.cpu_ms, limits.heap_bytes, limits.buffers_bytes, len(settings)
+        )
+        self._write(Kind.LOAD, header, settings, code.encode("utf-8", "surrogatepass"))
+        try:
+            async with asyncio.timeout(limits.wall_ms / 1000 + _GRACE_S):
+                result = await self._loaded
+        except TimeoutError:
+            raise CodeError("the script does not end: its top level ran into the time limit") from None
+        if (error := result.get("error")) is not None:
+            raise CodeError(f"{error['name']}: {error['message']}", error.get("line"), error.get("column"))
+        self.handlers = result["handlers"]
+
+    def enforce_deadline(self, now: float) -> None:
+        """Kill a worker that has jobs and has been silent for longer than any attempt may last."""
+        if self._jobs and now - self._progress_s > self._limits.wall_ms / 1000 + _GRACE_S:
+            self._end("timeout")
+
+    def ended(self, status: int | None) -> None:
+        """The process is gone; `status` as waitpid gives it, None when the zygote went first."""
+        ending = self._ending
+        ending.status_known = True
+        if status is not None and os.WIFSIGNALED(status):
+            ending.signal = signal.Signals(os.WTERMSIG(status)).name
+        if self.transport is None:
+            ending.closed = True
+        if status is None and self.transport is not None:
+            self.transport.abort()
+        self._report_exit()
+
+    # ---- frames --------------------------------------------------------------------------------------------------
+
+    def received(self, kind: int, body: bytes) -> None:
+        """One frame from the worker."""
+        self._progress_s = time.monotonic()
+        if kind == Kind.BATCH_REPLY:
+            self._batch_reply(body)
+        elif kind == Kind.REPLY:
+            reply = loads(body)
+            self._report(self._requests_and_details(reply["records"]), reply["settled"])
+        elif kind == Kind.EXIT:
+            index, guilty = wire.EXIT_HEADER.unpack(body)
+            self._ending.reason, self._ending.guilty = wire.EXIT_REASONS[index], guilty
+        elif kind == Kind.LOCKED and not self.locked.done():
+            self.locked.set_result(loads(body))
+        elif kind == Kind.READY and not self._loaded.done():
+            self._loaded.set_result(loads(body))
+
+    def _batch_reply(self, body: bytes) -> None:
+        first, count, wall_us, cpu_us = wire.BATCH_REPLY_HEADER.unpack_from(body)
+        text = body[wire.BATCH_REPLY_HEADER.size :]
+        if not text:
+            self._report({}, None, range(first, first + count), wall_us, cpu_us)
+            return
+        head, _, records = text.partition(b"\n")
+        unsettled, _, late = head.partition(b";")
+        details = self._requests_and_details(loads(b"[" + records + b"]"))
+        waiting = set(_numbers(unsettled))
+        ended = [seq for seq in range(first, first + count) if seq not in waiting]
+        self._report(details, None, [*ended, *_numbers(late)], wall_us, cpu_us)
+
+    def _requests_and_details(self, records: list[list[Any]]) -> dict[int, dict[str, Any]]:
+        details: dict[int, dict[str, Any]] = {}
+        for record in records:
+            if record[0] == 0:
+                details[record[1]] = record[2]
+            elif (job := self._jobs.get(record[1])) is not None and self._callbacks is not None:
+                self._sent_requests.add(job.id)
+                self._callbacks.request(HostRequest(job.id, record[2], record[3], record[4]))
+        return details
+
+    def _report(
+        self,
+        details: dict[int, dict[str, Any]],
+        settled: list[int] | None,
+        seqs: Iterable[int] = (),
+        wall_us: int = 0,
+        cpu_us: int = 0,
+    ) -> None:
+        outcomes: list[Outcome] = []
+        take = self._jobs.pop
+        if settled is not None:
+            timed = zip(settled[::3], settled[1::3], settled[2::3], strict=True)
+        else:
+            timed = ((seq, wall_us, cpu_us) for seq in seqs)  # type: ignore[assignment]
+        for seq, wall, cpu in timed:
+            job = take(seq, None)
+            if job is None:
+                continue
+            detail = details.get(seq) if details else None
+            if detail is None:
+                outcomes.append(Outcome(job.id, True, wall, cpu, [], None, None))
+            else:
+                outcomes.append(detailed(job.id, wall, cpu, detail))
+        if outcomes and self._callbacks is not None:
+            self._callbacks.outcomes(outcomes)
+
+    def _write(self, kind: Kind, *parts: bytes) -> None:
+        if self.transport is not None and not self._ending.closed:
+            self.transport.write(wire.frame(kind, *parts))
+
+    # ---- the end -------------------------------------------------------------------------------------------------
+
+    def _end(self, reason: str) -> None:
+        if self._ending.reason is None:
+            self._ending.reason = reason
+        self._kill(self.pid)
+
+    def fail(self) -> None:
+        """It sent what no worker of ours sends."""
+        self._end("crashed")
+
+    def closed(self) -> None:
+        """Its socket has closed; the exit status may still be on its way."""
+        self._ending.closed = True
+        if not self._ending.status_known:
+            self._loop.call_later(_STATUS_TIMEOUT_S, self._status_missing)
+        self._report_exit()
+
+    def _status_missing(self) -> None:
+        self._ending.status_known = True
+        self._report_exit()
+
+    def _report_exit(self) -> None:
+        ending = self._ending
+        if ending.reported or not (ending.closed and ending.status_known):
+            return
+        ending.reported = True
+        exit_ = self._verdict()
+        self._cell.close()
+        self._release_waiters(exit_)
+        self._jobs.clear()
+        ending.event.set()
+        if self._callbacks is not None:
+            self._callbacks.exit(exit_)
+
+    def _verdict(self) -> WorkerExit:
+        ending = self._ending
+        reason = ending.reason or _reason_of(ending.signal)
+        seq = ending.guilty if ending.guilty is not None else _CELL.unpack_from(self._cell)[0]
+        job = self._jobs.get(seq) if seq != _WHOLE_BATCH else None
+        blamed = job.id if job is not None and reason not in ("stopped", "killed", "lost") else None
+        unfinished = [job.id for job in self._jobs.values()]
+        return WorkerExit(reason, blamed, unfinished, self._sent_requests & set(unfinished), ending.signal)
+
+    def _release_waiters(self, exit_: WorkerExit) -> None:
+        if not self.locked.done():
+            self.locked.set_exception(ConnectionError(f"a worker ended while it was set up: {exit_.signal}"))
+        if not self._loaded.done():
+            message = f"the script's top level ended the worker: {exit_.reason}"
+            self._loaded.set_result({"error": {"name": "Error", "message": message}})
+
+
+def _reason_of(signal_name: str | None) -> str:
+    """V8 aborts by a trap when memory of any kind is refused to it; nobody else kills but us and the kernel."""
+    if signal_name == "SIGTRAP":
+        return "out_of_memory"
+    return "crashed" if signal_name not in (None, "SIGKILL") else "lost"
+
+
+def batch_text(first: int, jobs: Sequence[Job]) -> bytes:
+    """The JSON of a batch, as pump.js takes it apart; events are copied, not parsed."""
+    types = {job.type for job in jobs}
+    captures = {job.capture for job in jobs}
+    one_type = [jobs[0].type] if len(types) == 1 else [job.type for job in jobs]
+    one_capture = [jobs[0].capture] if len(captures) == 1 else [job.capture for job in jobs]
+    head = orjson.dumps([_HANDLERS.get(type_, type_) for type_ in one_type])
+    events = b",".join([job.event for job in jobs])
+    flags = b",".join([b"1" if capture else b"0" for capture in one_capture])
+    return b'{"n":%d,"t":%b,"c":[%b],"e":[%b]}' % (first, head, flags, events)
+
+
+def detailed(job_id: int, wall_us: int, cpu_us: int, detail: dict[str, Any]) -> Outcome:
+    """An outcome with more to it than having gone well."""
+    error, value = detail.get("error"), detail.get("value")
+    logs = [LogLine(*entry) for entry in detail.get("logs", ())]
+    kept = value.encode("utf-8", "replace") if value is not None else None
+    outcome = Outcome(job_id, error is None, wall_us, cpu_us, logs, kept, user_error(error))
+    outcome.value_cut = detail.get("valueCut", False)
+    outcome.value_error = user_error(detail.get("valueError"))
+    return outcome
+
+
+def user_error(error: dict[str, Any] | None) -> UserError | None:
+    """An error as failure.js describes it."""
+    if error is None:
+        return None
+    status = error["status"] or None
+    return UserError(error["kind"], error["name"], error["message"], error["stack"], status, error["network"])
+
+
+def loads(data: bytes) -> Any:
+    """orjson refuses the lone surrogates that JavaScript strings may hold; they are replaced."""
+    try:
+        return orjson.loads(data)
+    except orjson.JSONDecodeError:
+        text = json.dumps(json.loads(data), ensure_ascii=False)
+        return json.loads(text.encode("utf-8", "replace"))
+
+
+def _numbers(text: bytes) -> list[int]:
+    return [int(number) for number in text.split(b",")] if text else []

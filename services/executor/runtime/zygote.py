@@ -1,0 +1,127 @@
+"""The process that forks workers: `python -m services.executor.runtime.zygote <control fd> <runtime dir> [--jitless]`.
+
+It has imported everything and started V8 (without an isolate: those do not survive a fork), is single-threaded, and
+holds no secrets, no environment and no descriptor but its control socket. What a worker runs reaches it through its own
+socket after the fork. Control messages are one packet each; see REQUEST and REPORT.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import gc
+import os
+import select
+import signal
+import socket
+import struct
+import sys
+import traceback
+from pathlib import Path
+from typing import Final
+
+from services.executor.runtime import v8
+from services.executor.runtime.lockdown import die_with
+from services.executor.runtime.prelude import Prelude, read_prelude
+from services.executor.runtime.worker import run_worker
+
+# Operation, pid. FORK carries two descriptors: the worker's socket and its cell.
+REQUEST: Final = struct.Struct("<BI")
+FORK: Final = 1
+KILL: Final = 2
+# Event, pid, exit status as waitpid gives it. READY comes once, FORKED in the order of the requests.
+REPORT: Final = struct.Struct("<BIi")
+READY: Final = 1
+FORKED: Final = 2
+EXITED: Final = 3
+
+
+class Zygote:
+    """Serves one control socket until it closes."""
+
+    def __init__(self, control: socket.socket, prelude: Prelude, *, jitless: bool) -> None:
+        self._control = control
+        self._prelude = prelude
+        self._library = v8.initialise(jitless=jitless)
+        self._workers: set[int] = set()
+        self._pid = os.getpid()
+
+    def serve(self) -> None:
+        """Fork and reap until the executor hangs up."""
+        # Nothing that exists now is ever garbage: keep collections from touching, and so copying, shared pages.
+        gc.collect()
+        gc.freeze()
+        wakeup = self._child_signals()
+        poll = select.poll()
+        poll.register(self._control, select.POLLIN)
+        poll.register(wakeup, select.POLLIN)
+        self._report(READY, self._pid)
+        while True:
+            for fd, _ in poll.poll():
+                if fd == wakeup.fileno():
+                    wakeup.recv(4096)
+                elif not self._handle_request():
+                    return
+            self._reap()
+
+    @staticmethod
+    def _child_signals() -> socket.socket:
+        reader, writer = socket.socketpair()
+        reader.setblocking(False)
+        writer.setblocking(False)
+        signal.set_wakeup_fd(writer.detach(), warn_on_full_buffer=False)
+        signal.signal(signal.SIGCHLD, lambda *_: None)
+        return reader
+
+    def _handle_request(self) -> bool:
+        data, descriptors, _, _ = socket.recv_fds(self._control, REQUEST.size, 2)
+        if not data:
+            return False
+        operation, pid = REQUEST.unpack(data)
+        if operation == FORK:
+            self._fork(*descriptors)
+        elif pid in self._workers:  # not reaped, so the pid is still the worker's
+            os.kill(pid, signal.SIGKILL)
+        return True
+
+    def _fork(self, worker_socket: int, cell: int) -> None:
+        pid = os.fork()
+        if pid == 0:
+            self._become_worker(worker_socket, cell)
+        self._workers.add(pid)
+        os.close(worker_socket)
+        os.close(cell)
+        self._report(FORKED, pid)
+
+    def _become_worker(self, worker_socket: int, cell: int) -> None:
+        try:
+            signal.set_wakeup_fd(-1)
+            signal.signal(signal.SIGCHLD, signal.SIG_DFL)
+            run_worker(self._library, self._prelude, worker_socket, cell, parent=self._pid)
+        except BaseException:
+            traceback.print_exc()
+        finally:
+            os._exit(70)  # a worker never comes back
+
+    def _reap(self) -> None:
+        while self._workers:
+            pid, status = os.waitpid(-1, os.WNOHANG)
+            if pid == 0:
+                return
+            self._workers.discard(pid)
+            self._report(EXITED, pid, status)
+
+    def _report(self, event: int, pid: int, status: int = 0) -> None:
+        with contextlib.suppress(BrokenPipeError, ConnectionResetError):
+            self._control.send(REPORT.pack(event, pid, status))
+
+
+def main(arguments: list[str]) -> None:
+    """Entry point; the executor starts it with an empty environment."""
+    die_with(os.getppid())
+    control = socket.socket(fileno=int(arguments[0]))
+    prelude = read_prelude(Path(arguments[1]))
+    Zygote(control, prelude, jitless="--jitless" in arguments).serve()
+
+
+if __name__ == "__main__":
+    main(sys.argv[1:])
