@@ -1,4 +1,4 @@
-"""Rows to the messages that callers see. Each function runs one statement, so that its answer is of one moment."""
+"""Rows to the messages that callers see. Each answer is of one moment: one statement, or a snapshot."""
 
 from __future__ import annotations
 
@@ -12,8 +12,9 @@ import orjson
 from google.protobuf import json_format
 from google.protobuf.timestamp_pb2 import Timestamp
 
+from kit.postgres.pool import Connection
 from kit.postgres.queries import load_queries
-from onward.registry.v1 import resources_pb2
+from onward.registry.v1 import internal_service_pb2, resources_pb2
 from services.registry.domain import ids
 from services.registry.errors import Missing
 
@@ -195,3 +196,37 @@ def _setting(definition: resources_pb2.SettingDefinition, row: Mapping[str, Any]
     if row["value"] is not None:
         json_format.ParseDict(row["value"], state.value)
     return state
+
+
+async def resolve_destination(
+    connection: Connection, workspace: str, destination: str
+) -> internal_service_pb2.ResolveDestinationResponse:
+    """All that running a destination takes; raises Missing. Makes a fresh transaction a snapshot."""
+    await connection.execute(queries.begin_snapshot)
+    row = await connection.fetchrow(queries.destination, workspace, destination)
+    row = _found(row, f"workspaces/{workspace}/destinations/{destination}")
+    found = _destination(row)
+    key = await connection.fetchrow(queries.data_key, workspace)
+    return internal_service_pb2.ResolveDestinationResponse(
+        position=await connection.fetchval(queries.head, workspace),
+        destination=found,
+        version=await get_version(connection, workspace, row["function"], row["version"]),
+        settings_revision=row["settings_revision"],
+        encrypted=await _encrypted(connection, workspace, destination, found),
+        wrapped_key=key["wrapped_key"] if key else b"",
+        key_id=key["key_id"] if key else "",
+        egress_ranges=(await get_workspace(connection, workspace)).egress_ranges,
+    )
+
+
+async def _encrypted(
+    connection: Connection, workspace: str, destination: str, found: resources_pb2.Destination
+) -> list[internal_service_pb2.EncryptedSetting]:
+    """Ciphertexts of the values that the running version sees; others stay where they are."""
+    seen = {state.name for state in found.settings if state.set and state.encrypted}
+    rows = await connection.fetch(queries.encrypted_settings, workspace, destination)
+    return [
+        internal_service_pb2.EncryptedSetting(name=row["name"], nonce=row["nonce"], ciphertext=row["ciphertext"])
+        for row in rows
+        if row["name"] in seen
+    ]

@@ -106,3 +106,6 @@ SELECT EXISTS (SELECT FROM inserted);
 
 -- name: begin_snapshot
 SET TRANSACTION ISOLATION LEVEL REPEATABLE READ, READ ONLY;
+
+-- name: head
+SELECT coalesce((SELECT position FROM workspace_heads WHERE workspace = $1), 0);

@@ -40,7 +40,7 @@ def decide_connect(
     """A disabled destination, with the values that were given."""
     if source not in state.sources:
         raise Missing(f"workspaces/{workspace}/sources/{source}")
-    version = require_version(workspace, require_function(state, workspace, function), request.version)
+    version = require_version(workspace, require_function(state, workspace, function), request.version or None)
     _require_free(state, request, workspace, source)
     connected = facts_pb2.DestinationConnected(
         destination=request.destination_id or ids.free_id(request.display_name, "destination", state.destinations),

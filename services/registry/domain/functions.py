@@ -56,9 +56,9 @@ def require_function(state: State, workspace: str, function: str) -> FunctionSta
         raise Missing(function_name(workspace, function)) from None
 
 
-def require_version(workspace: str, function: FunctionState, number: int) -> VersionState:
-    """The version with that number, 0 meaning the newest; raises Missing."""
-    if number == 0:
+def require_version(workspace: str, function: FunctionState, number: int | None) -> VersionState:
+    """The version with that number, None meaning the newest; raises Missing."""
+    if number is None:
         return function.latest
     version = function.version(number)
     if version is None:
@@ -159,7 +159,7 @@ def decide_deploy(
     state: State,
     workspace: str,
     function_id: str,
-    number: int,
+    number: int | None,
     target: function_service_pb2.DeploymentTarget,
     keyed_hash: KeyedHash,
 ) -> list[NewFact]:

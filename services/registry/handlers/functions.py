@@ -93,9 +93,9 @@ class FunctionHandlers:
         request: function_service_pb2.DeployVersionRequest,
         workspace: str,
         function: str,
-        number: int,
+        number: int | None,
     ) -> DeployVersionResponse:
-        """A version to destinations that exist; 0 means the newest."""
+        """A version to destinations that exist; None means the newest."""
 
         async def decide(unit: Unit, state: State) -> list[NewFact]:
             sealer = await Sealer.load(unit.connection, self._vault, workspace)
@@ -104,7 +104,7 @@ class FunctionHandlers:
             return facts
 
         async def answer(connection: Connection, _facts: Sequence[NewFact]) -> DeployVersionResponse:
-            version = await queries.get_version(connection, workspace, function, number or None)
+            version = await queries.get_version(connection, workspace, function, number)
             return DeployVersionResponse(version=version)
 
         return await self._changes.make(Change(workspace, request, DeployVersionResponse, decide, answer))

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Awaitable, Callable, Sequence
 from itertools import islice
 
 from kit.auth.caller import current_caller
@@ -23,6 +23,9 @@ from services.registry.handlers.changes import Change, Changes
 CreateWorkspaceRequest = workspace_service_pb2.CreateWorkspaceRequest
 CreateWorkspaceResponse = workspace_service_pb2.CreateWorkspaceResponse
 
+# Waits, bounded and without raising, until a workspace's stream of events is there.
+Provisioned = Callable[[str], Awaitable[None]]
+
 # Each taken id costs a transaction; who has so many workspaces of one name gives ids himself.
 WORKSPACE_CHOICES_MAX = 100
 
@@ -30,13 +33,20 @@ WORKSPACE_CHOICES_MAX = 100
 class WorkspaceHandlers:
     """The operator's commands, and the creation of sources."""
 
-    def __init__(self, changes: Changes, pool: Pool, ids: Ids) -> None:
+    def __init__(self, changes: Changes, pool: Pool, ids: Ids, provisioned: Provisioned) -> None:
         self._changes = changes
         self._pool = pool
         self._ids = ids
+        self._provisioned = provisioned
 
     async def create_workspace(self, request: CreateWorkspaceRequest) -> CreateWorkspaceResponse:
         """A workspace with its owner's token, which only the first answer holds."""
+        response = await self._create_chosen(request)
+        await self._provisioned(response.workspace.name.removeprefix("workspaces/"))
+        return response
+
+    async def _create_chosen(self, request: CreateWorkspaceRequest) -> CreateWorkspaceResponse:
+        """With the id that the request names, or the first free one that resembles the display name."""
         made = await self._made_before(request)
         if made or request.workspace_id:
             return await self._create(request, made or request.workspace_id)

@@ -1,0 +1,213 @@
+"""Puts the registry together: the only module that names concrete classes."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Sequence
+from datetime import timedelta
+from pathlib import Path
+
+import structlog
+
+from kit.auth.gate import Gate
+from kit.bus.connection import Bus, connect
+from kit.bus.durability import require_durability
+from kit.bus.publish import Publisher
+from kit.bus.streams import StreamDeclaration, provision
+from kit.clock import Clock, SystemClock
+from kit.errors import Unavailable
+from kit.eventstore.postgres import MIGRATIONS as EVENT_LOG_MIGRATIONS
+from kit.eventstore.postgres import PostgresEventStore
+from kit.eventstore.relay import Relay
+from kit.ids import Ids, SystemIds
+from kit.postgres.migrate import migrate
+from kit.postgres.pool import Pool, connect_pool
+from kit.rpc.client import open_channel
+from kit.rpc.pages import PageTokens
+from kit.rpc.server import RpcServer
+from kit.settings import SettingsError
+from kit.vault import Vault, WrongKeyError
+from onward.executor.v1 import execution_service_pb2, execution_service_pb2_grpc
+from onward.registry.v1.destination_service_pb2_grpc import add_DestinationServiceServicer_to_server
+from onward.registry.v1.function_service_pb2_grpc import add_FunctionServiceServicer_to_server
+from onward.registry.v1.internal_service_pb2_grpc import add_InternalServiceServicer_to_server
+from onward.registry.v1.operator_service_pb2_grpc import add_OperatorServiceServicer_to_server
+from onward.registry.v1.source_service_pb2_grpc import add_SourceServiceServicer_to_server
+from onward.registry.v1.workspace_service_pb2_grpc import add_WorkspaceServiceServicer_to_server
+from services.registry.consumers import StreamProvisioner
+from services.registry.handlers.authorization import LocalAuthorizer
+from services.registry.handlers.changes import Changes
+from services.registry.handlers.destinations import DestinationHandlers
+from services.registry.handlers.functions import CheckCode, FunctionHandlers
+from services.registry.handlers.workspaces import WorkspaceHandlers
+from services.registry.queries import queries
+from services.registry.rpc.destination import DestinationServicer
+from services.registry.rpc.function import FunctionServicer
+from services.registry.rpc.internal import InternalServicer
+from services.registry.rpc.operator import OperatorServicer
+from services.registry.rpc.reading import Reading
+from services.registry.rpc.source import SourceServicer
+from services.registry.rpc.workspace import WorkspaceServicer
+from services.registry.settings import Settings
+from services.registry.templates import load_templates
+
+log = structlog.get_logger(__name__)
+
+SERVICE = "registry"
+MIGRATIONS = Path(__file__).parent / "migrations"
+# An answer waits this long for its facts to be on the bus; a bus that is away must not make answers slow.
+PUBLISHED_WAIT_S = 0.5
+# A stream is made in 5 ms; one that takes longer is made by the provisioner after the answer.
+PROVISIONED_WAIT_S = 2.0
+# Parsing 256 KiB takes milliseconds; the rest is for a worker to start.
+CHECK_CODE_TIMEOUT_S = 5.0
+# Nobody repeats a request after so long; until then its answer is kept.
+ANSWERS_KEPT = timedelta(days=7)
+FORGET_INTERVAL_S = 3600.0
+
+
+async def build(
+    settings: Settings, *, check_code: CheckCode | None = None, clock: Clock | None = None, ids: Ids | None = None
+) -> RegistryApp:
+    """The registry, not yet started. `check_code` stands in for the executor's CheckCode in tests."""
+    clock = clock or SystemClock()
+    return RegistryApp(settings, check_code, clock, ids or SystemIds(clock))
+
+
+class RegistryApp:
+    """The registry's parts and their lives."""
+
+    def __init__(self, settings: Settings, check_code: CheckCode | None, clock: Clock, ids: Ids) -> None:
+        self._settings = settings
+        self._check_code = check_code
+        self._clock = clock
+        self._ids = ids
+        self._vault = Vault.from_base64(settings.key_encryption_key.get_secret_value())
+        self._executor = open_channel(
+            settings.executor_address, settings.service_token.get_secret_value(), service=SERVICE
+        )
+        self._pool: Pool | None = None
+        self._bus: Bus | None = None
+        self._server: RpcServer | None = None
+        self._relay: Relay | None = None
+        self._provisioner: StreamProvisioner | None = None
+        self._store: PostgresEventStore | None = None
+
+    @property
+    def address(self) -> str:
+        """host:port of the gRPC server, once started."""
+        assert self._server is not None, "not started"
+        return self._server.address
+
+    async def start(self) -> None:
+        """Bring the database up to date, check the key, connect, listen."""
+        dsn = self._settings.postgres_dsn.get_secret_value()
+        await migrate(dsn, [EVENT_LOG_MIGRATIONS, MIGRATIONS])
+        self._pool = await connect_pool(dsn, application_name="onward-registry")
+        await check_key(self._pool, self._vault)
+        self._store = PostgresEventStore(self._pool, clock=self._clock, ids=self._ids)
+        self._bus = await self._connect_bus()
+        self._relay = Relay(
+            dsn,
+            service=SERVICE,
+            publish_many=Publisher(self._bus).publish_many,
+            appended=self._store.appended,
+        )
+        self._provisioner = StreamProvisioner(self._store, self._provision, self._clock)
+        self._server = self._make_server(self._pool, self._store)
+        await self._server.start()
+        await self._server.ready()
+
+    async def run(self) -> None:
+        """Relay, provision and tidy until cancelled."""
+        assert self._relay is not None
+        assert self._provisioner is not None
+        async with asyncio.TaskGroup() as tasks:
+            tasks.create_task(self._relay.run(), name="relay")
+            tasks.create_task(self._provisioner.run(), name="provisioner")
+            tasks.create_task(self._forget_answers(), name="forget-answers")
+
+    async def stop(self) -> None:
+        """Let running calls end, then close everything."""
+        if self._server is not None:
+            await self._server.stop(self._settings.drain_seconds)
+        await self._executor.close()
+        if self._bus is not None:
+            await self._bus.close()
+        if self._pool is not None:
+            await self._pool.close()
+
+    async def _connect_bus(self) -> Bus:
+        settings = self._settings
+        if settings.nats_monitoring_url:
+            await require_durability(settings.durability, settings.nats_monitoring_url)
+        else:
+            log.warning("bus_durability_unchecked", hint="set ONWARD_NATS_MONITORING_URL")
+        password = settings.nats_password.get_secret_value() if settings.nats_password else None
+        return await connect(settings.nats_url, settings.nats_user, password, name="onward-registry")
+
+    def _make_server(self, pool: Pool, store: PostgresEventStore) -> RpcServer:
+        settings = self._settings
+        operator_token = settings.operator_token.get_secret_value()
+        service_token = settings.service_token.get_secret_value()
+        authorizer = LocalAuthorizer(pool, self._clock, operator_token)
+        reading = Reading(pool, store, PageTokens(service_token), self._clock)
+        changes = Changes(store, self._vault, self._published)
+        templates = load_templates()
+        workspaces = WorkspaceHandlers(changes, pool, self._ids, self._provisioned)
+        functions = FunctionHandlers(changes, self._vault, templates, self._check_code or self._ask_executor)
+        destinations = DestinationHandlers(changes, self._vault)
+        servicers = [
+            (add_WorkspaceServiceServicer_to_server, WorkspaceServicer(workspaces, reading)),
+            (add_OperatorServiceServicer_to_server, OperatorServicer(workspaces)),
+            (add_SourceServiceServicer_to_server, SourceServicer(workspaces, reading)),
+            (add_FunctionServiceServicer_to_server, FunctionServicer(functions, reading, templates)),
+            (add_DestinationServiceServicer_to_server, DestinationServicer(destinations, reading)),
+            (add_InternalServiceServicer_to_server, InternalServicer(pool, store, authorizer)),
+        ]
+        return RpcServer(settings.listen, servicers, Gate(authorizer, service_token, operator_token), ids=self._ids)
+
+    async def _ask_executor(self, code: str) -> execution_service_pb2.CheckCodeResponse:
+        stub: execution_service_pb2_grpc.ExecutionServiceAsyncStub = execution_service_pb2_grpc.ExecutionServiceStub(
+            self._executor
+        )
+        request = execution_service_pb2.CheckCodeRequest(code=code)
+        try:
+            return await stub.CheckCode(request, timeout=CHECK_CODE_TIMEOUT_S)
+        except Unavailable as error:
+            raise Unavailable(
+                "No executor answers, so the code can't be checked; nothing was saved. Try again.", retry_after_s=1
+            ) from error
+
+    async def _published(self, workspace: str, position: int) -> None:
+        assert self._relay is not None
+        await self._relay.wait_published(workspace, position, PUBLISHED_WAIT_S)
+
+    async def _provisioned(self, workspace: str) -> None:
+        assert self._provisioner is not None
+        await self._provisioner.wait_provisioned(workspace, PROVISIONED_WAIT_S)
+
+    async def _provision(self, declarations: Sequence[StreamDeclaration]) -> None:
+        assert self._bus is not None
+        await provision(self._bus, declarations)
+
+    async def _forget_answers(self) -> None:
+        while True:
+            assert self._store is not None
+            try:
+                await self._store.forget_answers(self._clock.now() - ANSWERS_KEPT)
+            except Unavailable:
+                log.warning("answers_not_forgotten", retry_in_s=FORGET_INTERVAL_S)
+            await asyncio.sleep(FORGET_INTERVAL_S)
+
+
+async def check_key(pool: Pool, vault: Vault) -> None:
+    """Refuse to start with another key than the one that wrapped the database's data keys."""
+    rows = await pool.fetch(queries.key_checks)
+    if not rows:
+        await pool.execute(queries.insert_key_check, vault.key_id, vault.check_value())
+        return
+    try:
+        vault.verify(rows[0]["key_id"], rows[0]["check_value"])
+    except WrongKeyError as error:
+        raise SettingsError(f"ONWARD_KEY_ENCRYPTION_KEY: {error}") from error

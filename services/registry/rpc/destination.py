@@ -1,0 +1,64 @@
+"""onward.registry.v1.DestinationService."""
+
+# gRPC names methods as the protos do.
+# ruff: noqa: N802
+
+from __future__ import annotations
+
+from typing import Any
+
+from kit.rpc import names
+from onward.registry.v1 import destination_service_pb2 as pb
+from onward.registry.v1 import destination_service_pb2_grpc, resources_pb2
+from services.registry import queries
+from services.registry.errors import Missing
+from services.registry.handlers.destinations import DestinationHandlers
+from services.registry.rpc.reading import Reading, last_id
+
+
+class DestinationServicer(destination_service_pb2_grpc.DestinationServiceServicer):
+    """See the proto."""
+
+    def __init__(self, handlers: DestinationHandlers, reading: Reading) -> None:
+        self._handlers = handlers
+        self._reading = reading
+
+    async def ConnectDestination(
+        self, request: pb.ConnectDestinationRequest, context: Any
+    ) -> pb.ConnectDestinationResponse:
+        workspace, source = names.SOURCE.parse(request.source, "source")
+        home, function = names.FUNCTION.parse(request.function, "function")
+        if home != workspace:
+            # Nobody learns what another workspace has.
+            raise Missing(request.function)
+        return await self._handlers.connect(request, workspace, source, function)
+
+    async def GetDestination(self, request: pb.GetDestinationRequest, context: Any) -> pb.GetDestinationResponse:
+        workspace, destination = names.DESTINATION.parse(request.name)
+        await self._reading.wait_for(workspace, request.at_least_position)
+        found = await queries.get_destination(self._reading.pool, workspace, destination)
+        return pb.GetDestinationResponse(destination=found)
+
+    async def ListDestinations(self, request: pb.ListDestinationsRequest, context: Any) -> pb.ListDestinationsResponse:
+        (workspace,) = names.WORKSPACE.parse(request.parent, "parent")
+
+        async def read(after: str, limit: int) -> list[resources_pb2.Destination]:
+            return await queries.list_destinations(self._reading.pool, workspace, after, limit)
+
+        page, following = await self._reading.page(
+            ("destinations", workspace), request.page_size, request.page_token, read, lambda one: last_id(one.name)
+        )
+        return pb.ListDestinationsResponse(destinations=page, next_page_token=following)
+
+    async def SetSettings(self, request: pb.SetSettingsRequest, context: Any) -> pb.SetSettingsResponse:
+        return await self._handlers.set_settings(request, *names.DESTINATION.parse(request.name))
+
+    async def EnableDestination(
+        self, request: pb.EnableDestinationRequest, context: Any
+    ) -> pb.EnableDestinationResponse:
+        return await self._handlers.enable(request, *names.DESTINATION.parse(request.name))
+
+    async def DisableDestination(
+        self, request: pb.DisableDestinationRequest, context: Any
+    ) -> pb.DisableDestinationResponse:
+        return await self._handlers.disable(request, *names.DESTINATION.parse(request.name))

@@ -1,0 +1,52 @@
+"""onward.registry.v1.InternalService."""
+
+# gRPC names methods as the protos do.
+# ruff: noqa: N802
+
+from __future__ import annotations
+
+from typing import Any
+
+from kit.auth.authorizer import Authorizer
+from kit.eventstore.envelope import to_stored
+from kit.eventstore.store import EventStore
+from kit.postgres.pool import Pool
+from kit.rpc import names
+from onward.common.v1 import facts_pb2
+from onward.registry.v1 import internal_service_pb2 as pb
+from onward.registry.v1 import internal_service_pb2_grpc
+from services.registry import queries
+
+SERVICE = "registry"
+FACTS_DEFAULT = 500
+# Revoked rights end everywhere within this time.
+LEASE_MS = 1000
+
+
+class InternalServicer(internal_service_pb2_grpc.InternalServiceServicer):
+    """See the proto."""
+
+    def __init__(self, pool: Pool, store: EventStore, authorizer: Authorizer) -> None:
+        self._pool = pool
+        self._store = store
+        self._authorizer = authorizer
+
+    async def ReadFacts(self, request: pb.ReadFactsRequest, context: Any) -> pb.ReadFactsResponse:
+        asked = request.read
+        if not asked.workspace:
+            heads = dict(await self._store.workspaces())
+            return pb.ReadFactsResponse(read=facts_pb2.ReadFactsResponse(heads=heads))
+        found = await self._store.read(asked.workspace, asked.after_position, asked.limit or FACTS_DEFAULT)
+        facts = [to_stored(SERVICE, fact) for fact in found]
+        return pb.ReadFactsResponse(read=facts_pb2.ReadFactsResponse(facts=facts))
+
+    async def ResolveDestination(
+        self, request: pb.ResolveDestinationRequest, context: Any
+    ) -> pb.ResolveDestinationResponse:
+        workspace, destination = names.DESTINATION.parse(request.name)
+        async with self._pool.transaction() as connection:
+            return await queries.resolve_destination(connection, workspace, destination)
+
+    async def Authorize(self, request: pb.AuthorizeRequest, context: Any) -> pb.AuthorizeResponse:
+        caller = await self._authorizer.authorize(request.token, request.permission, request.resource)
+        return pb.AuthorizeResponse(principal=caller.principal, lease_ms=LEASE_MS)

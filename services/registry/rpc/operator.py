@@ -1,0 +1,28 @@
+"""onward.registry.v1.OperatorService."""
+
+# gRPC names methods as the protos do.
+# ruff: noqa: N802
+
+from __future__ import annotations
+
+from typing import Any
+
+from kit.rpc import names
+from onward.registry.v1 import operator_service_pb2 as pb
+from onward.registry.v1 import operator_service_pb2_grpc
+from services.registry.handlers.workspaces import WorkspaceHandlers
+
+
+class OperatorServicer(operator_service_pb2_grpc.OperatorServiceServicer):
+    """See the proto."""
+
+    def __init__(self, handlers: WorkspaceHandlers) -> None:
+        self._handlers = handlers
+
+    async def SetLimits(self, request: pb.SetLimitsRequest, context: Any) -> pb.SetLimitsResponse:
+        (workspace,) = names.WORKSPACE.parse(request.name)
+        return await self._handlers.set_limits(request, workspace)
+
+    async def AllowEgressRange(self, request: pb.AllowEgressRangeRequest, context: Any) -> pb.AllowEgressRangeResponse:
+        (workspace,) = names.WORKSPACE.parse(request.name)
+        return await self._handlers.allow_egress_range(request, workspace)
