@@ -1,8 +1,8 @@
 """`python -m services.executor` runs one executor."""
 
-from kit.service import main
+from kit.service import run
 from services.executor.app import build
 from services.executor.settings import Settings
 
 if __name__ == "__main__":
-    main(Settings, build)
+    run("executor", Settings, build)

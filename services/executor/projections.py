@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Callable
 from dataclasses import dataclass, field, replace
 from ipaddress import IPv4Network, IPv6Network, ip_network
@@ -43,6 +44,8 @@ class View:
     def __init__(self, on_change: Callable[[str, str], None] = lambda workspace, destination: None) -> None:
         self._workspaces: dict[str, WorkspaceView] = {}
         self._on_change = on_change
+        # Set when a workspace has been added.
+        self.grown = asyncio.Event()
 
     def workspaces(self) -> list[str]:
         return list(self._workspaces)
@@ -70,7 +73,10 @@ class View:
 
     def apply(self, workspace: str, position: int, kind: str, data: bytes) -> None:
         """Apply the fact at the next position; facts that say nothing about routes only move the position."""
-        view = self._workspaces.setdefault(workspace, WorkspaceView())
+        view = self._workspaces.get(workspace)
+        if view is None:
+            view = self._workspaces[workspace] = WorkspaceView()
+            self.grown.set()
         applier = _APPLIERS.get(kind)
         if applier is not None:
             message_class, evolve = applier

@@ -20,9 +20,9 @@ class ExecutionService(rpc.ExecutionServiceServicer):
 
     def __init__(self, zygote: Zygote) -> None:
         self._zygote = zygote
-        self._packages = json.loads(PACKAGES.read_text())
+        self._packages = json.loads(PACKAGES.read_text())["packages"]
 
-    async def CheckCode(  # type: ignore[override]  # the stub allows both sync and async servicers
+    async def CheckCode(
         self, request: pb.CheckCodeRequest, context: grpc.aio.ServicerContext[pb.CheckCodeRequest, pb.CheckCodeResponse]
     ) -> pb.CheckCodeResponse:
         result = await self._zygote.check(request.code)
@@ -33,7 +33,7 @@ class ExecutionService(rpc.ExecutionServiceServicer):
             answer.error.column = result.error.column or 0
         return answer
 
-    async def DescribeRuntime(  # type: ignore[override]  # as above
+    async def DescribeRuntime(
         self,
         request: pb.DescribeRuntimeRequest,
         context: grpc.aio.ServicerContext[pb.DescribeRuntimeRequest, pb.DescribeRuntimeResponse],

@@ -27,7 +27,7 @@ def build(item: Item, outcome: Outcome, verdict: Verdict, redactor: Redactor) ->
     room = CAPTURE_BYTES_MAX
     if outcome.logs:
         logs = orjson.dumps(
-            [{"level": one.level, "time_ms": one.time_ms, "line": redactor.text(one.line)} for one in outcome.logs]
+            [{"level": one.level, "time_ms": one.time_ms, "line": redactor.text(one.text)} for one in outcome.logs]
         )
         detail.logs = logs if len(logs) <= room else _CUT
         room -= len(detail.logs)

@@ -186,8 +186,8 @@ class Lane:
                 self._current = generation
             else:
                 self._retire(generation)
-        except OnwardError as error:
-            log.warning("program_unavailable", destination=self.destination, reason=error.reason)
+        except (OnwardError, OSError, TimeoutError) as error:
+            log.warning("program_unavailable", destination=self.destination, reason=str(error))
             await asyncio.sleep(RETRY_PROGRAM_S)
         finally:
             self._preparing = False
@@ -278,22 +278,28 @@ class Lane:
             self._current = None
         if generation.in_flight:
             log.warning("worker_lost", destination=self.destination, reason=exit_.reason, guilty=exit_.guilty)
+        guilty = exit_.guilty
+        if guilty is None and len(generation.in_flight) == 1:
+            guilty = next(iter(generation.in_flight))
         again: list[Item] = []
         for job_id, item in generation.in_flight.items():
-            if job_id == exit_.guilty:
+            if job_id == guilty:
                 self._lose(generation.program, item, exit_.reason)
             elif item.exchanges:
-                self._lose(generation.program, item, "Internal")
+                self._lose(generation.program, item, "lost")
             else:
+                # Where nobody is known to be guilty each runs alone, so that the next loss names one.
+                item.alone = item.alone or guilty is None
                 again.append(item)
         generation.in_flight.clear()
+        generation.alone = False
         self._queue.extendleft(reversed(again))
         if self._queue:
             self._schedule()
 
     def _lose(self, program: Program, item: Item, reason: str) -> None:
-        kind = reason if reason in ("Timeout", "OutOfMemory") else "Internal"
-        error = UserError(kind=kind, name=kind, message=_LOSS_MESSAGES[kind], stack="", http_status=None, network=False)
+        kind, message = _LOSSES.get(reason, _LOST)
+        error = UserError(kind=kind, name=kind, message=message, stack="")
         outcome = Outcome(id=0, ok=False, wall_us=0, cpu_us=0, logs=[], value=None, error=error)
         self._settle(program, item, outcome)
 
@@ -360,11 +366,12 @@ class Lane:
             await generation.worker.stop()
 
 
-_LOSS_MESSAGES = {
-    "Timeout": "the handler did not settle in time, or used up its CPU time",
-    "OutOfMemory": "the function ran out of memory",
-    "Internal": "the worker that ran the function was lost",
+# The sandbox's reasons -> the kind of error that they are, and what people are told.
+_LOSSES = {
+    "timeout": ("Timeout", "the handler did not settle in time, or used up its CPU time"),
+    "out_of_memory": ("OutOfMemory", "the function ran out of memory"),
 }
+_LOST = ("Internal", "the worker that ran the function was lost")
 
 
 def _first(items: Iterable[Item], count: int = 8) -> list[Item]:

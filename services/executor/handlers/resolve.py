@@ -119,7 +119,7 @@ def _plain(definition: resources_pb2.SettingDefinition, value: resources_pb2.Set
         return list(value.list_value.values)
     if field == "map_value":
         return dict(value.map_value.values)
-    return getattr(value, field)
+    return value.bool_value if field == "bool_value" else value.string_value
 
 
 def _strings(value: resources_pb2.SettingValue) -> list[str]:

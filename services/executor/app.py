@@ -1,0 +1,249 @@
+"""Builds an executor: the only module that names concrete classes."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import socket
+from collections.abc import Sequence
+
+import structlog
+
+from kit.auth.authorizer import RegistryAuthorizer
+from kit.auth.gate import Gate
+from kit.auth.registry import registry_ask
+from kit.bus.connection import Bus, connect
+from kit.bus.durability import require_durability
+from kit.bus.message import Message
+from kit.bus.publish import Publisher
+from kit.bus.puller import Puller
+from kit.bus.streams import DUE, OUTCOMES, events_stream, events_stream_name, facts_stream, provision
+from kit.clock import SystemClock
+from kit.errors import OnwardError
+from kit.rpc.client import open_channel
+from kit.rpc.server import RpcServer
+from kit.settings import SettingsError
+from kit.vault import Vault, VaultError
+from onward.common.v1 import facts_pb2
+from onward.delivery.v1 import internal_service_pb2 as delivery_pb
+from onward.delivery.v1 import internal_service_pb2_grpc as delivery_rpc
+from onward.executor.v1 import execution_service_pb2_grpc as executor_rpc
+from onward.registry.v1 import internal_service_pb2 as registry_pb
+from onward.registry.v1 import internal_service_pb2_grpc as registry_rpc
+from services.executor.consumers.facts import BusFence, FactsFeed
+from services.executor.consumers.intake import Intake
+from services.executor.consumers.tickets import Tickets
+from services.executor.handlers.egress import Egress
+from services.executor.handlers.lane_set import LaneSet
+from services.executor.handlers.lanes import Services
+from services.executor.handlers.resolve import Resolver
+from services.executor.handlers.settle import OutcomeLog
+from services.executor.projections import View
+from services.executor.rpc import ExecutionService
+from services.executor.runtime.broker import Broker
+from services.executor.runtime.pool import Zygote
+from services.executor.settings import Settings
+
+# One pull's worth: large enough to amortise its cost, small enough to keep the loop responsive.
+PULL_EVENTS = 256
+RETRY_S = 0.5
+DRAIN_TICK_S = 0.02
+# How long the registry may take to come up beside us.
+FIRST_ANSWER_S = 60.0
+
+log = structlog.get_logger()
+
+
+class App:
+    """One executor."""
+
+    def __init__(self, settings: Settings, bus: Bus, zygote: Zygote, vault: Vault) -> None:
+        self._settings = settings
+        self._bus = bus
+        self._zygote = zygote
+        self._clock = SystemClock()
+        token = settings.service_token.get_secret_value()
+        self._registry = open_channel(settings.registry_address, token, service="executor")
+        self._delivery = open_channel(settings.delivery_address, token, service="executor")
+        self._registry_stub: registry_rpc.InternalServiceAsyncStub = registry_rpc.InternalServiceStub(self._registry)
+        self._delivery_stub: delivery_rpc.InternalServiceAsyncStub = delivery_rpc.InternalServiceStub(self._delivery)
+        self._publisher = Publisher(bus)
+        self._tickets = Tickets(bus, self._clock)
+        self._outcomes = OutcomeLog(self._publish, self._tickets.settled, self._clock)
+        self._broker = Broker(own_endpoints=_own_endpoints(settings))
+        self._egress = Egress(self._broker, self._clock)
+        self._view = View(self._changed)
+        self._feed = FactsFeed(bus, self._view, self._read_facts, _replica())
+        self._fence = BusFence(self._feed)
+        resolver = Resolver(self._resolve, vault)
+        services = Services(zygote, resolver, self._outcomes, self._egress, self._view, self._clock)
+        self._lanes = LaneSet(services, settings.workers_max)
+        self._intake = Intake(
+            self._view, self._fence, self._tickets, self._outcomes, self._lanes.push, self._lookup, self._clock
+        )
+        self._pullers: dict[str, Puller] = {}
+        gate = Gate(RegistryAuthorizer(registry_ask(self._registry)), token)
+        servicer = (executor_rpc.add_ExecutionServiceServicer_to_server, ExecutionService(zygote))
+        self._server = RpcServer(settings.listen, [servicer], gate)
+
+    # --- life ------------------------------------------------------------------------------------------------
+
+    async def start(self) -> None:
+        await self._zygote.start()
+        for degradation in self._zygote.degradations:
+            log.warning("sandbox_degraded", what=degradation)
+        await self._broker.start()
+        await provision(self._bus, [facts_stream(), OUTCOMES, DUE])
+        # The registry checks code with us, so we answer before we have its facts.
+        await self._server.start()
+
+    async def run(self) -> None:
+        async with asyncio.TaskGroup() as group:
+            for part in (self._outcomes.run, self._egress.run, self._lanes.run, self._tickets.run, self._fence.run):
+                group.create_task(part())
+            await self._load_view()
+            group.create_task(self._feed.run())
+            due = self._pullers["DUE"] = Puller(self._bus, "DUE", "executor", batch=PULL_EVENTS, on_batch=self._on_due)
+            group.create_task(due.run())
+            await self._server.ready()
+            try:
+                await self._follow_workspaces(group)
+            except asyncio.CancelledError:
+                await self._drain()
+                raise
+
+    async def _drain(self) -> None:
+        """Stop pulling, let what runs finish and be reported; what does not is delivered again to others."""
+        await self._server.not_ready()
+        try:
+            async with asyncio.timeout(self._settings.drain_seconds):
+                for puller in self._pullers.values():
+                    await puller.stop()
+                while len(self._tickets) or not self._outcomes.empty:
+                    await asyncio.sleep(DRAIN_TICK_S)
+        except TimeoutError:
+            log.warning("drain_incomplete", messages=len(self._tickets))
+
+    async def stop(self) -> None:
+        await self._server.stop(self._settings.drain_seconds / 2)
+        await self._lanes.stop()
+        await self._feed.stop()
+        await self._broker.stop()
+        await self._zygote.stop()
+        await self._registry.close()
+        await self._delivery.close()
+        await self._bus.close()
+
+    async def _load_view(self) -> None:
+        """Have the whole view before anything is pulled; the registry may still be starting."""
+        deadline = self._clock.monotonic() + FIRST_ANSWER_S
+        while True:
+            try:
+                await self._feed.start()
+            except OnwardError as error:
+                if self._clock.monotonic() > deadline:
+                    raise
+                log.info("waiting_for_registry", reason=error.reason)
+                await asyncio.sleep(RETRY_S)
+            else:
+                return
+
+    async def _follow_workspaces(self, group: asyncio.TaskGroup) -> None:
+        """Pull the events of every workspace that the view knows."""
+        while True:
+            for workspace in self._view.workspaces():
+                if workspace not in self._pullers:
+                    await self._follow(workspace, group)
+            await self._view.grown.wait()
+            self._view.grown.clear()
+
+    async def _follow(self, workspace: str, group: asyncio.TaskGroup) -> None:
+        stream = events_stream_name(workspace)
+        try:
+            await provision(self._bus, [events_stream(workspace)])
+        except OnwardError as error:
+            log.warning("events_stream_missing", workspace=workspace, reason=error.reason)
+            await asyncio.sleep(RETRY_S)
+            self._view.grown.set()
+            return
+
+        async def on_batch(messages: list[Message]) -> None:
+            await self._intake.on_events(workspace, stream, messages)
+
+        puller = self._pullers[workspace] = Puller(self._bus, stream, "executor", batch=PULL_EVENTS, on_batch=on_batch)
+        group.create_task(puller.run())
+
+    async def _on_due(self, messages: list[Message]) -> None:
+        await self._intake.on_due("DUE", messages)
+
+    def _changed(self, workspace: str, destination: str) -> None:
+        self._lanes.changed(workspace, destination)
+
+    # --- what it asks of others ------------------------------------------------------------------------------
+
+    async def _publish(self, subject: str, data: bytes, msg_id: str) -> object:
+        return await self._publisher.publish(subject, data, msg_id)
+
+    async def _resolve(self, name: str) -> registry_pb.ResolveDestinationResponse:
+        return await self._registry_stub.ResolveDestination(registry_pb.ResolveDestinationRequest(name=name))
+
+    async def _read_facts(self, workspace: str, after: int, limit: int) -> facts_pb2.ReadFactsResponse:
+        request = facts_pb2.ReadFactsRequest(workspace=workspace, after_position=after, limit=limit)
+        answer = await self._registry_stub.ReadFacts(registry_pb.ReadFactsRequest(read=request))
+        return answer.read
+
+    async def _lookup(self, workspace: str, events: Sequence[tuple[int, int]]) -> delivery_pb.LookupOutcomesResponse:
+        """Ask the tracker until it answers: without it nobody knows what a lost executor had done."""
+        while True:
+            try:
+                info = await self._bus.api("STREAM.INFO.OUTCOMES")
+                request = delivery_pb.LookupOutcomesRequest(
+                    workspace=workspace,
+                    outcomes_sequence=int(info["state"]["last_seq"]),
+                    events=[delivery_pb.EventReference(stream_sequence=seq, index=index) for seq, index in events],
+                )
+                return await self._delivery_stub.LookupOutcomes(request)
+            except OnwardError as error:
+                log.info("waiting_for_tracker", reason=error.reason)
+                await asyncio.sleep(RETRY_S)
+
+
+def _replica() -> str:
+    """Name this executor among its replicas: the host and the process."""
+    host = "".join(c if c.isalnum() else "-" for c in socket.gethostname())[:40]
+    return f"{host}-{os.getpid()}"
+
+
+def _own_endpoints(settings: Settings) -> list[tuple[str, int]]:
+    """List what functions may never call: Onward's own servers, and what the operator names."""
+    nats = settings.nats_url.rpartition("@")[2].removeprefix("nats://")
+    addresses = [
+        nats,
+        settings.registry_address,
+        settings.executor_address,
+        settings.delivery_address,
+        settings.audit_address,
+        *settings.egress_denied.split(","),
+    ]
+    if settings.nats_monitoring_url:
+        addresses.append(settings.nats_monitoring_url.partition("//")[2].rstrip("/"))
+    found = []
+    for address in addresses:
+        host, _, port = address.strip().rpartition(":")
+        if host and port.isdigit():
+            found.append((host.strip("[]"), int(port)))
+    return found
+
+
+async def build(settings: Settings) -> App:
+    try:
+        vault = Vault.from_base64(settings.key_encryption_key.get_secret_value())
+    except VaultError as error:
+        raise SettingsError(f"ONWARD_KEY_ENCRYPTION_KEY: {error}") from None
+    if not (settings.runtime_dir / "prelude.js").is_file():
+        raise SettingsError(f"no JavaScript bundle in {settings.runtime_dir}: run `make setup`")
+    if settings.nats_monitoring_url:
+        await require_durability(settings.durability, settings.nats_monitoring_url)
+    password = settings.nats_password.get_secret_value() if settings.nats_password else None
+    bus = await connect(settings.nats_url, settings.nats_user, password, name="executor")
+    return App(settings, bus, Zygote(settings.runtime_dir, jitless=settings.jitless), vault)
