@@ -125,13 +125,15 @@ async def test_a_server_that_hangs_is_noticed_though_our_bytes_never_leave(
     monkeypatch.setattr("kit.bus.connection.PING_INTERVAL_S", 0.2)
     bus = await connect(server.url("test"), name="test")
     await provision(bus, [events_stream("acme")])
+    lost: list[bool] = []
+    bus.on_disconnect(lambda: lost.append(True))
     assert server.pid is not None
     os.kill(server.pid, signal.SIGSTOP)
     try:
         # More than the sockets' buffers hold, so that an orderly close would wait for ever.
         for _ in range(30):
             bus.send("anywhere", b"x" * 1_000_000)
-        await eventually(lambda: not bus.connected)
+        await eventually(lambda: lost)
     finally:
         os.kill(server.pid, signal.SIGCONT)
     assert (await Publisher(bus).publish("events.acme.web", b"", "id")).seq == 1

@@ -157,6 +157,27 @@ async def test_what_was_received_before_stop_goes_through_the_handler(bus: Bus) 
     assert info["num_waiting"] == 0
 
 
+async def test_what_arrives_while_it_stops_goes_through_the_handler_too(bus: Bus) -> None:
+    seen: list[Message] = []
+
+    def on_batch(batch: list[Message]) -> None:
+        seen.extend(batch)
+        ack(bus, batch)
+
+    puller = executor(bus, on_batch, batch=1_000)
+    async with asyncio.TaskGroup() as group:
+        running = group.create_task(puller.run())
+        await eventually(lambda: puller.outstanding)
+        publishing = group.create_task(store(bus, 2_000, size=1_000))
+        await eventually(lambda: seen, interval_s=0)
+        await puller.stop()
+        await publishing
+        await running
+    assert len(seen) == puller.received
+    await bus.flush()
+    assert (await bus.api(f"CONSUMER.INFO.{STREAM}.executor"))["num_ack_pending"] == 0
+
+
 async def test_a_handler_that_fails_gets_its_batch_again(bus: Bus, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("kit.bus.puller.FAILED_BATCH_DELAY_S", 0.01)
     handled: list[Message] = []
@@ -169,7 +190,8 @@ async def test_a_handler_that_fails_gets_its_batch_again(bus: Bus, monkeypatch: 
 
     async with pulling(executor(bus, on_batch)):
         await store(bus, 10)
-        await eventually(lambda: len(handled) == 10)
+        # Sooner than the consumer's ack_wait of ten seconds would bring them back.
+        await eventually(lambda: len(handled) == 10, timeout_s=5.0)
     assert {message.delivered for message in handled} == {2}
 
 

@@ -48,6 +48,13 @@ async def test_many_services_provision_at_the_same_time(bus: Bus) -> None:
     assert await provision(bus, ALL) == []
 
 
+async def test_services_of_different_versions_provision_at_the_same_time(bus: Bus) -> None:
+    versions = [events_stream("acme", max_age_s=3_600 * hours) for hours in (1, 2)]
+    await asyncio.gather(*(provision(bus, [version]) for version in versions * 2))
+    config = (await bus.api("STREAM.INFO.EVENTS_acme"))["config"]
+    assert config["max_age"] in [version.config()["max_age"] for version in versions]
+
+
 async def test_a_drifted_consumer_is_restored_and_named(bus: Bus) -> None:
     """B7"""
     await provision(bus, ALL)
