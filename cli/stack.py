@@ -1,0 +1,189 @@
+"""What `onward up` runs: Postgres, NATS and the four services, from one data folder, as one supervised family."""
+
+from __future__ import annotations
+
+import asyncio
+import base64
+import hashlib
+import os
+import sys
+from collections.abc import Mapping
+from contextlib import AsyncExitStack
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Self
+
+import grpc.aio
+from grpc_health.v1 import health_pb2, health_pb2_grpc
+
+from cli.client_file import ClientFile
+from kit.embedded.data_folder import DataFolder
+from kit.embedded.errors import EmbeddedError
+from kit.embedded.nats import EmbeddedNats
+from kit.embedded.nats_users import USER_NAMES, service_users
+from kit.embedded.postgres import EmbeddedPostgres
+from kit.embedded.program import LineFile, Program
+from kit.embedded.supervisor import Supervisor
+
+# In the order in which they start; they stop the other way round.
+SERVICES = ("registry", "delivery", "audit", "executor")
+STORING_SERVICES = ("registry", "delivery", "audit")
+ROOT = Path(__file__).resolve().parent.parent
+# A cold start of everything takes 3 to 5 s; a machine under load needs its time.
+READY_TIMEOUT_S = 60.0
+READY_POLL_S = 0.05
+# Of a variable for programs that we start: what Python and the C library look at, and nothing else.
+PASSED_ON = ("PATH", "HOME", "LANG", "LC_ALL", "TZ", "TMPDIR", "SSL_CERT_FILE", "SSL_CERT_DIR")
+
+
+@dataclass(frozen=True, slots=True)
+class Endpoints:
+    """Where the parts of a stack listen and what they prove themselves with."""
+
+    addresses: Mapping[str, str]
+    postgres_dsns: Mapping[str, str]
+    nats_url: str
+    nats_monitoring_url: str
+    nats_passwords: Mapping[str, str]
+    service_token: str
+    operator_token: str
+    key_encryption_key: str
+
+
+def environment(service: str, ends: Endpoints) -> dict[str, str]:
+    """Give the ONWARD_* variables of a service; docker-compose.yml sets the same ones."""
+    variables = {
+        "ONWARD_LISTEN": ends.addresses[service],
+        "ONWARD_NATS_URL": ends.nats_url,
+        "ONWARD_NATS_USER": service,
+        "ONWARD_NATS_PASSWORD": ends.nats_passwords[service],
+        "ONWARD_NATS_MONITORING_URL": ends.nats_monitoring_url,
+        "ONWARD_SERVICE_TOKEN": ends.service_token,
+    }
+    variables |= {f"ONWARD_{name.upper()}_ADDRESS": address for name, address in ends.addresses.items()}
+    if service in STORING_SERVICES:
+        variables["ONWARD_POSTGRES_DSN"] = ends.postgres_dsns[service]
+    if service in ("registry", "executor"):
+        variables["ONWARD_KEY_ENCRYPTION_KEY"] = ends.key_encryption_key
+    if service == "registry":
+        variables["ONWARD_OPERATOR_TOKEN"] = ends.operator_token
+    return variables
+
+
+class Stack:
+    """Everything, on one machine. Use it as an async context manager; it is ready when entered.
+
+    `overrides` adds ONWARD_* variables to a service, such as `{"delivery": {"ONWARD_RETRY_OFFSETS_S": "1,2"}}`.
+    """
+
+    def __init__(self, data: Path, overrides: Mapping[str, Mapping[str, str]] | None = None) -> None:
+        self.data = data
+        self._overrides = overrides or {}
+        self._exit = AsyncExitStack()
+        self._folder: DataFolder | None = None
+        self.supervisor = Supervisor()
+        self.ends: Endpoints | None = None
+        self.client_file = ClientFile(data / "client.json")
+
+    async def __aenter__(self) -> Self:
+        try:
+            await self._start()
+        except BaseException:
+            await self._exit.aclose()
+            raise
+        return self
+
+    async def __aexit__(self, *_: object) -> None:
+        await self._exit.aclose()
+
+    async def _start(self) -> None:
+        folder = self._folder = self._exit.enter_context(DataFolder(self.data))
+        await self._exit.enter_async_context(self.supervisor)
+        postgres = EmbeddedPostgres(folder)
+        passwords = {name: folder.secret(f"nats {name}") for name in USER_NAMES}
+        nats = EmbeddedNats(folder, service_users(passwords))
+        await self.supervisor.start(postgres)
+        await self.supervisor.start(nats)
+        for service in STORING_SERVICES:
+            await postgres.create_database(f"onward_{service}")
+        self.ends = Endpoints(
+            addresses={service: f"127.0.0.1:{folder.port(service)}" for service in SERVICES},
+            postgres_dsns={service: postgres.dsn(f"onward_{service}") for service in STORING_SERVICES},
+            nats_url=f"nats://{nats.address}",
+            nats_monitoring_url=nats.monitor_url,
+            nats_passwords=passwords,
+            service_token=folder.secret("service token"),
+            operator_token=folder.secret("operator token"),
+            key_encryption_key=_key(folder.secret("key encryption key")),
+        )
+        for service in SERVICES:
+            await self.supervisor.start(self._program(service, folder, self.ends))
+        self._write_client_file(self.ends)
+        await self._ready(self.ends)
+
+    def _program(self, service: str, folder: DataFolder, ends: Endpoints) -> Program:
+        passed_on = {name: os.environ[name] for name in PASSED_ON if name in os.environ}
+        variables = environment(service, ends) | dict(self._overrides.get(service, {}))
+        return Program(
+            service,
+            [sys.executable, "-m", f"services.{service}"],
+            env=passed_on | variables,
+            on_line=LineFile(folder.log_path(service)),
+            cwd=ROOT,
+        )
+
+    def _write_client_file(self, ends: Endpoints) -> None:
+        self.client_file.update(
+            addresses=dict(ends.addresses),
+            nats_url=ends.nats_url,
+            nats_user="publisher",
+            nats_password=ends.nats_passwords["publisher"],
+            operator_token=ends.operator_token,
+        )
+
+    async def _ready(self, ends: Endpoints) -> None:
+        """Wait until every service says that it serves, or one refuses to start."""
+        async with asyncio.TaskGroup() as group:
+            refusal = group.create_task(self.supervisor.refusal())
+            serving = group.create_task(_all_serving(ends))
+            done, _ = await asyncio.wait({refusal, serving}, return_when=asyncio.FIRST_COMPLETED)
+            if refusal in done:
+                serving.cancel()
+                raise refusal.result()
+            refusal.cancel()
+
+    def pid(self, name: str) -> int | None:
+        """Give the process id of "postgres", "nats" or a service."""
+        return self.supervisor.pid(name)
+
+
+async def _all_serving(ends: Endpoints) -> None:
+    async with asyncio.TaskGroup() as group:
+        for name, address in ends.addresses.items():
+            group.create_task(_serving(name, address))
+
+
+async def _serving(service: str, address: str) -> None:
+    async with grpc.aio.insecure_channel(address, options=[("grpc.enable_http_proxy", 0)]) as channel:
+        stub = health_pb2_grpc.HealthStub(channel)  # type: ignore[no-untyped-call]  # the package ships no types
+        try:
+            async with asyncio.timeout(READY_TIMEOUT_S):
+                while not await _is_serving(stub):
+                    await asyncio.sleep(READY_POLL_S)
+        except TimeoutError:
+            raise EmbeddedError(
+                f"{service} was not ready within {READY_TIMEOUT_S:.0f} s: its log in the data folder says why"
+            ) from None
+
+
+async def _is_serving(stub: health_pb2_grpc.HealthStub) -> bool:
+    try:
+        answer = await stub.Check(health_pb2.HealthCheckRequest(), timeout=2.0)
+    except grpc.aio.AioRpcError:
+        return False
+    return bool(answer.status == health_pb2.HealthCheckResponse.SERVING)
+
+
+def _key(secret: str) -> str:
+    """Make the 32 bytes that AES-256 needs of a generated secret."""
+    return base64.b64encode(hashlib.sha256(secret.encode()).digest()).decode()
