@@ -29,8 +29,9 @@ const NODE_MODULES = {
 // Tables that are made here, in Node, instead of being shipped by a package.
 const VIRTUAL = {
   http: () => `export const STATUS_CODES = ${JSON.stringify(STATUS_CODES)}; export default { STATUS_CODES };`,
+  'virtual:modules': () => moduleTexts(),
   'virtual:mime-types': () => `module.exports = ${JSON.stringify(require('mime-types').types)};`,
-  'safe-buffer': () => `export { Buffer } from 'buffer-of-prelude';`,
+  'safe-buffer': () => `export { Buffer } from 'buffer-of-runtime';`,
   'es-set-tostringtag': () =>
     `module.exports = (target, value) => Object.defineProperty(target.prototype ?? target, Symbol.toStringTag, { value, configurable: true });`,
   hasown: () => `module.exports = (object, key) => Object.hasOwn(object, key);`,
@@ -38,27 +39,6 @@ const VIRTUAL = {
 
 // Changes to packages, each an exact text that must still be there: an upgrade that moves it fails the build.
 const PATCHES = [
-  {
-    // It looks for native coders; in the isolate these names are our own lazy globals, which rest on this very package.
-    file: /@exodus\/bytes\/fallback\/platform\.native\.js$/,
-    from: 'const { Buffer } = globalThis',
-    to: 'const Buffer = undefined',
-  },
-  {
-    file: /@exodus\/bytes\/fallback\/platform\.native\.js$/,
-    from: 'let isNative = (x) => x && ',
-    to: 'let isNative = (x) => false && ',
-  },
-  {
-    file: /@exodus\/bytes\/fallback\/platform\.native\.js$/,
-    from: 'isNative(globalThis.TextEncoder) ? new TextEncoder() : null',
-    to: 'null',
-  },
-  {
-    file: /@exodus\/bytes\/fallback\/platform\.native\.js$/,
-    from: "isNative(globalThis.TextDecoder) ? new TextDecoder('utf-8', { ignoreBOM: true }) : null",
-    to: 'null',
-  },
   {
     // 240 KB of tables, needed only by hosts that are not plain ASCII.
     file: /whatwg-url\/lib\/url-miscellaneous\.js$/,
@@ -77,46 +57,75 @@ const PATCHES = [
   },
 ];
 
-const OURS = { 'buffer-of-prelude': 'web/buffer.js', 'invalid-url': 'web/invalid_url.js', idna: 'web/idna.js' };
+const OURS = {
+  'buffer-of-runtime': 'web/buffer.js',
+  'invalid-url': 'web/invalid_url.js',
+  idna: 'web/idna.js',
+};
 
-// URL is always UTF-8 here: the legacy multi-byte encodings (150 KB of tables) are never asked for.
-const ALIASES = { '@exodus/bytes/encoding.js': '@exodus/bytes/encoding-lite.js' };
+// What whatwg-url takes from @exodus/bytes stands in our encoding module already. Its legacy multi-byte encodings
+// (150 KB of tables) are never asked for: URL is UTF-8 here.
+const OURS_IN_WHATWG_URL = { '@exodus/bytes/whatwg.js': 'web/encoding.js', '@exodus/bytes/encoding.js': 'node/absent.js' };
+
+// Modules whose text the prelude holds, each evaluated when something first asks `load` for it: V8 scans a string
+// literal eight times as fast as it parses the code in it, and an isolate needs few of them.
+const LAZY_MODULES = [
+  'crypto.js',
+  'node/stream.js',
+  'web/abort.js',
+  'web/base64.js',
+  'web/blob.js',
+  'web/buffer.js',
+  'web/dom_exception.js',
+  'web/encoding.js',
+  'web/fetch.js',
+  'web/form_data.js',
+  'web/structured_clone.js',
+  'web/url.js',
+];
+const LAZY_PACKAGES = ['node-inspect-extracted', 'tr46', 'virtual:mime-types'];
+// Modules of the prelude that lazy ones import: one instance for all.
+const SHARED_MODULES = ['host.js', 'inspect.js', 'modules.js', 'web/network_failures.js'];
 
 const escaped = (text) => text.replace(/[.*+?^${}()|[\]\\/]/g, '\\$&');
 const names = (table) => new RegExp(`^(?:${Object.keys(table).map(escaped).join('|')})$`);
 
-const packages = {
-  name: 'packages',
-  setup(build) {
-    for (const table of [NODE_MODULES, OURS]) {
-      build.onResolve({ filter: names(table) }, ({ path: name }) => ({ path: path.join(HERE, table[name]) }));
-    }
-    // node-fetch has an old one, for Nodes without a URL of their own.
-    build.onResolve({ filter: /^whatwg-url$/ }, ({ importer }) =>
-      /node-fetch/.test(importer) ? { path: path.join(HERE, 'node/absent.js') } : undefined,
-    );
-    build.onResolve({ filter: names(VIRTUAL) }, ({ path: name }) => ({ path: name, namespace: 'virtual' }));
-    build.onLoad({ filter: /.*/, namespace: 'virtual' }, ({ path: name }) => ({ contents: VIRTUAL[name](), resolveDir: HERE }));
-    // Node's inspect, IDNA and the like are large and seldom needed: they stay text until their first use, since V8 scans
-    // a string literal several times as fast as it parses the code in it.
-    build.onResolve({ filter: /^text:/ }, ({ path: name }) => ({ path: name.slice('text:'.length), namespace: 'text' }));
-    build.onLoad({ filter: /.*/, namespace: 'text' }, async ({ path: name }) => ({
-      contents: `export const text = () => ${JSON.stringify(await bundledText(name))};`,
-    }));
-    build.onLoad({ filter: /node_modules\/(?:@exodus\/bytes|whatwg-url|tr46)\/.*\.js$/ }, async ({ path: file }) => {
-      let contents = await readFile(file, 'utf8');
-      for (const patch of PATCHES.filter((known) => known.file.test(file))) {
-        if (!contents.includes(patch.from)) throw new Error(`build.mjs: ${file} no longer contains: ${patch.from}`);
-        contents = contents.replace(patch.from, () => patch.to);
-      }
-      return { contents };
-    });
-  },
-};
+async function patched(file) {
+  let contents = await readFile(file, 'utf8');
+  for (const patch of PATCHES.filter((known) => known.file.test(file))) {
+    if (!contents.includes(patch.from)) throw new Error(`build.mjs: ${file} no longer contains: ${patch.from}`);
+    contents = contents.replace(patch.from, () => patch.to);
+  }
+  return contents;
+}
 
+// `externals` are files of ours that the bundle leaves to `require`, under their name below this folder.
+const resolver = (externals) => ({
+  name: 'resolver',
+  setup(build) {
+    const ours = (file) => (externals.includes(file) ? { path: file, external: true } : { path: path.join(HERE, file) });
+    for (const table of [NODE_MODULES, OURS]) build.onResolve({ filter: names(table) }, ({ path: name }) => ours(table[name]));
+    build.onResolve({ filter: names(OURS_IN_WHATWG_URL) }, ({ path: name, importer }) =>
+      /whatwg-url/.test(importer) ? ours(OURS_IN_WHATWG_URL[name]) : undefined,
+    );
+    // node-fetch brings an old one, for Nodes without a URL of their own.
+    build.onResolve({ filter: /^whatwg-url$/ }, ({ importer }) => (/node-fetch/.test(importer) ? ours('node/absent.js') : undefined));
+    build.onResolve({ filter: /^\.\.?\// }, ({ path: name, resolveDir }) => {
+      const file = path.relative(HERE, path.join(resolveDir, name));
+      return externals.includes(file) ? ours(file) : undefined;
+    });
+    build.onResolve({ filter: names(VIRTUAL) }, ({ path: name }) => ({ path: name, namespace: 'virtual' }));
+    build.onLoad({ filter: /.*/, namespace: 'virtual' }, async ({ path: name }) => ({ contents: await VIRTUAL[name](), resolveDir: HERE }));
+    build.onLoad({ filter: /node_modules\/whatwg-url\/.*\.js$/ }, async ({ path: file }) => ({
+      contents: await patched(file),
+    }));
+  },
+});
+
+// Identifiers stay as they are: V8 names classes and functions in what console prints, and node-fetch looks at the names
+// of constructors.
 const OPTIONS = {
   absWorkingDir: HERE,
-  alias: ALIASES,
   bundle: true,
   charset: 'ascii',
   conditions: ['module', 'default'],
@@ -127,26 +136,44 @@ const OPTIONS = {
   minifySyntax: true,
   minifyWhitespace: true,
   platform: 'neutral',
-  plugins: [packages],
   target: 'es2022',
 };
 
-// A package as the text of an expression, whose value is its exports.
-async function bundledText(name) {
+// @exodus/bytes looks for native coders on the global object, where it would find our lazy ones, which rest on it.
+const BARE = { define: { globalThis: 'engine' }, banner: { js: 'var engine={decodeURIComponent,escape};' } };
+
+// A lazy module as the text of a function (require, module, exports).
+async function moduleText(name) {
+  const isPackage = LAZY_PACKAGES.includes(name);
+  const source = isPackage ? { contents: `module.exports = require(${JSON.stringify(name)});`, resolveDir: HERE } : undefined;
   const { outputFiles } = await esbuild.build({
     ...OPTIONS,
-    stdin: { contents: `module.exports = require(${JSON.stringify(name)});`, resolveDir: HERE },
-    format: 'iife',
-    globalName: 'exported',
-    minifyIdentifiers: true,
+    ...(name === 'web/encoding.js' ? BARE : {}),
+    ...(source ? { stdin: source } : { entryPoints: [path.join(HERE, name)] }),
+    format: 'cjs',
+    inject: isPackage || name === 'web/encoding.js' ? [] : [path.join(HERE, 'inject.js')],
+    minifyIdentifiers: isPackage,
+    plugins: [resolver([...SHARED_MODULES, ...LAZY_MODULES.filter((other) => other !== name)])],
     write: false,
   });
-  const text = outputFiles[0].text.trim().replace(/^"use strict";/, '').replace(/^var exported=/, '').replace(/;$/, '');
-  return `(${text})\n//# sourceURL=onward:${name}`;
+  return `(function(require,module,exports){${outputFiles[0].text.trim()}})\n//# sourceURL=onward:${name}`;
+}
+
+async function moduleTexts() {
+  const texts = await Promise.all([...LAZY_MODULES, ...LAZY_PACKAGES].map(async (name) => [name, await moduleText(name)]));
+  // Methods, so that V8 makes no string before one is called.
+  return `export const texts={__proto__:null,${texts.map(([name, text]) => `${JSON.stringify(name)}(){return ${JSON.stringify(text)}}`).join(',')}};`;
 }
 
 async function bundle(entry, outfile, options) {
-  await esbuild.build({ ...OPTIONS, ...options, entryPoints: [path.resolve(HERE, entry)], outfile: path.join(OUTPUT, outfile), format: 'iife' });
+  await esbuild.build({
+    ...OPTIONS,
+    plugins: [resolver([])],
+    ...options,
+    entryPoints: [path.resolve(HERE, entry)],
+    outfile: path.join(OUTPUT, outfile),
+    format: 'iife',
+  });
 }
 
 const manifest = JSON.parse(await readFile(path.join(HERE, 'packages.json'), 'utf8'));
@@ -154,9 +181,7 @@ const fileOf = (entry) => `lib-${entry.package}.js`;
 
 await rm(OUTPUT, { recursive: true, force: true });
 await mkdir(OUTPUT, { recursive: true });
-// Identifiers of the prelude stay: V8 names classes and functions in what console prints, and node-fetch looks at the
-// names of constructors.
-await bundle(process.env.RUNTIME_ENTRY ?? 'main.js', 'prelude.js', { inject: [path.join(HERE, 'inject.js')] });
+await bundle(process.env.RUNTIME_ENTRY ?? 'main.js', 'prelude.js');
 for (const entry of manifest.packages.filter((known) => known.lazy)) {
   await bundle(`lib/${entry.package}.js`, fileOf(entry), { inject: [path.join(HERE, 'node/process.js')], minifyIdentifiers: true });
 }

@@ -2,6 +2,7 @@
 // its function names.
 import { cache } from './cache.js';
 import { console, resetConsole } from './console.js';
+import { load } from './modules.js';
 import { isNetworkFailure } from './web/network_failures.js';
 
 // Captured before user code can replace them.
@@ -12,24 +13,24 @@ const settled = Promise.resolve();
 const dateNow = Date.now;
 const timeOrigin = dateNow();
 
-const buffer = () => require('./web/buffer.js');
-const encoding = () => require('./web/encoding.js');
-const url = () => require('./web/url.js');
-const fetching = () => require('./web/fetch.js');
-const abort = () => require('./web/abort.js');
-const blob = () => require('./web/blob.js');
-const base64 = () => require('./web/base64.js');
+const buffer = () => load('web/buffer.js');
+const encoding = () => load('web/encoding.js');
+const url = () => load('web/url.js');
+const fetching = () => load('web/fetch.js');
+const abort = () => load('web/abort.js');
+const blob = () => load('web/blob.js');
+const base64 = () => load('web/base64.js');
 
 const LAZY = {
   AbortController: () => abort().AbortController,
   AbortSignal: () => abort().AbortSignal,
   Blob: () => blob().Blob,
   Buffer: () => buffer().Buffer,
-  DOMException: () => require('./web/dom_exception.js').DOMException,
+  DOMException: () => load('web/dom_exception.js').DOMException,
   Event: () => abort().Event,
   EventTarget: () => abort().EventTarget,
   File: () => blob().File,
-  FormData: () => require('./web/form_data.js').FormData,
+  FormData: () => load('web/form_data.js').FormData,
   Headers: () => fetching().Headers,
   Request: () => fetching().Request,
   Response: () => fetching().Response,
@@ -39,9 +40,9 @@ const LAZY = {
   URLSearchParams: () => url().URLSearchParams,
   atob: () => base64().atob,
   btoa: () => base64().btoa,
-  crypto: () => require('./crypto.js').crypto,
+  crypto: () => load('crypto.js').crypto,
   fetch: () => fetching().fetch,
-  structuredClone: () => require('./web/structured_clone.js').structuredClone,
+  structuredClone: () => load('web/structured_clone.js').structuredClone,
 };
 
 function queueMicrotask(callback) {

@@ -1,2 +1,0 @@
-// Evaluates a bundled text in the global scope (see build.mjs: `text:`).
-export const evaluate = globalThis.eval;
