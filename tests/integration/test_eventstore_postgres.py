@@ -150,6 +150,7 @@ async def test_a_busy_workspace_leaves_connections_to_the_others(store: Postgres
     async with asyncio.TaskGroup() as group, store.writing("busy"):
         for _ in range(CONNECTIONS_MAX * 2):
             group.create_task(append(store, "busy", said("a")))
+        # Tasks start in the order of their creation, so this one comes behind all of those.
         async with asyncio.timeout(4):
-            await append(store, "calm", said("a"))
+            await group.create_task(append(store, "calm", said("a")))
     assert await store.head("busy") == CONNECTIONS_MAX * 2
