@@ -1,15 +1,61 @@
 """The pool's limits, its translation of failures, and what it refuses to start on."""
 
 import asyncio
+import tempfile
 from collections.abc import AsyncIterator
+from urllib.parse import parse_qs, quote, urlsplit
 
 import asyncpg
 import pytest
 
 from kit.errors import Unavailable
+from kit.postgres import pool as pool_module
 from kit.postgres.pool import NotDurableError, Pool, connect_pool
 
 pytestmark = pytest.mark.integration
+
+
+class Partition:
+    """A way to the server that can stop to carry anything, without closing."""
+
+    def __init__(self, server_socket: str) -> None:
+        self._server_socket = server_socket
+        self._tasks: set[asyncio.Task[None]] = set()
+        self.open = asyncio.Event()
+        self.open.set()
+
+    async def accept(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        there, back = await asyncio.open_unix_connection(self._server_socket)
+        for source, target in ((reader, back), (there, writer)):
+            task = asyncio.create_task(self._carry(source, target))
+            self._tasks.add(task)
+            task.add_done_callback(self._tasks.discard)
+
+    async def close(self) -> None:
+        for task in self._tasks:
+            task.cancel()
+        await asyncio.gather(*self._tasks, return_exceptions=True)
+
+    async def _carry(self, source: asyncio.StreamReader, target: asyncio.StreamWriter) -> None:
+        try:
+            while piece := await source.read(65536):
+                await self.open.wait()
+                target.write(piece)
+        finally:
+            target.close()
+
+
+@pytest.fixture
+async def partition(database: str) -> AsyncIterator[tuple[str, Partition]]:
+    """The dsn of the database behind a partition, and the partition."""
+    query = parse_qs(urlsplit(database).query)
+    name = f".s.PGSQL.{query['port'][0]}"
+    partition = Partition(f"{query['host'][0]}/{name}")
+    with tempfile.TemporaryDirectory(prefix="onward-", dir="/tmp") as folder:
+        server = await asyncio.start_unix_server(partition.accept, path=f"{folder}/{name}")
+        async with server:
+            yield database.replace(quote(query["host"][0], safe=""), quote(folder, safe="")), partition
+        await partition.close()
 
 
 @pytest.fixture
@@ -44,6 +90,32 @@ async def test_a_wait_for_a_lock_ends_as_unavailable(pool: Pool) -> None:
             await other.execute("SET lock_timeout = '20ms'")
         with pytest.raises(Unavailable):
             await pool.execute("SET LOCAL lock_timeout = '20ms'; SELECT pg_advisory_xact_lock(1)")
+
+
+async def test_a_partition_is_unavailable_fast_leaves_nothing_half_written_and_heals(
+    partition: tuple[str, Partition], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """B13."""
+    monkeypatch.setattr(pool_module, "COMMAND_TIMEOUT_S", 0.2)
+    monkeypatch.setattr(pool_module, "ROLLBACK_TIMEOUT_S", 0.2)
+    dsn, way = partition
+    pool = await connect_pool(dsn, application_name="test", role=None)
+    await pool.execute("CREATE TABLE written (n int)")
+
+    async def write(cut: bool) -> None:
+        async with pool.transaction() as connection:
+            await connection.execute("INSERT INTO written VALUES (1)")
+            if cut:
+                way.open.clear()
+            await connection.execute("INSERT INTO written VALUES (2)")
+
+    async with asyncio.timeout(5):
+        with pytest.raises(Unavailable):
+            await write(cut=True)
+        way.open.set()
+        await write(cut=False)
+    assert await pool.fetchval("SELECT count(*) FROM written") == 2
+    await pool.close()
 
 
 async def test_a_fault_of_ours_keeps_its_name(pool: Pool) -> None:
