@@ -15,7 +15,7 @@ from kit.bus.durability import require_durability
 from kit.bus.publish import Publisher
 from kit.bus.streams import StreamDeclaration, provision
 from kit.clock import Clock, SystemClock
-from kit.errors import Unavailable
+from kit.errors import DeadlineExceeded, Unavailable
 from kit.eventstore.postgres import MIGRATIONS as EVENT_LOG_MIGRATIONS
 from kit.eventstore.postgres import PostgresEventStore
 from kit.eventstore.relay import Relay
@@ -23,6 +23,7 @@ from kit.ids import Ids, SystemIds
 from kit.postgres.migrate import migrate
 from kit.postgres.pool import Pool, connect_pool
 from kit.rpc.client import open_channel
+from kit.rpc.methods import Servicer
 from kit.rpc.pages import PageTokens
 from kit.rpc.server import RpcServer
 from kit.settings import SettingsError
@@ -157,7 +158,7 @@ class RegistryApp:
         workspaces = WorkspaceHandlers(changes, pool, self._ids, self._provisioned)
         functions = FunctionHandlers(changes, self._vault, templates, self._check_code or self._ask_executor)
         destinations = DestinationHandlers(changes, self._vault)
-        servicers = [
+        servicers: list[Servicer] = [
             (add_WorkspaceServiceServicer_to_server, WorkspaceServicer(workspaces, reading)),
             (add_OperatorServiceServicer_to_server, OperatorServicer(workspaces)),
             (add_SourceServiceServicer_to_server, SourceServicer(workspaces, reading)),
@@ -174,7 +175,7 @@ class RegistryApp:
         request = execution_service_pb2.CheckCodeRequest(code=code)
         try:
             return await stub.CheckCode(request, timeout=CHECK_CODE_TIMEOUT_S)
-        except Unavailable as error:
+        except (Unavailable, DeadlineExceeded) as error:
             raise Unavailable(
                 "No executor answers, so the code can't be checked; nothing was saved. Try again.", retry_after_s=1
             ) from error
@@ -203,11 +204,11 @@ class RegistryApp:
 
 async def check_key(pool: Pool, vault: Vault) -> None:
     """Refuse to start with another key than the one that wrapped the database's data keys."""
-    rows = await pool.fetch(queries.key_checks)
-    if not rows:
-        await pool.execute(queries.insert_key_check, vault.key_id, vault.check_value())
-        return
+    # Only the first start ever inserts; of two that do so at once, one is told by what follows.
+    await pool.execute(queries.insert_key_check, vault.key_id, vault.check_value())
+    row = await pool.fetchrow(queries.key_check)
+    assert row is not None, "inserted just now"
     try:
-        vault.verify(rows[0]["key_id"], rows[0]["check_value"])
+        vault.verify(row["key_id"], row["check_value"])
     except WrongKeyError as error:
         raise SettingsError(f"ONWARD_KEY_ENCRYPTION_KEY: {error}") from error

@@ -87,11 +87,11 @@ WHERE s.token = $1;
 -- name: touch_token
 UPDATE token_secrets SET last_used_at = $2 WHERE token = $1;
 
--- name: key_checks
-SELECT key_id, check_value FROM key_checks ORDER BY key_id;
+-- name: key_check
+SELECT key_id, check_value FROM key_check;
 
 -- name: insert_key_check
-INSERT INTO key_checks (key_id, check_value) VALUES ($1, $2) ON CONFLICT DO NOTHING;
+INSERT INTO key_check (key_id, check_value) VALUES ($1, $2) ON CONFLICT DO NOTHING;
 
 -- name: workspace_request
 SELECT request_hash, workspace FROM workspace_requests WHERE principal = $1 AND request_id = $2;

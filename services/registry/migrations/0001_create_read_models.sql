@@ -115,9 +115,10 @@ CREATE TABLE encrypted_settings (
     PRIMARY KEY (workspace, destination, name)
 );
 
--- By which a start recognises that the operator's key is the one that wrapped the data keys.
-CREATE TABLE key_checks (
-    key_id text PRIMARY KEY,
+-- By which a start recognises that the operator's key is the one that wrapped the data keys. One row at most.
+CREATE TABLE key_check (
+    one boolean PRIMARY KEY DEFAULT true CHECK (one),
+    key_id text NOT NULL,
     check_value bytea NOT NULL
 );
 

@@ -1,7 +1,7 @@
 // Invites people to a survey when something happened that you want to understand.
 
 async function onTrack(event, settings) {
-  const triggers = settings.events || ['App Uninstalled']
+  const triggers = _.isEmpty(settings.events) ? ['App Uninstalled'] : settings.events
   if (!triggers.includes(event.event)) {
     throw new EventNotSupported(`${event.event} triggers no survey`)
   }
