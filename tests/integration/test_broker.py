@@ -367,11 +367,18 @@ async def test_a_kept_connection_that_died_is_replaced_only_for_what_may_be_repe
 async def test_bytes_that_nobody_asked_for_end_a_connection(world: World) -> None:
     """F16: a second answer must not be taken for the next request's."""
     one = b"HTTP/1.1 200 OK\r\nContent-Length: 4\r\n\r\n"
-    port = await world.raw(answering(one + b"mine" + one + b"evil", keep=True))
+    connections: list[Any] = []
+
+    async def handle(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        connections.append(writer.get_extra_info("peername"))
+        await answering(one + b"mine" + one + b"evil", keep=True)(reader, writer)
+
+    port = await world.raw(handle)
     broker = await world.broker()
-    for _ in range(3):
+    for number in range(1, 4):
         response = await broker.fetch(EgressRequest("GET", f"http://127.0.0.1:{port}/"), scope())
         assert response.body == b"mine"
+        assert len(connections) == number
 
 
 # -- F17: concurrency

@@ -3,6 +3,8 @@
 import asyncio
 import gzip
 import socket
+import tracemalloc
+import zlib
 from collections.abc import AsyncIterator
 from contextlib import AsyncExitStack
 
@@ -35,13 +37,21 @@ async def test_gzip_of_many_empty_members_ends_quickly(world: World) -> None:
     assert error.code == "Z_DATA_ERROR"
 
 
-async def test_a_decompression_bomb_stops_at_the_limit(world: World) -> None:
+@pytest.mark.parametrize("coding", ["gzip", "deflate"])
+async def test_a_decompression_bomb_stops_at_the_limit(world: World, coding: str) -> None:
     """F12"""
-    data = gzip.compress(b"\0" * (64 << 20))
-    head = b"HTTP/1.1 200 OK\r\nContent-Encoding: gzip\r\nContent-Length: %d\r\n\r\n" % len(data)
+    data = {"gzip": gzip.compress, "deflate": zlib.compress}[coding](b"\0" * (64 << 20))
+    head = b"HTTP/1.1 200 OK\r\nContent-Encoding: %s\r\nContent-Length: %d\r\n\r\n" % (coding.encode(), len(data))
     port = await world.raw(answering(head + data))
-    error = await refused(await world.broker(), f"http://127.0.0.1:{port}/")
+    broker = await world.broker()
+    tracemalloc.start()
+    try:
+        error = await refused(broker, f"http://127.0.0.1:{port}/")
+        peak_bytes = tracemalloc.get_traced_memory()[1]
+    finally:
+        tracemalloc.stop()
     assert (error.code, error.type, error.network) == ("TOO_LARGE", "max-size", False)
+    assert peak_bytes < 32 << 20
 
 
 def flooding(head: bytes, chunk: bytes) -> tuple[Handle, list[int]]:
@@ -86,6 +96,24 @@ async def test_no_flood_is_read_to_its_end(world: World, name: str) -> None:
     assert sum(sent) < 64 << 20
     if code is not None:
         assert error.code == code
+
+
+@pytest.mark.parametrize("together", [True, False])
+async def test_a_head_past_its_limit_is_refused_however_it_arrives(world: World, together: bool) -> None:
+    """F12"""
+    headers = [b"X-%d: " % number + b"x" * 1000 + b"\r\n" for number in range(100)]
+    data = b"HTTP/1.1 200 OK\r\n" + b"".join(headers) + b"Content-Length: 0\r\n\r\n"
+
+    async def handle(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        await reader.readuntil(b"\r\n\r\n")
+        for part in [data] if together else [data[:50_000], data[50_000:]]:
+            writer.write(part)
+            await writer.drain()
+        await reader.read(-1)
+
+    port = await world.raw(handle)
+    error = await refused(await world.broker(), f"http://127.0.0.1:{port}/")
+    assert error.code == "HPE_HEADER_OVERFLOW"
 
 
 async def test_own_limits_and_the_size_option_bound_bodies(world: World) -> None:

@@ -3,7 +3,6 @@
 Errors carry the codes, types and words of Node and node-fetch 2, because functions compare them.
 """
 
-from collections import Counter
 from dataclasses import dataclass, field
 from typing import Final, Literal
 
@@ -70,7 +69,7 @@ class Scope:
     destination: str
     allowed_ranges: tuple[Network, ...] = ()
     idempotency_seed: str | None = None
-    issued: Counter[tuple[str, str]] = field(default_factory=Counter, compare=False, repr=False)
+    issued: dict[tuple[str, str], int] = field(default_factory=dict, compare=False, repr=False)
 
 
 @dataclass(frozen=True, slots=True)

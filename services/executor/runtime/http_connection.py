@@ -162,7 +162,7 @@ class Connection(asyncio.Protocol):
             elif message.code >= 200:
                 self._message, self._payload = message, payload
                 self._keep = not message.should_close
-                self._check_announced(message)
+                self._check_head(message)
             else:
                 self._informational += 1
         if self._informational > self._limits.informational_max:
@@ -170,7 +170,13 @@ class Connection(asyncio.Protocol):
         if self._message is None and self._received_bytes > self._limits.response_head_bytes_max:
             raise system_header_overflow()
 
-    def _check_announced(self, message: Any) -> None:
+    def _check_head(self, message: Any) -> None:
+        head_bytes_max = self._limits.response_head_bytes_max
+        # Most answers arrive whole and small: only what might be too much is added up.
+        if self._received_bytes > head_bytes_max:
+            head_bytes = sum(len(name) + len(value) + 4 for name, value in message.raw_headers)
+            if head_bytes > head_bytes_max:
+                raise system_header_overflow()
         length = message.headers.get("Content-Length", "")
         # Digits beyond 20 are refused by the parser.
         if not self._payload.is_eof() and length.isdigit() and int(length) > self._body_bytes_max:

@@ -79,8 +79,8 @@ def _judged_name(name: str) -> tuple[str, bool]:
 
 def idempotency_key(scope: Scope, seed: str, method: str, url: str) -> str:
     """The same for the n-th such request of every attempt of a delivery; 128 bits of SHA-256."""
-    scope.issued[method, url] += 1
-    text = "\0".join((seed, method, url, str(scope.issued[method, url])))
+    number = scope.issued[method, url] = scope.issued.get((method, url), 0) + 1
+    text = "\0".join((seed, method, url, str(number)))
     return hashlib.sha256(text.encode("utf-8", "surrogatepass")).hexdigest()[:32]
 
 
