@@ -27,7 +27,8 @@ class Authorizer(Protocol):
         """Who the token is, if it may; otherwise `InvalidToken`, `PermissionDenied` or `NotFound`.
 
         `permission` is a number of `onward.common.v1.Permission`; `resource` is a name that starts with
-        `workspaces/{workspace}`, or "" for PERMISSION_OPERATE. Somebody from outside the workspace is told `NotFound`,
+        `workspaces/{workspace}`, or "" for PERMISSION_OPERATE and where the request's name is malformed: the token is
+        to be judged before the resource. Somebody from outside the workspace is told `NotFound`,
         whether or not the resource exists. Raises `Unavailable` when nobody can tell: the call is then refused.
         """
 

@@ -27,6 +27,13 @@ class Gate:
         self._service_token = service_token.encode()
         self._operator_token = operator_token.encode() if operator_token else None
 
+    def require_token(self, token: str, permission: int) -> None:
+        """Raise `InvalidToken` where a token is needed and there is none: nothing else need be looked at."""
+        if permission == access_pb2.PERMISSION_NONE:
+            return
+        if not token or len(token) > TOKEN_LENGTH_MAX:
+            raise InvalidToken("A token is needed: send it as metadata `authorization: Bearer onw_...`.")
+
     async def admit(self, token: str, service: str, permission: int, resource: str) -> Caller:
         """The caller, if `token` carries `permission` on `resource`; see `Authorizer` for what is raised.
 
@@ -36,8 +43,6 @@ class Gate:
             return ANONYMOUS
         if permission == access_pb2.PERMISSION_SERVICE:
             return self._admit_service(token, service, resource)
-        if not token:
-            raise InvalidToken("A token is needed: send it as metadata `authorization: Bearer onw_...`.")
         if permission == access_pb2.PERMISSION_OPERATE and self._operator_token is not None:
             return self._admit_operator(token)
         return await self._authorizer.authorize(token, permission, resource)

@@ -1,0 +1,131 @@
+"""Channels to other services: token, deadline, trace; answers' errors in the classes of kit.errors."""
+
+from collections.abc import AsyncIterator, Callable
+from typing import Any
+
+import grpc
+import grpc.aio
+import structlog
+
+from kit import telemetry
+from kit.errors import Internal, OnwardError
+from kit.rpc.call import AUTHORIZATION_KEY, REQUEST_ID_KEY, SERVICE_KEY, TRACEPARENT_KEY, Call, current_call
+from kit.rpc.status import from_rpc_error
+
+log = structlog.get_logger(__name__)
+
+# A caller that waits for longer has given up; streams have none, since watches last.
+DEADLINE_S = 10.0
+MESSAGE_BYTES_MAX = 4 * 1024 * 1024
+# A callee that was restarted is found again within this; gRPC's own 2 minutes would look like an outage.
+RECONNECT_S_MAX = 2.0
+RECONNECT_S_MIN = 0.1
+KEEPALIVE_S = 30.0
+KEEPALIVE_TIMEOUT_S = 10.0
+
+_OPTIONS: list[tuple[str, int]] = [
+    # A retry is for the caller to decide: it knows whether the call may be repeated.
+    ("grpc.enable_retries", 0),
+    ("grpc.max_receive_message_length", MESSAGE_BYTES_MAX),
+    ("grpc.max_send_message_length", MESSAGE_BYTES_MAX),
+    ("grpc.initial_reconnect_backoff_ms", int(RECONNECT_S_MIN * 1000)),
+    ("grpc.min_reconnect_backoff_ms", int(RECONNECT_S_MIN * 1000)),
+    ("grpc.max_reconnect_backoff_ms", int(RECONNECT_S_MAX * 1000)),
+    ("grpc.keepalive_time_ms", int(KEEPALIVE_S * 1000)),
+    ("grpc.keepalive_timeout_ms", int(KEEPALIVE_TIMEOUT_S * 1000)),
+    # Callees are on loopback or a private network, never behind a proxy.
+    ("grpc.enable_http_proxy", 0),
+]
+
+
+def open_channel(
+    address: str,
+    token: str,
+    *,
+    service: str = "",
+    deadline_s: float = DEADLINE_S,
+    credentials: grpc.ChannelCredentials | None = None,
+) -> grpc.aio.Channel:
+    """A channel whose calls carry `token` and raise `OnwardError`s. Connects when first used; close it.
+
+    `service` is the caller's own name where `token` is the service token. A call without a timeout gets `deadline_s`;
+    a stream gets none.
+    """
+    headers = [(AUTHORIZATION_KEY, f"Bearer {token}")] if token else []
+    if service:
+        headers.append((SERVICE_KEY, service))
+    interceptors: list[grpc.aio.ClientInterceptor] = [_Unary(headers, deadline_s), _Stream(headers, deadline_s)]
+    if credentials is not None:
+        return grpc.aio.secure_channel(address, credentials, _OPTIONS, interceptors=interceptors)
+    return grpc.aio.insecure_channel(address, _OPTIONS, interceptors=interceptors)
+
+
+class _Outgoing:
+    """What both kinds of calls share."""
+
+    def __init__(self, headers: list[tuple[str, str]], deadline_s: float) -> None:
+        self._headers = headers
+        self._deadline_s = deadline_s
+
+    def _details(self, given: Any, timeout_s: float | None) -> grpc.aio.ClientCallDetails:
+        metadata = grpc.aio.Metadata(*(given.metadata or ()))
+        said = set(metadata.keys())
+        for key, value in (*self._headers, *_passed_on()):
+            if key not in said:
+                metadata.add(key, value)
+        return grpc.aio.ClientCallDetails(given.method, timeout_s, metadata, given.credentials, given.wait_for_ready)
+
+
+class _Unary(_Outgoing, grpc.aio.UnaryUnaryClientInterceptor):
+    async def intercept_unary_unary(self, continuation: Callable[..., Any], details: Any, request: Any) -> Any:
+        timeout_s = self._deadline_s if details.timeout is None else details.timeout
+        call = await continuation(self._details(details, timeout_s), request)
+        try:
+            # Awaited here, so that the error can be translated; awaiting it again costs nothing.
+            await call
+        except grpc.aio.AioRpcError as error:
+            raise _translated(error, details.method) from error
+        return call
+
+
+class _Stream(_Outgoing, grpc.aio.UnaryStreamClientInterceptor):
+    async def intercept_unary_stream(self, continuation: Callable[..., Any], details: Any, request: Any) -> Any:
+        call = await continuation(self._details(details, details.timeout), request)
+        return _responses(call, details.method)
+
+
+async def _responses(call: Any, method: Any) -> AsyncIterator[Any]:
+    try:
+        async for response in call:
+            yield response
+    except grpc.aio.AioRpcError as error:
+        raise _translated(error, method) from error
+
+
+def _translated(error: grpc.aio.AioRpcError, method: bytes | str) -> OnwardError:
+    name = method.decode() if isinstance(method, bytes) else method
+    ours = from_rpc_error(error, name)
+    if ours.metadata.get("token") == "service":
+        # Passed on unchanged, this would tell our caller that its own token is wrong.
+        log.error("service_token_refused", method=name)
+        return Internal("A service refused this one's token: ONWARD_SERVICE_TOKEN must be the same for all.")
+    return ours
+
+
+def _passed_on() -> list[tuple[str, str]]:
+    """The trace and the request id of the RPC that is being served, if any."""
+    passed = []
+    parent = telemetry.traceparent()
+    if parent:
+        passed.append((TRACEPARENT_KEY, parent))
+    call = _serving()
+    if call is not None:
+        passed.append((REQUEST_ID_KEY, call.request_id))
+    return passed
+
+
+def _serving() -> Call | None:
+    try:
+        return current_call()
+    except Internal:
+        return None

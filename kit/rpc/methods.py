@@ -1,0 +1,194 @@
+"""The methods of a server's servicers, each with its declared access, wrapped in the layers."""
+
+import inspect
+from collections.abc import AsyncIterator, Callable, Iterable
+from contextlib import AsyncExitStack, aclosing, asynccontextmanager, suppress
+from dataclasses import dataclass
+from typing import Any, cast
+
+import grpc
+from google.protobuf import descriptor_pool
+from google.protobuf.message import DecodeError, Message
+
+from kit.auth.caller import set_caller
+from kit.auth.gate import Gate
+from kit.errors import Internal, InvalidArgument, NotFound, PermissionDenied
+from kit.ids import Ids
+from kit.rpc.access import Access, declared_access
+from kit.rpc.call import Call, read_call
+from kit.rpc.layers import Context, Turn, identified, limited, traced, translated
+from kit.rpc.limits import Limits, Places
+from kit.rpc.names import workspace_of
+from kit.rpc.validation import validate
+
+# A generated `add_...Servicer_to_server` function and the servicer.
+Servicer = tuple[Callable[[Any, Any], None], object]
+Handlers = dict[str, grpc.RpcMethodHandler[Any, Any]]
+
+
+@dataclass(frozen=True, slots=True)
+class Method:
+    """One RPC: what it is called, what it takes and who may."""
+
+    path: str
+    access: Access
+    handler: Any
+
+    def parse(self, raw: bytes) -> Message:
+        """The request; `InvalidArgument` if the bytes are none."""
+        try:
+            return cast(Message, self.handler.request_deserializer(raw))
+        except DecodeError:
+            raise InvalidArgument("The request is not a valid message of its type.") from None
+
+    def serialize(self, response: object) -> bytes:
+        """The response's bytes; here and not in gRPC, so that a wrong type is an error like any other."""
+        return cast(bytes, self.handler.response_serializer(response))
+
+
+class _Recorder:
+    """Stands in for a server, to learn which handlers generated code would add."""
+
+    def __init__(self) -> None:
+        self.services: dict[str, Handlers] = {}
+
+    def add_generic_rpc_handlers(self, handlers: object) -> None:
+        """Older form of the same registration."""
+
+    def add_registered_method_handlers(self, service: str, handlers: Handlers) -> None:
+        """Called by generated code."""
+        self.services[service] = dict(handlers)
+
+
+def recorded(servicers: Iterable[Servicer]) -> dict[str, Handlers]:
+    """The handlers of these servicers by service and method."""
+    recorder = _Recorder()
+    for add, servicer in servicers:
+        add(servicer, recorder)
+    return recorder.services
+
+
+def declared(services: dict[str, Handlers]) -> list[Method]:
+    """Every method with its access; raises `AccessUndeclared` for the first without."""
+    pool = descriptor_pool.Default()
+    methods = []
+    for service, handlers in services.items():
+        descriptor = pool.FindServiceByName(service)
+        for name, handler in handlers.items():
+            access = declared_access(descriptor.methods_by_name[name])
+            methods.append(Method(f"/{service}/{name}", access, _supported(service, name, handler)))
+    return methods
+
+
+def _supported(service: str, name: str, handler: Any) -> Any:
+    if handler.request_streaming:
+        raise Internal(f"{service}.{name} streams requests, which no layer supports")
+    if handler.response_streaming and inspect.iscoroutinefunction(handler.unary_stream):
+        raise Internal(f"{service}.{name} must be an async generator: yield responses, do not context.write them")
+    return handler
+
+
+class Layered:
+    """Wraps methods in the layers."""
+
+    def __init__(self, gate: Gate, limits: Limits, ids: Ids) -> None:
+        self._gate = gate
+        self._limits = limits
+        self._ids = ids
+        self._calls = Places(limits.calls_max, limits.calls_per_workspace_max)
+        self._streams = Places(limits.streams_max, limits.streams_per_workspace_max)
+        self._exempt = Places(limits.exempt_streams_max, limits.exempt_streams_max)
+        # Streams that run now, for the drain.
+        self.running: set[Turn] = set()
+
+    def wrap(self, method: Method) -> grpc.RpcMethodHandler[Any, Any]:
+        """A handler of bytes that goes through all layers."""
+        if method.handler.response_streaming:
+            return grpc.unary_stream_rpc_method_handler(self._stream(method))
+        return grpc.unary_unary_rpc_method_handler(self._unary(method))
+
+    def exempt(self, service: str, name: str, handler: Any) -> Any:
+        """Health and reflection: no token, no rules; streams are counted and end with the drain."""
+        if not handler.response_streaming:
+            return handler
+        behavior = handler.stream_stream if handler.request_streaming else handler.unary_stream
+        make = (
+            grpc.stream_stream_rpc_method_handler if handler.request_streaming else grpc.unary_stream_rpc_method_handler
+        )
+        guarded = self._guarded(f"/{service}/{name}", behavior)
+        return make(guarded, handler.request_deserializer, handler.response_serializer)
+
+    def _unary(self, method: Method) -> Callable[[bytes, Context], Any]:
+        async def answer(raw: bytes, context: Context) -> bytes:
+            async with self._around(method.path, context, self._calls) as turn, AsyncExitStack() as held:
+                request = await self._admitted(method, turn, raw, held)
+                return method.serialize(await method.handler.unary_unary(request, context))
+
+        return answer
+
+    def _stream(self, method: Method) -> Callable[[bytes, Context], Any]:
+        async def answer(raw: bytes, context: Context) -> None:
+            async with (
+                self._around(method.path, context, self._streams, streams=True) as turn,
+                AsyncExitStack() as held,
+            ):
+                request = await self._admitted(method, turn, raw, held)
+                async with aclosing(method.handler.unary_stream(request, context)) as responses:
+                    async for response in responses:
+                        await context.write(method.serialize(response))
+                        turn.progress()
+
+        return answer
+
+    def _guarded(self, path: str, behavior: Callable[[Any, Context], Any]) -> Callable[[Any, Context], Any]:
+        async def answer(request: Any, context: Context) -> None:
+            async with self._around(path, context, self._exempt, streams=True):
+                produced = behavior(request, context)
+                if inspect.isawaitable(produced):
+                    await produced
+                    return
+                async for response in produced:
+                    await context.write(response)
+
+        return answer
+
+    @asynccontextmanager
+    async def _around(
+        self, path: str, context: Context, places: Places, *, streams: bool = False
+    ) -> AsyncIterator[Turn]:
+        """Layers 1 to 5."""
+        turn = Turn(read_call(path, context, self._ids), streams)
+        with traced(turn), identified(turn, context):
+            async with translated(turn, context), limited(turn, context, self._limits):
+                with places.taken():
+                    if streams:
+                        self.running.add(turn)
+                    try:
+                        yield turn
+                    finally:
+                        self.running.discard(turn)
+
+    async def _admitted(self, method: Method, turn: Turn, raw: bytes, held: AsyncExitStack) -> Message:
+        """Layers 6 and 7: the request, once its caller may make it and it keeps the rules."""
+        access, call = method.access, turn.call
+        self._gate.require_token(call.token, access.permission)
+        request = method.parse(raw)
+        resource = access.resource_of(request)
+        workspace = await self._workspace(access, call, resource)
+        set_caller(await self._gate.admit(call.token, call.service, access.permission, resource))
+        places = self._streams if turn.streams else self._calls
+        held.enter_context(places.taken_by(workspace))
+        validate(request)
+        return request
+
+    async def _workspace(self, access: Access, call: Call, resource: str) -> str:
+        """The workspace that the call belongs to, "" for none."""
+        if not access.resource_path:
+            return ""
+        try:
+            return workspace_of(resource, access.resource_field)
+        except InvalidArgument:
+            # A malformed name is told to those only whose token is good.
+            with suppress(NotFound, PermissionDenied, InvalidArgument):
+                await self._gate.admit(call.token, call.service, access.permission, "")
+            raise
