@@ -167,6 +167,20 @@ async def test_onwards_own_endpoints_are_denied_even_inside_allowed_ranges(world
     assert world.seen == []
 
 
+async def test_an_own_endpoint_that_is_down_at_the_start_stays_closed_by_its_name(world: World) -> None:
+    """F7"""
+    names: dict[str, list[str]] = {}
+
+    async def late(host: str) -> list[str]:
+        return names[host] if host in names else await resolve(host)
+
+    port = await world.app()
+    broker = await world.broker(own_endpoints=[("postgres.test", port)], resolve=late)
+    names["postgres.test"] = ["127.0.0.1"]
+    for name in ("postgres.test", "Postgres.test", "postgres.test."):
+        assert (await refused(broker, f"http://{name}:{port}/echo")).code == "EGRESS_DENIED"
+
+
 async def test_the_next_address_is_tried_when_the_first_refuses(world: World) -> None:
     port = await world.app()
     broker = await world.broker()

@@ -40,7 +40,9 @@ async def test_gzip_of_many_empty_members_ends_quickly(world: World) -> None:
 @pytest.mark.parametrize("coding", ["gzip", "deflate"])
 async def test_a_decompression_bomb_stops_at_the_limit(world: World, coding: str) -> None:
     """F12"""
-    data = {"gzip": gzip.compress, "deflate": zlib.compress}[coding](b"\0" * (64 << 20))
+    zeros = b"\0" * (64 << 20)
+    data = gzip.compress(zeros) if coding == "gzip" else zlib.compress(zeros)
+    del zeros
     head = b"HTTP/1.1 200 OK\r\nContent-Encoding: %s\r\nContent-Length: %d\r\n\r\n" % (coding.encode(), len(data))
     port = await world.raw(answering(head + data))
     broker = await world.broker()

@@ -151,6 +151,7 @@ class AddressPolicy:
     def __init__(self, own_endpoints: Iterable[tuple[str, int]] = ()) -> None:
         self._own_local_ports: set[int] = set()
         self._own_remote: set[tuple[Address, int]] = set()
+        self._own_names: set[tuple[str, int]] = set()
         for host, port in own_endpoints:
             self.add_own_endpoint(host, port)
 
@@ -160,6 +161,12 @@ class AddressPolicy:
             self._own_local_ports.add(port)
         else:
             self._own_remote.add((address, port))
+
+    def add_own_name(self, host: str, port: int) -> None:
+        self._own_names.add((host.lower().rstrip("."), port))
+
+    def is_own_name(self, host: str, port: int) -> bool:
+        return (host.rstrip("."), port) in self._own_names
 
     def denial(self, text: str, port: int, allowed_ranges: tuple[Network, ...]) -> str | None:
         """Why a connection is denied, or None when it may be made."""

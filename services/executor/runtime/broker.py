@@ -10,6 +10,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
 
+import structlog
+
 from services.executor.runtime.addresses import AddressPolicy
 from services.executor.runtime.connection_pool import ConnectionPool, Slots
 from services.executor.runtime.connector import Connector
@@ -33,8 +35,10 @@ from services.executor.runtime.request_head import (
     without_body_headers,
     without_credentials,
 )
-from services.executor.runtime.resolution import Resolve, Resolver, literal_address
+from services.executor.runtime.resolution import Resolve, Resolver
 from services.executor.runtime.tls import client_context
+
+log = structlog.get_logger(__name__)
 
 _REDIRECTS: Final = frozenset((301, 302, 303, 307, 308))
 # RFC 9110, 9.2.2. POST and PATCH join them when they carry an Idempotency-Key, as in Go's net/http.
@@ -88,12 +92,21 @@ class Broker:
     async def start(self) -> None:
         policy = AddressPolicy()
         for host, port in self._own_endpoints:
-            literal = literal_address(host)
-            for address in [literal] if literal else await self._resolver.addresses(host):
-                policy.add_own_endpoint(address, port)
+            await self._close_off(policy, host, port)
         tls = await asyncio.to_thread(client_context, self._ca_file)
         self._connector = Connector(policy, self._resolver, tls, self._limits)
         self._sweep()
+
+    async def _close_off(self, policy: AddressPolicy, host: str, port: int) -> None:
+        """Its name stays closed as well, since a service that is down now may have another address later."""
+        policy.add_own_name(host, port)
+        try:
+            addresses = await self._resolver.addresses(host)
+        except EgressError:
+            log.warning("egress_own_endpoint_unresolved", host=host, port=port)
+            return
+        for address in addresses:
+            policy.add_own_endpoint(address, port)
 
     async def stop(self) -> None:
         """Close idle connections; requests under way are their callers' to cancel."""
@@ -108,11 +121,18 @@ class Broker:
 
     async def fetch(self, request: EgressRequest, scope: Scope) -> EgressResponse:
         """Make one request, redirects included; raises EgressError."""
-        started = asyncio.get_running_loop().time()
         hop = self._first_hop(request, scope)
         limit_ms = self._limits.total_ms
         if 0 < request.timeout_ms < limit_ms:
             limit_ms = request.timeout_ms
+        try:
+            return await self._within(limit_ms, request, scope, hop)
+        except EgressError as error:
+            error.url, error.timeout_ms = hop.url, limit_ms
+            raise
+
+    async def _within(self, limit_ms: int, request: EgressRequest, scope: Scope, hop: _Hop) -> EgressResponse:
+        started = asyncio.get_running_loop().time()
         try:
             async with asyncio.timeout_at(started + limit_ms / 1000):
                 raw = await self._in_slot(request, scope, hop)

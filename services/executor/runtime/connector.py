@@ -48,6 +48,8 @@ class Connector:
     async def checked_addresses(self, origin: Origin, allowed_ranges: tuple[Network, ...]) -> Sequence[str]:
         """All of a host's addresses; denied when a single one is, since any of them could be the one
         reached."""
+        if self._policy.is_own_name(origin.host, origin.port):
+            raise denied()
         addresses = await self._resolver.addresses(origin.host)
         for address in addresses:
             reason = self._policy.denial(address, origin.port, allowed_ranges)

@@ -3,12 +3,15 @@
 Errors carry the codes, types and words of Node and node-fetch 2, because functions compare them.
 """
 
+import base64
+from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import Final, Literal
+from typing import Any, Final, Literal, Self
 
 from services.executor.runtime.addresses import Network
 
 MIB: Final = 1 << 20
+COUNT_MAX: Final = 1 << 53  # the largest whole number of JavaScript; every real limit is lower
 
 Headers = list[tuple[str, str]]
 Phase = Literal["request", "body"]
@@ -55,6 +58,27 @@ class EgressRequest:
     size: int = 0
     compress: bool = True
 
+    @classmethod
+    def from_payload(cls, payload: Mapping[str, Any]) -> Self:
+        """Read what a worker sent. A worker may be compromised, so that every type is checked, even though
+        values are checked later; raises a TypeError-like EgressError."""
+        try:
+            headers = [(_text(name), _text(value)) for name, value in payload["headers"]]
+            body = payload.get("body")
+            return cls(
+                method=_text(payload["method"]),
+                url=_text(payload["url"]),
+                headers=headers,
+                body=None if body is None else base64.b64decode(_text(body), validate=True),
+                redirect=_text(payload.get("redirect") or "follow"),
+                follow=_count(payload.get("follow", 5)),
+                timeout_ms=_count(payload.get("timeout_ms")),
+                size=_count(payload.get("size")),
+                compress=bool(payload.get("compress", True)),
+            )
+        except (KeyError, TypeError, ValueError, OverflowError) as error:
+            raise type_error("ERR_INVALID_ARG_TYPE", "the request is malformed") from error
+
 
 @dataclass(frozen=True, slots=True)
 class Scope:
@@ -86,6 +110,17 @@ class EgressResponse:
     elapsed_ms: float
     wire_bytes: int  # received body bytes, before decompression
 
+    def as_answer(self) -> dict[str, object]:
+        """What the JavaScript side receives."""
+        return {
+            "status": self.status,
+            "statusText": self.reason,
+            "url": self.url,
+            "redirected": self.redirected,
+            "headers": self.headers,
+            "body": base64.b64encode(self.body).decode("ascii"),
+        }
+
 
 class EgressError(Exception):
     """A request that failed.
@@ -111,6 +146,16 @@ class EgressError(Exception):
         self.message = message
         self.network = network
         self.phase: Phase = phase
+        # Set by the broker: the URL of the hop that failed, and the time that it was given.
+        self.url: str | None = None
+        self.timeout_ms: int | None = None
+
+    @property
+    def text(self) -> str:
+        """The whole message of node-fetch's error."""
+        if self.type == "system" and self.phase == "request":
+            return f"request to {self.url} failed, reason: {self.message}"
+        return self.message
 
     def as_rejection(self) -> dict[str, object]:
         """What the JavaScript side receives."""
@@ -118,9 +163,27 @@ class EgressError(Exception):
             "code": self.code,
             "type": self.type,
             "message": self.message,
+            "text": self.text,
+            "url": self.url,
+            "timeout_ms": self.timeout_ms,
             "network": self.network,
             "phase": self.phase,
         }
+
+
+def _text(value: object) -> str:
+    if not isinstance(value, str):
+        raise TypeError(f"expected text, not {type(value).__name__}")
+    return value
+
+
+def _count(value: object) -> int:
+    """Numbers of JavaScript are whole here; none, negative and NaN mean none."""
+    if value is None:
+        return 0
+    if not isinstance(value, int | float):
+        raise TypeError(f"expected a number, not {type(value).__name__}")
+    return max(0, int(min(value, COUNT_MAX)))
 
 
 def system_error(code: str, message: str) -> EgressError:
