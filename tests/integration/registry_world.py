@@ -17,6 +17,7 @@ import pytest
 from kit.errors import OnwardError
 from kit.rpc.client import open_channel
 from onward.executor.v1 import execution_service_pb2
+from onward.registry.v1 import destination_service_pb2 as dpb
 from onward.registry.v1 import (
     destination_service_pb2_grpc,
     function_service_pb2_grpc,
@@ -26,7 +27,6 @@ from onward.registry.v1 import (
     source_service_pb2_grpc,
     workspace_service_pb2_grpc,
 )
-from onward.registry.v1 import destination_service_pb2 as dpb
 from onward.registry.v1 import function_service_pb2 as fpb
 from onward.registry.v1 import source_service_pb2 as spb
 from onward.registry.v1 import workspace_service_pb2 as wpb

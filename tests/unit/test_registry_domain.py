@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Callable
 from typing import Any
 
 import pytest
-from google.protobuf import json_format
 from google.protobuf.message import Message
 from hypothesis import given as hypothesis_given
 from hypothesis import strategies as st
@@ -575,7 +575,7 @@ def test_every_template_has_an_event_definitions_and_a_text_for_people() -> None
     assert {"default", "http-post", "teams-message", "subscription-sync"} <= set(TEMPLATES)
     for template in TEMPLATES.values():
         assert template.description
-        assert json_format.json.loads(template.sample_event)["type"]
+        assert json.loads(template.sample_event)["type"]
         names = [one.name for one in template.definitions]
         assert len(names) == len(set(names))
         assert all(f"{handler}" in template.code for handler in template.handlers)
