@@ -14,7 +14,7 @@ from aiohttp import web
 
 from kit.testing.eventually import eventually
 from services.executor.runtime.egress import EgressError, EgressLimits, EgressRequest, EgressResponse
-from tests.integration.egress_world import World, answering, redirecting, refused, scope
+from tests.integration.egress_world import World, answering, redirecting, refused, resolve, scope
 
 pytestmark = pytest.mark.integration
 
