@@ -109,7 +109,7 @@ class Stack:
         self.ends = Endpoints(
             addresses={service: f"127.0.0.1:{folder.port(service)}" for service in SERVICES},
             postgres_dsns={service: postgres.dsn(f"onward_{service}") for service in STORING_SERVICES},
-            nats_url=f"nats://{nats.address}",
+            nats_url=nats.address,
             nats_monitoring_url=nats.monitor_url,
             nats_passwords=passwords,
             service_token=folder.secret("service token"),
@@ -142,7 +142,13 @@ class Stack:
         )
 
     async def _ready(self, ends: Endpoints) -> None:
-        """Wait until every service says that it serves, or one refuses to start."""
+        """Wait until every service says that it serves; raise the reason of the first that will not."""
+        try:
+            await self._serving_or_refused(ends)
+        except* EmbeddedError as group:
+            raise _first(group) from None
+
+    async def _serving_or_refused(self, ends: Endpoints) -> None:
         async with asyncio.TaskGroup() as group:
             refusal = group.create_task(self.supervisor.refusal())
             serving = group.create_task(_all_serving(ends))
@@ -182,6 +188,14 @@ async def _is_serving(stub: health_pb2_grpc.HealthStub) -> bool:
     except grpc.aio.AioRpcError:
         return False
     return bool(answer.status == health_pb2.HealthCheckResponse.SERVING)
+
+
+def _first(group: BaseExceptionGroup[EmbeddedError]) -> EmbeddedError:
+    found: BaseException = group
+    while isinstance(found, BaseExceptionGroup):
+        found = found.exceptions[0]
+    assert isinstance(found, EmbeddedError)
+    return found
 
 
 def _key(secret: str) -> str:

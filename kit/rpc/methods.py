@@ -1,5 +1,7 @@
 """The methods of a server's servicers, each with its declared access, wrapped in the layers."""
 
+from __future__ import annotations
+
 import inspect
 from collections.abc import AsyncIterator, Callable, Iterable
 from contextlib import AsyncExitStack, aclosing, asynccontextmanager, suppress
@@ -23,7 +25,7 @@ from kit.rpc.validation import validate
 
 # A generated `add_...Servicer_to_server` function and the servicer.
 Servicer = tuple[Callable[[Any, Any], None], object]
-Handlers = dict[str, grpc.RpcMethodHandler[Any, Any]]
+Handlers = dict[str, "grpc.RpcMethodHandler[Any, Any]"]
 
 
 @dataclass(frozen=True, slots=True)
