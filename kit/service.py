@@ -58,8 +58,6 @@ def _run(name: str, settings_class: type[S], build: Callable[[S], Awaitable[App]
     except SettingsError as error:
         print(f"onward {name}: {error}", file=sys.stderr)
         return EXIT_CONFIGURATION
-    # gRPC's core writes to stderr in a format of its own; what matters is raised as well.
-    os.environ.setdefault("GRPC_VERBOSITY", "NONE")
     _bound_malloc()
     logs.configure(name, settings.log_level, settings.log_format)
     exported = telemetry.setup(f"onward-{name}", settings.otlp_endpoint, settings.trace_ratio)

@@ -12,7 +12,7 @@ import struct
 import time
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field
-from typing import Any, Final
+from typing import Any, Final, cast
 
 import orjson
 
@@ -157,14 +157,14 @@ class _Protocol(asyncio.Protocol):
         self._reader = wire.FrameReader()
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
-        assert isinstance(transport, asyncio.Transport)
-        self._worker.transport = transport
+        # uvloop's transports do not derive from asyncio's.
+        self._worker.transport = cast("asyncio.Transport", transport)
 
     def data_received(self, data: bytes) -> None:
         try:
             for kind, body in self._reader.feed(data):
                 self._worker.received(kind, body)
-        except (wire.FrameTooLarge, ValueError, KeyError, TypeError, struct.error):
+        except (wire.FrameTooLargeError, ValueError, KeyError, TypeError, struct.error):
             self._worker.fail()  # a compromised worker may send anything
 
     def connection_lost(self, exc: Exception | None) -> None:
