@@ -32,6 +32,8 @@ ROOT = Path(__file__).resolve().parent.parent
 # A cold start of everything takes 3 to 5 s; a machine under load needs its time.
 READY_TIMEOUT_S = 60.0
 READY_POLL_S = 0.05
+# JetStream counts every stream's limit as if it were full: 4 GiB a workspace, of which few are ever used.
+STREAM_BYTES_PROMISED_MAX = 1 << 50
 # Of a variable for programs that we start: what Python and the C library look at, and nothing else.
 PASSED_ON = ("PATH", "HOME", "LANG", "LC_ALL", "TZ", "TMPDIR", "SSL_CERT_FILE", "SSL_CERT_DIR")
 
@@ -101,7 +103,7 @@ class Stack:
         await self._exit.enter_async_context(self.supervisor)
         postgres = EmbeddedPostgres(folder)
         passwords = {name: folder.secret(f"nats {name}") for name in USER_NAMES}
-        nats = EmbeddedNats(folder, service_users(passwords))
+        nats = EmbeddedNats(folder, service_users(passwords), file_store_bytes_max=STREAM_BYTES_PROMISED_MAX)
         await self.supervisor.start(postgres)
         await self.supervisor.start(nats)
         for service in STORING_SERVICES:

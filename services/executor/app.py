@@ -17,6 +17,7 @@ from kit.bus.durability import require_durability
 from kit.bus.message import Message
 from kit.bus.publish import Publisher
 from kit.bus.puller import Puller
+from kit.bus.retention import make_room
 from kit.bus.streams import DUE, OUTCOMES, events_stream, events_stream_name, facts_stream, provision
 from kit.clock import SystemClock
 from kit.errors import OnwardError
@@ -48,6 +49,8 @@ from services.executor.settings import Settings
 PULL_EVENTS = 256
 RETRY_S = 0.5
 DRAIN_TICK_S = 0.02
+# The last fifth of a stream of 4 GiB lasts for 40 s at full speed.
+ROOM_INTERVAL_S = 5.0
 # How long the registry may take to come up beside us.
 FIRST_ANSWER_S = 60.0
 
@@ -105,6 +108,7 @@ class App:
             group.create_task(self._feed.run())
             due = self._pullers["DUE"] = Puller(self._bus, "DUE", "executor", batch=PULL_EVENTS, on_batch=self._on_due)
             group.create_task(due.run())
+            group.create_task(self._keep_room())
             await self._server.ready()
             try:
                 await self._follow_workspaces(group)
@@ -172,6 +176,21 @@ class App:
 
         puller = self._pullers[workspace] = Puller(self._bus, stream, "executor", batch=PULL_EVENTS, on_batch=on_batch)
         group.create_task(puller.run())
+
+    async def _keep_room(self) -> None:
+        """Let the oldest handled events go where a stream is nearly full."""
+        seen: dict[str, int] = {}
+        while True:
+            await asyncio.sleep(ROOM_INTERVAL_S)
+            for workspace in self._view.workspaces():
+                puller = self._pullers.get(workspace)
+                if puller is None or puller.received == seen.get(workspace, 0):
+                    continue
+                seen[workspace] = puller.received
+                try:
+                    await make_room(self._bus, workspace)
+                except OnwardError as error:
+                    log.warning("room_not_made", workspace=workspace, reason=error.reason)
 
     async def _on_due(self, messages: list[Message]) -> None:
         await self._intake.on_due("DUE", messages)
