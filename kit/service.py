@@ -77,7 +77,7 @@ async def _serve(settings: S, build: Callable[[S], Awaitable[App]]) -> int:
         return EXIT_CONFIGURATION
     except Exception as error:  # noqa: BLE001
         return _failed("service_not_built", error)
-    code = await _work(app, stopping)
+    code = await _work(app, stopping, settings.drain_seconds)
     return max(code, await _stop(app, settings.drain_seconds))
 
 
@@ -88,7 +88,7 @@ def _stop_signal() -> asyncio.Event:
     return stopping
 
 
-async def _work(app: App, stopping: asyncio.Event) -> int:
+async def _work(app: App, stopping: asyncio.Event, drain_seconds: float) -> int:
     """Start and run until told to stop, or until it fails."""
     working = asyncio.create_task(_start_and_run(app), name="app")
     told = asyncio.create_task(stopping.wait(), name="stop-signal")
@@ -97,6 +97,11 @@ async def _work(app: App, stopping: asyncio.Event) -> int:
     if not working.done():
         log.info("service_stopping")
         working.cancel()
+        # What runs may drain while it is cancelled, and must not do so for ever.
+        await asyncio.wait((working,), timeout=drain_seconds + STOP_SLACK_S)
+    if not working.done():
+        log.error("service_drain_timed_out", seconds=drain_seconds + STOP_SLACK_S)
+        return EXIT_FAILED
     try:
         await working
     except asyncio.CancelledError:

@@ -54,7 +54,7 @@ def open_channel(
     headers = [(AUTHORIZATION_KEY, f"Bearer {token}")] if token else []
     if service:
         headers.append((SERVICE_KEY, service))
-    interceptors: list[grpc.aio.ClientInterceptor] = [_Unary(headers, deadline_s), _Stream(headers, deadline_s)]
+    interceptors: list[grpc.aio.ClientInterceptor] = [kind(headers, deadline_s) for kind in (_Unary, _Stream)]
     if credentials is not None:
         return grpc.aio.secure_channel(address, credentials, _OPTIONS, interceptors=interceptors)
     return grpc.aio.insecure_channel(address, _OPTIONS, interceptors=interceptors)
@@ -66,6 +66,7 @@ class _Outgoing:
     def __init__(self, headers: list[tuple[str, str]], deadline_s: float) -> None:
         self._headers = headers
         self._deadline_s = deadline_s
+        self._of_a_service = any(key == SERVICE_KEY for key, _ in headers)
 
     def _details(self, given: Any, timeout_s: float | None) -> grpc.aio.ClientCallDetails:
         metadata = grpc.aio.Metadata(*(given.metadata or ()))
@@ -74,6 +75,15 @@ class _Outgoing:
             if key not in said:
                 metadata.add(key, value)
         return grpc.aio.ClientCallDetails(given.method, timeout_s, metadata, given.credentials, given.wait_for_ready)
+
+    def _translated(self, error: grpc.aio.AioRpcError, method: bytes | str) -> OnwardError:
+        name = method.decode() if isinstance(method, bytes) else method
+        ours = from_rpc_error(error, name)
+        if not self._of_a_service or ours.metadata.get("token") != "service":
+            return ours
+        # Passed on unchanged, this would tell our caller that its own token is wrong.
+        log.error("service_token_refused", method=name)
+        return Internal("A service refused this one's token: ONWARD_SERVICE_TOKEN must be the same for all.")
 
 
 class _Unary(_Outgoing, grpc.aio.UnaryUnaryClientInterceptor):
@@ -84,32 +94,21 @@ class _Unary(_Outgoing, grpc.aio.UnaryUnaryClientInterceptor):
             # Awaited here, so that the error can be translated; awaiting it again costs nothing.
             await call
         except grpc.aio.AioRpcError as error:
-            raise _translated(error, details.method) from error
+            raise self._translated(error, details.method) from error
         return call
 
 
 class _Stream(_Outgoing, grpc.aio.UnaryStreamClientInterceptor):
     async def intercept_unary_stream(self, continuation: Callable[..., Any], details: Any, request: Any) -> Any:
         call = await continuation(self._details(details, details.timeout), request)
-        return _responses(call, details.method)
+        return self._responses(call, details.method)
 
-
-async def _responses(call: Any, method: Any) -> AsyncIterator[Any]:
-    try:
-        async for response in call:
-            yield response
-    except grpc.aio.AioRpcError as error:
-        raise _translated(error, method) from error
-
-
-def _translated(error: grpc.aio.AioRpcError, method: bytes | str) -> OnwardError:
-    name = method.decode() if isinstance(method, bytes) else method
-    ours = from_rpc_error(error, name)
-    if ours.metadata.get("token") == "service":
-        # Passed on unchanged, this would tell our caller that its own token is wrong.
-        log.error("service_token_refused", method=name)
-        return Internal("A service refused this one's token: ONWARD_SERVICE_TOKEN must be the same for all.")
-    return ours
+    async def _responses(self, call: Any, method: bytes | str) -> AsyncIterator[Any]:
+        try:
+            async for response in call:
+                yield response
+        except grpc.aio.AioRpcError as error:
+            raise self._translated(error, method) from error
 
 
 def _passed_on() -> list[tuple[str, str]]:
