@@ -40,6 +40,12 @@ const VIRTUAL = {
 // Changes to packages, each an exact text that must still be there: an upgrade that moves it fails the build.
 const PATCHES = [
   {
+    // Methods are generators too.
+    file: /node-inspect-extracted\/dist\/inspect\.js$/,
+    from: 'a.toString.call(t).match(/^(async\\s+)?function *\\*/)',
+    to: '/^\\[object (?:Async)?GeneratorFunction\\]$/.test(Object.prototype.toString.call(t))',
+  },
+  {
     // 240 KB of tables, needed only by hosts that are not plain ASCII.
     file: /whatwg-url\/lib\/url-miscellaneous\.js$/,
     from: 'const tr46 = require("tr46");',
@@ -110,13 +116,15 @@ const resolver = (externals) => ({
     );
     // node-fetch brings an old one, for Nodes without a URL of their own.
     build.onResolve({ filter: /^whatwg-url$/ }, ({ importer }) => (/node-fetch/.test(importer) ? ours('node/absent.js') : undefined));
+    // Its ESM build takes a module's whole exports for the default one.
+    build.onResolve({ filter: /^node-fetch$/ }, () => ({ path: path.join(HERE, 'node_modules/node-fetch/lib/index.js') }));
     build.onResolve({ filter: /^\.\.?\// }, ({ path: name, resolveDir }) => {
       const file = path.relative(HERE, path.join(resolveDir, name));
       return externals.includes(file) ? ours(file) : undefined;
     });
     build.onResolve({ filter: names(VIRTUAL) }, ({ path: name }) => ({ path: name, namespace: 'virtual' }));
     build.onLoad({ filter: /.*/, namespace: 'virtual' }, async ({ path: name }) => ({ contents: await VIRTUAL[name](), resolveDir: HERE }));
-    build.onLoad({ filter: /node_modules\/whatwg-url\/.*\.js$/ }, async ({ path: file }) => ({
+    build.onLoad({ filter: /node_modules\/(?:whatwg-url|node-inspect-extracted)\/.*\.js$/ }, async ({ path: file }) => ({
       contents: await patched(file),
     }));
   },
@@ -139,8 +147,15 @@ const OPTIONS = {
   target: 'es2022',
 };
 
-// @exodus/bytes looks for native coders on the global object, where it would find our lazy ones, which rest on it.
-const BARE = { define: { globalThis: 'engine' }, banner: { js: 'var engine={decodeURIComponent,escape};' } };
+// Modules that must find something else on the global object than what is there.
+const ENGINES = {
+  // It looks for native coders, where it would find our lazy ones, which rest on it.
+  'web/encoding.js': '{decodeURIComponent,escape}',
+  // It copies all of V8's globals, but the isolates have no Atomics; and it takes every class there for one of V8's.
+  'node-inspect-extracted': 'Object.create(globalThis,{Atomics:{value:{}},globalThis:{value:require("modules.js").builtins}})',
+};
+// webidl-conversions takes the getters of SharedArrayBuffer, which isolates do not have either: nothing has the brand.
+const NO_SHARED_MEMORY = 'var SharedArrayBuffer=class{get byteLength(){throw new TypeError}get growable(){throw new TypeError}};';
 
 // A lazy module as the text of a function (require, module, exports).
 async function moduleText(name) {
@@ -148,7 +163,8 @@ async function moduleText(name) {
   const source = isPackage ? { contents: `module.exports = require(${JSON.stringify(name)});`, resolveDir: HERE } : undefined;
   const { outputFiles } = await esbuild.build({
     ...OPTIONS,
-    ...(name === 'web/encoding.js' ? BARE : {}),
+    banner: { js: (name in ENGINES ? `var engine=${ENGINES[name]};` : '') + (name === 'web/url.js' ? NO_SHARED_MEMORY : '') },
+    define: name in ENGINES ? { globalThis: 'engine' } : OPTIONS.define,
     ...(source ? { stdin: source } : { entryPoints: [path.join(HERE, name)] }),
     format: 'cjs',
     inject: isPackage || name === 'web/encoding.js' ? [] : [path.join(HERE, 'inject.js')],
@@ -183,7 +199,7 @@ await rm(OUTPUT, { recursive: true, force: true });
 await mkdir(OUTPUT, { recursive: true });
 await bundle(process.env.RUNTIME_ENTRY ?? 'main.js', 'prelude.js');
 for (const entry of manifest.packages.filter((known) => known.lazy)) {
-  await bundle(`lib/${entry.package}.js`, fileOf(entry), { inject: [path.join(HERE, 'node/process.js')], minifyIdentifiers: true });
+  await bundle(`lib/${entry.package}.js`, fileOf(entry), { inject: [path.join(HERE, 'node/process.js')] });
 }
 // The worker reads this one: which file to evaluate when the code names which global.
 const listed = manifest.packages.map((entry) => (entry.lazy ? { ...entry, file: fileOf(entry) } : entry));

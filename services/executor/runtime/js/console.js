@@ -39,12 +39,9 @@ function duration(ms) {
   return `${Math.floor(seconds / 3600)}:${pad((seconds / 60) % 60)}:${whole.padStart(2, '0')} (h:mm:ss)`;
 }
 
-function elapsed(method, label, data) {
+function elapsed(label, data) {
   const start = timers.get(label);
-  if (start === undefined) {
-    write('warn', `Warning: No such label '${label}' for console.${method}()`);
-    return false;
-  }
+  if (start === undefined) return false;
   const text = `${label}: ${duration(now() - start)}`;
   write('log', data.length ? `${text} ${line(data)}` : text);
   return true;
@@ -100,6 +97,7 @@ function drawn(head, columns) {
   return lines.join('\n');
 }
 
+// Unknown and repeated labels are process warnings in Node, not lines of its console; here they are nothing.
 const methods = {
   log: (...args) => write('log', line(args)),
   info: (...args) => write('info', line(args)),
@@ -125,19 +123,18 @@ const methods = {
     write('log', `${key}: ${counters.get(key)}`);
   },
   countReset(label = 'default') {
-    if (!counters.delete(`${label}`)) write('warn', `Warning: Count for '${label}' does not exist`);
+    counters.delete(`${label}`);
   },
   time(label = 'default') {
     const key = `${label}`;
     touch();
-    if (timers.has(key)) write('warn', `Warning: Label '${key}' already exists for console.time()`);
-    else remember(timers, key, now());
+    if (!timers.has(key)) remember(timers, key, now());
   },
   timeLog(label = 'default', ...data) {
-    elapsed('timeLog', `${label}`, data);
+    elapsed(`${label}`, data);
   },
   timeEnd(label = 'default') {
-    if (elapsed('timeEnd', `${label}`, [])) timers.delete(`${label}`);
+    if (elapsed(`${label}`, [])) timers.delete(`${label}`);
   },
   group(...args) {
     if (args.length) write('log', line(args));

@@ -7,7 +7,6 @@ const HASH = 16;
 const HMAC = 17;
 const RANDOM = 18;
 const RANDOM_BYTES_MAX = 1 << 20; // one host call's worth; keys and nonces are far smaller
-const FAILED = 1;
 
 function call(op, ...parts) {
   const framed = [];
@@ -17,9 +16,7 @@ function call(op, ...parts) {
     framed.push(length, part);
   }
   const answer = hostSync(op, Buffer.concat(framed));
-  const body = Buffer.from(answer.subarray(1));
-  if (answer[0] === FAILED) throw new Error(body.toString());
-  return body;
+  return Buffer.from(answer.buffer, answer.byteOffset, answer.length);
 }
 
 function toBuffer(data, encoding, name = 'data') {

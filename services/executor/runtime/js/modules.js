@@ -6,6 +6,9 @@ import * as networkFailures from './web/network_failures.js';
 // Captured before user code can replace it; called under another name, eval runs in the global scope.
 const evaluate = globalThis.eval;
 
+// What V8 itself has put on the global object: Node's inspect tells classes of the language from all others by this.
+const builtins = Object.create(null, Object.getOwnPropertyDescriptors(globalThis));
+
 const loaded = { __proto__: null };
 
 // A module of the prelude itself, for lazy ones to import.
@@ -29,4 +32,4 @@ export function load(name) {
 
 provide('host.js', host);
 provide('web/network_failures.js', networkFailures);
-provide('modules.js', { load });
+provide('modules.js', { builtins, load });

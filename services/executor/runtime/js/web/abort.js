@@ -1,5 +1,6 @@
 // EventTarget, Event and the abort classes of the DOM standard, as far as they have a meaning without a document.
 import { DOMException } from './dom_exception.js';
+import { named } from './named.js';
 
 export class Event {
   #type;
@@ -66,11 +67,20 @@ const INTERNAL = Symbol();
 export class AbortSignal extends EventTarget {
   #aborted = false;
   #reason;
-  onabort = null;
+  #handler = null;
+  #listener = null;
   constructor(internal) {
     if (internal !== INTERNAL) throw Object.assign(new TypeError('Illegal constructor'), { code: 'ERR_ILLEGAL_CONSTRUCTOR' });
     super();
-    Object.defineProperty(this, 'onabort', { enumerable: false });
+  }
+  // An event handler takes its place among the listeners when it is first set.
+  get onabort() {
+    return this.#handler;
+  }
+  set onabort(handler) {
+    this.#handler = typeof handler === 'function' ? handler : null;
+    this.#listener ??= (event) => this.#handler?.call(this, event);
+    this.addEventListener('abort', this.#listener);
   }
   get aborted() {
     return this.#aborted;
@@ -106,9 +116,7 @@ export class AbortSignal extends EventTarget {
     if (this.#aborted) return;
     this.#aborted = true;
     this.#reason = reason;
-    const event = new Event('abort');
-    if (typeof this.onabort === 'function') this.onabort.call(this, event);
-    this.dispatchEvent(event);
+    this.dispatchEvent(new Event('abort'));
   }
   get [Symbol.toStringTag]() {
     return 'AbortSignal';
@@ -135,3 +143,5 @@ export class AbortController {
     return `AbortController { signal: AbortSignal { aborted: ${this.#signal.aborted} } }`;
   }
 }
+
+named({ AbortController, AbortSignal, Event, EventTarget });

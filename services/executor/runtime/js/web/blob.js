@@ -1,6 +1,7 @@
 // Blob and File of the File API; the bytes are whole in memory.
 import { PassThrough } from '../node/stream.js';
 import { Buffer } from './buffer.js';
+import { named } from './named.js';
 import { utf8Decode, utf8Encode } from './encoding.js';
 
 const bytesOf = new WeakMap();
@@ -82,5 +83,7 @@ export class File extends Blob {
     return 'File';
   }
 }
+
+named({ Blob, File });
 
 export const blobBytes = (blob) => bytesOf.get(blob);

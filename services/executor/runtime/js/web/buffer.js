@@ -2,6 +2,7 @@
 // and V8's native base64 and hex, which are ten times as fast.
 import { Buffer } from 'buffer/';
 import { INSPECT } from '../inspect.js';
+import { named } from './named.js';
 import { utf8Decode, utf8Encode } from './encoding.js';
 
 const INSPECT_BYTES_MAX = 50; // Node's buffer.INSPECT_MAX_BYTES
@@ -81,7 +82,7 @@ const methods = {
     const shown = apply(toHex, this.subarray(0, INSPECT_BYTES_MAX), []).replace(/(..)(?=.)/g, '$1 ');
     const more = this.length - INSPECT_BYTES_MAX;
     const rest = more > 0 ? ` ... ${more} more byte${more > 1 ? 's' : ''}` : '';
-    return `<${this.constructor.name}${shown ? ' ' : ''}${shown}${rest}>`;
+    return `<${this.constructor.name} ${shown}${rest}>`;
   },
 };
 for (const name of ['indexOf', 'lastIndexOf', 'includes']) {
@@ -93,6 +94,28 @@ for (const name of ['indexOf', 'lastIndexOf', 'includes']) {
   }[name];
 }
 
+// npm's errors lack Node's codes.
+function codeOf(error) {
+  if (/^Unknown encoding/.test(error.message)) return 'ERR_UNKNOWN_ENCODING';
+  if (error instanceof RangeError) return /beyond buffer length/.test(error.message) ? 'ERR_BUFFER_OUT_OF_BOUNDS' : 'ERR_OUT_OF_RANGE';
+  return error instanceof TypeError ? 'ERR_INVALID_ARG_TYPE' : undefined;
+}
+
+function withCodes(target, name) {
+  const method = target[name];
+  const guarded = {
+    [name](...args) {
+      try {
+        return apply(method, this, args);
+      } catch (error) {
+        error.code ??= codeOf(error);
+        throw error;
+      }
+    },
+  }[name];
+  Object.defineProperty(target, name, { value: guarded, writable: true, configurable: true });
+}
+
 function define(target, members) {
   for (const key of Reflect.ownKeys(members)) {
     Object.defineProperty(target, key, { value: members[key], writable: true, configurable: true });
@@ -100,5 +123,11 @@ function define(target, members) {
 }
 define(Buffer, statics);
 define(Buffer.prototype, methods);
+for (const name of ['from', 'alloc', 'allocUnsafe', 'allocUnsafeSlow', 'byteLength', 'concat', 'compare']) withCodes(Buffer, name);
+for (const name of Object.getOwnPropertyNames(Buffer.prototype)) {
+  if (/^(?:read|write|swap|toString$|fill$|compare$|equals$)/.test(name)) withCodes(Buffer.prototype, name);
+}
+
+named({ Buffer });
 
 export { Buffer };

@@ -1,3 +1,5 @@
+import { named } from './named.js';
+
 // The names that carry a legacy code: https://webidl.spec.whatwg.org/#dfn-error-names-table
 const CODES = {
   IndexSizeError: 1, NotFoundError: 8, NotSupportedError: 9, InvalidStateError: 11, SyntaxError: 12, InvalidAccessError: 15,
@@ -26,3 +28,5 @@ export class DOMException extends Error {
     return 'DOMException';
   }
 }
+
+named({ DOMException });

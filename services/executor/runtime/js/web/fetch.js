@@ -1,27 +1,20 @@
 // fetch of node-fetch 2: its own Headers, Request, Response and errors over a transport that is one host request.
 // Redirects, decompression and limits on connections are the host's; `size` is checked where node-fetch checks it, when
 // the body is read.
-import { FetchError as NodeFetchError, Headers, Request, Response } from 'node-fetch';
+import nodeFetch from 'node-fetch';
 import { PassThrough } from '../node/stream.js';
 import { hostCall, touch } from '../host.js';
 import { Buffer } from './buffer.js';
-import { blobBytes } from './blob.js';
+import { Blob, blobBytes } from './blob.js';
+import { named } from './named.js';
 import { markNetworkFailure } from './network_failures.js';
+
+const { AbortError, FetchError, Headers, Request, Response } = nodeFetch;
 
 const NETWORK_CODES = new Set(['ECONNREFUSED', 'ECONNRESET', 'ENOTFOUND', 'ETIMEDOUT', 'EAI_AGAIN', 'EPIPE', 'EHOSTUNREACH', 'ENETUNREACH']);
 const { toBase64 } = Uint8Array.prototype;
 const { fromBase64 } = Uint8Array;
 const { apply } = Reflect;
-
-// node-fetch exports AbortError only from its CommonJS build.
-function AbortError(message) {
-  this.type = 'aborted';
-  this.message = message;
-  Error.captureStackTrace(this, AbortError);
-}
-AbortError.prototype = Object.create(Error.prototype);
-AbortError.prototype.constructor = AbortError;
-AbortError.prototype.name = 'AbortError';
 
 // What a rejection of the host becomes, by its type; anything else is of the network ('system').
 const MESSAGES = {
@@ -37,28 +30,30 @@ function fetchError(rejection, requestUrl) {
   const type = rejection.type ?? 'system';
   const url = rejection.url ?? requestUrl;
   const message = MESSAGES[type]?.(url, rejection) ?? `request to ${url} failed, reason: ${rejection.message}`;
-  const error = new NodeFetchError(message, type, rejection.code ? { code: rejection.code } : undefined);
+  const error = new FetchError(message, type, rejection.code ? { code: rejection.code } : undefined);
   if (NETWORK_CODES.has(rejection.code) || type === 'request-timeout' || type === 'body-timeout') markNetworkFailure(error);
   return error;
 }
 
-// Collects what a form or another stream writes.
-function collect(stream) {
-  return new Promise((resolve, reject) => {
-    const chunks = [];
-    stream.on('error', reject);
-    stream.pipe({
-      write: (chunk) => void chunks.push(Buffer.from(chunk)),
-      end: () => resolve(Buffer.concat(chunks)),
-      on: () => {}, once: () => {}, removeListener: () => {}, emit: () => {},
-    });
+// The bytes of a body, given to `done`: at once wherever possible, since a request that is not awaited must have left
+// before its handler ends.
+function withBytes(body, done, failed) {
+  if (body === null || Buffer.isBuffer(body)) return done(body);
+  const bytes = blobBytes(body);
+  if (bytes) return done(bytes);
+  const chunks = [];
+  const stream = typeof body.stream === 'function' ? body.stream() : body;
+  stream.on('error', failed);
+  const ignore = () => {};
+  stream.pipe({
+    write: (chunk) => void chunks.push(Buffer.from(chunk)),
+    end: () => done(Buffer.concat(chunks)),
+    on: ignore,
+    once: ignore,
+    emit: ignore,
+    removeListener: ignore,
   });
-}
-
-async function bodyBytes(body) {
-  if (body === null) return null;
-  if (Buffer.isBuffer(body)) return body;
-  return blobBytes(body) ?? collect(typeof body.stream === 'function' ? body.stream() : body);
+  return undefined;
 }
 
 function checkUrl(url) {
@@ -113,29 +108,17 @@ function makeResponse(answer, request) {
   });
 }
 
-async function send(request, aborted) {
-  checkUrl(request.url);
-  const bytes = await bodyBytes(request.body);
-  const payload = {
-    method: request.method,
-    url: request.url,
-    headers: requestHeaders(request, bytes),
-    body: bytes === null ? null : apply(toBase64, bytes, []),
-    redirect: request.redirect,
-    follow: request.follow,
-    timeout_ms: request.timeout || null,
-    size: 0,
-    compress: Boolean(request.compress),
-  };
-  if (aborted()) return undefined;
-  let answer;
-  try {
-    answer = await hostCall('fetch', payload);
-  } catch (rejection) {
-    throw fetchError(rejection ?? {}, request.url);
-  }
-  return makeResponse(answer, request);
-}
+const payloadOf = (request, bytes) => ({
+  method: request.method,
+  url: request.url,
+  headers: requestHeaders(request, bytes),
+  body: bytes === null ? null : apply(toBase64, bytes, []),
+  redirect: request.redirect,
+  follow: request.follow,
+  timeout_ms: request.timeout || null,
+  size: 0,
+  compress: Boolean(request.compress),
+});
 
 function fetch(input, init) {
   touch();
@@ -143,23 +126,44 @@ function fetch(input, init) {
     const request = new Request(input, init);
     checkUrl(request.url);
     const { signal } = request;
-    let over = false;
+    let aborted = false;
     const onAbort = () => {
-      over = true;
-      signal.removeEventListener('abort', onAbort);
+      aborted = true;
       reject(new AbortError('The user aborted a request.'));
     };
-    if (signal?.aborted) {
-      reject(new AbortError('The user aborted a request.'));
-      return;
-    }
-    signal?.addEventListener('abort', onAbort);
-    send(request, () => over).then(resolve, reject).finally(() => signal?.removeEventListener('abort', onAbort));
+    if (signal?.aborted) return onAbort();
+    signal?.addEventListener('abort', onAbort, { once: true });
+    const settle = (settled) => (value) => {
+      signal?.removeEventListener('abort', onAbort);
+      settled(value);
+    };
+    withBytes(
+      request.body,
+      (bytes) => {
+        if (aborted) return;
+        hostCall('fetch', payloadOf(request, bytes)).then(
+          settle((answer) => resolve(makeResponse(answer, request))),
+          settle((rejection) => reject(fetchError(rejection ?? {}, request.url))),
+        );
+      },
+      settle((error) => reject(new FetchError(`request to ${request.url} failed, reason: ${error.message}`, 'system', error))),
+    );
+    return undefined;
   });
 }
 
-fetch.isRedirect = (code) => [301, 302, 303, 307, 308].includes(code);
+// node-fetch has a Blob of its own.
+function blob() {
+  const type = (this.headers?.get('content-type') ?? '').toLowerCase();
+  return this.buffer().then((bytes) => new Blob([bytes], { type }));
+}
+for (const owner of [Request, Response]) {
+  Object.defineProperty(owner.prototype, 'blob', { value: blob, writable: true, configurable: true, enumerable: true });
+}
+
+fetch.isRedirect = nodeFetch.isRedirect;
 fetch.Promise = Promise;
-Object.assign(fetch, { default: fetch, Headers, Request, Response, FetchError: NodeFetchError, AbortError });
+Object.assign(fetch, { default: fetch, Headers, Request, Response, FetchError, AbortError });
+named({ fetch, AbortError, FetchError, Headers, Request, Response });
 
 export { fetch, Headers, Request, Response };

@@ -3,6 +3,7 @@
 import NodeFormData from 'form-data';
 import { Blob, File, blobBytes } from './blob.js';
 import { Buffer } from './buffer.js';
+import { named } from './named.js';
 
 const entriesOf = new WeakMap();
 const { append } = NodeFormData.prototype;
@@ -77,5 +78,7 @@ for (const [name, value] of Object.entries(methods)) {
   Object.defineProperty(NodeFormData.prototype, name, { value, writable: true, configurable: true });
 }
 Object.defineProperty(NodeFormData.prototype, Symbol.iterator, { value: methods.entries, writable: true, configurable: true });
+
+named({ FormData: NodeFormData });
 
 export { NodeFormData as FormData };

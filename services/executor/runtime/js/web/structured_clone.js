@@ -1,5 +1,6 @@
 // structuredClone of the HTML standard, for what exists here: https://html.spec.whatwg.org/#structuredserializeinternal
 import { DOMException } from './dom_exception.js';
+import { named } from './named.js';
 
 const ERRORS = { EvalError, RangeError, ReferenceError, SyntaxError, TypeError, URIError };
 const TypedArray = Object.getPrototypeOf(Uint8Array);
@@ -126,3 +127,5 @@ export function structuredClone(value, options) {
   }
   return copy(value);
 }
+
+named({ structuredClone });

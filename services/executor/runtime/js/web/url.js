@@ -1,14 +1,15 @@
 // URL and URLSearchParams of the WHATWG URL standard (whatwg-url), printed by console as Node prints its own.
 import { URL, URLSearchParams } from 'whatwg-url';
 import { inspect, INSPECT } from '../inspect.js';
+import { named } from './named.js';
 
 const PARTS = ['href', 'origin', 'protocol', 'username', 'password', 'host', 'hostname', 'port', 'pathname', 'search', 'searchParams', 'hash'];
 
 function inspectUrl(depth, options) {
   if (typeof depth === 'number' && depth < 0) return this;
-  const shown = Object.create({ constructor: this.constructor ?? URL });
+  const shown = {};
   for (const part of PARTS) shown[part] = this[part];
-  return inspect(shown, options);
+  return `${(this.constructor ?? URL).name} ${inspect(shown, options)}`;
 }
 
 function inspectParams(depth, options) {
@@ -23,5 +24,7 @@ function inspectParams(depth, options) {
 
 Object.defineProperty(URL.prototype, INSPECT, { value: inspectUrl, writable: true, configurable: true });
 Object.defineProperty(URLSearchParams.prototype, INSPECT, { value: inspectParams, writable: true, configurable: true });
+
+named({ URL, URLSearchParams });
 
 export { URL, URLSearchParams };

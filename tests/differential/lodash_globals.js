@@ -1,0 +1,1 @@
+return [_.VERSION, _.get({ a: [{ b: 3 }] }, 'a[0].b'), _.isBuffer(Buffer.from('a')), _.cloneDeep({ d: new Date(0) }), _.chunk([1, 2, 3], 2), _.camelCase('hello big world'), _.template('hi <%= x %>')({ x: 1 }), _.isPlainObject({}), _([1, 2]).map((x) => x * 2).value(), _.debounce.name];

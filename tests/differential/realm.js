@@ -1,0 +1,2 @@
+const names = ['fetch', 'Request', 'Response', 'Headers', 'URL', 'URLSearchParams', 'atob', 'btoa', 'Buffer', 'TextEncoder', 'TextDecoder', 'AbortController', 'AbortSignal', 'Blob', 'structuredClone', 'queueMicrotask', 'setTimeout', 'setInterval', 'clearTimeout', 'clearInterval', 'FormData'];
+return names.map((n) => [n, typeof globalThis[n], globalThis[n].name, Object.prototype.propertyIsEnumerable.call(globalThis, n) && false]);

@@ -1,0 +1,57 @@
+// Runs scripts under Node, with the npm packages that the runtime names as globals:
+// `node reference.mjs <folder of node_modules> <script>...` prints {script: {lines, value, error}} as JSON.
+import { Console } from 'node:console';
+import nodeCrypto from 'node:crypto';
+import { readFile } from 'node:fs/promises';
+import { createRequire } from 'node:module';
+import path from 'node:path';
+import { Writable } from 'node:stream';
+
+const [folder, ...scripts] = process.argv.slice(2);
+const require = createRequire(path.join(path.resolve(folder), 'x.js'));
+const fetch = require('node-fetch');
+const { Headers, Request, Response } = fetch;
+
+const globals = {
+  _: require('lodash'),
+  atob: require('atob'),
+  btoa: require('btoa'),
+  crypto: nodeCrypto,
+  fetch,
+  FormData: require('form-data'),
+  Headers,
+  Request,
+  Response,
+  xml: require('xml'),
+};
+for (const [name, value] of Object.entries(globals)) {
+  Object.defineProperty(globalThis, name, { value, writable: true, configurable: true });
+}
+
+const AsyncFunction = (async () => {}).constructor;
+
+function capture() {
+  const lines = [];
+  const into = (stream) =>
+    new Writable({
+      write(chunk, encoding, done) {
+        lines.push([stream, chunk.toString().replace(/\n$/, '')]);
+        done();
+      },
+    });
+  return { lines, console: new Console({ stdout: into('out'), stderr: into('error'), colorMode: false }) };
+}
+
+async function run(file) {
+  const { lines, console } = capture();
+  const script = new AsyncFunction('console', await readFile(file, 'utf8'));
+  try {
+    return { lines, value: (await script(console)) ?? null, error: null };
+  } catch (error) {
+    return { lines, value: null, error: { name: error?.name ?? null, message: error?.message ?? String(error) } };
+  }
+}
+
+const results = {};
+for (const file of scripts) results[path.basename(file)] = await run(file);
+process.stdout.write(JSON.stringify(results));

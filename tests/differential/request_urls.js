@@ -1,0 +1,1 @@
+return ["http://a/it's?q=it's", 'http://a/{x}|y^z`', 'http://a b', 'HTTP://USER:pw@Host/%7Ea', 'http://ä.de/ö?ü#ß', 'http://a/?x="<>"', 'http://a:80/', 'https://a:443/?', 'http://a/#'].map((u) => { try { return new Request(u).url; } catch (e) { return e.message; } });

@@ -1,0 +1,1 @@
+return [xml({ a: [{ _attr: { x: '1 & "2"' } }, 'te<xt', { b: { _cdata: 'raw <' } }, { c: null }] }), xml([{ a: 1 }, { b: [] }], { indent: '  ', declaration: true }), xml('plain'), xml({ e: new Date(0).toISOString() }, true)];
