@@ -13,9 +13,9 @@ import socket
 import sys
 import time
 from collections import deque
-from collections.abc import Callable
+from collections.abc import Callable, Coroutine
 from pathlib import Path
-from typing import Final
+from typing import Any, Final
 
 from services.executor.runtime import zygote as protocol
 from services.executor.runtime.worker_link import (
@@ -44,7 +44,7 @@ _SOCKET_BUFFER_BYTES: Final = 1 << 20
 _ARGUMENT_JITLESS: Final = "--jitless"
 
 
-class ZygoteDied(ConnectionError):
+class ZygoteLostError(ConnectionError):
     """The zygote ended; the next fork starts another."""
 
 
@@ -94,8 +94,8 @@ class Zygote:
             worker.ended(None)
         self._workers.clear()
 
-    def _own(self, coroutine: object) -> None:
-        task = asyncio.ensure_future(coroutine)  # type: ignore[arg-type]
+    def _own(self, coroutine: Coroutine[Any, Any, None]) -> None:
+        task = asyncio.get_running_loop().create_task(coroutine)
         self._tasks.add(task)
         task.add_done_callback(self._tasks.discard)
 
@@ -134,7 +134,7 @@ class Zygote:
         asyncio.get_running_loop().remove_reader(self._control.fileno())
         self._control.close()
         self._control = None
-        died = ZygoteDied("the zygote ended; its log says why")
+        died = ZygoteLostError("the zygote ended; its log says why")
         for waiting in (self._ready, *self._forking):
             if waiting is not None and not waiting.done():
                 waiting.set_exception(died)
@@ -277,5 +277,5 @@ def _ignore(_: object) -> None:
 
 __all__ = [
     "CheckResult", "CodeError", "HostRequest", "Job", "Limits", "LogLine", "Outcome", "UserError", "Worker",
-    "WorkerExit", "Zygote", "ZygoteDied",
+    "WorkerExit", "Zygote", "ZygoteLostError",
 ]  # fmt: skip

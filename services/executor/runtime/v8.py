@@ -10,12 +10,13 @@ V8 drains the microtasks before the next task. A callback must not wait for anot
 
 from __future__ import annotations
 
+import contextlib
 import ctypes
 import os
 import threading
 from collections.abc import Callable
 from importlib.metadata import version
-from queue import SimpleQueue
+from queue import Empty, SimpleQueue
 from typing import Any, Final
 
 VERSION: Final = "0.14.1"
@@ -42,6 +43,8 @@ PARSE_ERROR: Final = 201
 # Callback ids. Results of `call` and `evaluate` come under 0; the rest is the owner's.
 SYNCHRONOUS: Final = 0
 
+_LOOK_S: Final = 0.02
+
 ERROR_CHARS_MAX: Final = 8 * 1024  # V8 quotes the offending line, which may be a whole minified bundle
 
 Raw = Any  # ctypes pointer to mini-racer's value struct
@@ -55,7 +58,7 @@ class V8Error(Exception):
         self.kind = kind
 
 
-class AbiChanged(RuntimeError):
+class AbiChangedError(RuntimeError):
     """mini-racer is not the version that this module was written for."""
 
 
@@ -70,7 +73,7 @@ def initialise(*, jitless: bool = False) -> ctypes.CDLL:
 
 
 def check_abi(library: ctypes.CDLL) -> None:
-    """Raise AbiChanged unless library and package are exactly the ones we know."""
+    """Raise AbiChangedError unless library and package are exactly the ones we know."""
     from py_mini_racer._dll import MR_CALLBACK, _RawValue
     from py_mini_racer._objects import _MiniRacerTypes as Types
 
@@ -78,13 +81,13 @@ def check_abi(library: ctypes.CDLL) -> None:
     types = Types.null, Types.str_utf8, Types.undefined, Types.function, Types.array_buffer, Types.execute_exception
     layout = [name for name, _ in _RawValue._fields_]
     if not found[1].startswith(V8_VERSION) or found[0] != VERSION:
-        raise AbiChanged(f"mini-racer {VERSION} with V8 {V8_VERSION} is needed, found {found}")
+        raise AbiChangedError(f"mini-racer {VERSION} with V8 {V8_VERSION} is needed, found {found}")
     if types != (NULL, STRING, UNDEFINED, FUNCTION, ARRAY_BUFFER, FIRST_ERROR):
-        raise AbiChanged(f"mini-racer numbers its types differently: {types}")
+        raise AbiChangedError(f"mini-racer numbers its types differently: {types}")
     if layout != ["value", "len", "type"] or ctypes.sizeof(_RawValue) != 17:
-        raise AbiChanged(f"mini-racer lays its values out differently: {layout}")
+        raise AbiChangedError(f"mini-racer lays its values out differently: {layout}")
     if MR_CALLBACK._argtypes_[0] is not ctypes.c_uint64:
-        raise AbiChanged("mini-racer calls back with other arguments")
+        raise AbiChangedError("mini-racer calls back with other arguments")
 
 
 class Isolate:
@@ -98,6 +101,8 @@ class Isolate:
         self._callbacks = callbacks
         self._results: SimpleQueue[Raw] = SimpleQueue()
         self.thread_id = 0
+        # Called now and then while a synchronous operation takes its time.
+        self.while_waiting: Callable[[], None] = lambda: None
         callbacks[SYNCHRONOUS] = self._results.put
         self._callback = MR_CALLBACK(self._on_result)
         self.context: int = library.mr_init_context(self._callback)
@@ -122,7 +127,7 @@ class Isolate:
         data = code.encode("utf-8", "surrogatepass")
         text = self._library.mr_alloc_string_val(self.context, data, len(data), STRING)
         self._library.mr_eval(self.context, text, SYNCHRONOUS)
-        result = self._results.get()
+        result = self._await_result()
         self.free(text)
         return self._checked(result)
 
@@ -133,22 +138,20 @@ class Isolate:
     def call_raw(self, function: Raw, argument: bytes | None = None, value: Raw = None) -> Raw:
         """Like `call`, with the result left as a value that the caller frees."""
         self.post(function, SYNCHRONOUS, argument, value)
-        return self._checked(self._results.get())
+        return self._checked(self._await_result())
 
     def post(self, function: Raw, callback_id: int, argument: bytes | None = None, value: Raw = None) -> int:
         """Queue a call; its result goes to the callback."""
         library, context = self._library, self.context
         if argument is None and value is None:
-            task: int = library.mr_call_function(context, function, self.undefined, self.no_arguments, callback_id)
-            return task
+            return int(library.mr_call_function(context, function, self.undefined, self.no_arguments, callback_id))
         if argument is None:
             self.free(library.mr_set_object_item(context, self._arguments, self._zero, value))
         else:
             text = library.mr_alloc_string_val(context, argument, len(argument), STRING)
             self.free(library.mr_set_object_item(context, self._arguments, self._zero, text))
             self.free(text)
-        task = library.mr_call_function(context, function, self.undefined, self._arguments, callback_id)
-        return task
+        return int(library.mr_call_function(context, function, self.undefined, self._arguments, callback_id))
 
     def function(self, callback_id: int) -> Raw:
         """A JavaScript function that calls back synchronously, on the isolate's thread."""
@@ -171,7 +174,7 @@ class Isolate:
         """Address and length of an ArrayBuffer, which JavaScript must keep alive."""
         contents = raw.contents
         if contents.type != ARRAY_BUFFER:
-            raise AbiChanged(f"an ArrayBuffer came as type {contents.type}")
+            raise AbiChangedError(f"an ArrayBuffer came as type {contents.type}")
         return contents.value.value_ptr, contents.len
 
     def free(self, raw: Raw) -> None:
@@ -189,6 +192,12 @@ class Isolate:
     def heap_statistics(self) -> bytes:
         """V8's own figures as JSON."""
         return self.take(self._library.mr_heap_stats(self.context)) or b"{}"
+
+    def _await_result(self) -> Raw:
+        while True:
+            with contextlib.suppress(Empty):
+                return self._results.get(timeout=_LOOK_S)
+            self.while_waiting()
 
     def _checked(self, raw: Raw) -> Raw:
         kind = raw.contents.type

@@ -43,7 +43,7 @@ EXIT_REASONS: Final = ("stopped", "timeout", "out_of_memory", "crashed")
 FRAME_BYTES_MAX: Final = 64 << 20
 
 
-class FrameTooLarge(Exception):
+class FrameTooLargeError(Exception):
     """A peer announced a frame beyond the limit; the connection is of no further use."""
 
 
@@ -66,7 +66,7 @@ class FrameReader:
         while end - start >= HEADER.size:
             length, kind = HEADER.unpack_from(buffer, start)
             if length > FRAME_BYTES_MAX:
-                raise FrameTooLarge(f"a frame of {length} bytes; the limit is {FRAME_BYTES_MAX}")
+                raise FrameTooLargeError(f"a frame of {length} bytes; the limit is {FRAME_BYTES_MAX}")
             after = start + HEADER.size + length
             if after > end:
                 break

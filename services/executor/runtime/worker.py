@@ -29,8 +29,8 @@ from services.executor.runtime.wire import Kind
 _TICK_S: Final = 0.02
 _RECEIVE_BYTES: Final = 256 << 10
 _PAGE_BYTES: Final = resource.getpagesize()
-_M_ARENA_MAX: Final = -8  # mallopt
 _NS_PER_MS: Final = 1_000_000
+_NOTHING_SEEN: Final = -2  # no sequence number
 
 
 def run_worker(
@@ -70,8 +70,8 @@ class Worker:
         self._reader = wire.FrameReader()
         self._wall_ns = self._cpu_ns = 0
         self._deadlines: list[tuple[int, int]] = []
-        self._seen = 0
-        self._seen_cpu_ns = 0
+        self._seen = _NOTHING_SEEN
+        self._seen_ns = self._seen_cpu_ns = 0
         self._poll = select.poll()
         self._poll.register(connection, select.POLLIN)
 
@@ -116,12 +116,24 @@ class Worker:
         data_max = _data_bytes(self._memory) + heap + rest
         resource.setrlimit(resource.RLIMIT_DATA, (data_max, data_max))
         os.close(self._memory)
+        self._limit_loading()
         try:
             result = self._pump.load(code, settings)
         except V8Error:
             self._exit("out_of_memory", 0)
+        self._pump.isolate.while_waiting = lambda: None
         ctypes.CDLL(None).malloc_trim(0)
         self.send(Kind.READY, json.dumps(result).encode())
+
+    def _limit_loading(self) -> None:
+        """A script's top level may use as much time as an attempt."""
+        until_ns, cpu_until_ns = time.monotonic_ns() + self._wall_ns, self._pump.cpu_ns() + self._cpu_ns
+
+        def look() -> None:
+            if time.monotonic_ns() > until_ns or self._pump.cpu_ns() > cpu_until_ns:
+                self._exit("timeout", 0)
+
+        self._pump.isolate.while_waiting = look
 
     # ---- events ------------------------------------------------------------------------------------------------
 
@@ -215,11 +227,10 @@ class Worker:
 
     def _wait(self) -> None:
         pump = self._pump
-        self._seen = 0
-        began_ns = time.monotonic_ns()
+        self._seen = _NOTHING_SEEN
         while not pump.wait(_TICK_S):
             self._reply_early()
-            self._enforce(began_ns)
+            self._enforce()
         if pump.out_of_memory_in is not None:
             self._reply_early()
             self._exit("out_of_memory", pump.out_of_memory_in)
@@ -227,15 +238,18 @@ class Worker:
     def _reply_early(self) -> None:
         self._reply(self._pump.take())
 
-    def _enforce(self, began_ns: int) -> None:
+    def _enforce(self) -> None:
+        """Cut what runs too long: the attempt whose turn it is, or the part of a batch that has stood still."""
         pump = self._pump
-        seq, cpu_ns = pump.cell.running, pump.cpu_ns()
+        seq, now, cpu_ns = pump.cell.running, time.monotonic_ns(), pump.cpu_ns()
         if seq != self._seen:
-            self._seen, self._seen_cpu_ns = seq, cpu_ns
-            self._seen_ns = time.monotonic_ns()
+            self._seen, self._seen_ns, self._seen_cpu_ns = seq, now, cpu_ns
         usage = pump.usage.get(seq)
-        used_ns = cpu_ns - self._seen_cpu_ns + (usage.cpu_ns if usage is not None else 0)
-        if used_ns >= self._cpu_ns or time.monotonic_ns() - self._seen_ns >= self._wall_ns:
+        if usage is not None:
+            used_ns = usage.cpu_ns + cpu_ns - pump.turn_began_cpu_ns
+        else:
+            used_ns = cpu_ns - self._seen_cpu_ns
+        if used_ns >= self._cpu_ns or now - self._seen_ns >= self._wall_ns:
             self._exit("timeout", seq)
 
     def _exit(self, reason: str, guilty: int) -> NoReturn:

@@ -97,7 +97,7 @@ class Zygote:
             signal.set_wakeup_fd(-1)
             signal.signal(signal.SIGCHLD, signal.SIG_DFL)
             run_worker(self._library, self._prelude, worker_socket, cell, parent=self._pid)
-        except BaseException:
+        except BaseException:  # noqa: BLE001 - the traceback is all that is left to give
             traceback.print_exc()
         finally:
             os._exit(70)  # a worker never comes back
