@@ -6,7 +6,7 @@ import asyncio
 import base64
 import re
 from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager, suppress
+from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -130,16 +130,17 @@ async def running(database: str, nats_url: str, executor: FakeExecutor | None = 
     """A registry from start to stop."""
     executor = executor or FakeExecutor()
     app = await build(settings(database, nats_url), check_code=executor)
-    await app.start()
-    work = asyncio.create_task(app.run())
-    world = World(app, database, executor)
     try:
-        yield world
+        await app.start()
+        async with asyncio.TaskGroup() as tasks:
+            work = tasks.create_task(app.run())
+            world = World(app, database, executor)
+            try:
+                yield world
+            finally:
+                await world.close()
+                work.cancel()
     finally:
-        await world.close()
-        work.cancel()
-        with suppress(asyncio.CancelledError):
-            await work
         await app.stop()
 
 

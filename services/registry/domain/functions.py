@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import dataclasses
 import hashlib
 from collections.abc import Iterable, Sequence
 
@@ -21,23 +20,11 @@ from services.registry.errors import (
     StaleEtag,
     WorkspaceLimitReached,
 )
+from services.registry.templates import Template
 
 TIMEOUT_MS_DEFAULT = 5000
 # A deployment is one transaction; see also the event log's bound on the facts of one append.
 DEPLOYMENT_DESTINATIONS_MAX = 1000
-
-
-@dataclasses.dataclass(frozen=True, slots=True)
-class Template:
-    """What a function can be created from."""
-
-    name: str
-    display_name: str
-    description: str
-    code: str
-    definitions: Sequence[resources_pb2.SettingDefinition]
-    handlers: Sequence[str]
-    sample_event: str
 
 
 def function_name(workspace: str, function: str) -> str:

@@ -18,6 +18,7 @@ from services.registry.domain.workspaces import require_workspace
 from services.registry.errors import InvalidField, SyntaxInvalid
 from services.registry.handlers.changes import Change, Changes
 from services.registry.handlers.sealing import Sealer
+from services.registry.templates import Template
 
 CreateFunctionResponse = function_service_pb2.CreateFunctionResponse
 SaveFunctionResponse = function_service_pb2.SaveFunctionResponse
@@ -36,7 +37,7 @@ class FunctionHandlers:
         self,
         changes: Changes,
         vault: Vault,
-        templates: Mapping[str, domain.Template],
+        templates: Mapping[str, Template],
         check_code: CheckCode,
     ) -> None:
         self._changes = changes
@@ -109,7 +110,7 @@ class FunctionHandlers:
 
         return await self._changes.make(Change(workspace, request, DeployVersionResponse, decide, answer))
 
-    def _template(self, name: str) -> domain.Template:
+    def _template(self, name: str) -> Template:
         template = self._templates.get(name or TEMPLATE_DEFAULT)
         if template is None:
             raise InvalidField("template", f"must be one of {', '.join(sorted(self._templates))}")

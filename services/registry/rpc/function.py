@@ -1,7 +1,6 @@
 """onward.registry.v1.FunctionService."""
 
 # gRPC names methods as the protos do.
-# ruff: noqa: N802
 
 from __future__ import annotations
 
@@ -12,9 +11,9 @@ from kit.rpc import names
 from onward.registry.v1 import function_service_pb2 as pb
 from onward.registry.v1 import function_service_pb2_grpc, resources_pb2
 from services.registry import queries
-from services.registry.domain.functions import Template
 from services.registry.handlers.functions import FunctionHandlers
 from services.registry.rpc.reading import Reading, last_id
+from services.registry.templates import Template
 
 # A version's number in names: the newest one.
 LATEST = "/versions/latest"

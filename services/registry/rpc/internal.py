@@ -1,7 +1,6 @@
 """onward.registry.v1.InternalService."""
 
 # gRPC names methods as the protos do.
-# ruff: noqa: N802
 
 from __future__ import annotations
 

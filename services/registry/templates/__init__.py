@@ -2,13 +2,27 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+from dataclasses import dataclass
 from pathlib import Path
 
 import orjson
 from google.protobuf import json_format
 
 from onward.registry.v1 import resources_pb2
-from services.registry.domain.functions import Template
+
+
+@dataclass(frozen=True, slots=True)
+class Template:
+    """What a function can be created from. `handlers` are those that the code defines; `sample_event` is JSON."""
+
+    name: str
+    display_name: str
+    description: str
+    code: str
+    definitions: Sequence[resources_pb2.SettingDefinition]
+    handlers: Sequence[str]
+    sample_event: str
 
 
 def load_templates(folder: Path = Path(__file__).parent) -> dict[str, Template]:
