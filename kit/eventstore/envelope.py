@@ -72,7 +72,7 @@ def from_message(data: bytes, headers: Mapping[str, str] | None) -> OwnedFact:
 
 
 def to_stored(service: str, fact: Fact) -> StoredFact:
-    """The fact as ReadFacts answers it: without causation, correlation and commitments, which it has no fields for."""
+    """The fact as ReadFacts answers it: the same that the bus carries."""
     stored = StoredFact(
         service=service,
         workspace=fact.workspace,
@@ -85,6 +85,9 @@ def to_stored(service: str, fact: Fact) -> StoredFact:
         principal=fact.meta.principal,
         request_id=fact.meta.request_id,
         traceparent=fact.meta.traceparent,
+        causation=fact.meta.causation,
+        correlation=fact.meta.correlation,
+        commitments=fact.meta.commitments,
     )
     stored.recorded_at.FromDatetime(fact.recorded_at)
     if fact.meta.occurred_at:
@@ -97,7 +100,10 @@ def from_stored(stored: StoredFact) -> OwnedFact:
     meta = Meta(
         principal=stored.principal,
         request_id=stored.request_id,
+        causation=stored.causation,
+        correlation=stored.correlation,
         traceparent=stored.traceparent,
+        commitments=dict(stored.commitments),
         occurred_at=_datetime(stored.occurred_at) if stored.HasField("occurred_at") else None,
     )
     fact = Fact(

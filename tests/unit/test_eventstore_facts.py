@@ -85,5 +85,10 @@ def test_a_message_that_no_relay_made_is_told_apart(headers: dict[str, str] | No
 
 
 def test_a_fact_survives_read_facts() -> None:
-    fact = replace(FACT, meta=Meta("token:a", "r1", traceparent="00-abc-def-01", occurred_at=AT))
+    stored = facts_pb2.StoredFact.FromString(envelope.to_stored("registry", FACT).SerializeToString())
+    assert envelope.from_stored(stored) == ("registry", FACT)
+
+
+def test_a_fact_with_little_to_say_survives_read_facts() -> None:
+    fact = replace(FACT, meta=Meta("operator"))
     assert envelope.from_stored(envelope.to_stored("registry", fact)) == ("registry", fact)

@@ -25,6 +25,26 @@ class StoredFact(_message.Message):
 
     DESCRIPTOR: _descriptor.Descriptor
 
+    @_typing.final
+    class CommitmentsEntry(_message.Message):
+        DESCRIPTOR: _descriptor.Descriptor
+
+        KEY_FIELD_NUMBER: _builtins.int
+        VALUE_FIELD_NUMBER: _builtins.int
+        key: _builtins.str
+        value: _builtins.str
+        def __init__(
+            self,
+            *,
+            key: _builtins.str = ...,
+            value: _builtins.str = ...,
+        ) -> None: ...
+        _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+        def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+        _ClearFieldArgType: _TypeAlias = _typing.Literal["key", b"key", "value", b"value"]  # noqa: Y015
+        def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+        def WhichOneof(self, oneof_group: _Never) -> None: ...
+
     SERVICE_FIELD_NUMBER: _builtins.int
     WORKSPACE_FIELD_NUMBER: _builtins.int
     POSITION_FIELD_NUMBER: _builtins.int
@@ -38,6 +58,9 @@ class StoredFact(_message.Message):
     TRACEPARENT_FIELD_NUMBER: _builtins.int
     RECORDED_AT_FIELD_NUMBER: _builtins.int
     OCCURRED_AT_FIELD_NUMBER: _builtins.int
+    CAUSATION_FIELD_NUMBER: _builtins.int
+    CORRELATION_FIELD_NUMBER: _builtins.int
+    COMMITMENTS_FIELD_NUMBER: _builtins.int
     service: _builtins.str
     """The service that owns the log: "registry", "delivery"."""
     workspace: _builtins.str
@@ -60,6 +83,10 @@ class StoredFact(_message.Message):
     """The mutation's request id."""
     traceparent: _builtins.str
     """W3C trace context of the call that caused it."""
+    causation: _builtins.str
+    """The fact that it follows from; may be empty."""
+    correlation: _builtins.str
+    """Shared by all facts of one undertaking; may be empty."""
     @_builtins.property
     def recorded_at(self) -> _timestamp_pb2.Timestamp:
         """When the log stored it, by the database's clock."""
@@ -67,6 +94,10 @@ class StoredFact(_message.Message):
     @_builtins.property
     def occurred_at(self) -> _timestamp_pb2.Timestamp:
         """When the act happened, by the service's clock."""
+
+    @_builtins.property
+    def commitments(self) -> _containers.ScalarMap[_builtins.str, _builtins.str]:
+        """Salted hashes of what may be erased, such as the client's address, by its name."""
 
     def __init__(
         self,
@@ -84,10 +115,13 @@ class StoredFact(_message.Message):
         traceparent: _builtins.str = ...,
         recorded_at: _timestamp_pb2.Timestamp | None = ...,
         occurred_at: _timestamp_pb2.Timestamp | None = ...,
+        causation: _builtins.str = ...,
+        correlation: _builtins.str = ...,
+        commitments: _abc.Mapping[_builtins.str, _builtins.str] | None = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["occurred_at", b"occurred_at", "recorded_at", b"recorded_at"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["data", b"data", "fact_id", b"fact_id", "occurred_at", b"occurred_at", "position", b"position", "principal", b"principal", "recorded_at", b"recorded_at", "request_id", b"request_id", "service", b"service", "stream", b"stream", "traceparent", b"traceparent", "type", b"type", "version", b"version", "workspace", b"workspace"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["causation", b"causation", "commitments", b"commitments", "correlation", b"correlation", "data", b"data", "fact_id", b"fact_id", "occurred_at", b"occurred_at", "position", b"position", "principal", b"principal", "recorded_at", b"recorded_at", "request_id", b"request_id", "service", b"service", "stream", b"stream", "traceparent", b"traceparent", "type", b"type", "version", b"version", "workspace", b"workspace"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
