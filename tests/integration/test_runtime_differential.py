@@ -14,8 +14,8 @@ from typing import Any
 import pytest
 
 from services.executor.runtime.pool import Zygote
-from services.executor.runtime.worker_link import HostRequest, Job, Limits, Outcome, WorkerExit
-from services.executor.settings import RUNTIME_DIR
+from services.executor.runtime.worker_link import Outcome
+from tests.integration import runtime_world
 from tools.build_runtime import SOURCES, node_folder
 
 pytestmark = pytest.mark.integration
@@ -24,13 +24,8 @@ SCRIPTS = sorted((Path(__file__).parents[1] / "differential").glob("*.js"))
 # Node writes these to stderr; the others go to stdout.
 ERROR_LEVELS = {"warn", "error", "trace"}
 REFERENCE_SECONDS_MAX = 60
-LIMITS = Limits(cpu_ms=10_000, wall_ms=20_000)
 
 Result = dict[str, Any]
-
-
-class WorkerLostError(Exception):
-    """The worker ended before its script did."""
 
 
 @pytest.fixture(scope="module")
@@ -50,36 +45,17 @@ def found() -> dict[str, Result]:
 
 
 async def _run_all() -> dict[str, Result]:
-    zygote = Zygote(RUNTIME_DIR)
-    await zygote.start()
-    try:
-        return {script.name: await _run(zygote, script.read_text("utf-8")) for script in SCRIPTS}
-    finally:
-        await zygote.stop()
+    async with runtime_world.zygote() as zygote:
+        return {path.name: await _run(zygote, path.read_text("utf-8")) for path in SCRIPTS}
 
 
-async def _run(zygote: Zygote, script: str) -> Result:
-    done: asyncio.Future[Outcome] = asyncio.get_running_loop().create_future()
-
-    def on_outcomes(outcomes: list[Outcome]) -> None:
-        done.set_result(outcomes[0])
-
-    def on_request(request: HostRequest) -> None:
-        raise AssertionError(f"no request was expected, but {request.payload}")
-
-    def on_exit(reason: WorkerExit) -> None:
-        if not done.done():
-            done.set_exception(WorkerLostError(reason))
-
-    code = f"async function onTrack() {{ {script}\n}}"
-    worker = await zygote.fork(code, b"{}", LIMITS, on_outcomes, on_request, on_exit)
-    worker.submit([Job(1, "track", b"{}", capture=True)])
-    try:
-        return _result(await done)
-    except WorkerLostError as lost:
-        return {"lines": [], "value": None, "error": {"name": "WorkerLostError", "message": str(lost)}}
-    finally:
-        await worker.stop()
+async def _run(zygote: Zygote, body: str) -> Result:
+    async with runtime_world.script(zygote, f"async function onTrack() {{ {body}\n}}") as running:
+        try:
+            (outcome,) = await running.track({})
+        except runtime_world.WorkerLostError as lost:
+            return {"lines": [], "value": None, "error": {"name": "WorkerLostError", "message": str(lost)}}
+    return _result(outcome)
 
 
 def _result(outcome: Outcome) -> Result:
@@ -91,7 +67,7 @@ def _result(outcome: Outcome) -> Result:
     return {"lines": lines, "value": value, "error": error}
 
 
-@pytest.mark.parametrize("script", [script.name for script in SCRIPTS])
+@pytest.mark.parametrize("script", [path.name for path in SCRIPTS])
 def test_a_script_gives_what_it_gives_under_node(
     script: str, expected: dict[str, Result], found: dict[str, Result]
 ) -> None:

@@ -10,9 +10,8 @@ from typing import Any
 
 import pytest
 
-from services.executor.runtime.pool import Zygote
-from services.executor.runtime.worker_link import Job, Limits, Outcome
-from services.executor.settings import RUNTIME_DIR
+from services.executor.runtime.worker_link import Outcome
+from tests.integration import runtime_world
 
 # Not ONWARD_*: those are settings of services, and unknown ones stop them.
 VARIABLE = "WPT_URL_DATA"
@@ -22,7 +21,6 @@ pytestmark = [
     pytest.mark.skipif(FOLDER is None, reason=f"{VARIABLE} names no folder of web-platform-tests URL data"),
 ]
 
-LIMITS = Limits(cpu_ms=20_000, wall_ms=60_000)
 # Well under the limits of one console line and of one event.
 CASES_AT_ONCE = 50
 PARTS = "href origin protocol username password host hostname port pathname search hash"
@@ -75,34 +73,17 @@ def _failures(check: str, cases: list[dict[str, Any]]) -> list[tuple[dict[str, A
 
 
 async def _run(check: str, cases: list[dict[str, Any]]) -> list[tuple[dict[str, Any], str]]:
-    zygote = Zygote(RUNTIME_DIR)
-    await zygote.start()
-    outcomes: dict[int, Outcome] = {}
-    done = asyncio.Event()
     batches = [cases[at : at + CASES_AT_ONCE] for at in range(0, len(cases), CASES_AT_ONCE)]
-
-    def on_outcomes(settled: list[Outcome]) -> None:
-        outcomes.update((outcome.id, outcome) for outcome in settled)
-        if len(outcomes) == len(batches):
-            done.set()
-
     handler = "function onTrack({ cases }) { return cases.map((test) => check(test) ?? null); }"
     code = f"const PARTS = '{PARTS}'.split(' ');\n{check}\n{handler}"
-    try:
-        worker = await zygote.fork(code, b"{}", LIMITS, on_outcomes, lambda _: None, lambda _: done.set())
-        events = [json.dumps({"cases": batch}).encode() for batch in batches]
-        worker.submit([Job(index, "track", event, capture=True) for index, event in enumerate(events)])
-        await done.wait()
-        await worker.stop()
-    finally:
-        await zygote.stop()
+    async with runtime_world.zygote() as zygote, runtime_world.script(zygote, code) as running:
+        outcomes = await running.track(*[{"cases": batch} for batch in batches])
     return _wrong(batches, outcomes)
 
 
-def _wrong(batches: list[list[dict[str, Any]]], outcomes: dict[int, Outcome]) -> list[tuple[dict[str, Any], str]]:
+def _wrong(batches: list[list[dict[str, Any]]], outcomes: list[Outcome]) -> list[tuple[dict[str, Any], str]]:
     wrong = []
-    for index, batch in enumerate(batches):
-        outcome = outcomes[index]
+    for batch, outcome in zip(batches, outcomes, strict=True):
         assert outcome.ok, outcome.error
         assert outcome.value is not None
         wrong += [(case, found) for case, found in zip(batch, json.loads(outcome.value), strict=True) if found]
