@@ -122,6 +122,9 @@ def from_rpc_error(error: grpc.aio.AioRpcError, method: str) -> OnwardError:
             if ours is not None:
                 return ours
     code = error.code().name
+    if code == "CANCELLED":
+        # Our own cancelling is an asyncio.CancelledError, so this was the server: it stopped as the call came in.
+        return errors.Unavailable(f"{method.strip('/')} was cut off by the server's stop.")
     cls = _BY_CODE.get(code, OnwardError)
     foreign = cls(f"{method.strip('/')} failed with {code}.")
     foreign.code = code

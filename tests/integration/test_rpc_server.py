@@ -148,11 +148,17 @@ async def test_a_thousand_violations_still_fit_into_an_answer(stub: Any) -> None
     assert caught.value.violations
 
 
-async def test_bytes_that_are_no_request_are_an_invalid_argument(server: RpcServer) -> None:
+@pytest.mark.parametrize(
+    ("token", "code"), [(TOKEN, grpc.StatusCode.INVALID_ARGUMENT), ("", grpc.StatusCode.UNAUTHENTICATED)]
+)
+async def test_bytes_that_are_no_request_are_an_invalid_argument(
+    server: RpcServer, token: str, code: grpc.StatusCode
+) -> None:
+    """Strangers are not even parsed."""
     async with grpc.aio.insecure_channel(server.address) as channel:
         say: Any = channel.unary_unary(f"/{SERVICE}/Say")
-        call = say(b"\xff\xff\xff", metadata=[("authorization", f"Bearer {TOKEN}")])
-        assert await call.code() is grpc.StatusCode.INVALID_ARGUMENT
+        call = say(b"\xff\xff\xff", metadata=[("authorization", f"Bearer {token}")])
+        assert await call.code() is code
 
 
 @pytest.mark.parametrize("fault", ["raise", "wrong type", "timeout of its own"])
@@ -277,7 +283,8 @@ async def test_a_server_with_all_places_taken_says_so_and_still_answers_health(p
 
 async def test_connections_beyond_the_limit_are_closed_and_the_others_go_on(probe: Probe) -> None:
     """H7."""
-    async with serving(probe, Limits(connections_max=3)) as server, calling(server) as stub:
+    limits = Limits(connections_max=3, handshake_s=60)
+    async with serving(probe, limits) as server, calling(server) as stub:
         await stub.Say(saying())
         peers = [await asyncio.open_connection("127.0.0.1", server.port) for _ in range(20)]
         watches = [asyncio.create_task(hung_up(reader)) for reader, _ in peers]
