@@ -1,5 +1,6 @@
 // The part of Node's `crypto` that is served by the host so far: hashes, HMACs and random bytes.
 import { hostSync } from './host.js';
+import { inspect } from './inspect.js';
 import { Buffer } from './web/buffer.js';
 
 // The numbers are those of OPS in crypto_ops.py.
@@ -19,11 +20,19 @@ function call(op, ...parts) {
   return Buffer.from(answer.buffer, answer.byteOffset, answer.length);
 }
 
+// The end of Node's messages about arguments.
+function received(value) {
+  if (value === null || value === undefined) return ` Received ${value}`;
+  if (typeof value === 'function') return ` Received function ${value.name}`;
+  if (typeof value === 'object') return ` Received an instance of ${value.constructor?.name ?? 'Object'}`;
+  return ` Received type ${typeof value} (${inspect(value)})`;
+}
+
 function toBuffer(data, encoding, name = 'data') {
   if (typeof data === 'string') return Buffer.from(data, encoding === 'buffer' ? 'utf8' : encoding);
   if (ArrayBuffer.isView(data)) return Buffer.from(data.buffer, data.byteOffset, data.byteLength);
   if (data instanceof ArrayBuffer) return Buffer.from(data);
-  const message = `The "${name}" argument must be of type string or an instance of Buffer, TypedArray, or DataView.`;
+  const message = `The "${name}" argument must be of type string or an instance of Buffer, TypedArray, or DataView.${received(data)}`;
   throw Object.assign(new TypeError(message), { code: 'ERR_INVALID_ARG_TYPE' });
 }
 
