@@ -109,7 +109,7 @@ async function patched(file) {
 const resolver = (externals) => ({
   name: 'resolver',
   setup(build) {
-    const ours = (file) => (externals.includes(file) ? { path: file, external: true } : { path: path.join(HERE, file) });
+    const ours = (file) => (externals.includes(file) ? { path: file, external: true, sideEffects: false } : { path: path.join(HERE, file) });
     for (const table of [NODE_MODULES, OURS]) build.onResolve({ filter: names(table) }, ({ path: name }) => ours(table[name]));
     build.onResolve({ filter: names(OURS_IN_WHATWG_URL) }, ({ path: name, importer }) =>
       /whatwg-url/.test(importer) ? ours(OURS_IN_WHATWG_URL[name]) : undefined,
