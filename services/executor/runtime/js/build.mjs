@@ -193,6 +193,10 @@ async function bundle(entry, outfile, options) {
 }
 
 const manifest = JSON.parse(await readFile(path.join(HERE, 'packages.json'), 'utf8'));
+const { devDependencies } = JSON.parse(await readFile(path.join(HERE, 'package.json'), 'utf8'));
+for (const { global, package: name, version } of manifest.packages) {
+  if (devDependencies[name] !== version) throw new Error(`packages.json: ${global} is ${name} ${version}, but package.json has ${devDependencies[name]}`);
+}
 const fileOf = (entry) => `lib-${entry.package}.js`;
 
 await rm(OUTPUT, { recursive: true, force: true });
