@@ -13,7 +13,7 @@ import structlog
 import uvloop
 
 from kit import logs, telemetry
-from kit.errors import OnwardError
+from kit.errors import DeadlineExceeded, OnwardError
 from kit.settings import ServiceSettings, SettingsError, load
 
 log = structlog.get_logger(__name__)
@@ -29,6 +29,7 @@ MALLOC_ARENAS = 2
 _M_ARENA_MAX = -8
 
 S = TypeVar("S", bound=ServiceSettings)
+T = TypeVar("T")
 
 
 class App(Protocol):
@@ -69,49 +70,51 @@ def _run(name: str, settings_class: type[S], build: Callable[[S], Awaitable[App]
 
 
 async def _serve(settings: S, build: Callable[[S], Awaitable[App]]) -> int:
-    stopping = _stop_signal()
+    stop = _stop_signal()
+    patience_s = settings.drain_seconds + STOP_SLACK_S
+    app: App | None = None
     try:
-        app = await build(settings)
-    except SettingsError as error:
-        log.error("service_misconfigured", reason=str(error))  # noqa: TRY400
-        return EXIT_CONFIGURATION
-    except Exception as error:  # noqa: BLE001
-        return _failed("service_not_built", error)
-    code = await _work(app, stopping, settings.drain_seconds)
-    return max(code, await _stop(app, settings.drain_seconds))
-
-
-def _stop_signal() -> asyncio.Event:
-    stopping = asyncio.Event()
-    for number in (signal.SIGTERM, signal.SIGINT):
-        asyncio.get_running_loop().add_signal_handler(number, stopping.set)
-    return stopping
-
-
-async def _work(app: App, stopping: asyncio.Event, drain_seconds: float) -> int:
-    """Start and run until told to stop, or until it fails."""
-    working = asyncio.create_task(_start_and_run(app), name="app")
-    told = asyncio.create_task(stopping.wait(), name="stop-signal")
-    await asyncio.wait((working, told), return_when=asyncio.FIRST_COMPLETED)
-    told.cancel()
-    if not working.done():
-        log.info("service_stopping")
-        working.cancel()
-        # What runs may drain while it is cancelled, and must not do so for ever.
-        await asyncio.wait((working,), timeout=drain_seconds + STOP_SLACK_S)
-    if not working.done():
-        log.error("service_drain_timed_out", seconds=drain_seconds + STOP_SLACK_S)
-        return EXIT_FAILED
-    try:
-        await working
+        app = await _unless_told(stop, build(settings), patience_s)
+        await _unless_told(stop, _start_and_run(app), patience_s)
     except asyncio.CancelledError:
-        return EXIT_CLEAN
-    except SettingsError as error:
-        log.error("service_misconfigured", reason=str(error))  # noqa: TRY400
-        return EXIT_CONFIGURATION
+        code = EXIT_CLEAN
     except Exception as error:  # noqa: BLE001
-        return _failed("service_failed", error)
-    return EXIT_CLEAN
+        code = _failed(error)
+    else:
+        code = EXIT_CLEAN
+    return code if app is None else max(code, await _stop(app, patience_s))
+
+
+def _stop_signal() -> "asyncio.Future[None]":
+    """Done when the process is told to stop, be it while it is still being built."""
+    loop = asyncio.get_running_loop()
+    stop: asyncio.Future[None] = loop.create_future()
+
+    def told() -> None:
+        if not stop.done():
+            log.info("service_stopping")
+            stop.set_result(None)
+
+    for number in (signal.SIGTERM, signal.SIGINT):
+        loop.add_signal_handler(number, told)
+    return stop
+
+
+async def _unless_told(stop: "asyncio.Future[None]", work: Awaitable[T], patience_s: float) -> T:
+    """Await `work`, and cancel it when told to stop; it may drain then, and must not do so for ever."""
+    # No TaskGroup: it would wait without bound for work that does not end when cancelled.
+    working = asyncio.get_running_loop().create_task(_awaited(work), name="app")
+    await asyncio.wait((working, stop), return_when=asyncio.FIRST_COMPLETED)
+    if not working.done():
+        working.cancel()
+        await asyncio.wait((working,), timeout=patience_s)
+    if not working.done():
+        raise DeadlineExceeded(f"What ran did not end within {patience_s:.3g} s of the signal to stop.")
+    return await working
+
+
+async def _awaited(work: Awaitable[T]) -> T:
+    return await work
 
 
 async def _start_and_run(app: App) -> None:
@@ -123,27 +126,29 @@ async def _start_and_run(app: App) -> None:
     await app.run()
 
 
-async def _stop(app: App, drain_seconds: float) -> int:
+async def _stop(app: App, patience_s: float) -> int:
     try:
-        async with asyncio.timeout(drain_seconds + STOP_SLACK_S):
+        async with asyncio.timeout(patience_s):
             await app.stop()
     except TimeoutError:
-        log.error("service_stop_timed_out", seconds=drain_seconds + STOP_SLACK_S)  # noqa: TRY400
-        return EXIT_FAILED
+        return _failed(DeadlineExceeded(f"The service did not stop within {patience_s:.3g} s."))
     except Exception as error:  # noqa: BLE001
-        return _failed("service_not_stopped", error)
+        return _failed(error)
     log.info("service_stopped")
     return EXIT_CLEAN
 
 
-def _failed(action: str, error: Exception) -> int:
+def _failed(error: Exception) -> int:
     """One line for what its reader can mend, a traceback for what is ours."""
     while isinstance(error, ExceptionGroup) and len(error.exceptions) == 1:
         error = error.exceptions[0]
+    if isinstance(error, SettingsError):
+        log.error("service_misconfigured", reason=str(error))
+        return EXIT_CONFIGURATION
     if isinstance(error, OnwardError | OSError):
-        log.error(action, reason=str(error), failure=type(error).__name__)
+        log.error("service_failed", reason=str(error), failure=type(error).__name__)
     else:
-        log.error(action, exc_info=error)
+        log.error("service_failed", exc_info=error)
     return EXIT_FAILED
 
 

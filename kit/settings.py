@@ -82,8 +82,7 @@ def load(cls: type[S]) -> S:
     """Read `cls` from the environment; raise `SettingsError` for a bad, missing or unknown variable."""
     _refuse_unknown(cls, os.environ)
     try:
-        # pydantic-settings fills required fields from the environment, which the type checker can't know.
-        return cls()  # type: ignore[call-arg]
+        return cls()  # type: ignore[call-arg]  # required fields come from the environment
     except ValidationError as error:
         raise SettingsError("; ".join(_complaints(error))) from None
 

@@ -151,7 +151,7 @@ class RpcServer:
 
 
 def _reflection(names: list[str]) -> object:
-    return ReflectionServicer(names)  # type: ignore[no-untyped-call]
+    return ReflectionServicer(names)  # type: ignore[no-untyped-call]  # the package has no types
 
 
 def _register(server: grpc.aio.Server, handlers: dict[str, dict[str, Any]]) -> None:

@@ -7,7 +7,7 @@ from typing import TypeVar
 import grpc
 import grpc.aio
 from google.protobuf import any_pb2, message
-from google.rpc import error_details_pb2, status_pb2  # type: ignore[import-untyped]
+from google.rpc import error_details_pb2, status_pb2  # type: ignore[import-untyped]  # the package has no types
 
 from kit import errors
 from kit.errors import OnwardError

@@ -73,7 +73,7 @@ def generated() -> tuple[Any, Any]:
     (folder / "onward_probe.proto").write_text(PROTO)
     includes = [f"-I{folder}", f"-I{ROOT / 'protos'}", f"-I{Path(protoc.__file__).parent / '_proto'}"]
     outputs = [f"--python_out={folder}", f"--grpc_python_out={folder}"]
-    compiled = protoc.main(["protoc", *includes, *outputs, "onward_probe.proto"])  # type: ignore[no-untyped-call]
+    compiled = protoc.main(["protoc", *includes, *outputs, "onward_probe.proto"])  # type: ignore[no-untyped-call]  # the package has no types
     assert compiled == 0
     sys.path.insert(0, str(folder))
     try:

@@ -66,7 +66,7 @@ async def stub(server: RpcServer) -> AsyncIterator[Any]:
 
 async def health(server: RpcServer, service: str = "") -> int:
     async with grpc.aio.insecure_channel(server.address) as channel:
-        stub: Any = health_pb2_grpc.HealthStub(channel)  # type: ignore[no-untyped-call]
+        stub: Any = health_pb2_grpc.HealthStub(channel)  # type: ignore[no-untyped-call]  # the package has no types
         answer = await stub.Check(health_pb2.HealthCheckRequest(service=service))
         return int(answer.status)
 
@@ -287,13 +287,15 @@ async def test_connections_beyond_the_limit_are_closed_and_the_others_go_on(prob
     async with serving(probe, limits) as server, calling(server) as stub:
         await stub.Say(saying())
         peers = [await asyncio.open_connection("127.0.0.1", server.port) for _ in range(20)]
-        watches = [asyncio.create_task(hung_up(reader)) for reader, _ in peers]
         try:
-            await eventually(lambda: sum(watch.done() for watch in watches) >= 18)
-            assert (await stub.Say(saying("x"))).text == "x"
+            async with asyncio.TaskGroup() as tasks:
+                watches = [tasks.create_task(hung_up(reader)) for reader, _ in peers]
+                await eventually(lambda: sum(watch.done() for watch in watches) >= 18)
+                assert (await stub.Say(saying("x"))).text == "x"
+                for watch in watches:
+                    watch.cancel()
         finally:
-            for watch, (_, writer) in zip(watches, peers, strict=True):
-                watch.cancel()
+            for _, writer in peers:
                 writer.close()
 
 
@@ -344,16 +346,15 @@ async def test_a_busy_port_is_told_in_one_line(server: RpcServer, probe: Probe) 
 
 
 async def test_a_drain_lets_running_calls_end_and_refuses_new_ones(probe: Probe, server: RpcServer) -> None:
-    async with calling(server) as stub, calling(server) as other:
-        running = asyncio.create_task(first(stub, "Say", saying("wait")))
+    async with calling(server) as stub, calling(server) as other, asyncio.TaskGroup() as tasks:
+        running = tasks.create_task(first(stub, "Say", saying("wait")))
         await eventually(lambda: probe.running == 1)
-        stopping = asyncio.create_task(server.stop(10))
+        stopping = tasks.create_task(server.stop(10))
         with pytest.raises(Unavailable):
             await eventually(lambda: refused(other))
         assert not stopping.done()
         probe.go_on.set()
         assert await running == "wait"
-        await stopping
 
 
 async def refused(stub: Any) -> bool:
@@ -362,26 +363,26 @@ async def refused(stub: Any) -> bool:
 
 
 async def test_a_drain_ends_watches_that_have_nothing_to_say(probe: Probe, server: RpcServer) -> None:
-    async with calling(server) as stub, grpc.aio.insecure_channel(server.address) as channel:
-        watching = asyncio.create_task(first(stub, "Watch", saying("one wait")))
-        await eventually(lambda: probe.running == 1)
-        checker: Any = health_pb2_grpc.HealthStub(channel)  # type: ignore[no-untyped-call]
+    async with grpc.aio.insecure_channel(server.address) as channel, calling(server) as stub:
+        checker: Any = health_pb2_grpc.HealthStub(channel)  # type: ignore[no-untyped-call]  # the package has no types
         checks = checker.Watch(health_pb2.HealthCheckRequest())
         assert (await checks.read()).status == SERVING
+        responses = aiter(stub.Watch(saying("one wait")))
+        assert (await anext(responses)).text == "one"
         async with asyncio.timeout(8):
             await server.stop(60)
         with pytest.raises(Unavailable, match="stopping"):
-            await watching
+            await anext(responses)
         assert (await checks.read()).status == NOT_SERVING
 
 
 async def test_a_call_that_outlives_the_drain_is_cut(probe: Probe, server: RpcServer) -> None:
     async with calling(server) as stub:
-        running = asyncio.create_task(first(stub, "Say", saying("wait")))
+        call = stub.Say(saying("wait"))
         await eventually(lambda: probe.running == 1)
         await server.stop(0.05)
         with pytest.raises(Unavailable):
-            await running
+            await call
         await eventually(lambda: probe.running == 0)
 
 

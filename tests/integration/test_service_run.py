@@ -42,6 +42,9 @@ class App:
             await asyncio.Event().wait()
 
 async def build(settings):
+    if sys.argv[1] == "never built":
+        print("building", flush=True)
+        await asyncio.Event().wait()
     if sys.argv[1] == "misconfigured":
         raise SettingsError("ONWARD_KEY: is no key")
     return App()
@@ -118,4 +121,12 @@ async def test_a_stop_is_bounded(how: str) -> None:
     running.terminate()
     code, _, err = await ended(running)
     assert code == 1
-    assert "timed_out" in err
+    assert "within 0.1 s" in err
+
+
+async def test_a_signal_also_stops_what_is_still_being_built() -> None:
+    running = await process("never built")
+    assert running.stdout is not None
+    assert await running.stdout.readline() == b"building\n"
+    running.terminate()
+    assert (await ended(running))[0] == 0

@@ -2,7 +2,7 @@
 
 import grpc
 import pytest
-from google.rpc import error_details_pb2, status_pb2  # type: ignore[import-untyped]
+from google.rpc import error_details_pb2, status_pb2  # type: ignore[import-untyped]  # the package has no types
 
 from kit import errors
 from kit.rpc.status import STATUS_BYTES_MAX, from_status, to_status
