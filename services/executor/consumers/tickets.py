@@ -11,12 +11,16 @@ from kit.bus.message import Message
 from kit.clock import Clock
 from services.executor.handlers.work import Ticket
 
-# Messages that one executor holds at once: at least enough to fill a batch for each of two workers, at most what the
-# stream's max_ack_pending leaves to several executors.
-OUTSTANDING_MIN = 256
-OUTSTANDING_MAX = 4000
-# The window is what was settled in this time, so that a message waits about as long as a deferral takes.
+# Young messages that one executor holds: at least enough to fill a batch for each of two workers; more does not make
+# anything faster, but makes everything wait longer.
+YOUNG_MIN = 256
+YOUNG_MAX = 4000
+# The window of young messages is what was settled in this time, about as long as a deferral takes.
 WINDOW_S = 0.25
+# What is older runs long, and is bounded by its lane; it must not keep others from starting.
+OLD_AFTER_S = 0.5
+# All together stay below the consumer's max_ack_pending (20,000), which several executors share.
+HELD_MAX = 16_000
 # Well below ack_wait (10 s): what runs is extended before the server gives it to somebody else.
 PROGRESS_INTERVAL_S = 3.0
 
@@ -31,7 +35,8 @@ class Tickets:
         self._room = asyncio.Event()
         self._room.set()
         self._settled = 0
-        self._window = OUTSTANDING_MIN
+        self._window = YOUNG_MIN
+        self._old = 0
 
     def __len__(self) -> int:
         return len(self._held)
@@ -45,8 +50,7 @@ class Tickets:
             return None
         ticket = Ticket(message, self._clock.monotonic())
         self._held[key] = ticket
-        if len(self._held) >= self._window:
-            self._room.clear()
+        self._adjust()
         return ticket
 
     def settled(self, tickets: Sequence[Ticket]) -> None:
@@ -65,8 +69,14 @@ class Tickets:
         for message in messages:
             self._held.pop((message.stream, message.stream_seq), None)
         self._settled += len(messages)
-        if len(self._held) < self._window:
+        self._adjust()
+
+    def _adjust(self) -> None:
+        held = len(self._held)
+        if held - self._old < self._window and held < HELD_MAX:
             self._room.set()
+        else:
+            self._room.clear()
 
     async def room(self) -> None:
         """Wait until another batch may be taken."""
@@ -79,12 +89,15 @@ class Tickets:
             await asyncio.sleep(WINDOW_S)
             if not self._held and not self._settled:
                 continue
-            self._window = min(OUTSTANDING_MAX, max(OUTSTANDING_MIN, self._settled, self._window // 2))
-            self._settled = 0
-            if len(self._held) < self._window:
-                self._room.set()
             now = self._clock.monotonic()
+            self._old = sum(now - ticket.taken_at > OLD_AFTER_S for ticket in self._held.values())
+            self._window = min(YOUNG_MAX, max(YOUNG_MIN, self._settled, self._window // 2))
+            self._settled = 0
+            self._adjust()
             if now - extended_at >= PROGRESS_INTERVAL_S:
                 extended_at = now
-                old = [one.message for one in self._held.values() if now - one.taken_at >= PROGRESS_INTERVAL_S]
-                in_progress(self._bus, old)
+                self._extend(now)
+
+    def _extend(self, now: float) -> None:
+        old = [one.message for one in self._held.values() if now - one.taken_at >= PROGRESS_INTERVAL_S]
+        in_progress(self._bus, old)

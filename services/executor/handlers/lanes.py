@@ -8,8 +8,8 @@ from __future__ import annotations
 import asyncio
 import random
 from collections import deque
-from collections.abc import Iterable
 from dataclasses import dataclass, field
+from itertools import islice
 
 import structlog
 
@@ -319,11 +319,7 @@ class Lane:
         finished, self._finished = self._finished, 0
         if not self._queue:
             return
-        generation = self._current
-        if generation is not None and not any(item.exchanges for item in _first(generation.in_flight.values())):
-            patience = DEFER_BUSY_AFTER_S
-        else:
-            patience = DEFER_AFTER_S
+        patience = DEFER_AFTER_S if self._waits_for_others(finished) else DEFER_BUSY_AFTER_S
         now = self._services.clock.monotonic()
         if now - self._queue[0].queued_at >= patience:
             keep = int(finished * patience / DEFER_AFTER_S)
@@ -331,6 +327,13 @@ class Lane:
         if self._queue:
             self._checking = True
             asyncio.get_running_loop().call_later(DEFER_AFTER_S, self._check_waiting)
+
+    def _waits_for_others(self, finished: int) -> bool:
+        """Tell a lane whose worker waits (for an API, or for ever) from one that is short of CPU or starting."""
+        generation = self._current
+        if generation is None or not generation.in_flight:
+            return False
+        return finished == 0 or any(item.exchanges for item in islice(generation.in_flight.values(), 8))
 
     def _defer(self, count: int) -> None:
         """Give the last `count` queued items to the tracker, which brings them back later."""
@@ -372,13 +375,3 @@ _LOSSES = {
     "out_of_memory": ("OutOfMemory", "the function ran out of memory"),
 }
 _LOST = ("Internal", "the worker that ran the function was lost")
-
-
-def _first(items: Iterable[Item], count: int = 8) -> list[Item]:
-    """A few of them: enough to tell a lane that waits for an API from one that is busy."""
-    found: list[Item] = []
-    for item in items:
-        found.append(item)
-        if len(found) == count:
-            break
-    return found
