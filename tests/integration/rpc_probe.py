@@ -69,17 +69,18 @@ message SayResponse { string text = 1; }
 @cache
 def generated() -> tuple[Any, Any]:
     """The probe's messages and stubs."""
-    folder = Path(tempfile.mkdtemp(prefix="probe-"))
-    (folder / "onward_probe.proto").write_text(PROTO)
-    includes = [f"-I{folder}", f"-I{ROOT / 'protos'}", f"-I{Path(protoc.__file__).parent / '_proto'}"]
-    outputs = [f"--python_out={folder}", f"--grpc_python_out={folder}"]
-    compiled = protoc.main(["protoc", *includes, *outputs, "onward_probe.proto"])  # type: ignore[no-untyped-call]  # the package has no types
-    assert compiled == 0
-    sys.path.insert(0, str(folder))
-    try:
-        return importlib.import_module("onward_probe_pb2"), importlib.import_module("onward_probe_pb2_grpc")
-    finally:
-        sys.path.remove(str(folder))
+    with tempfile.TemporaryDirectory(prefix="probe-") as made:
+        folder = Path(made)
+        (folder / "onward_probe.proto").write_text(PROTO)
+        includes = [f"-I{folder}", f"-I{ROOT / 'protos'}", f"-I{Path(protoc.__file__).parent / '_proto'}"]
+        outputs = [f"--python_out={folder}", f"--grpc_python_out={folder}"]
+        command = ["protoc", *includes, *outputs, "onward_probe.proto"]
+        assert protoc.main(command) == 0  # type: ignore[no-untyped-call]  # the package has no types
+        sys.path.insert(0, made)
+        try:
+            return importlib.import_module("onward_probe_pb2"), importlib.import_module("onward_probe_pb2_grpc")
+        finally:
+            sys.path.remove(made)
 
 
 class Roles:
