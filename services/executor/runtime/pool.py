@@ -90,6 +90,10 @@ class Zygote:
             with contextlib.suppress(ProcessLookupError):
                 process.kill()
             await process.wait()
+        self._lose_workers()
+        await asyncio.sleep(0)  # their transports close in the next turn of the loop
+
+    def _lose_workers(self) -> None:
         for worker in list(self._workers.values()):
             worker.ended(None)
         self._workers.clear()
@@ -174,9 +178,7 @@ class Zygote:
         self._spares.clear()
         if self._process is not None:
             self._own(self._reap(self._process))
-        for worker in list(self._workers.values()):
-            worker.ended(None)
-        self._workers.clear()
+        self._lose_workers()
 
     @staticmethod
     async def _reap(process: asyncio.subprocess.Process) -> None:
@@ -244,7 +246,26 @@ class Zygote:
 
     async def _fork(self) -> Worker:
         control = await self._ensure_started()
-        loop = asyncio.get_running_loop()
+        ours, cell, forked = self._request_fork(control)
+        worker: Worker | None = None
+        try:
+            async with asyncio.timeout(_FORK_TIMEOUT_S):
+                pid = await forked
+                worker = Worker(pid, cell, self.kill)
+                self._workers[pid] = worker
+                await asyncio.get_running_loop().create_unix_connection(lambda: worker.protocol, sock=ours)
+                self._note(await worker.locked)
+        except BaseException:
+            forked.cancel()
+            if worker is not None:
+                worker.kill()
+            if worker is None or worker.transport is None:
+                ours.close()
+            raise
+        return worker
+
+    def _request_fork(self, control: socket.socket) -> tuple[socket.socket, mmap.mmap, asyncio.Future[int]]:
+        """Send the zygote a new worker's socket and cell; answers our ends of both, and the pid to come."""
         ours, theirs = socket.socketpair()
         cell_fd = os.memfd_create("cell")
         try:
@@ -252,20 +273,16 @@ class Zygote:
             cell = mmap.mmap(cell_fd, mmap.PAGESIZE)
             for end in (ours, theirs):
                 end.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, _SOCKET_BUFFER_BYTES)
-            forked: asyncio.Future[int] = loop.create_future()
-            self._forking.append(forked)
-            request = protocol.REQUEST.pack(protocol.FORK, 0)
-            socket.send_fds(control, [request], [theirs.fileno(), cell_fd])
+            socket.send_fds(control, [protocol.REQUEST.pack(protocol.FORK, 0)], [theirs.fileno(), cell_fd])
+        except OSError:
+            ours.close()
+            raise
         finally:
             os.close(cell_fd)
             theirs.close()
-        async with asyncio.timeout(_FORK_TIMEOUT_S):
-            pid = await forked
-            worker = Worker(pid, cell, self.kill)
-            self._workers[pid] = worker
-            await loop.create_unix_connection(lambda: worker.protocol, sock=ours)
-            self._note(await worker.locked)
-        return worker
+        forked: asyncio.Future[int] = asyncio.get_running_loop().create_future()
+        self._forking.append(forked)
+        return ours, cell, forked
 
     def _note(self, degradations: list[str]) -> None:
         self.degradations += [found for found in degradations if found not in self.degradations]

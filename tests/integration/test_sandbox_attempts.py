@@ -1,0 +1,213 @@
+"""Attempts: what belongs to which, how they end, and what ends with them."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator
+
+import pytest
+
+from services.executor.runtime.pool import HostRequest, Limits, Worker
+from tests.integration.sandbox_world import Sandbox, sandbox_of
+
+pytestmark = pytest.mark.integration
+
+
+@pytest.fixture
+async def sandbox() -> AsyncIterator[Sandbox]:
+    async with sandbox_of() as sandbox:
+        yield sandbox
+
+
+RESPONSE = {"status": 200, "statusText": "OK", "url": "https://a.test/", "redirected": False, "headers": [], "body": ""}
+
+
+def at_once(worker: Worker, request: HostRequest) -> None:
+    worker.answer(request.request_id, result=RESPONSE)
+
+
+async def test_lines_of_interleaved_events_stay_with_their_event(sandbox: Sandbox) -> None:
+    code = """
+    async function onTrack(e) {
+      console.log('start', e.n);
+      await null;
+      console.warn('after await', e.n);
+      await new Promise(done => setTimeout(done, 20 - e.n * 5));
+      console.log('after timer', e.n);
+      await fetch('https://a.test/');
+      console.log('after fetch', e.n);
+    }"""
+    run = await sandbox.run(code, *({"n": n} for n in range(4)), answer=at_once)
+    for n in range(4):
+        assert run.logs(n) == [f"start {n}", f"after await {n}", f"after timer {n}", f"after fetch {n}"]
+        assert [line.level for line in run.outcomes[n].logs] == ["log", "warn", "log", "log"]
+
+
+async def test_requests_are_told_with_their_event(sandbox: Sandbox) -> None:
+    run = await sandbox.run("const onTrack = e => fetch('https://a.test/' + e.n)", {"n": 0}, {"n": 1}, answer=at_once)
+    assert [(request.job_id, request.payload["url"]) for request in run.requests] == [
+        (0, "https://a.test/0"), (1, "https://a.test/1")
+    ]  # fmt: skip
+
+
+async def test_a_script_that_hides_what_it_touches_is_run_again_event_by_event(sandbox: Sandbox) -> None:
+    code = "const say = (0, module.exports.x = [])['\\x66ilter']['construc' + 'tor']('t', 'con' + 'sole.log(t)');" + (
+        "async function onTrack(e) { await null; say('event ' + e.n); return e.n }"
+    )
+    code = code.replace("construc' + 'tor", "const" + "' + '" + "ructor")
+    run = await sandbox.load(code)
+    assert not run.worker._one_by_one, "the script must not be seen through by its text"
+    await run.events({"n": 0}, {"n": 1}, {"n": 2})
+    assert [run.logs(n) for n in range(3)] == [["event 0"], ["event 1"], ["event 2"]]
+    assert [run.value(n) for n in range(3)] == [0, 1, 2]
+    await run.events({"n": 3}, {"n": 4})
+    assert run.logs(4) == ["event 4"]
+
+
+async def test_nothing_of_an_attempt_runs_on_or_is_recorded_after_its_end(sandbox: Sandbox) -> None:
+    """E3"""
+    code = """
+    let late = 0;
+    async function onTrack(e) {
+      if (e.ask) { await new Promise(done => setTimeout(done, 60)); return late }
+      setInterval(() => { late += 1; console.log('interval') }, 1);
+      setTimeout(() => { late += 1; console.log('timeout') }, 5);
+      fetch('https://a.test/').then(() => { late += 1; console.log('answer') });
+      return 'done';
+    }"""
+    run = await sandbox.run(code, {}, answer=at_once)
+    assert run.value() == "done"
+    assert run.logs() == []
+    assert len(run.requests) == 1, "a request that has begun is still sent"
+    await run.events({"ask": True})
+    assert run.value(1) == 0
+
+
+async def test_a_bomb_of_timers_ends_with_its_attempt(sandbox: Sandbox) -> None:
+    """E3"""
+    run = await sandbox.run("function onTrack() { for (let i = 0; i < 1e6; i++) setTimeout(() => {}, 1e6) }", {}, {})
+    assert run.error(0).name == run.error(1).name == "RangeError"
+
+
+async def test_an_error_in_a_timer_fails_its_attempt(sandbox: Sandbox) -> None:
+    code = "const onTrack = () => new Promise(() => setTimeout(() => { throw new RetryError('late') }, 1))"
+    run = await sandbox.run(code)
+    assert (run.error().kind, run.error().message) == ("RetryError", "late")
+
+
+async def test_timers_fire_in_order_and_can_be_cleared(sandbox: Sandbox) -> None:
+    code = """
+    async function onTrack() {
+      const seen = [];
+      setTimeout(a => seen.push(a), 20, 'b'); setTimeout(() => seen.push('a'), 10);
+      clearTimeout(setTimeout(() => seen.push('never'), 5));
+      let ticks = 0;
+      await new Promise(done => {
+        const id = setInterval(() => { if (++ticks === 3) { clearInterval(id); done() } }, 2);
+      });
+      await new Promise(done => setTimeout(done, 40));
+      return [seen, ticks];
+    }"""
+    assert (await sandbox.run(code)).value() == [["a", "b"], 3]
+
+
+async def test_a_promise_that_never_settles_is_a_timeout_and_the_worker_lives_on(sandbox: Sandbox) -> None:
+    """E4"""
+    code = """
+    function onTrack(e) {
+      console.log('kept');
+      if (e.n === 1) return new Promise(() => {});
+      if (e.n === 2) return { then() {} };
+      return 'fine';
+    }"""
+    run = await sandbox.run(code, {"n": 0}, {"n": 1}, {"n": 2}, limits=Limits(wall_ms=300))
+    assert run.value(0) == "fine"
+    assert [run.error(n).kind for n in (1, 2)] == ["Timeout", "Timeout"]
+    assert run.logs(1) == ["kept"]
+    assert 300_000 <= run.outcomes[1].wall_us < 3_000_000
+    await run.events({"n": 0})
+    assert run.value(3) == "fine"
+
+
+async def test_without_attribution_too_a_promise_that_never_settles_is_a_timeout(sandbox: Sandbox) -> None:
+    """E4"""
+    code = "const onTrack = e => e.n ? new Promise(() => {}) : 'fine'"
+    run = await sandbox.run(code, {"n": 0}, {"n": 1}, {"n": 0}, limits=Limits(wall_ms=300))
+    assert run.value(0) == run.value(2) == "fine"
+    assert run.error(1).kind == "Timeout"
+
+
+async def test_ten_requests_run_at_once_and_fifty_in_all(sandbox: Sandbox) -> None:
+    """E21"""
+    waiting: list[HostRequest] = []
+    most = 0
+
+    def one_later(worker: Worker, request: HostRequest) -> None:
+        nonlocal most
+        waiting.append(request)
+        most = max(most, len(waiting))
+        if len(waiting) == 10:
+            worker.answer(waiting.pop(0).request_id, result=RESPONSE)
+        while len(run.requests) == 50 and waiting:
+            worker.answer(waiting.pop().request_id, result=RESPONSE)
+
+    code = """
+    async function onTrack() {
+      const all = await Promise.allSettled(Array.from({ length: 60 }, (_, n) => fetch('https://a.test/' + n)));
+      const failed = all.filter(one => one.status === 'rejected').map(one => one.reason);
+      return [failed.length, failed[0].name, failed[0].code, all.findIndex(one => one.status === 'rejected')];
+    }"""
+    run = await sandbox.load(code, answer=one_later)
+    await run.events({})
+    assert run.value() == [10, "FetchError", "LIMIT", 50]
+    assert len(run.requests) == 50
+    assert most == 10
+
+
+async def test_an_uncaught_network_failure_is_told_apart(sandbox: Sandbox) -> None:
+    def refuse(worker: Worker, request: HostRequest) -> None:
+        code = "ECONNREFUSED" if "network" in request.payload["url"] else "EGRESS_DENIED"
+        worker.answer(request.request_id, error={"code": code, "type": "system", "message": "no"})
+
+    run = await sandbox.run(
+        "const onTrack = e => fetch(e.u)", {"u": "https://network/"}, {"u": "https://denied/"}, answer=refuse
+    )
+    assert [run.error(n).network for n in (0, 1)] == [True, False]
+    assert run.error().name == "FetchError"
+
+
+async def test_console_lines_are_cut_at_their_limits(sandbox: Sandbox) -> None:
+    code = """
+    function onTrack(e) {
+      if (e.lines) for (let i = 0; i < 1000; i++) console.log('x');
+      else for (let i = 0; i < 20; i++) console.log('y'.repeat(10000));
+    }"""
+    run = await sandbox.run(code, {"lines": 1}, {})
+    assert len(run.logs(0)) == 201
+    assert run.logs(0)[-1].endswith("[cut]")
+    assert len(run.logs(1)[0]) < 8 * 1024 + 10
+    assert sum(map(len, run.logs(1))) < 64 * 1024 + 200
+
+
+async def test_times_are_those_of_the_attempt(sandbox: Sandbox) -> None:
+    code = """
+    async function onTrack(e) {
+      await null;
+      if (e.busy) { const end = Date.now() + 60; while (Date.now() < end); }
+      if (e.wait) await new Promise(done => setTimeout(done, 80));
+    }"""
+    run = await sandbox.run(code, {}, {"busy": 1}, {"wait": 1})
+    idle, busy, waiting = (run.outcomes[n] for n in range(3))
+    assert idle.cpu_us < busy.cpu_us
+    assert busy.wall_us >= 59_000
+    assert waiting.wall_us >= 79_000
+    assert waiting.cpu_us < busy.wall_us
+
+
+async def test_an_event_that_is_no_json_fails_its_batch_and_forges_nothing(sandbox: Sandbox) -> None:
+    from services.executor.runtime.pool import Job
+
+    run = await sandbox.load("const onTrack = e => e")
+    run.worker.submit([Job(1, "track", b"{"), Job(2, "track", b"{}")])
+    exit_ = await run.end()
+    assert (exit_.reason, exit_.guilty, sorted(exit_.unfinished)) == ("crashed", None, [1, 2])
+    assert run.outcomes == {}
