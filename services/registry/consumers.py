@@ -10,7 +10,7 @@ import structlog
 
 from kit.bus.streams import FACTS, StreamDeclaration, events_stream
 from kit.clock import Clock
-from kit.errors import OnwardError
+from kit.errors import DeadlineExceeded, OnwardError, Unavailable
 from kit.eventstore.facts import SYSTEM_WORKSPACE
 from kit.eventstore.progress import PublishedPositions
 from kit.eventstore.store import EventStore
@@ -70,11 +70,26 @@ class StreamProvisioner:
         if not self._facts_done:
             await self._provision([FACTS])
             self._facts_done = True
+        refusal: OnwardError | None = None
         for workspace, _position in await self._store.workspaces():
             if workspace not in self._done and workspace != SYSTEM_WORKSPACE:
-                await self._provision([events_stream(workspace)])
-                self._done.add(workspace)
-                self._provisioned.reach(workspace, 1)
+                # A stream that the server refuses (no storage left for it) must not hold up those after it.
+                refusal = await self._provision_events(workspace) or refusal
+        if refusal is not None:
+            raise refusal
+
+    async def _provision_events(self, workspace: str) -> OnwardError | None:
+        try:
+            await self._provision([events_stream(workspace)])
+        except (Unavailable, DeadlineExceeded):
+            # The server is away: the others would only wait for it as well.
+            raise
+        except OnwardError as error:
+            log.warning("stream_refused", workspace=workspace, reason=error.reason, error=str(error))
+            return error
+        self._done.add(workspace)
+        self._provisioned.reach(workspace, 1)
+        return None
 
     def _forget_when_due(self) -> None:
         """What was provisioned long ago is looked at again: somebody may have changed it."""

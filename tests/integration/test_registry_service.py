@@ -329,6 +329,26 @@ async def test_a_list_stays_stable_while_things_are_added(world: World) -> None:
     assert [one.display_name for one in (*first.functions, *second.functions)] == ["b", "d", "e", "f"]
 
 
+async def test_a_page_ends_before_it_is_too_large_to_be_carried(world: World) -> None:
+    owner = await world.workspace()
+    lists = definition("list", type=resources_pb2.SETTING_TYPE_STRING_LIST)
+    await a_function(owner, [lists])
+    await a_source(owner)
+    long = resources_pb2.SettingValue(list_value=resources_pb2.StringList(values=["x" * 4096] * 60))
+    for number in range(20):
+        await connect(owner, f"d{number:02}", settings={"list": long})
+    found: list[str] = []
+    request = dpb.ListDestinationsRequest(parent="workspaces/acme", page_size=1000)
+    while True:
+        page = await owner.destinations.ListDestinations(request)
+        found += [one.display_name for one in page.destinations]
+        if not page.next_page_token:
+            break
+        assert len(page.destinations) < 20
+        request.page_token = page.next_page_token
+    assert found == [f"d{number:02}" for number in range(20)]
+
+
 async def test_a_forged_page_token_is_refused(world: World) -> None:
     owner = await world.workspace()
     for display_name in ("a", "b"):

@@ -464,6 +464,20 @@ def test_all_values_of_a_destination_are_bounded() -> None:
     error.refused("RESOURCE_EXHAUSTED", "LIMIT_REACHED")
 
 
+def test_an_encrypted_value_and_the_number_of_stored_ones_are_bounded() -> None:
+    lists = resources_pb2.SETTING_TYPE_STRING_LIST
+    secret = version(1, definition("key", type=lists, encrypted=True))
+    long = resources_pb2.SettingValue(list_value=resources_pb2.StringList(values=["x" * 4096] * 7))
+    given(WORKSPACE, SOURCE, FUNCTION, secret, connected()).when(set_settings(set={"key": long})).refused(
+        "INVALID_ARGUMENT", "INVALID_SETTING"
+    )
+    left = [plain(f"left{number}", "v") for number in range(200)]
+    full = given(WORKSPACE, SOURCE, FUNCTION, version(1, definition("key")), connected(), changed(*left))
+    one_more = {"key": text("v")}
+    assert full.when(set_settings(set=one_more, clear=["left0"])).decided()
+    full.when(set_settings(set=one_more)).refused("RESOURCE_EXHAUSTED", "LIMIT_REACHED")
+
+
 REQUIRED = (
     *(WORKSPACE, SOURCE, FUNCTION),
     *(version(1, definition("key", required=True), definition("secret", required=True, encrypted=True)), connected()),

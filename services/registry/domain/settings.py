@@ -14,6 +14,10 @@ KeyedHash = Callable[[str, str, resources_pb2.SettingValue], str]
 
 # All plain values of a destination are in memory of each executor that runs it, and in each answer about it.
 SETTINGS_BYTES_MAX = 256 * 1024
+# A string of the greatest length fits. A hundred of them, with code and plain values, fit into one answer.
+ENCRYPTED_VALUE_BYTES_MAX = 24 * 1024
+# A version defines a hundred at most; the rest are values that were left by other versions.
+SETTINGS_STORED_MAX = 200
 
 _TYPE_WORDS = {
     resources_pb2.SETTING_TYPE_STRING: "a string",
@@ -76,13 +80,23 @@ def _given(
     if type_of(value) != definition.type:
         raise InvalidSetting(name, f"must be {_TYPE_WORDS[definition.type]}", known)
     if definition.encrypted:
+        if value.ByteSize() > ENCRYPTED_VALUE_BYTES_MAX:
+            raise InvalidSetting(name, f"takes more than {ENCRYPTED_VALUE_BYTES_MAX} bytes", known)
         return facts_pb2.SettingChange(name=name, keyed_hash=keyed_hash(destination, name, value))
     return facts_pb2.SettingChange(name=name, value=value)
 
 
 def _check_size(destination: DestinationState, changes: list[facts_pb2.SettingChange]) -> None:
     values = {name: stored.value for name, stored in destination.settings.items()}
-    values |= {change.name: change.value for change in changes if not change.cleared}
+    for change in changes:
+        if change.cleared:
+            del values[change.name]
+        else:
+            values[change.name] = change.value if change.HasField("value") else None
+    if len(values) > SETTINGS_STORED_MAX:
+        raise WorkspaceLimitReached(
+            "settings_stored", SETTINGS_STORED_MAX, "That holds for each destination; clear those of other versions."
+        )
     if sum(value.ByteSize() for value in values.values() if value) > SETTINGS_BYTES_MAX:
         raise WorkspaceLimitReached(
             "settings_bytes", SETTINGS_BYTES_MAX, "That holds for each destination; shorten the values."

@@ -6,18 +6,24 @@ import asyncio
 from collections.abc import Awaitable, Callable, Sequence
 from typing import TypeVar
 
+from google.protobuf.message import Message
+
 from kit.clock import Clock
 from kit.errors import Unavailable
 from kit.eventstore.store import EventStore
 from kit.postgres.pool import Pool
 from kit.rpc.pages import PageTokens, page_size
 
-T = TypeVar("T")
+M = TypeVar("M", bound=Message)
 
 # Rows are written with the facts, so only a position of another replica's database or of the future is waited for.
 POSITION_WAIT_S = 2.0
 POSITION_LOOK_S = 0.05
 RETRY_AFTER_S = 0.5
+# A page ends early here: gRPC carries 4 MiB, and one destination may have a quarter of a MiB of settings.
+PAGE_BYTES_MAX = 2 * 1024 * 1024
+# Bounds what a page holds in memory before it is known how large its rows are.
+ROWS_AT_ONCE_MAX = 200
 
 
 class Reading:
@@ -48,17 +54,27 @@ class Reading:
         binding: tuple[str, str],
         size: int,
         token: str,
-        read: Callable[[str, int], Awaitable[Sequence[T]]],
-        key: Callable[[T], str],
-    ) -> tuple[Sequence[T], str]:
+        read: Callable[[str, int], Awaitable[Sequence[M]]],
+        key: Callable[[M], str],
+    ) -> tuple[Sequence[M], str]:
         """A page and the token of the next one. `read` answers what follows a key, "" meaning from the beginning."""
         limit = page_size(size)
         cursor = self._pages.read(token, *binding)
-        # One more than asked for tells whether there is a next page.
-        found = await read(str(cursor[0]) if cursor else "", limit + 1)
-        if len(found) <= limit:
-            return found, ""
-        return found[:limit], self._pages.make((key(found[limit - 1]),), *binding)
+        after = str(cursor[0]) if cursor else ""
+        page: list[M] = []
+        size_bytes = 0
+        while True:
+            # One more than asked for tells whether there is a next page.
+            wanted = min(limit + 1 - len(page), ROWS_AT_ONCE_MAX)
+            found = await read(after, wanted)
+            for one in found:
+                size_bytes += one.ByteSize()
+                if len(page) == limit or (page and size_bytes > PAGE_BYTES_MAX):
+                    return page, self._pages.make((key(page[-1]),), *binding)
+                page.append(one)
+            if len(found) < wanted:
+                return page, ""
+            after = key(page[-1])
 
 
 def last_id(name: str) -> str:
