@@ -1,0 +1,143 @@
+"""Puts the audit service together: the only module that names concrete classes."""
+
+from __future__ import annotations
+
+import asyncio
+from functools import partial
+from pathlib import Path
+
+import structlog
+
+from kit.auth.authorizer import RegistryAuthorizer
+from kit.auth.gate import Gate
+from kit.auth.registry import registry_ask
+from kit.bus.connection import Bus, connect
+from kit.bus.durability import require_durability
+from kit.bus.puller import Puller
+from kit.bus.streams import facts_consumer, facts_stream, provision
+from kit.errors import OnwardError
+from kit.eventstore.consumer import PostgresFactApplier
+from kit.eventstore.postgres import MIGRATIONS as EVENT_LOG_MIGRATIONS
+from kit.postgres.migrate import migrate
+from kit.postgres.pool import Pool, connect_pool
+from kit.rpc.client import open_channel
+from kit.rpc.pages import PageTokens
+from kit.rpc.server import RpcServer
+from onward.audit.v1.audit_service_pb2_grpc import add_AuditServiceServicer_to_server
+from services.audit.consumers import COMPARE_INTERVAL_S, FactsIntake, LogFollower, RegistryLog
+from services.audit.projections import record
+from services.audit.queries import Growth, applied_positions
+from services.audit.rpc import AuditServicer
+from services.audit.settings import Settings
+
+log = structlog.get_logger(__name__)
+
+SERVICE = "audit"
+REGISTRY = "registry"
+MIGRATIONS = Path(__file__).parent / "migrations"
+STREAM = facts_stream(facts_consumer(SERVICE))
+# One transaction's worth of facts.
+PULL_FACTS = 250
+# How long a stream or consumer that somebody has deleted may be away.
+PROVISION_INTERVAL_S = 30.0
+
+
+async def build(settings: Settings, *, compare_interval_s: float = COMPARE_INTERVAL_S) -> AuditApp:
+    """The audit service, not yet started."""
+    return AuditApp(settings, compare_interval_s)
+
+
+class AuditApp:
+    """The audit service's parts and their lives."""
+
+    def __init__(self, settings: Settings, compare_interval_s: float) -> None:
+        self._settings = settings
+        self._compare_interval_s = compare_interval_s
+        self._registry = open_channel(
+            settings.registry_address, settings.service_token.get_secret_value(), service=SERVICE
+        )
+        self._pool: Pool | None = None
+        self._bus: Bus | None = None
+        self._server: RpcServer | None = None
+        self._puller: Puller | None = None
+        self._follower: LogFollower | None = None
+        self._growth: Growth | None = None
+
+    @property
+    def address(self) -> str:
+        """host:port of the gRPC server, once started."""
+        assert self._server is not None, "not started"
+        return self._server.address
+
+    async def start(self) -> None:
+        """Bring the database up to date, connect, listen. Health says SERVING once the trail is complete."""
+        dsn = self._settings.postgres_dsn.get_secret_value()
+        await migrate(dsn, [EVENT_LOG_MIGRATIONS, MIGRATIONS])
+        self._pool = await connect_pool(dsn, application_name="onward-audit")
+        self._bus = await self._connect_bus()
+        await provision(self._bus, [STREAM])
+        self._growth = Growth(self._pool)
+        self._server = self._make_server(self._pool, self._growth)
+        self._make_consumers(self._pool, self._bus, self._growth)
+        await self._server.start()
+
+    async def run(self) -> None:
+        """Record and answer until cancelled."""
+        assert self._puller is not None
+        assert self._follower is not None
+        assert self._growth is not None
+        async with asyncio.TaskGroup() as tasks:
+            tasks.create_task(self._puller.run(), name="facts")
+            tasks.create_task(self._follower.run(), name="follower")
+            tasks.create_task(self._growth.run(), name="growth")
+            tasks.create_task(self._keep_provisioned(), name="provision")
+
+    async def stop(self) -> None:
+        """Let running calls end, then close everything. Facts that were on their way are delivered again."""
+        if self._server is not None:
+            await self._server.stop(self._settings.drain_seconds)
+        await self._registry.close()
+        if self._bus is not None:
+            await self._bus.close()
+        if self._pool is not None:
+            await self._pool.close()
+
+    async def _connect_bus(self) -> Bus:
+        settings = self._settings
+        if settings.nats_monitoring_url:
+            await require_durability(settings.durability, settings.nats_monitoring_url)
+        else:
+            log.warning("bus_durability_unchecked", hint="set ONWARD_NATS_MONITORING_URL")
+        password = settings.nats_password.get_secret_value() if settings.nats_password else None
+        return await connect(settings.nats_url, settings.nats_user, password, name="onward-audit")
+
+    def _make_server(self, pool: Pool, growth: Growth) -> RpcServer:
+        token = self._settings.service_token.get_secret_value()
+        servicer = AuditServicer(pool, PageTokens(token), growth)
+        gate = Gate(RegistryAuthorizer(registry_ask(self._registry)), token)
+        return RpcServer(self._settings.listen, [(add_AuditServiceServicer_to_server, servicer)], gate)
+
+    def _make_consumers(self, pool: Pool, bus: Bus, growth: Growth) -> None:
+        owner = RegistryLog(self._registry)
+        applier = PostgresFactApplier(
+            pool, consumer=SERVICE, service=REGISTRY, apply=partial(record, REGISTRY), read_facts=owner.read_facts
+        )
+        intake = FactsIntake(bus, {REGISTRY: applier}, growth.wake)
+        self._puller = Puller(bus, STREAM.name, SERVICE, batch=PULL_FACTS, on_batch=intake.on_batch)
+        positions = partial(applied_positions, pool, SERVICE, REGISTRY)
+        self._follower = LogFollower(owner, applier, positions, self._compared, self._compare_interval_s)
+
+    async def _compared(self) -> None:
+        assert self._server is not None
+        assert self._growth is not None
+        self._growth.wake()
+        await self._server.ready()
+
+    async def _keep_provisioned(self) -> None:
+        while True:
+            await asyncio.sleep(PROVISION_INTERVAL_S)
+            assert self._bus is not None
+            try:
+                await provision(self._bus, [STREAM])
+            except OnwardError as error:
+                log.warning("provisioning_failed", error=str(error), retry_in_s=PROVISION_INTERVAL_S)

@@ -1,0 +1,167 @@
+"""Facts on their way into the trail: from the bus when they happen, from their owner's log when they were missed."""
+
+from __future__ import annotations
+
+import asyncio
+from collections import defaultdict
+from collections.abc import Awaitable, Callable, Mapping, Sequence
+
+import grpc.aio
+import structlog
+
+from kit.bus.acks import ack, nak, terminate
+from kit.bus.connection import Bus
+from kit.bus.message import Message
+from kit.errors import OnwardError, Unavailable
+from kit.eventstore import envelope
+from kit.eventstore.consumer import FactApplier
+from kit.eventstore.facts import Fact
+from onward.common.v1 import facts_pb2
+from onward.registry.v1 import internal_service_pb2, internal_service_pb2_grpc
+
+log = structlog.get_logger(__name__)
+
+# How long a fact that the bus has lost may be missing, while nothing else happens in its workspace.
+COMPARE_INTERVAL_S = 30.0
+# An owner that restarts is back within a second; one that is away needs no more than a try in 5 s.
+RETRY_DELAY_MIN_S = 0.2
+RETRY_DELAY_MAX_S = 5.0
+# Facts that could not be recorded come again after this.
+FAILED_FACTS_DELAY_S = 1.0
+
+Positions = Callable[[], Awaitable[Mapping[str, int]]]
+Arrived = list[tuple[Message, Fact]]
+
+
+class RegistryLog:
+    """The registry's event log, read over gRPC."""
+
+    def __init__(self, channel: grpc.aio.Channel) -> None:
+        self._stub: internal_service_pb2_grpc.InternalServiceAsyncStub = internal_service_pb2_grpc.InternalServiceStub(
+            channel
+        )
+
+    async def heads(self) -> Mapping[str, int]:
+        """The last position of each workspace."""
+        return (await self._read(facts_pb2.ReadFactsRequest())).heads
+
+    async def read_facts(self, service: str, workspace: str, after_position: int, limit: int) -> Sequence[Fact]:
+        """See kit.eventstore.consumer.ReadFacts."""
+        request = facts_pb2.ReadFactsRequest(workspace=workspace, after_position=after_position, limit=limit)
+        return [envelope.from_stored(stored).fact for stored in (await self._read(request)).facts]
+
+    async def _read(self, request: facts_pb2.ReadFactsRequest) -> facts_pb2.ReadFactsResponse:
+        return (await self._stub.ReadFacts(internal_service_pb2.ReadFactsRequest(read=request))).read
+
+
+class FactsIntake:
+    """Records what the bus brings, and acknowledges what is recorded.
+
+    `appliers` has one for each service that owns a log. Facts of others are given up: whoever adds a service adds
+    its log, and the trail then begins with its first fact.
+    """
+
+    def __init__(self, bus: Bus, appliers: Mapping[str, FactApplier], recorded: Callable[[], None]) -> None:
+        self._bus = bus
+        self._appliers = appliers
+        self._recorded = recorded
+
+    async def on_batch(self, messages: Sequence[Message]) -> None:
+        """Handle a pull's messages, each workspace by itself: what is wrong in one holds up no other."""
+        arrived: dict[tuple[str, str], Arrived] = defaultdict(list)
+        for message in messages:
+            try:
+                service, fact = self._read(message)
+            except envelope.MalformedFactError as error:
+                log.error("fact_refused", subject=message.subject, reason=str(error))  # noqa: TRY400  # says it all
+                terminate(self._bus, [message])
+            else:
+                arrived[service, fact.workspace].append((message, fact))
+        for (service, workspace), pairs in arrived.items():
+            await self._record(service, workspace, pairs)
+        self._recorded()
+
+    def _read(self, message: Message) -> envelope.OwnedFact:
+        owned = envelope.from_message(message.data, message.headers)
+        if owned.service not in self._appliers:
+            raise envelope.MalformedFactError(f"{owned.service} owns no log")
+        # Subjects are what the bus allows a service to publish to; a header may say anything.
+        if message.subject != envelope.subject(owned.service, owned.fact):
+            raise envelope.MalformedFactError("the header names another subject")
+        return owned
+
+    async def _record(self, service: str, workspace: str, pairs: Arrived) -> None:
+        messages = [message for message, _ in pairs]
+        try:
+            await self._appliers[service].deliver([fact for _, fact in pairs])
+        except OnwardError as error:
+            log.warning("facts_deferred", service=service, workspace=workspace, error=str(error))
+            nak(self._bus, messages, FAILED_FACTS_DELAY_S)
+        except Exception:
+            # A fault of ours. They stay in their owner's log, from where LogFollower tries again and again; here they
+            # would only keep others out.
+            log.exception("facts_not_recorded", service=service, workspace=workspace)
+            terminate(self._bus, messages)
+        else:
+            ack(self._bus, messages)
+
+
+class LogFollower:
+    """Compares the trail with an owner's log, at the start and then regularly, and records what is missing.
+
+    `positions` answers how far the trail is; `compared` is called whenever it was found, or made, complete.
+    """
+
+    def __init__(
+        self,
+        owner: RegistryLog,
+        applier: FactApplier,
+        positions: Positions,
+        compared: Callable[[], Awaitable[None]],
+        interval_s: float = COMPARE_INTERVAL_S,
+    ) -> None:
+        self._owner = owner
+        self._applier = applier
+        self._positions = positions
+        self._compared = compared
+        self._interval_s = interval_s
+
+    async def run(self) -> None:
+        """Compare until cancelled; whatever fails is tried again."""
+        delay_s = RETRY_DELAY_MIN_S
+        while True:
+            try:
+                await self.compare()
+            except OnwardError as error:
+                log.warning("trail_incomplete", error=str(error), retry_in_s=delay_s)
+                await asyncio.sleep(delay_s)
+                delay_s = min(2 * delay_s, RETRY_DELAY_MAX_S)
+            else:
+                delay_s = RETRY_DELAY_MIN_S
+                await self._compared()
+                await asyncio.sleep(self._interval_s)
+
+    async def compare(self) -> None:
+        """Record what the log has beyond the trail. Raises `Unavailable` when that could not be done everywhere."""
+        # In this order: facts that are recorded meanwhile must not look as if the log had lost them.
+        positions = await self._positions()
+        heads = await self._owner.heads()
+        behind = [workspace for workspace, head in sorted(heads.items()) if positions.get(workspace, 0) < head]
+        failed = [workspace for workspace in behind if not await self._caught_up(workspace)]
+        for workspace, position in positions.items():
+            if position > heads.get(workspace, 0):
+                log.error("log_shorter_than_trail", workspace=workspace, trail=position, log=heads.get(workspace, 0))
+        if failed:
+            raise Unavailable(f"{len(failed)} workspaces are not complete, {failed[0]} among them.")
+
+    async def _caught_up(self, workspace: str) -> bool:
+        try:
+            await self._applier.catch_up(workspace)
+        except OnwardError as error:
+            log.warning("catching_up_failed", workspace=workspace, error=str(error))
+            return False
+        except Exception:
+            # A fault of ours in one workspace must not keep the others from being recorded.
+            log.exception("catching_up_failed", workspace=workspace)
+            return False
+        return True
