@@ -1,0 +1,137 @@
+"""onward audit"""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime, timedelta
+from typing import Literal, cast
+
+from cyclopts import App
+from rich.text import Text
+
+from cli.durations import parse_duration
+from cli.failures import UsageError
+from cli.options import DEFAULTS, Options
+from cli.output import Cell, console, enum_word, print_json, print_json_line, print_table, shortened, when
+from cli.paging import Fetch, collect
+from cli.session import Session
+from onward.audit.v1 import audit_service_pb2 as pb
+from onward.audit.v1 import audit_service_pb2_grpc as pb_grpc
+
+app = App(name="audit", help="See who changed what, when; refusals included.")
+
+OutcomeWord = Literal["any", "succeeded", "denied"]
+COLUMNS = (">#", "when", "who", "what", "on", "outcome", "changes")
+CHANGES_CHARACTERS_MAX = 70
+
+
+def audit_stub(session: Session) -> pb_grpc.AuditServiceAsyncStub:
+    """Give the stub of the AuditService."""
+    stub: pb_grpc.AuditServiceAsyncStub = pb_grpc.AuditServiceStub(session.as_owner("audit"))
+    return stub
+
+
+@app.command(name="list")
+async def list_events(
+    *,
+    since: str = "",
+    principal: str = "",
+    action: str = "",
+    target: str = "",
+    outcome: OutcomeWord = "any",
+    limit: int = 50,
+    options: Options = DEFAULTS,
+) -> None:
+    """List what was done in the workspace, newest first.
+
+    Example: onward audit list --target functions/alerts
+
+    Parameters
+    ----------
+    since
+        Only what was done within this time: 30s, 15m, 1h, 7d.
+    principal
+        Only what this one did, such as token:5f0c.
+    action
+        Only this, such as VersionDeployed.
+    target
+        Only what was done to this, such as functions/alerts, or to this kind, such as functions.
+    outcome
+        Only what ended so.
+    limit
+        How many at most.
+    """
+    if limit < 1:
+        raise UsageError("--limit must be greater than 0")
+    request = pb.ListAuditEventsRequest(principal=principal, action=action, target=target, outcome=_outcome(outcome))
+    if since:
+        request.start_time.FromDatetime(datetime.now(UTC) - timedelta(seconds=parse_duration(since)))
+    async with Session(options) as session:
+        stub = audit_stub(session)
+        request.parent = session.workspace_name
+
+        def fetch(size: int, token: str) -> object:
+            request.page_size, request.page_token = size, token
+            return stub.ListAuditEvents(request)
+
+        found = await collect(cast("Fetch", fetch), "audit_events", limit)
+    if options.json:
+        print_json({"auditEvents": found})
+        return
+    print_table(COLUMNS, [audit_row(one) for one in found], empty="Nothing of that kind was done.")
+
+
+@app.command
+async def tail(*, after: int = 0, options: Options = DEFAULTS) -> None:
+    """Follow the trail as it is recorded, until Ctrl-C. With --json, a line of JSON each.
+
+    Example: onward audit tail
+
+    Parameters
+    ----------
+    after
+        Begin after this number; from now on where absent.
+    """
+    async with Session(options) as session:
+        request = pb.WatchAuditEventsRequest(parent=session.workspace_name, after_index=after)
+        async for answer in audit_stub(session).WatchAuditEvents(request):
+            for one in answer.audit_events:
+                if options.json:
+                    print_json_line(one)
+                else:
+                    console().print(_line(one), soft_wrap=True)
+
+
+def audit_row(one: pb.AuditEvent) -> tuple[Cell, ...]:
+    """Give a row of COLUMNS."""
+    return (one.index, when(one.occur_time), one.principal, one.action, _target(one), _outcome_word(one), _changes(one))
+
+
+def _line(one: pb.AuditEvent) -> Text:
+    word = _outcome_word(one)
+    return Text.assemble(
+        (when(one.occur_time, with_date=False), "dim"),
+        " ",
+        (f"{word:<9}", "red" if word == "denied" else "green"),
+        f" {one.action}  {_target(one)}  by {one.principal}",
+        (f"  {_changes(one)}", "dim"),
+    )
+
+
+def _target(one: pb.AuditEvent) -> str:
+    return f"{one.target_type}/{one.target_id}" if one.target_id else one.target_type
+
+
+def _changes(one: pb.AuditEvent) -> str:
+    told = [
+        f"{change.field}: {change.before} → {change.after}" if change.before else f"{change.field}: {change.after}"
+        for change in one.changes
+    ]
+    return shortened("; ".join(told), CHANGES_CHARACTERS_MAX)
+
+
+def _outcome_word(one: pb.AuditEvent) -> str:
+    return enum_word(pb.Outcome.Name(one.outcome), "OUTCOME_")
+
+
+def _outcome(word: OutcomeWord) -> pb.Outcome.ValueType:
+    return pb.Outcome.Value("OUTCOME_" + ("UNSPECIFIED" if word == "any" else word.upper()))

@@ -1,0 +1,236 @@
+"""onward deliveries"""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime, timedelta
+from typing import Literal, cast
+
+from cyclopts import App
+
+from cli.delivery_text import delivery_row, print_attempts, print_delivery, summary_rows, tail_line
+from cli.durations import parse_duration
+from cli.failures import CommandError, Exit, UsageError
+from cli.options import DEFAULTS, Options
+from cli.output import console, print_json, print_json_line, print_table, warn
+from cli.paging import Fetch, collect
+from cli.session import Session
+from onward.delivery.v1 import delivery_service_pb2 as pb
+from onward.delivery.v1 import delivery_service_pb2_grpc as pb_grpc
+from onward.executor.v1 import outcomes_pb2
+
+app = App(name="deliveries", help="See what became of every event for every destination.")
+
+State = Literal["any", "pending", "delivered", "failed", "filtered", "skipped", "cancelled"]
+ErrorWord = Literal[
+    "any",
+    "bad-request",
+    "invalid-settings",
+    "message-rejected",
+    "unsupported-event-type",
+    "retry",
+    "timeout",
+    "too-many-requests",
+    "internal",
+    "crashed",
+]
+SUMMARY_COLUMNS = ("destination", ">delivered", ">retried", ">failed", ">filtered", ">pending", ">p50", ">p95")
+LIST_COLUMNS = ("delivery", "received", "destination", "type", "state", ">tries", "why")
+
+
+def delivery_stub(session: Session) -> pb_grpc.DeliveryServiceAsyncStub:
+    """Give the stub of the DeliveryService."""
+    stub: pb_grpc.DeliveryServiceAsyncStub = pb_grpc.DeliveryServiceStub(session.as_owner("delivery"))
+    return stub
+
+
+def _parent(session: Session, destination: str) -> str:
+    return session.name("destinations", destination) if destination else session.workspace_name
+
+
+def _state(word: State) -> pb.DeliveryState.ValueType:
+    return pb.DeliveryState.Value("DELIVERY_STATE_" + ("UNSPECIFIED" if word == "any" else word.upper()))
+
+
+def _error_type(word: ErrorWord) -> outcomes_pb2.ErrorType.ValueType:
+    name = "UNSPECIFIED" if word == "any" else word.upper().replace("-", "_")
+    return outcomes_pb2.ErrorType.Value(f"ERROR_TYPE_{name}")
+
+
+def _ago(text: str) -> datetime:
+    return datetime.now(UTC) - timedelta(seconds=parse_duration(text))
+
+
+@app.command
+async def summary(*, destination: str = "", since: str = "1h", options: Options = DEFAULTS) -> None:
+    """Count what became of the events of a time range, a line a destination.
+
+    Example: onward deliveries summary --since 2d
+
+    Parameters
+    ----------
+    destination
+        Only this one.
+    since
+        Events received within this time: 30s, 15m, 1h, 7d.
+    """
+    request = pb.GetSummaryRequest()
+    request.start_time.FromDatetime(_ago(since))
+    async with Session(options) as session:
+        request.parent = _parent(session, destination)
+        found = await delivery_stub(session).GetSummary(request)
+    if options.json:
+        print_json(found)
+        return
+    print_table(SUMMARY_COLUMNS, summary_rows(found), empty=f"No events were received within {since}.")
+    for source, count in sorted(found.failed_on_ingest.items()):
+        warn(f"{count:,} events of {source} were refused: onward deliveries refused")
+
+
+@app.command(name="list")
+async def list_deliveries(
+    *,
+    destination: str = "",
+    state: State = "any",
+    error: ErrorWord = "any",
+    message_id: str = "",
+    since: str = "",
+    limit: int = 50,
+    options: Options = DEFAULTS,
+) -> None:
+    """List deliveries, newest first.
+
+    Example: onward deliveries list --state failed --error message-rejected
+
+    Parameters
+    ----------
+    destination
+        Only this one's.
+    state
+        Only those in this state.
+    error
+        Only those that failed, or failed last, for this reason.
+    message_id
+        Only those of the event with this messageId.
+    since
+        Only those whose event was received within this time: 30s, 15m, 1h, 7d.
+    limit
+        How many at most.
+    """
+    if limit < 1:
+        raise UsageError("--limit must be greater than 0")
+    request = pb.ListDeliveriesRequest(state=_state(state), error_type=_error_type(error), message_id=message_id)
+    if since:
+        request.start_time.FromDatetime(_ago(since))
+    async with Session(options) as session:
+        stub = delivery_stub(session)
+        request.parent = _parent(session, destination)
+
+        def fetch(size: int, token: str) -> object:
+            request.page_size, request.page_token = size, token
+            return stub.ListDeliveries(request)
+
+        found = await collect(cast("Fetch", fetch), "deliveries", limit)
+    if options.json:
+        print_json({"deliveries": found})
+        return
+    print_table(LIST_COLUMNS, [delivery_row(one) for one in found], empty="There is none.")
+
+
+@app.command
+async def show(
+    delivery: str = "",
+    /,
+    *,
+    message_id: str = "",
+    destination: str = "",
+    options: Options = DEFAULTS,
+) -> None:
+    """Show a delivery with its attempts: error, console lines, requests and answers.
+
+    Example: onward deliveries show --message-id ajs-next-74d90f6481637047867d7bde --destination alerts-web
+
+    Parameters
+    ----------
+    delivery
+        Its id, from `onward deliveries list`.
+    message_id
+        Find it by the event's messageId.
+    destination
+        With --message-id, only this one's.
+    """
+    if bool(delivery) == bool(message_id):
+        raise UsageError("name one delivery: by its id, or with --message-id")
+    async with Session(options) as session:
+        stub = delivery_stub(session)
+        name = session.name("deliveries", delivery) if delivery else ""
+        if message_id:
+            request = pb.ListDeliveriesRequest(parent=_parent(session, destination), message_id=message_id)
+            listed = await stub.ListDeliveries(request)
+            name = _only_delivery(list(listed.deliveries), message_id)
+        found = await stub.GetDelivery(pb.GetDeliveryRequest(name=name))
+    if options.json:
+        print_json(found)
+        return
+    print_delivery(found.delivery)
+    print_attempts(found.attempts)
+
+
+def _only_delivery(found: list[pb.Delivery], message_id: str) -> str:
+    if not found:
+        raise CommandError(f"no delivery of an event with the messageId {message_id} is known", Exit.NOT_FOUND)
+    if len(found) > 1:
+        names = ", ".join(one.destination.rpartition("/")[2] for one in found)
+        raise UsageError(f"the event was given to several destinations, so name one with --destination: {names}")
+    return found[0].name
+
+
+@app.command
+async def tail(*, destination: str = "", state: State = "any", options: Options = DEFAULTS) -> None:
+    """Follow deliveries as their attempts are recorded, until Ctrl-C. With --json, a line of JSON each.
+
+    Example: onward deliveries tail --state failed
+
+    Parameters
+    ----------
+    destination
+        Only this one's.
+    state
+        Only those in this state.
+    """
+    async with Session(options) as session:
+        request = pb.WatchDeliveriesRequest(parent=_parent(session, destination), state=_state(state))
+        async for answer in delivery_stub(session).WatchDeliveries(request):
+            for one in answer.deliveries:
+                if options.json:
+                    print_json_line(one)
+                else:
+                    console().print(tail_line(one), soft_wrap=True)
+
+
+@app.command
+async def refused(*, limit: int = 20, options: Options = DEFAULTS) -> None:
+    """List events that were refused where they were received, newest first, with the reason.
+
+    Example: onward deliveries refused
+
+    Parameters
+    ----------
+    limit
+        How many at most.
+    """
+    if limit < 1:
+        raise UsageError("--limit must be greater than 0")
+    async with Session(options) as session:
+        stub, parent = delivery_stub(session), session.workspace_name
+        found = await collect(
+            lambda size, token: stub.ListIngestFailures(
+                pb.ListIngestFailuresRequest(parent=parent, page_size=size, page_token=token)
+            ),
+            "failures",
+            limit,
+        )
+    if options.json:
+        print_json({"failures": found})
+        return
+    rows = [(one.source, one.reason, one.message, one.sample.decode(errors="replace")[:60]) for one in found]
+    print_table(("source", "reason", "what is wrong", "event"), rows, empty="None was refused.")

@@ -1,0 +1,226 @@
+"""onward destinations"""
+
+from __future__ import annotations
+
+from cyclopts import App
+
+from cli.options import DEFAULTS, Options
+from cli.output import last_part, print_json, print_record, print_table, say, when
+from cli.paging import collect
+from cli.session import Session, as_id
+from cli.setting_values import parse_assignments, shown
+from kit.ids import uuid7
+from onward.registry.v1 import destination_service_pb2 as pb
+from onward.registry.v1 import destination_service_pb2_grpc as pb_grpc
+from onward.registry.v1 import resources_pb2
+
+app = App(name="destinations", help="Connect functions to sources, set their settings, enable them.")
+
+
+def destination_stub(session: Session) -> pb_grpc.DestinationServiceAsyncStub:
+    """Give the stub of the registry's DestinationService."""
+    stub: pb_grpc.DestinationServiceAsyncStub = pb_grpc.DestinationServiceStub(session.as_owner("registry"))
+    return stub
+
+
+@app.command
+async def connect(
+    function: str,
+    source: str,
+    /,
+    *settings: str,
+    name: str = "",
+    version: int = 0,
+    enable: bool = False,
+    options: Options = DEFAULTS,
+) -> None:
+    """Connect a function to a source. The destination starts disabled, unless --enable is given.
+
+    Example: onward destinations connect alerts web endpoint=https://api.example.com/events apiKey=@key.txt --enable
+
+    Parameters
+    ----------
+    function
+        The function's id.
+    source
+        The source's id.
+    settings
+        Values to start with: name=text, name=@file (keeps secrets out of the shell's history; @- is stdin), or
+        name:=json for true, false, ["a", "b"] and {"a": "b"}.
+    name
+        Its id, or a display name; FUNCTION-SOURCE where absent.
+    version
+        The version to run; the newest where absent.
+    enable
+        Give it the source's events from now on.
+    """
+    values = parse_assignments(settings)
+    name = name or f"{function}-{source}"
+    async with Session(options) as session:
+        stub = destination_stub(session)
+        request = pb.ConnectDestinationRequest(
+            source=session.name("sources", source),
+            function=session.name("functions", function),
+            destination_id=as_id(name),
+            display_name=name,
+            version=version,
+            settings=values,
+            request_id=uuid7(),
+        )
+        destination = (await stub.ConnectDestination(request)).destination
+        if enable:
+            enabling = pb.EnableDestinationRequest(name=destination.name, request_id=uuid7())
+            destination = (await stub.EnableDestination(enabling)).destination
+    if options.json:
+        print_json({"destination": destination})
+        return
+    identifier = last_part(destination.name)
+    say(f"Connected {function}, version {destination.version}, to {source} as {identifier}.")
+    say("It is given every event from now on." if destination.enabled else _how_to_enable(identifier, destination))
+
+
+def _how_to_enable(identifier: str, destination: resources_pb2.Destination) -> str:
+    unset = [one.name for one in destination.settings if not one.set]
+    told = f" and has no value for {', '.join(unset)}" if unset else ""
+    return f"It is disabled{told}. Next: onward destinations enable {identifier}"
+
+
+@app.command(name="set")
+async def set_settings(
+    name: str, /, *settings: str, clear: list[str] | None = None, options: Options = DEFAULTS
+) -> None:
+    """Set values of a destination's settings; those that are not named keep theirs.
+
+    Example: onward destinations set alerts-web endpoint=https://api.example.com apiKey=@key.txt 'events:=["Signed Up"]'
+
+    Parameters
+    ----------
+    name
+        The destination's id.
+    settings
+        name=text, name=@file (keeps secrets out of the shell's history; @- is stdin), or name:=json for true, false,
+        ["a", "b"] and {"a": "b"}.
+    clear
+        Name of a setting whose value is removed; may be repeated.
+    """
+    values = parse_assignments(settings)
+    async with Session(options) as session:
+        request = pb.SetSettingsRequest(
+            name=session.name("destinations", name), set=values, clear=clear or [], request_id=uuid7()
+        )
+        destination = (await destination_stub(session).SetSettings(request)).destination
+    if options.json:
+        print_json({"destination": destination})
+        return
+    _print_settings(destination)
+    if not destination.enabled:
+        say(f"It is disabled: onward destinations enable {name}")
+
+
+@app.command
+async def enable(name: str, /, *, options: Options = DEFAULTS) -> None:
+    """Give the source's events to a destination from now on.
+
+    Example: onward destinations enable alerts-web
+
+    Parameters
+    ----------
+    name
+        The destination's id.
+    """
+    async with Session(options) as session:
+        request = pb.EnableDestinationRequest(name=session.name("destinations", name), request_id=uuid7())
+        destination = (await destination_stub(session).EnableDestination(request)).destination
+    if options.json:
+        print_json({"destination": destination})
+        return
+    say(f"{name} is given every event of {last_part(destination.source)} from now on.")
+
+
+@app.command
+async def disable(name: str, /, *, options: Options = DEFAULTS) -> None:
+    """Skip, and count, a destination's events from now on.
+
+    Example: onward destinations disable alerts-web
+
+    Parameters
+    ----------
+    name
+        The destination's id.
+    """
+    async with Session(options) as session:
+        request = pb.DisableDestinationRequest(name=session.name("destinations", name), request_id=uuid7())
+        destination = (await destination_stub(session).DisableDestination(request)).destination
+    if options.json:
+        print_json({"destination": destination})
+        return
+    say(f"{name} is disabled: its events are skipped and counted.")
+
+
+@app.command(name="list")
+async def list_destinations(*, options: Options = DEFAULTS) -> None:
+    """List the destinations of the workspace.
+
+    Example: onward destinations list
+    """
+    async with Session(options) as session:
+        stub, parent = destination_stub(session), session.workspace_name
+        found = await collect(
+            lambda size, token: stub.ListDestinations(
+                pb.ListDestinationsRequest(parent=parent, page_size=size, page_token=token)
+            ),
+            "destinations",
+        )
+    if options.json:
+        print_json({"destinations": found})
+        return
+    rows = [
+        (last_part(one.name), last_part(one.function), one.version, last_part(one.source), _state(one)) for one in found
+    ]
+    columns = ("destination", "function", ">version", "source", "state")
+    print_table(columns, rows, empty="There is none yet: `onward destinations connect FUNCTION SOURCE`.")
+
+
+@app.command
+async def show(name: str, /, *, options: Options = DEFAULTS) -> None:
+    """Show a destination with its settings; encrypted values are never shown.
+
+    Example: onward destinations show alerts-web
+
+    Parameters
+    ----------
+    name
+        The destination's id.
+    """
+    async with Session(options) as session:
+        request = pb.GetDestinationRequest(name=session.name("destinations", name))
+        destination = (await destination_stub(session).GetDestination(request)).destination
+    if options.json:
+        print_json({"destination": destination})
+        return
+    print_record(
+        [
+            ("destination", last_part(destination.name)),
+            ("display name", destination.display_name),
+            ("function", f"{last_part(destination.function)}, version {destination.version}"),
+            ("source", last_part(destination.source)),
+            ("state", _state(destination)),
+            ("changed", when(destination.update_time)),
+        ]
+    )
+    _print_settings(destination)
+
+
+def _print_settings(destination: resources_pb2.Destination) -> None:
+    rows = [(one.name, _value(one), when(one.update_time)) for one in destination.settings]
+    print_table(("setting", "value", "changed"), rows, empty="Its function defines no settings.")
+
+
+def _value(setting: resources_pb2.SettingState) -> str:
+    if not setting.set:
+        return "not set"
+    return "set, encrypted" if setting.encrypted else shown(setting.value)
+
+
+def _state(destination: resources_pb2.Destination) -> str:
+    return "enabled" if destination.enabled else "disabled"

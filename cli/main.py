@@ -1,0 +1,96 @@
+"""The program `onward`: its commands, and how any of them ends."""
+
+from __future__ import annotations
+
+import os
+import sys
+
+from cyclopts import App, CycloptsError, Parameter
+
+
+def _version() -> str:
+    from importlib.metadata import version
+
+    return version("onward")
+
+
+# Commands are named by import path, so that `onward --help` imports none of them.
+app = App(
+    name="onward",
+    help="""Run destination functions: a few lines of JavaScript, given every customer event.
+
+A first function, from nothing (the first command keeps running, so use two terminals):
+
+    onward up
+    onward workspaces create acme
+    onward functions create alerts --template http-post
+    onward sources create web
+    onward destinations connect alerts web endpoint=https://api.example.com/events --enable
+    onward events publish web events.ndjson
+    onward deliveries summary
+
+`onward demo` shows all of it at work in a minute. Every command takes --json, and --help with an example.
+
+Exit codes: 0 done, 1 refused or failed, 2 wrong usage or configuration, 3 not reachable, 4 not found, 130 interrupted.
+""",
+    help_format="plaintext",
+    version=_version,
+    default_parameter=Parameter(show_default=False, negative=""),
+    suppress_keyboard_interrupt=False,
+)
+app.register_install_completion_command(help="Install completion for your shell.")
+app.command("cli.commands.up:up", name="up", help="Run Postgres, NATS and the four services until Ctrl-C.", sort_key=1)
+app.command("cli.commands.workspaces:app", name="workspaces", help="Create and list workspaces.", sort_key=3)
+app.command("cli.commands.functions:app", name="functions", help="Write, save and deploy functions.", sort_key=4)
+app.command("cli.commands.sources:app", name="sources", help="Create and list sources of events.", sort_key=5)
+app.command(
+    "cli.commands.destinations:app",
+    name="destinations",
+    help="Connect functions to sources, set and enable them.",
+    sort_key=6,
+)
+app.command("cli.commands.events:app", name="events", help="Publish events to a source.", sort_key=7)
+app.command("cli.commands.deliveries:app", name="deliveries", help="See what became of every event.", sort_key=8)
+app.command("cli.commands.audit:app", name="audit", help="See who changed what, when.", sort_key=9)
+
+
+def main(arguments: list[str] | None = None) -> int:
+    """Run one command and return its exit code; errors are one line on stderr."""
+    arguments = sys.argv[1:] if arguments is None else arguments
+    try:
+        code = app(arguments, exit_on_error=False, print_error=False, result_action="return_value")
+        sys.stdout.flush()
+    except CycloptsError as error:
+        return _usage(error)
+    except KeyboardInterrupt:
+        return 130
+    except BrokenPipeError:
+        # Whoever read our output, such as `head`, has seen enough.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return 1
+    except SystemExit:
+        raise
+    except BaseException as error:  # noqa: BLE001 - nobody is above us to see it
+        return _failed(error, debug="--debug" in arguments)
+    return code if isinstance(code, int) else 0
+
+
+def _usage(error: CycloptsError) -> int:
+    from cli.output import error_console
+
+    line = " ".join(str(error).split())
+    error_console().print(f"error: {line} See --help.", markup=False)
+    return 2
+
+
+def _failed(error: BaseException, *, debug: bool) -> int:
+    from rich.text import Text
+
+    from cli.failures import explain
+    from cli.output import error_console
+
+    if debug:
+        raise error
+    line, code = explain(error) or (f"{type(error).__name__}: {error}; run it again with --debug to see where", 1)
+    error_console().print(Text.assemble(("error: ", "bold red"), line))
+    return int(code)

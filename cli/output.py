@@ -1,0 +1,147 @@
+"""What commands print: tables for people, JSON for programs."""
+
+from __future__ import annotations
+
+import json
+import sys
+from collections.abc import Iterable, Sequence
+from datetime import UTC, datetime
+from functools import cache
+from typing import Any
+
+from google.protobuf.json_format import MessageToDict
+from google.protobuf.message import Message
+from google.protobuf.timestamp_pb2 import Timestamp
+from rich.box import SIMPLE_HEAD
+from rich.console import Console
+from rich.table import Table
+from rich.text import Text
+
+# Where nobody looks, lines are not folded to a screen that is not there.
+PIPE_WIDTH = 400
+ABSENT = "-"
+
+_STYLES = {
+    "delivered": "green",
+    "enabled": "green",
+    "succeeded": "green",
+    "failed": "red",
+    "denied": "red",
+    "disabled": "dim",
+    "pending": "yellow",
+}
+
+Cell = str | int | float | Text | None
+
+
+@cache
+def console() -> Console:
+    """Give the console of stdout."""
+    width = None if sys.stdout.isatty() else PIPE_WIDTH
+    return Console(highlight=False, width=width, soft_wrap=False)
+
+
+@cache
+def error_console() -> Console:
+    """Give the console of stderr: errors, warnings, progress."""
+    return Console(stderr=True, highlight=False, soft_wrap=True)
+
+
+def say(text: str = "") -> None:
+    """Print a line for people to stdout; it may hold anything, brackets included."""
+    console().print(text, markup=False, soft_wrap=True)
+
+
+def warn(text: str) -> None:
+    """Print a line to stderr."""
+    error_console().print(Text.assemble(("warning: ", "yellow"), text))
+
+
+def print_table(columns: Sequence[str], rows: Iterable[Sequence[Cell]], *, title: str = "", empty: str = "") -> None:
+    """Print a table, or `empty` where there is no row. Columns that begin with `>` are set to the right."""
+    rows = list(rows)
+    if not rows and empty:
+        say(empty)
+        return
+    console().print(make_table(columns, rows, title))
+
+
+def make_table(columns: Sequence[str], rows: Iterable[Sequence[Cell]], title: str = "") -> Table:
+    table = Table(box=SIMPLE_HEAD, title=title or None, title_justify="left", title_style="bold", pad_edge=False)
+    for column in columns:
+        right = column.startswith(">")
+        table.add_column(column.removeprefix(">"), justify="right" if right else "left", overflow="fold")
+    for row in rows:
+        table.add_row(*[_cell(cell) for cell in row])
+    return table
+
+
+def print_record(fields: Iterable[tuple[str, Cell]]) -> None:
+    """Print one thing, a line a field."""
+    table = Table(box=None, show_header=False, pad_edge=False)
+    table.add_column(style="dim")
+    table.add_column(overflow="fold")
+    for name, value in fields:
+        table.add_row(name, _cell(value))
+    console().print(table)
+
+
+def _cell(value: Cell) -> Text:
+    if isinstance(value, Text):
+        return value
+    text = ABSENT if value is None or value == "" else str(value)
+    return Text(text, style=_STYLES.get(text, ""))
+
+
+def print_json(document: Any) -> None:
+    """Print one JSON document."""
+    sys.stdout.write(json.dumps(_plain(document), indent=2, ensure_ascii=False) + "\n")
+
+
+def print_json_line(document: Any) -> None:
+    """Print one line of JSON, at once."""
+    sys.stdout.write(json.dumps(_plain(document), ensure_ascii=False) + "\n")
+    sys.stdout.flush()
+
+
+def _plain(document: Any) -> Any:
+    """Make messages what proto-JSON says, with every field, so that programs need not know defaults."""
+    if isinstance(document, Message):
+        return MessageToDict(document, always_print_fields_with_no_presence=True)
+    if isinstance(document, dict):
+        return {key: _plain(value) for key, value in document.items()}
+    if isinstance(document, list | tuple):
+        return [_plain(one) for one in document]
+    return document
+
+
+def last_part(name: str) -> str:
+    """Give the id at the end of a resource name."""
+    return name.rpartition("/")[2]
+
+
+def when(moment: Timestamp, *, with_date: bool = True) -> str:
+    """Give local time for people."""
+    if not moment.seconds:
+        return ABSENT
+    local = datetime.fromtimestamp(moment.seconds + moment.nanos / 1e9, UTC).astimezone()
+    return local.strftime("%Y-%m-%d %H:%M:%S" if with_date else "%H:%M:%S.%f")[: 19 if with_date else 12]
+
+
+def enum_word(name: str, prefix: str) -> str:
+    """Give the word for people: DELIVERY_STATE_PENDING without its prefix is "pending"."""
+    word = name.removeprefix(prefix).lower().replace("_", " ")
+    return "" if word == "unspecified" else word
+
+
+def milliseconds(value: float) -> str:
+    """Give a duration with as many digits as tell something."""
+    if value >= 10_000:
+        return f"{value / 1000:.1f} s"
+    return f"{value:.0f} ms" if value >= 10 else f"{value:.1f} ms"
+
+
+def shortened(text: str, characters_max: int) -> str:
+    """Give one line of at most so many characters."""
+    line = " ".join(text.split())
+    return line if len(line) <= characters_max else line[: characters_max - 1] + "…"

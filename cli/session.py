@@ -1,0 +1,160 @@
+"""A command's connections: where the services are, as whom to call them, names of resources."""
+
+from __future__ import annotations
+
+import re
+from contextlib import AsyncExitStack
+from typing import Any, Literal, Self
+
+import grpc.aio
+
+from cli.client_file import ClientFile
+from cli.failures import UsageError
+from cli.options import Options
+from kit.bus.connection import Bus, connect
+from kit.errors import Unavailable
+from kit.rpc.client import open_channel
+
+Service = Literal["registry", "delivery", "audit"]
+Kind = Literal["functions", "sources", "destinations", "deliveries", "auditEvents"]
+
+# NATS on the same machine answers at once; one that starts again is back within seconds.
+NATS_CONNECT_TIMEOUT_S = 5.0
+_ID = re.compile(r"[a-z]([a-z0-9-]{0,61}[a-z0-9])?")
+
+
+class Session:
+    """Use it as an async context manager; its channels are opened when first asked for and closed at the end."""
+
+    def __init__(self, options: Options) -> None:
+        self.options = options
+        self.client_file = ClientFile(options.data / "client.json")
+        self._exit = AsyncExitStack()
+        self._channels: dict[tuple[str, str], grpc.aio.Channel] = {}
+
+    async def __aenter__(self) -> Self:
+        self._known = _read(self.client_file)
+        return self
+
+    async def __aexit__(self, *_: object) -> None:
+        await self._exit.aclose()
+
+    @property
+    def workspace(self) -> str:
+        """The workspace that was asked for, or the only one that the data folder knows."""
+        if self.options.workspace:
+            return checked_id(self.options.workspace, "--workspace")
+        known = sorted(self._known.get("workspaces", {}))
+        if len(known) == 1:
+            return str(known[0])
+        if not known:
+            raise UsageError("no workspace is known: create one with `onward workspaces create NAME`")
+        raise UsageError(f"there are several workspaces, so name one with --workspace: {', '.join(known)}")
+
+    @property
+    def workspace_name(self) -> str:
+        return f"workspaces/{self.workspace}"
+
+    def name(self, kind: Kind, identifier: str) -> str:
+        """Give the resource name of an id; a full name of this workspace is taken as it is."""
+        prefix = f"{self.workspace_name}/{kind}/"
+        identifier = identifier.removeprefix(prefix)
+        if kind in ("functions", "sources", "destinations"):
+            checked_id(identifier, kind.removesuffix("s"))
+        return prefix + identifier
+
+    def as_owner(self, service: Service) -> grpc.aio.Channel:
+        """Give a channel with the workspace's token."""
+        token = self.options.token or self._known.get("workspaces", {}).get(self.workspace, "")
+        if not token:
+            raise UsageError(
+                f"no token for the workspace {self.workspace} is known: give one with --token,"
+                " or create the workspace with `onward workspaces create`"
+            )
+        return self._channel(service, token)
+
+    def as_operator(self) -> grpc.aio.Channel:
+        """Give a channel to the registry with the operator's token."""
+        token = self.options.token or self._known.get("operator_token", "")
+        if not token:
+            raise UsageError(self._nothing_known("the operator's token"))
+        return self._channel("registry", token)
+
+    def as_anyone(self) -> grpc.aio.Channel:
+        """Give a channel to the registry, with whatever token there is."""
+        workspaces = self._known.get("workspaces", {})
+        token = self.options.token or next(iter(workspaces.values()), self._known.get("operator_token", ""))
+        return self._channel("registry", token)
+
+    def remember_workspace(self, workspace: str, token: str) -> bool:
+        """Keep its token in the data folder; False where there is none, since another address was named."""
+        if not self._known:
+            return False
+        self.client_file.add_workspace(workspace, token)
+        self._known = _read(self.client_file)
+        return True
+
+    async def nats(self) -> Bus:
+        """Connect as a publisher."""
+        url = self.options.nats or self._known.get("nats_url", "")
+        if not url:
+            raise UsageError(self._nothing_known("the address of NATS"))
+        login = ("", "") if self.options.nats else (self._known["nats_user"], self._known["nats_password"])
+        try:
+            bus = await connect(
+                url, login[0] or None, login[1] or None, name="onward-cli", timeout_s=NATS_CONNECT_TIMEOUT_S
+            )
+        except Unavailable as error:
+            raise self._no_nats(url, error) from error
+        self._exit.push_async_callback(bus.close)
+        return bus
+
+    def _no_nats(self, url: str, error: Unavailable) -> UsageError | Unavailable:
+        host = url.rpartition("@")[2].removeprefix("nats://")
+        if "authorization" in error.message.lower():
+            return UsageError(f"NATS at {host} refused the login: check the user and password in --nats")
+        return Unavailable(
+            f"NATS at {host} does not answer: start everything with `onward up`, or name another with --nats"
+        )
+
+    def _channel(self, service: Service, token: str) -> grpc.aio.Channel:
+        if (service, token) not in self._channels:
+            channel = open_channel(self._address(service), token)
+            self._exit.push_async_callback(channel.close)
+            self._channels[service, token] = channel
+        return self._channels[service, token]
+
+    def _address(self, service: Service) -> str:
+        address = getattr(self.options, service) or self._known.get("addresses", {}).get(service, "")
+        if not address:
+            raise UsageError(self._nothing_known(f"the address of the {service} service"))
+        return str(address)
+
+    def _nothing_known(self, what: str) -> str:
+        return (
+            f"{what} is not known, since {self.client_file.path} does not tell: start everything with `onward up`,"
+            " or name its folder with --data"
+        )
+
+
+def checked_id(identifier: str, what: str) -> str:
+    """Refuse what can't be an id before it becomes part of a name."""
+    if _ID.fullmatch(identifier) is None:
+        raise UsageError(
+            f"{what} {identifier!r} is not an id: use a to z, 0 to 9 and -, a letter first, at most 63 characters"
+        )
+    return identifier
+
+
+def as_id(name: str) -> str:
+    """Give the name itself where it can be an id, else nothing: the registry then makes one."""
+    return name if _ID.fullmatch(name) else ""
+
+
+def _read(client_file: ClientFile) -> dict[str, Any]:
+    try:
+        return client_file.read()
+    except PermissionError:
+        raise UsageError(f"{client_file.path} can't be read: it belongs to another user") from None
+    except (OSError, ValueError) as error:
+        raise UsageError(f"{client_file.path} can't be used ({error}): run `onward up` again") from None
