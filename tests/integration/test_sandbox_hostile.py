@@ -167,7 +167,6 @@ const trap = (object, key) =>
   Object.defineProperty(object, key, { __proto__: null, get() { return forged }, set() {}, configurable: true });
 JSON.stringify = () => '{"value":"forged"}'; JSON.parse = () => ({ n: 1, t: ['onTrack'], c: [1], e: [] });
 Promise.prototype.then = function () { return this }; Promise.resolve = () => forged;
-trap(Promise.prototype, 'constructor');
 trap(Array.prototype, 0);
 Array.prototype.push = Array.prototype.join = Array.prototype.map = () => forged;
 Array.prototype[Symbol.iterator] = function* () { yield forged };
@@ -200,6 +199,17 @@ async def test_poisoned_prototypes_forge_nothing(sandbox: Sandbox, attributed: b
     assert [run.outcomes[n].ok for n in range(4)] == [False, True, False, False]
     for n in (0, 2, 3):
         assert (run.error(n).kind, run.error(n).name, run.error(n).message) == ("Error", "TypeError", "real")
+
+
+async def test_a_poisoned_constructor_of_promises_hangs_only_its_own_events(sandbox: Sandbox) -> None:
+    """E16"""
+    code = """
+    Object.defineProperty(Promise.prototype, 'constructor', { get() { return class Evil {} } });
+    Promise.prototype.then = () => {};
+    const onTrack = e => e.bad ? (async () => 1)() : 5;"""
+    run = await sandbox.run(code, {"bad": 1}, {}, limits=Limits(wall_ms=300))
+    assert run.error(0).kind == "Timeout"
+    assert run.value(1) == 5
 
 
 async def test_a_poisoned_then_of_objects_hangs_or_fails_only_its_own_event(sandbox: Sandbox) -> None:

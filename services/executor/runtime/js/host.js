@@ -5,7 +5,7 @@
 // whatever happens in it belongs to `state.attempt`. Nothing here stores into an array or reads a missing property:
 // user code can put setters on Array.prototype and Object.prototype, and must neither see nor forge what we keep.
 
-const { apply, construct, defineProperty, deleteProperty, getPrototypeOf, ownKeys } = Reflect;
+const { apply, construct, defineProperty, deleteProperty, getPrototypeOf, ownKeys, setPrototypeOf } = Reflect;
 const uncurry = (method) => (self, ...args) => apply(method, self, args);
 
 export const primordials = Object.freeze({
@@ -50,6 +50,12 @@ const TIMERS_MAX = 1000;
 const DELAY_MAX_MS = 2 ** 31 - 1;
 const CUT_MARK = '… [cut]';
 
+// Assignments in a constructor would run setters that user code puts on Object.prototype; ours inherit from nothing.
+export function detached(type) {
+  setPrototypeOf(type.prototype, null);
+  return type;
+}
+
 export class Attempt {
   constructor(seq, handler, event, capture) {
     this.seq = seq;
@@ -71,6 +77,7 @@ export class Attempt {
     this.waitingLast = null;
   }
 }
+detached(Attempt);
 
 // `records` is the text that the next flush takes to the host. `pure` is the mode that starts a whole batch in one
 // turn; it holds only while nothing is touched that has to know its attempt.
@@ -104,6 +111,7 @@ class Turn {
     this.next = null;
   }
 }
+detached(Turn);
 
 let firstTurn = null;
 let lastTurn = null;
@@ -156,6 +164,7 @@ class Request {
     this.next = null;
   }
 }
+detached(Request);
 
 const requests = new Map();
 let lastRequestId = 0;
@@ -246,6 +255,7 @@ class Timer {
     this.next = null;
   }
 }
+detached(Timer);
 
 const timersById = new Map();
 let lastTimerId = 0;

@@ -1,7 +1,7 @@
 // The user's script: a classic, sloppy script that may return at top level, evaluated once. It becomes the body of a
 // function, as in a CommonJS module; nothing of ours stands on a line of its own, so lines keep their numbers.
 
-import { primordials, state } from './host.js';
+import { detached, primordials, state } from './host.js';
 import { describe } from './failure.js';
 import { SCRIPT, setColumnsBefore } from './stack.js';
 
@@ -45,6 +45,7 @@ class Handler {
     this.self = self;
   }
 }
+detached(Handler);
 
 export const handlers = { __proto__: null };
 
