@@ -27,6 +27,8 @@ STOP_SLACK_S = 5.0
 # glibc makes up to 8 arenas per core, one for each thread that allocates, and never gives their pages back.
 MALLOC_ARENAS = 2
 _M_ARENA_MAX = -8
+# Thousands of messages live for some milliseconds each: the default (700) would look through them all the time.
+GC_THRESHOLDS = (20_000, 20, 50)
 
 S = TypeVar("S", bound=ServiceSettings)
 T = TypeVar("T")
@@ -122,6 +124,7 @@ async def _start_and_run(app: App) -> None:
     # What was made until now lives as long as the process: the collector need not look at it again.
     gc.collect()
     gc.freeze()
+    gc.set_threshold(*GC_THRESHOLDS)
     log.info("service_started", pid=os.getpid())
     await app.run()
 

@@ -46,7 +46,7 @@ from services.executor.runtime.pool import Zygote
 from services.executor.settings import Settings
 
 # One pull's worth: large enough to amortise its cost, small enough to keep the loop responsive.
-PULL_EVENTS = 256
+PULL_EVENTS = 512
 RETRY_S = 0.5
 DRAIN_TICK_S = 0.02
 # The last fifth of a stream of 4 GiB lasts for 40 s at full speed.

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Awaitable, Callable
+from datetime import datetime
 
 import orjson
 import structlog
@@ -57,7 +58,7 @@ class FactsFeed:
                 },
             },
         )
-        self._applied_sequence = await self.last_sequence()
+        self._applied_sequence, _ = await self.head()
         self._puller = Puller(self._bus, "FACTS", self._consumer, batch=256, on_batch=self._on_batch)
         await self.catch_up()
 
@@ -73,10 +74,10 @@ class FactsFeed:
         except OnwardError as error:
             log.info("facts_consumer_left", reason=error.reason)
 
-    async def last_sequence(self) -> int:
-        """Give the sequence of the newest fact on the bus."""
+    async def head(self) -> tuple[int, int]:
+        """Give the sequence of the newest fact on the bus, and when the server said so, in nanoseconds since 1970."""
         info = await self._bus.api("STREAM.INFO.FACTS")
-        return int(info["state"]["last_seq"])
+        return int(info["state"]["last_seq"]), _nanoseconds(info.get("ts", ""))
 
     async def catch_up(self) -> None:
         """Read what the log holds beyond the view, of all workspaces."""
@@ -141,19 +142,33 @@ class FactsFeed:
             self._advanced.set()
 
 
+def _nanoseconds(text: str) -> int:
+    """Read the server's time; without one nothing counts as covered."""
+    try:
+        moment = datetime.fromisoformat(text)
+    except ValueError:
+        return 0
+    return int(moment.timestamp() * 1_000_000) * 1000
+
+
 class BusFence:
-    """Waits until the view is at least as new as the call: one question to the bus serves all who wait.
+    """Waits until the view is at least as new as an event.
 
     An event that was published after a change was answered must run against that change, and facts and events
-    travel on different streams. A question costs about 0.3 ms; under load many batches share it.
+    travel on different streams. The question costs about 0.3 ms; one serves all who wait, and everything that was
+    stored before the last answer needs none: both times are the server's. `run()` must be running.
     """
 
     def __init__(self, feed: FactsFeed) -> None:
         self._feed = feed
         self._waiting: list[asyncio.Future[None]] = []
         self._wanted = asyncio.Event()
+        self._covered_ns = 0
 
-    async def wait(self) -> None:
+    async def wait(self, stored_at_ns: int) -> None:
+        """Return once the view holds every fact that was on the bus when the event was stored."""
+        if stored_at_ns < self._covered_ns:
+            return
         future = asyncio.get_running_loop().create_future()
         self._waiting.append(future)
         self._wanted.set()
@@ -173,9 +188,11 @@ class BusFence:
     async def _ask(self) -> None:
         while True:
             try:
-                await self._feed.wait_for(await self._feed.last_sequence())
+                sequence, said_at_ns = await self._feed.head()
+                await self._feed.wait_for(sequence)
             except OnwardError as error:
                 log.warning("fence_unanswered", reason=error.reason)
                 await asyncio.sleep(RETRY_S)
             else:
+                self._covered_ns = said_at_ns
                 return

@@ -35,9 +35,9 @@ Known = dict[tuple[int, str], dict[int, int]]
 
 
 class Fence(Protocol):
-    """Waits until the view is at least as new as this moment."""
+    """Waits until the view is at least as new as a message."""
 
-    async def wait(self) -> None: ...
+    async def wait(self, stored_at_ns: int) -> None: ...
 
 
 class Intake:
@@ -63,7 +63,7 @@ class Intake:
 
     async def on_events(self, workspace: str, stream: str, messages: list[Message]) -> None:
         """Hand events to every destination of their source. Returns when there is room for more."""
-        await self._fence.wait()
+        await self._fence.wait(messages[-1].timestamp_ns)
         again: list[Ticket] = []
         for message in messages:
             ticket = self._tickets.take(message, stream)
@@ -79,7 +79,7 @@ class Intake:
 
     async def on_due(self, stream: str, messages: list[Message]) -> None:
         """Hand deliveries that are due again to their lanes. Returns when there is room for more."""
-        await self._fence.wait()
+        await self._fence.wait(messages[-1].timestamp_ns)
         for message in messages:
             ticket = self._tickets.take(message, stream)
             if ticket is None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from datetime import UTC, datetime
+from functools import lru_cache
 from typing import Any
 
 import orjson
@@ -129,8 +130,7 @@ def _stamp(document: dict[str, Any], received_at_us: int) -> None:
 
     timestamp = receivedAt - (sentAt - originalTimestamp), as the Segment spec defines it.
     """
-    received = datetime.fromtimestamp(received_at_us / 1_000_000, UTC)
-    document["receivedAt"] = _iso(received)
+    received, document["receivedAt"] = _received(received_at_us // 1000)
     original_text = document.get("originalTimestamp") or document.get("timestamp")
     original = _parse_time(original_text)
     if original is None:
@@ -145,6 +145,13 @@ def _stamp(document: dict[str, Any], received_at_us: int) -> None:
         document["timestamp"] = _iso(received - (sent - original))
     except OverflowError:
         document["timestamp"] = document["receivedAt"]
+
+
+@lru_cache(maxsize=16)
+def _received(milliseconds: int) -> tuple[datetime, str]:
+    """Give a time of receipt and its text; under load many events arrive in one millisecond."""
+    moment = datetime.fromtimestamp(milliseconds / 1000, UTC)
+    return moment, _iso(moment)
 
 
 def _parse_time(text: Any) -> datetime | None:
