@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import base64
 import json
 from collections.abc import Iterable, Iterator
 from typing import Any
 
 from rich.text import Text
 
-from cli.output import Cell, console, enum_word, last_part, milliseconds, print_record, say, shortened, when
+from cli.output import Cell, console, enum_word, last_part, milliseconds, plain, print_record, say, shortened, when
 from onward.delivery.v1 import delivery_service_pb2 as pb
 from onward.executor.v1 import outcomes_pb2
 
@@ -138,26 +137,32 @@ def _print_detail(detail: outcomes_pb2.AttemptDetail) -> None:
 
 
 def _print_exchange(entry: dict[str, Any]) -> None:
-    say(f"  request  {entry.get('method', '')} {entry.get('url', '')}")
-    _print_headers(entry.get("request_headers") or entry.get("headers"))
-    _print_body(entry.get("request_body") if "request_body" in entry else entry.get("body"))
-    if "status" in entry or "response_status" in entry:
-        say(f"  response {entry.get('status', entry.get('response_status'))}")
-    if entry.get("error"):
-        say(f"  response none: {entry['error']}")
-    _print_headers(entry.get("response_headers"))
-    _print_body(entry.get("response_body"))
+    """Print a request and its answer, in the form that the executor captures."""
+    if entry.get("cut"):
+        say("  request  more requests were made; they are not kept")
+        return
+    unawaited = "" if entry.get("awaited", True) else "  (not awaited)"
+    say(f"  request  {entry.get('method', '')} {entry.get('url', '')}{unawaited}")
+    _print_headers(entry.get("headers"))
+    _print_body(entry.get("body"))
+    response, error = entry.get("response"), entry.get("error")
+    if isinstance(response, dict):
+        took = milliseconds(float(entry.get("duration_ms", 0)))
+        say(f"  response {response.get('status', '')} {response.get('reason', '')} after {took}")
+        _print_headers(response.get("headers"))
+        _print_body(response.get("body"))
+    if isinstance(error, dict):
+        say(f"  response none: {error.get('message', '')} ({error.get('code', '')})")
 
 
 def _print_headers(headers: Any) -> None:
-    pairs = headers.items() if isinstance(headers, dict) else headers or []
-    for name, value in pairs:
+    for name, value in headers or []:
         console().print(f"           {name}: {value}", style="dim", markup=False, soft_wrap=True)
 
 
 def _print_body(body: Any) -> None:
-    if body:
-        say(f"           {shortened(str(body), BODY_CHARACTERS_MAX)}")
+    if isinstance(body, dict) and body.get("text"):
+        say(f"           {shortened(str(body['text']), BODY_CHARACTERS_MAX)}")
 
 
 def _entries(data: bytes) -> list[dict[str, Any]]:
@@ -168,18 +173,19 @@ def _entries(data: bytes) -> list[dict[str, Any]]:
     return [one for one in entries if isinstance(one, dict)] if isinstance(entries, list) else []
 
 
-def captured(detail: outcomes_pb2.AttemptDetail) -> dict[str, Any]:
-    """Give what was captured as JSON values; proto-JSON would show it as base64."""
-    return {
-        "event": _json_or_text(detail.event),
-        "logs": _entries(detail.logs),
-        "requests": _entries(detail.requests),
-        "value": _json_or_text(detail.value),
-    }
+def delivery_as_json(found: pb.GetDeliveryResponse) -> dict[str, Any]:
+    """Give a delivery as proto-JSON, what was captured as JSON values instead of base64."""
+    document: dict[str, Any] = plain(found)
+    for attempt, message in zip(document["attempts"], found.attempts, strict=True):
+        if not message.HasField("detail"):
+            continue
+        for name in ("event", "logs", "requests", "value"):
+            attempt["detail"][name] = _json_or_text(getattr(message.detail, name))
+    return document
 
 
 def _json_or_text(data: bytes) -> Any:
     try:
         return json.loads(data) if data else None
     except ValueError:
-        return base64.b64encode(data).decode()
+        return data.decode(errors="replace")

@@ -40,6 +40,7 @@ Exit codes: 0 done, 1 refused or failed, 2 wrong usage or configuration, 3 not r
 )
 app.register_install_completion_command(help="Install completion for your shell.")
 app.command("cli.commands.up:up", name="up", help="Run Postgres, NATS and the four services until Ctrl-C.", sort_key=1)
+app.command("cli.commands.demo:demo", name="demo", help="Show everything at work on a fresh data folder.", sort_key=2)
 app.command("cli.commands.workspaces:app", name="workspaces", help="Create and list workspaces.", sort_key=3)
 app.command("cli.commands.functions:app", name="functions", help="Write, save and deploy functions.", sort_key=4)
 app.command("cli.commands.sources:app", name="sources", help="Create and list sources of events.", sort_key=5)
@@ -54,6 +55,10 @@ app.command("cli.commands.deliveries:app", name="deliveries", help="See what bec
 app.command("cli.commands.audit:app", name="audit", help="See who changed what, when.", sort_key=9)
 
 
+# 128 + SIGINT, as shells have it.
+INTERRUPTED = 130
+
+
 def main(arguments: list[str] | None = None) -> int:
     """Run one command and return its exit code; errors are one line on stderr."""
     arguments = sys.argv[1:] if arguments is None else arguments
@@ -63,7 +68,7 @@ def main(arguments: list[str] | None = None) -> int:
     except CycloptsError as error:
         return _usage(error)
     except KeyboardInterrupt:
-        return 130
+        return INTERRUPTED
     except BrokenPipeError:
         # Whoever read our output, such as `head`, has seen enough.
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
@@ -84,11 +89,16 @@ def _usage(error: CycloptsError) -> int:
 
 
 def _failed(error: BaseException, *, debug: bool) -> int:
+    from asyncio import CancelledError
+
     from rich.text import Text
 
     from cli.failures import explain
     from cli.output import error_console
 
+    if isinstance(error, CancelledError):
+        # SIGTERM, to a command that ends in order.
+        return INTERRUPTED
     if debug:
         raise error
     line, code = explain(error) or (f"{type(error).__name__}: {error}; run it again with --debug to see where", 1)

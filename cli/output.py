@@ -95,23 +95,23 @@ def _cell(value: Cell) -> Text:
 
 def print_json(document: Any) -> None:
     """Print one JSON document."""
-    sys.stdout.write(json.dumps(_plain(document), indent=2, ensure_ascii=False) + "\n")
+    sys.stdout.write(json.dumps(plain(document), indent=2, ensure_ascii=False) + "\n")
 
 
 def print_json_line(document: Any) -> None:
     """Print one line of JSON, at once."""
-    sys.stdout.write(json.dumps(_plain(document), ensure_ascii=False) + "\n")
+    sys.stdout.write(json.dumps(plain(document), ensure_ascii=False) + "\n")
     sys.stdout.flush()
 
 
-def _plain(document: Any) -> Any:
+def plain(document: Any) -> Any:
     """Make messages what proto-JSON says, with every field, so that programs need not know defaults."""
     if isinstance(document, Message):
         return MessageToDict(document, always_print_fields_with_no_presence=True)
     if isinstance(document, dict):
-        return {key: _plain(value) for key, value in document.items()}
+        return {key: plain(value) for key, value in document.items()}
     if isinstance(document, list | tuple):
-        return [_plain(one) for one in document]
+        return [plain(one) for one in document]
     return document
 
 

@@ -7,7 +7,7 @@ from typing import Literal, cast
 
 from cyclopts import App
 
-from cli.delivery_text import delivery_row, print_attempts, print_delivery, summary_rows, tail_line
+from cli.delivery_text import delivery_as_json, delivery_row, print_attempts, print_delivery, summary_rows, tail_line
 from cli.durations import parse_duration
 from cli.failures import CommandError, Exit, UsageError
 from cli.options import DEFAULTS, Options
@@ -169,7 +169,7 @@ async def show(
             name = _only_delivery(list(listed.deliveries), message_id)
         found = await stub.GetDelivery(pb.GetDeliveryRequest(name=name))
     if options.json:
-        print_json(found)
+        print_json(delivery_as_json(found))
         return
     print_delivery(found.delivery)
     print_attempts(found.attempts)
