@@ -19,6 +19,7 @@ from kit.bus.publish import Publisher
 from kit.bus.puller import Puller
 from kit.bus.retention import make_room
 from kit.bus.streams import DUE, OUTCOMES, events_stream, events_stream_name, facts_stream, provision
+from kit.bus.tracing import inject
 from kit.clock import SystemClock
 from kit.errors import OnwardError
 from kit.rpc.client import open_channel
@@ -201,7 +202,7 @@ class App:
     # --- what it asks of others ------------------------------------------------------------------------------
 
     async def _publish(self, subject: str, data: bytes, msg_id: str) -> object:
-        return await self._publisher.publish(subject, data, msg_id)
+        return await self._publisher.publish(subject, data, msg_id, inject())
 
     async def _resolve(self, name: str) -> registry_pb.ResolveDestinationResponse:
         return await self._registry_stub.ResolveDestination(registry_pb.ResolveDestinationRequest(name=name))

@@ -156,14 +156,16 @@ class BusFence:
 
     An event that was published after a change was answered must run against that change, and facts and events
     travel on different streams. The question costs about 0.3 ms; one serves all who wait, and everything that was
-    stored before the last answer needs none: both times are the server's. `run()` must be running.
+    stored before the last one was asked needs none: both times are the server's. `run()` must be running.
     """
 
     def __init__(self, feed: FactsFeed) -> None:
         self._feed = feed
         self._waiting: list[asyncio.Future[None]] = []
         self._wanted = asyncio.Event()
+        # When the answer before the last came: the last question was asked after it.
         self._covered_ns = 0
+        self._said_at_ns = 0
 
     async def wait(self, stored_at_ns: int) -> None:
         """Return once the view holds every fact that was on the bus when the event was stored."""
@@ -194,5 +196,6 @@ class BusFence:
                 log.warning("fence_unanswered", reason=error.reason)
                 await asyncio.sleep(RETRY_S)
             else:
-                self._covered_ns = said_at_ns
+                # The server reads its clock after the stream's state, so this answer's own time would promise too much.
+                self._covered_ns, self._said_at_ns = self._said_at_ns, said_at_ns
                 return

@@ -6,10 +6,12 @@ import asyncio
 from collections.abc import Awaitable, Callable, Sequence
 
 import structlog
+from opentelemetry.trace import SpanKind
 
 from kit.clock import Clock
 from kit.errors import OnwardError
 from kit.ids import uuid7
+from kit.telemetry.trace import span
 from onward.executor.v1 import outcomes_pb2 as pb
 from services.executor.domain.errors import Verdict
 from services.executor.domain.events import EVENT_TYPES
@@ -175,7 +177,8 @@ class OutcomeLog:
         attempt = 0
         while True:
             try:
-                await self._publish(f"outcomes.{message.workspace}", data, message.batch_id)
+                with span("store outcomes", parent="", kind=SpanKind.PRODUCER, attributes={"attempts": batch.count}):
+                    await self._publish(f"outcomes.{message.workspace}", data, message.batch_id)
                 break
             except OnwardError as error:
                 wait = RETRY_SECONDS[min(attempt, len(RETRY_SECONDS) - 1)]
