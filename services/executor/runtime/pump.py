@@ -29,6 +29,12 @@ _HOST: Final = 5
 
 # After so long the chain of turns is broken off, so that answers and new events get in between.
 _CHAIN_NS_MAX: Final = 20_000_000
+# Places in the cell, as in pump.js.
+_RUNNING: Final = 0
+_TURNS_LEFT: Final = 1
+_RAN: Final = 4
+_ENDED_PLAINLY: Final = 5
+
 _TRAPPED: Final = b"trapped"
 
 WHOLE_BATCH: Final = -1
@@ -60,18 +66,18 @@ class Cell:
     """The page that JavaScript, this process and the executor all see; pump.js says what stands in it."""
 
     def __init__(self, address: int) -> None:
-        self._ints: Any = (ctypes.c_int32 * 4).from_address(address)
+        self.ints: Any = (ctypes.c_int32 * 6).from_address(address)
         self._due: Any = ctypes.c_double.from_address(address + 8)
 
     @property
     def running(self) -> int:
         """Sequence number of the event that runs; 0 for none, WHOLE_BATCH for one of a batch."""
-        return int(self._ints[0])
+        return int(self.ints[_RUNNING])
 
     @property
     def turns_left(self) -> bool:
         """Whether attempts wait to be started or resumed."""
-        return bool(self._ints[1])
+        return bool(self.ints[_TURNS_LEFT])
 
     @property
     def next_due_ms(self) -> float:
@@ -111,16 +117,19 @@ class Pump:
         self.refused = False
         self.started: list[int] = []
         callbacks: dict[int, Callable[[Raw], None]] = {
-            _TURN: self._on_turn,
             _FLUSH: self._on_flush,
             _STARTED: self._on_started,
             _COLLECTED: self._on_collected,
             _HOST: self._on_host_call,
         }
         self.isolate = Isolate(library, callbacks)
+        callbacks[_TURN] = self.isolate.free
         self._entries = self._evaluate_prelude()
         self.cell = self._bind_cell(cell_fd)
+        self._ints = self.cell.ints
         self._host = self._bind_host(operations)
+        self._post_start = self.isolate.poster(self._entries["turn"], _TURN)
+        self._post_flush = self.isolate.poster(self._entries["flush"], _FLUSH)
         self._cpu_clock = time.pthread_getcpuclockid(self.isolate.thread_id)
         self._turn_began_ns = self._chain_began_ns = 0
         self.turn_began_cpu_ns = 0
@@ -230,8 +239,8 @@ class Pump:
         self.turn_began_cpu_ns = self.cpu_ns()
 
     def _post_turn(self) -> None:
-        self.isolate.post(self._entries["turn"], _TURN)
-        self.isolate.post(self._entries["flush"], _FLUSH)
+        self._post_start()
+        self._post_flush()
 
     # ---- callbacks, on the isolate's thread --------------------------------------------------------------------
 
@@ -239,32 +248,42 @@ class Pump:
         self.isolate.free(raw)
         self._host.serve()
 
-    def _on_turn(self, raw: Raw) -> None:
-        self._ran = self.cell.running
-        self.isolate.free(raw)
-
     def _on_flush(self, raw: Raw) -> None:
-        failed = raw.contents.type >= FIRST_ERROR
-        text = self.isolate.take(raw)
+        ints = self._ints
         now, cpu = time.monotonic_ns(), time.thread_time_ns()
-        self._account(now, cpu)
-        if failed or self.isolate.heap_exceeded():
-            self.out_of_memory_in = self._ran
+        self._ran = ran = ints[_RAN]
+        self._account(ran, now, cpu)
+        if ints[_ENDED_PLAINLY]:
+            self.isolate.free(raw)
+            with self._lock:
+                self._settle(ran, now)
+        elif not self._flushed(raw, now):
             self._done.release()
             return
-        if text is not None:
-            self._add(text, now)
-        if self.cell.turns_left and now - self._chain_began_ns < _CHAIN_NS_MAX:
+        if ints[_TURNS_LEFT] and now - self._chain_began_ns < _CHAIN_NS_MAX:
             self._post_turn()
         else:
+            if self.isolate.heap_exceeded():
+                self.out_of_memory_in = ran
             self._done.release()
 
-    def _account(self, now: int, cpu: int) -> None:
-        usage = self.usage.get(self._ran)
+    def _flushed(self, raw: Raw, now: int) -> bool:
+        """Keep the text of a flush; False when the turn died of memory, which is silent in microtasks."""
+        failed = raw.contents.type >= FIRST_ERROR
+        text = self.isolate.take(raw)
+        if failed or self.isolate.heap_exceeded():
+            self.out_of_memory_in = self._ran
+            return False
+        if text is not None:
+            self._add(text, now)
+        return True
+
+    def _account(self, ran: int, now: int, cpu: int) -> None:
+        usage = self.usage.get(ran)
         if usage is not None:
             if not usage.started_ns:
                 usage.started_ns, usage.others_ns = self._turn_began_ns, self.busy_ns
-                self.started.append(self._ran)
+                self.started.append(ran)
             usage.cpu_ns += cpu - self.turn_began_cpu_ns
         self.busy_ns += now - self._turn_began_ns
         self._turn_began_ns, self.turn_began_cpu_ns = now, cpu

@@ -12,6 +12,7 @@ from __future__ import annotations
 
 import contextlib
 import ctypes
+import functools
 import os
 import threading
 from collections.abc import Callable
@@ -106,6 +107,8 @@ class Isolate:
         callbacks[SYNCHRONOUS] = self._results.put
         self._callback = MR_CALLBACK(self._on_result)
         self.context: int = library.mr_init_context(self._callback)
+        # Gives a value back. A partial, since it is called for every task.
+        self.free: Callable[[Raw], None] = functools.partial(library.mr_free_value, self.context)
         self.undefined = library.mr_alloc_int_val(self.context, 0, UNDEFINED)
         self.no_arguments = self.evaluate("[]")
         self._arguments = self.evaluate("[undefined]")
@@ -153,6 +156,11 @@ class Isolate:
             self.free(text)
         return int(library.mr_call_function(context, function, self.undefined, self._arguments, callback_id))
 
+    def poster(self, function: Raw, callback_id: int) -> Callable[[], object]:
+        """`post` without an argument, as cheap as it gets."""
+        arguments = self.context, function, self.undefined, self.no_arguments, callback_id
+        return functools.partial(self._library.mr_call_function, *arguments)
+
     def function(self, callback_id: int) -> Raw:
         """A JavaScript function that calls back synchronously, on the isolate's thread."""
         return self._library.mr_make_js_callback(self.context, callback_id)
@@ -176,10 +184,6 @@ class Isolate:
         if contents.type != ARRAY_BUFFER:
             raise AbiChangedError(f"an ArrayBuffer came as type {contents.type}")
         return contents.value.value_ptr, contents.len
-
-    def free(self, raw: Raw) -> None:
-        """Give a value back."""
-        self._library.mr_free_value(self.context, raw)
 
     def limit_heap(self, heap_bytes: int) -> None:
         """Terminate whatever runs once more than this is in use after a collection."""

@@ -24,6 +24,8 @@ const WHOLE_BATCH = -1;
 const RUNNING = 0;
 const TURNS_LEFT = 1;
 const NEXT_DUE = 1; // in units of 8 bytes
+const RAN = 4; // whose turn it was, at the flush
+const ENDED_PLAINLY = 5; // 1: this turn did nothing but end its own attempt as a plain success
 const CELL_BYTES = 4096;
 const cellBuffer = new ArrayBuffer(4 * 64 * 1024);
 let cell = new Int32Array(cellBuffer, 0, CELL_BYTES / 4);
@@ -51,6 +53,8 @@ function setSettings(text) {
 // ---- settling --------------------------------------------------------------------------------------------------
 
 let settled = '';
+let settledCount = 0;
+let lastSettled = 0;
 const waiting = new Map();
 
 function settle(attempt, detail) {
@@ -58,6 +62,8 @@ function settle(attempt, detail) {
   if (attempt.lastTimer !== null) host.forgetTimers(attempt);
   if (attempt.listed) {
     mapDelete(waiting, attempt.seq);
+    settledCount += 1;
+    lastSettled = attempt.seq;
     settled = settled === '' ? `${attempt.seq}` : `${settled},${attempt.seq}`;
   }
   if (attempt.logs !== '') detail += `${detail === '' ? '' : ','}"logs":[${attempt.logs}]`;
@@ -154,6 +160,7 @@ function taken(unsettled, separator) {
   if (unsettled === '' && settled === '' && state.records === '') return undefined;
   const text = `${unsettled}${separator}${settled}\n${state.records}`;
   settled = '';
+  settledCount = 0;
   state.records = '';
   return text;
 }
@@ -168,10 +175,13 @@ function startEach(text) {
 
 function turn() {
   const next = host.nextTurn();
-  if (next === null) return;
+  if (next === null) {
+    cell[RAN] = NOBODY;
+    return;
+  }
   const { attempt } = next;
   state.attempt = attempt;
-  cell[RUNNING] = attempt.seq;
+  cell[RUNNING] = cell[RAN] = attempt.seq;
   if (next.run === null) {
     run(attempt);
     return;
@@ -192,7 +202,12 @@ function flush() {
   state.attempt = null;
   cell[RUNNING] = NOBODY;
   note();
-  return taken('', '');
+  const plainly = settledCount === 1 && lastSettled === cell[RAN] && state.records === '';
+  cell[ENDED_PLAINLY] = plainly ? 1 : 0;
+  if (!plainly) return taken('', '');
+  settled = '';
+  settledCount = 0;
+  return undefined;
 }
 
 // ---- what the host brings ----------------------------------------------------------------------------------------
