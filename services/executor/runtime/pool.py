@@ -18,7 +18,7 @@ from pathlib import Path
 from typing import Any, Final
 
 from services.executor.runtime import zygote as protocol
-from services.executor.runtime.worker_link import (
+from services.executor.runtime.jobs import (
     CheckResult,
     CodeError,
     HostRequest,
@@ -27,9 +27,9 @@ from services.executor.runtime.worker_link import (
     LogLine,
     Outcome,
     UserError,
-    Worker,
     WorkerExit,
 )
+from services.executor.runtime.worker_link import Worker
 
 _ROOT: Final = Path(__file__).resolve().parents[3]
 # Importing, reading the bundle and starting V8 takes 0.3 s; a machine under load needs its time.

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import json
 import mmap
 import os
 import re
@@ -17,6 +16,20 @@ from typing import Any, Final, cast
 import orjson
 
 from services.executor.runtime import wire
+from services.executor.runtime.jobs import (
+    CheckResult,
+    CodeError,
+    HostRequest,
+    Job,
+    Limits,
+    LogLine,
+    Outcome,
+    UserError,
+    WorkerExit,
+    batch_text,
+    detailed,
+    loads,
+)
 from services.executor.runtime.wire import Kind
 
 # The worker cuts by itself; the executor only steps in when it has heard nothing for this much longer than an attempt
@@ -30,107 +43,7 @@ _ATTRIBUTED: Final = re.compile(
     r"console|fetch|setTimeout|setInterval|setImmediate|cache|AWS|OAuth|Abort|crypto|eval|Function|constructor"
     r"|globalThis|\bthis\b|import|\\u"
 )
-_HANDLERS: Final = {
-    kind: f"on{kind.capitalize()}" for kind in ("identify", "track", "page", "screen", "group", "alias", "delete")
-}
 _CELL: Final = struct.Struct("<i")
-
-
-@dataclass(frozen=True, slots=True)
-class Limits:
-    """What one attempt, and one worker, may use."""
-
-    wall_ms: int = 5_000
-    cpu_ms: int = 1_000
-    heap_bytes: int = 64 << 20
-    buffers_bytes: int = 128 << 20  # ArrayBuffers and whatever else the process needs
-
-
-@dataclass(frozen=True, slots=True)
-class Job:
-    """One event for one handler."""
-
-    id: int
-    type: str  # "track", ..., or the name of a handler
-    event: bytes  # JSON, already normalised: it goes into a larger text as it is
-    capture: bool = False  # keep what the handler returns
-
-
-@dataclass(frozen=True, slots=True)
-class LogLine:
-    """One line that a handler wrote to its console."""
-
-    level: str
-    time_ms: int
-    text: str
-
-
-@dataclass(frozen=True, slots=True)
-class UserError:
-    """What a handler threw, or what became of it. Messages are capped at 8 KiB, stacks at 16."""
-
-    kind: str  # a class of ours, "Error" or "Timeout"
-    name: str
-    message: str
-    stack: str
-    http_status: int | None = None
-    network: bool = False  # an uncaught network failure of fetch
-
-
-@dataclass(slots=True)
-class Outcome:
-    """How one job ended. Times of events that ran in one turn are its mean."""
-
-    id: int
-    ok: bool
-    wall_us: int
-    cpu_us: int
-    logs: list[LogLine]
-    value: bytes | None
-    error: UserError | None
-    value_cut: bool = False
-    value_error: UserError | None = None  # what the handler returned could not be turned into JSON
-
-
-@dataclass(frozen=True, slots=True)
-class HostRequest:
-    """Something that a running attempt asks of the executor; see Worker.answer."""
-
-    job_id: int
-    request_id: int
-    kind: str
-    payload: Any
-
-
-@dataclass(frozen=True, slots=True)
-class WorkerExit:
-    """Why a worker ended, and what that leaves behind.
-
-    `reason`: stopped, killed, timeout, out_of_memory, crashed or lost. `guilty` is the job that ran then, or None where
-    that is not known; it is among `unfinished`. Jobs in `sent_requests` have had an effect outside.
-    """
-
-    reason: str
-    guilty: int | None
-    unfinished: list[int]
-    sent_requests: set[int]
-    signal: str | None = None
-
-
-class CodeError(Exception):
-    """The script does not compile, throws at top level, or does not end."""
-
-    def __init__(self, message: str, line: int | None = None, column: int | None = None) -> None:
-        super().__init__(message)
-        self.message, self.line, self.column = message, line, column
-
-
-@dataclass(frozen=True, slots=True)
-class CheckResult:
-    """What a script defines, or what is wrong with it."""
-
-    handlers: list[str]
-    error: CodeError | None
 
 
 @dataclass(slots=True)
@@ -336,10 +249,9 @@ class Worker:
     ) -> None:
         outcomes: list[Outcome] = []
         take = self._jobs.pop
+        timed: Iterable[tuple[int, int, int]] = ((seq, wall_us, cpu_us) for seq in seqs)
         if settled is not None:
             timed = zip(settled[::3], settled[1::3], settled[2::3], strict=True)
-        else:
-            timed = ((seq, wall_us, cpu_us) for seq in seqs)  # type: ignore[assignment]
         for seq, wall, cpu in timed:
             job = take(seq, None)
             if job is None:
@@ -415,45 +327,11 @@ def _reason_of(signal_name: str | None) -> str:
     return "crashed" if signal_name not in (None, "SIGKILL") else "lost"
 
 
-def batch_text(first: int, jobs: Sequence[Job]) -> bytes:
-    """The JSON of a batch, as pump.js takes it apart; events are copied, not parsed."""
-    types = {job.type for job in jobs}
-    captures = {job.capture for job in jobs}
-    one_type = [jobs[0].type] if len(types) == 1 else [job.type for job in jobs]
-    one_capture = [jobs[0].capture] if len(captures) == 1 else [job.capture for job in jobs]
-    head = orjson.dumps([_HANDLERS.get(type_, type_) for type_ in one_type])
-    events = b",".join([job.event for job in jobs])
-    flags = b",".join([b"1" if capture else b"0" for capture in one_capture])
-    return b'{"n":%d,"t":%b,"c":[%b],"e":[%b]}' % (first, head, flags, events)
-
-
-def detailed(job_id: int, wall_us: int, cpu_us: int, detail: dict[str, Any]) -> Outcome:
-    """An outcome with more to it than having gone well."""
-    error, value = detail.get("error"), detail.get("value")
-    logs = [LogLine(*entry) for entry in detail.get("logs", ())]
-    kept = value.encode("utf-8", "replace") if value is not None else None
-    outcome = Outcome(job_id, error is None, wall_us, cpu_us, logs, kept, user_error(error))
-    outcome.value_cut = detail.get("valueCut", False)
-    outcome.value_error = user_error(detail.get("valueError"))
-    return outcome
-
-
-def user_error(error: dict[str, Any] | None) -> UserError | None:
-    """An error as failure.js describes it."""
-    if error is None:
-        return None
-    status = error["status"] or None
-    return UserError(error["kind"], error["name"], error["message"], error["stack"], status, error["network"])
-
-
-def loads(data: bytes) -> Any:
-    """orjson refuses the lone surrogates that JavaScript strings may hold; they are replaced."""
-    try:
-        return orjson.loads(data)
-    except orjson.JSONDecodeError:
-        text = json.dumps(json.loads(data), ensure_ascii=False)
-        return json.loads(text.encode("utf-8", "replace"))
-
-
 def _numbers(text: bytes) -> list[int]:
     return [int(number) for number in text.split(b",")] if text else []
+
+
+__all__ = [
+    "CheckResult", "CodeError", "HostRequest", "Job", "Limits", "LogLine", "Outcome", "UserError", "Worker",
+    "WorkerExit",
+]  # fmt: skip

@@ -2,7 +2,7 @@
 
 import json
 
-from services.executor.runtime.worker_link import Job, batch_text, detailed, loads
+from services.executor.runtime.jobs import Job, batch_text, detailed, loads
 
 
 def test_events_are_copied_into_the_batch_as_they_are() -> None:

@@ -1,0 +1,151 @@
+"""What goes to a worker and comes back: jobs, limits, outcomes, requests and exits, and the texts that carry them."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any, Final
+
+import orjson
+
+_HANDLERS: Final = {
+    kind: f"on{kind.capitalize()}" for kind in ("identify", "track", "page", "screen", "group", "alias", "delete")
+}
+
+
+@dataclass(frozen=True, slots=True)
+class Limits:
+    """What one attempt, and one worker, may use."""
+
+    wall_ms: int = 5_000
+    cpu_ms: int = 1_000
+    heap_bytes: int = 64 << 20
+    buffers_bytes: int = 128 << 20  # ArrayBuffers and whatever else the process needs
+
+
+@dataclass(frozen=True, slots=True)
+class Job:
+    """One event for one handler."""
+
+    id: int
+    type: str  # "track", ..., or the name of a handler
+    event: bytes  # JSON, already normalised: it goes into a larger text as it is
+    capture: bool = False  # keep what the handler returns
+
+
+@dataclass(frozen=True, slots=True)
+class LogLine:
+    """One line that a handler wrote to its console."""
+
+    level: str
+    time_ms: int
+    text: str
+
+
+@dataclass(frozen=True, slots=True)
+class UserError:
+    """What a handler threw, or what became of it. Messages are capped at 8 KiB, stacks at 16."""
+
+    kind: str  # a class of ours, "Error" or "Timeout"
+    name: str
+    message: str
+    stack: str
+    http_status: int | None = None
+    network: bool = False  # an uncaught network failure of fetch
+
+
+@dataclass(slots=True)
+class Outcome:
+    """How one job ended. Times of events that ran in one turn are its mean."""
+
+    id: int
+    ok: bool
+    wall_us: int
+    cpu_us: int
+    logs: list[LogLine]
+    value: bytes | None
+    error: UserError | None
+    value_cut: bool = False
+    value_error: UserError | None = None  # what the handler returned could not be turned into JSON
+
+
+@dataclass(frozen=True, slots=True)
+class HostRequest:
+    """Something that a running attempt asks of the executor; see Worker.answer."""
+
+    job_id: int
+    request_id: int
+    kind: str
+    payload: Any
+
+
+@dataclass(frozen=True, slots=True)
+class WorkerExit:
+    """Why a worker ended, and what that leaves behind.
+
+    `reason`: stopped, killed, timeout, out_of_memory, crashed or lost. `guilty` is the job that ran then, or None where
+    that is not known; it is among `unfinished`. Jobs in `sent_requests` have had an effect outside.
+    """
+
+    reason: str
+    guilty: int | None
+    unfinished: list[int]
+    sent_requests: set[int]
+    signal: str | None = None
+
+
+class CodeError(Exception):
+    """The script does not compile, throws at top level, or does not end."""
+
+    def __init__(self, message: str, line: int | None = None, column: int | None = None) -> None:
+        super().__init__(message)
+        self.message, self.line, self.column = message, line, column
+
+
+@dataclass(frozen=True, slots=True)
+class CheckResult:
+    """What a script defines, or what is wrong with it."""
+
+    handlers: list[str]
+    error: CodeError | None
+
+
+def batch_text(first: int, jobs: Sequence[Job]) -> bytes:
+    """The JSON of a batch, as pump.js takes it apart; events are copied, not parsed."""
+    types = {job.type for job in jobs}
+    captures = {job.capture for job in jobs}
+    one_type = [jobs[0].type] if len(types) == 1 else [job.type for job in jobs]
+    one_capture = [jobs[0].capture] if len(captures) == 1 else [job.capture for job in jobs]
+    head = orjson.dumps([_HANDLERS.get(type_, type_) for type_ in one_type])
+    events = b",".join([job.event for job in jobs])
+    flags = b",".join([b"1" if capture else b"0" for capture in one_capture])
+    return b'{"n":%d,"t":%b,"c":[%b],"e":[%b]}' % (first, head, flags, events)
+
+
+def detailed(job_id: int, wall_us: int, cpu_us: int, detail: dict[str, Any]) -> Outcome:
+    """An outcome with more to it than having gone well."""
+    error, value = detail.get("error"), detail.get("value")
+    logs = [LogLine(*entry) for entry in detail.get("logs", ())]
+    kept = value.encode("utf-8", "replace") if value is not None else None
+    outcome = Outcome(job_id, error is None, wall_us, cpu_us, logs, kept, user_error(error))
+    outcome.value_cut = detail.get("valueCut", False)
+    outcome.value_error = user_error(detail.get("valueError"))
+    return outcome
+
+
+def user_error(error: dict[str, Any] | None) -> UserError | None:
+    """An error as failure.js describes it."""
+    if error is None:
+        return None
+    status = error["status"] or None
+    return UserError(error["kind"], error["name"], error["message"], error["stack"], status, error["network"])
+
+
+def loads(data: bytes) -> Any:
+    """orjson refuses the lone surrogates that JavaScript strings may hold; they are replaced."""
+    try:
+        return orjson.loads(data)
+    except orjson.JSONDecodeError:
+        text = json.dumps(json.loads(data), ensure_ascii=False)
+        return json.loads(text.encode("utf-8", "replace"))
