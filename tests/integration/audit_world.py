@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import AsyncIterator, Callable, Sequence
-from contextlib import asynccontextmanager, suppress
+from contextlib import asynccontextmanager
 from typing import Any
 
 import asyncpg
@@ -172,18 +172,17 @@ async def running(
 ) -> AsyncIterator[World]:
     """An audit service from start to stop, ready unless that is not to be waited for."""
     app = await build(settings(database, nats_url, registry_address), compare_interval_s=compare_interval_s)
-    await app.start()
-    work = asyncio.create_task(app.run())
     world = World(app, database)
     try:
-        if ready:
-            await eventually(world.serving)
-        yield world
+        await app.start()
+        async with asyncio.TaskGroup() as group:
+            work = group.create_task(app.run())
+            if ready:
+                await eventually(world.serving)
+            yield world
+            work.cancel()
     finally:
         await world.close()
-        work.cancel()
-        with suppress(asyncio.CancelledError):
-            await work
         await app.stop()
 
 
