@@ -14,6 +14,11 @@ def _version() -> str:
     return version("onward")
 
 
+# gRPC reads these when it is imported: no fork handlers, since our children exec at once, and no lines of its own
+# on stderr among ours.
+os.environ.setdefault("GRPC_ENABLE_FORK_SUPPORT", "false")
+os.environ.setdefault("GRPC_VERBOSITY", "NONE")
+
 # Commands are named by import path, so that `onward --help` imports none of them.
 app = App(
     name="onward",

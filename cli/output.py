@@ -141,6 +141,11 @@ def milliseconds(value: float) -> str:
     return f"{value:.0f} ms" if value >= 10 else f"{value:.1f} ms"
 
 
+def counted(number: int, noun: str) -> str:
+    """Give a number and its noun: "1 event", "2,000 events"."""
+    return f"{number:,} {noun}" if number == 1 else f"{number:,} {noun}s"
+
+
 def shortened(text: str, characters_max: int) -> str:
     """Give one line of at most so many characters."""
     line = " ".join(text.split())

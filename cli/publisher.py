@@ -23,7 +23,7 @@ CHUNK_EVENTS = 2000
 RATE_TICK_S = 0.05
 FULL_RETRY_S = 0.5
 # Of what went wrong, so many are shown; the rest is counted.
-PROBLEMS_SHOWN = 5
+PROBLEMS_SHOWN = 10
 
 _RETRYABLE = (Unavailable, DeadlineExceeded, StreamFull)
 

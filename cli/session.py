@@ -44,6 +44,8 @@ class Session:
         """The workspace that was asked for, or the only one that the data folder knows."""
         if self.options.workspace:
             return checked_id(self.options.workspace, "--workspace")
+        if not self._known:
+            raise UsageError(self._nothing_known("the workspace"))
         known = sorted(self._known.get("workspaces", {}))
         if len(known) == 1:
             return str(known[0])

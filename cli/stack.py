@@ -17,7 +17,7 @@ import grpc.aio
 from grpc_health.v1 import health_pb2, health_pb2_grpc
 
 from cli.client_file import ClientFile
-from kit.embedded.data_folder import DataFolder
+from kit.embedded.data_folder import DataFolder, is_port_free
 from kit.embedded.errors import EmbeddedError
 from kit.embedded.nats import EmbeddedNats
 from kit.embedded.nats_users import USER_NAMES, service_users
@@ -32,6 +32,10 @@ ROOT = Path(__file__).resolve().parent.parent
 # A cold start of everything takes 3 to 5 s; a machine under load needs its time.
 READY_TIMEOUT_S = 60.0
 READY_POLL_S = 0.05
+# A service that ended so often before it was ready will not be; its supervisor would go on for ever.
+RESTARTS_MAX = 3
+# Of the log of a service that does not start, so much of the last line is shown.
+LOG_LINE_CHARACTERS_MAX = 400
 # JetStream counts every stream's limit as if it were full: 4 GiB a workspace, of which few are ever used.
 STREAM_BYTES_PROMISED_MAX = 1 << 50
 # Of a variable for programs that we start: what Python and the C library look at, and nothing else.
@@ -124,6 +128,7 @@ class Stack:
         await self._ready(self.ends)
 
     def _program(self, service: str, folder: DataFolder, ends: Endpoints) -> Program:
+        _check_port(service, folder)
         passed_on = {name: os.environ[name] for name in PASSED_ON if name in os.environ}
         variables = environment(service, ends) | dict(self._overrides.get(service, {}))
         return Program(
@@ -154,15 +159,41 @@ class Stack:
         async with asyncio.TaskGroup() as group:
             refusal = group.create_task(self.supervisor.refusal())
             serving = group.create_task(_all_serving(ends))
-            done, _ = await asyncio.wait({refusal, serving}, return_when=asyncio.FIRST_COMPLETED)
+            failing = group.create_task(self._ending_again_and_again())
+            done, _ = await asyncio.wait({refusal, serving, failing}, return_when=asyncio.FIRST_COMPLETED)
+            for task in {refusal, serving, failing} - done:
+                task.cancel()
             if refusal in done:
-                serving.cancel()
                 raise refusal.result()
-            refusal.cancel()
+            if failing in done:
+                raise failing.result()
+
+    async def _ending_again_and_again(self) -> EmbeddedError:
+        while True:
+            for service in SERVICES:
+                if self.supervisor.restarts(service) >= RESTARTS_MAX:
+                    assert self._folder is not None
+                    return _no_start(service, self._folder.log_path(service))
+            await asyncio.sleep(READY_POLL_S)
 
     def pid(self, name: str) -> int | None:
         """Give the process id of "postgres", "nats" or a service."""
         return self.supervisor.pid(name)
+
+
+def _check_port(service: str, folder: DataFolder) -> None:
+    port = folder.port(service)
+    if not is_port_free(port):
+        raise EmbeddedError(
+            f"port {port}, which the {service} service should use, is taken by another program: stop that one,"
+            f" or delete {folder.path / 'ports.json'} to have other ports chosen"
+        )
+
+
+def _no_start(service: str, log: Path) -> EmbeddedError:
+    lines = [line for line in log.read_text(errors="replace").splitlines() if line.strip()]
+    last = lines[-1][:LOG_LINE_CHARACTERS_MAX] if lines else "it said nothing"
+    return EmbeddedError(f"the {service} service ends again and again; the last line of {log} is: {last}")
 
 
 async def _all_serving(ends: Endpoints) -> None:

@@ -4,11 +4,13 @@ from __future__ import annotations
 
 from cyclopts import App
 
+from cli.failures import CommandError
 from cli.options import DEFAULTS, Options
 from cli.output import last_part, print_json, print_record, print_table, say, when
 from cli.paging import collect
 from cli.session import Session, as_id
 from cli.setting_values import parse_assignments, shown
+from kit.errors import WrongState
 from kit.ids import uuid7
 from onward.registry.v1 import destination_service_pb2 as pb
 from onward.registry.v1 import destination_service_pb2_grpc as pb_grpc
@@ -69,14 +71,27 @@ async def connect(
         )
         destination = (await stub.ConnectDestination(request)).destination
         if enable:
-            enabling = pb.EnableDestinationRequest(name=destination.name, request_id=uuid7())
-            destination = (await stub.EnableDestination(enabling)).destination
+            destination = await _enabled(stub, destination)
     if options.json:
         print_json({"destination": destination})
         return
     identifier = last_part(destination.name)
     say(f"Connected {function}, version {destination.version}, to {source} as {identifier}.")
     say("It is given every event from now on." if destination.enabled else _how_to_enable(identifier, destination))
+
+
+async def _enabled(
+    stub: pb_grpc.DestinationServiceAsyncStub, destination: resources_pb2.Destination
+) -> resources_pb2.Destination:
+    request = pb.EnableDestinationRequest(name=destination.name, request_id=uuid7())
+    try:
+        return (await stub.EnableDestination(request)).destination
+    except WrongState as error:
+        identifier = last_part(destination.name)
+        raise CommandError(
+            f"{identifier} is connected, but can't be enabled yet. {error.message}"
+            f" Use: onward destinations set {identifier} name=value; onward destinations enable {identifier}"
+        ) from error
 
 
 def _how_to_enable(identifier: str, destination: resources_pb2.Destination) -> str:

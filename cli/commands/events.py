@@ -13,7 +13,7 @@ from cli.commands.sources import source_stub
 from cli.console_log import show_warnings
 from cli.failures import CommandError, Exit, UsageError
 from cli.options import DEFAULTS, Options
-from cli.output import error_console, print_json, say, warn
+from cli.output import counted, error_console, print_json, say, warn
 from cli.publisher import EventPublisher, PublishPlan, Tally
 from cli.session import Session
 from kit.errors import Unavailable
@@ -124,6 +124,6 @@ def _report(tally: Tally, source: str, options: Options) -> None:
     if bad > len(tally.problems):
         warn(f"and {bad - len(tally.problems):,} more")
     say(
-        f"Published {tally.published:,} events to {source} in {tally.seconds:.2f} s ({tally.rate:,.0f} a second);"
-        f" {tally.duplicates:,} duplicates, {bad:,} invalid lines."
+        f"Published {counted(tally.published, 'event')} to {source} in {tally.seconds:.2f} s"
+        f" ({tally.rate:,.0f} a second); {counted(tally.duplicates, 'duplicate')}, {counted(bad, 'invalid line')}."
     )
