@@ -1,0 +1,179 @@
+"""Puts the tracker together: the only module that names concrete classes."""
+
+from __future__ import annotations
+
+import asyncio
+import random
+from pathlib import Path
+
+import structlog
+
+from kit.auth.authorizer import Authorizer, RegistryAuthorizer
+from kit.auth.gate import Gate
+from kit.auth.registry import registry_ask
+from kit.bus.connection import Bus, connect
+from kit.bus.durability import require_durability
+from kit.bus.publish import Publisher
+from kit.bus.puller import Puller
+from kit.bus.streams import DUE, OUTCOMES, provision
+from kit.clock import Clock, SystemClock
+from kit.eventstore.postgres import MIGRATIONS as EVENT_LOG_MIGRATIONS
+from kit.postgres.migrate import migrate
+from kit.postgres.pool import Pool, connect_pool
+from kit.rpc.client import open_channel
+from kit.rpc.methods import Servicer
+from kit.rpc.pages import PageTokens
+from kit.rpc.server import RpcServer
+from onward.delivery.v1.delivery_service_pb2_grpc import add_DeliveryServiceServicer_to_server
+from onward.delivery.v1.internal_service_pb2_grpc import add_InternalServiceServicer_to_server
+from services.delivery.consumers import PULL_MESSAGES, OutcomesConsumer
+from services.delivery.domain.credit import Credits
+from services.delivery.domain.schedule import Random, Schedule
+from services.delivery.handlers.applied import AppliedOutcomes
+from services.delivery.handlers.maintenance import Maintenance
+from services.delivery.handlers.release import UNANSWERED_AFTER_S, Releaser
+from services.delivery.handlers.watch import Watchers
+from services.delivery.projections.batches import Applied, BatchWriter
+from services.delivery.rpc.delivery import DeliveryServicer
+from services.delivery.rpc.internal import InternalServicer
+from services.delivery.settings import Settings, parse_offsets
+
+log = structlog.get_logger(__name__)
+
+SERVICE = "delivery"
+MIGRATIONS = Path(__file__).parent / "migrations"
+
+
+async def build(
+    settings: Settings,
+    *,
+    authorizer: Authorizer | None = None,
+    clock: Clock | None = None,
+    jitter: Random = random.random,
+    unanswered_after_s: float = UNANSWERED_AFTER_S,
+) -> DeliveryApp:
+    """The tracker, not yet started. `authorizer` stands in for the registry in tests."""
+    return DeliveryApp(settings, authorizer, clock or SystemClock(), jitter, unanswered_after_s)
+
+
+class DeliveryApp:
+    """The tracker's parts and their lives."""
+
+    def __init__(
+        self,
+        settings: Settings,
+        authorizer: Authorizer | None,
+        clock: Clock,
+        jitter: Random,
+        unanswered_after_s: float,
+    ) -> None:
+        self._settings = settings
+        self._clock = clock
+        self._jitter = jitter
+        self._unanswered_after_s = unanswered_after_s
+        self._dsn = settings.postgres_dsn.get_secret_value()
+        self._registry = open_channel(
+            settings.registry_address, settings.service_token.get_secret_value(), service=SERVICE
+        )
+        self._authorizer = authorizer or RegistryAuthorizer(registry_ask(self._registry), clock)
+        self._watchers = Watchers()
+        self.credits = Credits()
+        self._maintenance = Maintenance(self._dsn, clock, settings.retention_days)
+        self._pool: Pool | None = None
+        self._bus: Bus | None = None
+        self._server: RpcServer | None = None
+        self._puller: Puller | None = None
+        self._consumer: OutcomesConsumer | None = None
+        self._releaser: Releaser | None = None
+
+    @property
+    def address(self) -> str:
+        """host:port of the gRPC server, once started."""
+        assert self._server is not None, "not started"
+        return self._server.address
+
+    def look(self) -> None:
+        """Have the releaser look at the clock now, for tests that move it."""
+        assert self._releaser is not None, "not started"
+        self._releaser.wake()
+
+    async def start(self) -> None:
+        """Bring the database up to date, connect, listen."""
+        await migrate(self._dsn, [EVENT_LOG_MIGRATIONS, MIGRATIONS])
+        await self._maintenance.maintain()
+        pool = self._pool = await connect_pool(self._dsn, application_name="onward-delivery")
+        bus = self._bus = await self._connect_bus()
+        await provision(bus, [OUTCOMES, DUE])
+        applied = AppliedOutcomes(bus, self._clock)
+        publisher = Publisher(bus)
+        self._releaser = Releaser(
+            self._dsn, pool, bus, publisher.publish_many, applied, self.credits, self._clock, self._unanswered_after_s
+        )
+        writer = BatchWriter(Schedule(parse_offsets(self._settings.retry_offsets_s)), self._jitter)
+        consumer = self._consumer = OutcomesConsumer(bus, pool, writer, self._clock, self._told)
+        self._puller = Puller(bus, "OUTCOMES", SERVICE, batch=PULL_MESSAGES, on_batch=consumer.on_messages)
+        self._server = self._make_server(pool, applied)
+        await self._server.start()
+        await self._server.ready()
+
+    async def run(self) -> None:
+        """Apply, release and maintain until cancelled; then finish what is being applied."""
+        assert self._puller is not None
+        assert self._consumer is not None
+        assert self._releaser is not None
+        async with asyncio.TaskGroup() as tasks:
+            tasks.create_task(self._consumer.run(), name="transactions")
+            tasks.create_task(self._releaser.run(), name="releaser")
+            tasks.create_task(self._maintenance.run(), name="maintenance")
+            pulling = tasks.create_task(self._puller.run(), name="outcomes")
+            try:
+                await asyncio.shield(pulling)
+            except asyncio.CancelledError:
+                await self._drain(self._puller, self._consumer)
+                raise
+
+    async def stop(self) -> None:
+        """Let running calls end, then close everything."""
+        if self._server is not None:
+            await self._server.stop(self._settings.drain_seconds / 2)
+        await self._registry.close()
+        if self._bus is not None:
+            # What was applied is acknowledged before the connection goes.
+            await self._bus.drain()
+        if self._pool is not None:
+            await self._pool.close()
+
+    async def _drain(self, puller: Puller, consumer: OutcomesConsumer) -> None:
+        try:
+            async with asyncio.timeout(self._settings.drain_seconds / 2):
+                await puller.stop()
+                await consumer.drain()
+        except TimeoutError:
+            log.warning("drain_incomplete")
+
+    async def _connect_bus(self) -> Bus:
+        settings = self._settings
+        if settings.nats_monitoring_url:
+            await require_durability(settings.durability, settings.nats_monitoring_url)
+        else:
+            log.warning("bus_durability_unchecked", hint="set ONWARD_NATS_MONITORING_URL")
+        password = settings.nats_password.get_secret_value() if settings.nats_password else None
+        return await connect(settings.nats_url, settings.nats_user, password, name="onward-delivery")
+
+    def _make_server(self, pool: Pool, applied: AppliedOutcomes) -> RpcServer:
+        service_token = self._settings.service_token.get_secret_value()
+        deliveries = DeliveryServicer(pool, PageTokens(service_token), self._watchers, self._clock)
+        servicers: list[Servicer] = [
+            (add_DeliveryServiceServicer_to_server, deliveries),
+            (add_InternalServiceServicer_to_server, InternalServicer(pool, applied, self._clock)),
+        ]
+        return RpcServer(self._settings.listen, servicers, Gate(self._authorizer, service_token))
+
+    def _told(self, applied: Applied) -> None:
+        """A transaction is committed: the releaser and the watchers hear of it."""
+        for destination, released in applied.released.items():
+            self.credits.settle(destination, released.successes, released.failures)
+        if applied.due or applied.released:
+            assert self._releaser is not None
+            self._releaser.wake()
+        self._watchers.tell(applied)

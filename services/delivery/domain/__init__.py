@@ -1,0 +1,1 @@
+"""What the tracker decides; pure, and without any I/O."""

@@ -1,0 +1,162 @@
+"""What an outcome means for its delivery."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+
+from onward.delivery.v1 import delivery_service_pb2 as delivery_pb
+from onward.executor.v1 import outcomes_pb2 as pb
+from services.delivery.domain.schedule import DEFERRED_HORIZON_S, SECOND_US, Random, Schedule, deferred_until
+
+# Workers that one event alone may cost.
+LOSSES_MAX = 3
+
+RETRY = 1
+DEFERRED = 2
+
+# The results that end a delivery, and the state in which they leave it.
+ENDED_STATES: dict[int, int] = {
+    pb.RESULT_DELIVERED: delivery_pb.DELIVERY_STATE_DELIVERED,
+    pb.RESULT_FILTERED: delivery_pb.DELIVERY_STATE_FILTERED,
+    pb.RESULT_FAILED: delivery_pb.DELIVERY_STATE_FAILED,
+    pb.RESULT_SKIPPED: delivery_pb.DELIVERY_STATE_SKIPPED,
+}
+
+
+@dataclass(frozen=True, slots=True)
+class Outcome:
+    """What a decision needs to know of an attempt."""
+
+    attempt: int
+    retries_used: int
+    result: int
+    error_type: int
+    received_at_us: int
+    ended_at_us: int
+    retry_after_ms: int = 0
+    # Whether it brought the event along.
+    has_event: bool = True
+
+
+@dataclass(frozen=True, slots=True)
+class Pending:
+    """A delivery that is to be tried again."""
+
+    # The number that the next invocation bears.
+    attempt: int
+    retries_used: int
+    reason: int
+    due_at_us: int
+    # When the first attempt ended; 0 while none was made.
+    first_ended_at_us: int = 0
+    # Times that it was held back since the last attempt.
+    deferrals: int = 0
+    # Workers that were lost while it ran alone.
+    losses: int = 0
+    alone: bool = False
+    # Why the last attempt failed.
+    error_type: int = pb.ERROR_TYPE_UNSPECIFIED
+
+
+@dataclass(frozen=True, slots=True)
+class Ended:
+    """The delivery ends with this attempt: its row is the terminal one."""
+
+    state: int
+    error_type: int
+
+
+@dataclass(frozen=True, slots=True)
+class Again:
+    """The delivery goes on; `recorded` tells whether this outcome was an attempt."""
+
+    pending: Pending
+    recorded: bool
+
+
+@dataclass(frozen=True, slots=True)
+class Noted:
+    """An attempt that changes nothing, since the delivery has ended or is further on."""
+
+
+@dataclass(frozen=True, slots=True)
+class Ignored:
+    """No attempt, and nothing to do."""
+
+
+Step = Ended | Again | Noted | Ignored
+
+NOTED = Noted()
+IGNORED = Ignored()
+
+
+def decide(
+    outcome: Outcome, pending: Pending | None, schedule: Schedule, now_us: int, random: Random, *, ended: bool = False
+) -> Step:
+    """What follows from an outcome. `pending` is how the delivery stood before, `ended` that it was over."""
+    stale = ended or (pending is not None and outcome.attempt < pending.attempt)
+    if outcome.result == pb.RESULT_DEFERRED:
+        return IGNORED if stale else _deferred(outcome, pending, schedule, now_us, random)
+    if outcome.result == pb.RESULT_LOST:
+        return NOTED if stale or pending is None else _lost(outcome, pending)
+    if stale and (ended or outcome.result != pb.RESULT_DELIVERED):
+        return NOTED
+    state = ENDED_STATES.get(outcome.result)
+    if state is not None:
+        return Ended(state, outcome.error_type)
+    return _retried(outcome, pending, schedule, now_us, random)
+
+
+def _lost(outcome: Outcome, pending: Pending) -> Step:
+    """The attempt's number is taken; another release of the same delivery must bear the next one."""
+    return Again(replace(pending, attempt=outcome.attempt + 1), recorded=True)
+
+
+def _retried(outcome: Outcome, pending: Pending | None, schedule: Schedule, now_us: int, random: Random) -> Step:
+    before = pending or Pending(outcome.attempt, outcome.retries_used, RETRY, 0)
+    # A clock that is ahead of ours must not move the horizon.
+    first_ended_at_us = before.first_ended_at_us or min(outcome.ended_at_us, now_us)
+    internal = outcome.error_type == pb.ERROR_TYPE_INTERNAL
+    losses = before.losses + (internal and before.alone)
+    if losses >= LOSSES_MAX:
+        return Ended(delivery_pb.DELIVERY_STATE_FAILED, pb.ERROR_TYPE_CRASHED)
+    due_at_us = schedule.retry_at(outcome.retries_used, first_ended_at_us, now_us, outcome.retry_after_ms, random)
+    if due_at_us is None or not _has_event(outcome, pending):
+        return Ended(delivery_pb.DELIVERY_STATE_FAILED, outcome.error_type)
+    following = Pending(
+        attempt=outcome.attempt + 1,
+        retries_used=outcome.retries_used + 1,
+        reason=RETRY,
+        due_at_us=due_at_us,
+        first_ended_at_us=first_ended_at_us,
+        losses=losses,
+        alone=before.alone or internal,
+        error_type=outcome.error_type,
+    )
+    return Again(following, recorded=True)
+
+
+def _deferred(outcome: Outcome, pending: Pending | None, schedule: Schedule, now_us: int, random: Random) -> Step:
+    before = pending or Pending(outcome.attempt, outcome.retries_used, DEFERRED, 0)
+    if _expired(outcome, before, schedule, now_us) or not _has_event(outcome, pending):
+        return Ended(delivery_pb.DELIVERY_STATE_FAILED, before.error_type or outcome.error_type)
+    following = replace(
+        before,
+        attempt=outcome.attempt,
+        retries_used=outcome.retries_used,
+        reason=DEFERRED,
+        deferrals=before.deferrals + 1,
+        due_at_us=deferred_until(before.deferrals + 1, now_us, random),
+    )
+    return Again(following, recorded=False)
+
+
+def _expired(outcome: Outcome, before: Pending, schedule: Schedule, now_us: int) -> bool:
+    if before.first_ended_at_us:
+        return now_us >= before.first_ended_at_us + schedule.horizon_us
+    return now_us >= outcome.received_at_us + DEFERRED_HORIZON_S * SECOND_US
+
+
+def _has_event(outcome: Outcome, pending: Pending | None) -> bool:
+    """What is not known can't run again; a row that is pending already has its event."""
+    return outcome.has_event or pending is not None

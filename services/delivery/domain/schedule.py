@@ -1,0 +1,61 @@
+"""When something that could not be done is tried again."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+SECOND_US = 1_000_000
+# Seconds after the end of the first attempt: nine retries in four hours.
+RETRY_OFFSETS_S = (10.0, 40.0, 120.0, 300.0, 900.0, 2400.0, 5400.0, 9000.0, 14400.0)
+# Spreads the retries of what failed together.
+JITTER = 0.2
+# What was held back comes again soon at first: most overloads are short.
+DEFERRAL_MIN_S = 0.5
+DEFERRAL_MAX_S = 30.0
+# Doubling any longer makes no difference.
+DEFERRAL_DOUBLINGS_MAX = 10
+# What was never begun waits for as long as an event waits in its stream.
+DEFERRED_HORIZON_S = 7 * 24 * 3600
+
+# A random number from 0 to 1, 1 excluded.
+Random = Callable[[], float]
+
+
+@dataclass(frozen=True, slots=True)
+class Schedule:
+    """Offsets of the retries, in seconds after the first attempt's end; the last one is also the horizon."""
+
+    offsets_s: tuple[float, ...] = RETRY_OFFSETS_S
+
+    @property
+    def retries_max(self) -> int:
+        return len(self.offsets_s)
+
+    @property
+    def horizon_us(self) -> int:
+        """How long after the first attempt's end the last retry may be."""
+        return round(self.offsets_s[-1] * SECOND_US) if self.offsets_s else 0
+
+    def retry_at(
+        self, retries_used: int, first_ended_at_us: int, now_us: int, retry_after_ms: int, random: Random
+    ) -> int | None:
+        """When the next retry is due; None where none is left or the horizon is passed.
+
+        Never sooner than the first offset from now, however late the last attempt was, and not before an API's
+        Retry-After: but never past the horizon either.
+        """
+        horizon_us = first_ended_at_us + self.horizon_us
+        if retries_used >= self.retries_max or now_us >= horizon_us:
+            return None
+        spread = 1 + JITTER * (2 * random() - 1)
+        planned_us = first_ended_at_us + round(self.offsets_s[retries_used] * spread * SECOND_US)
+        soonest_us = now_us + max(round(self.offsets_s[0] * spread * SECOND_US), retry_after_ms * 1000)
+        return min(max(planned_us, soonest_us), horizon_us)
+
+
+def deferred_until(deferrals: int, now_us: int, random: Random) -> int:
+    """When something that was held back for the `deferrals`th time is due."""
+    doublings = min(deferrals - 1, DEFERRAL_DOUBLINGS_MAX)
+    delay_s = min(DEFERRAL_MIN_S * float(1 << doublings), DEFERRAL_MAX_S)
+    return now_us + round(delay_s * (1 + JITTER * (2 * random() - 1)) * SECOND_US)

@@ -1,0 +1,1 @@
+"""What the tracker does by itself, and what its RPCs ask for."""

@@ -1,0 +1,1 @@
+"""Batches of outcomes to rows."""

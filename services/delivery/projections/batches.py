@@ -1,0 +1,92 @@
+"""Applies batches of outcomes: one transaction, all of it or nothing."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+
+from kit.postgres.pool import Connection
+from onward.executor.v1 import outcomes_pb2 as pb
+from services.delivery.domain.schedule import Random, Schedule
+from services.delivery.projections.rollups import Names, columns
+from services.delivery.projections.rows import AttemptRow, Released, Rows, groups_of
+from services.delivery.projections.standing import Destination, Key, queries, read_standing
+
+# Destinations that this process has seen stored; beyond it begins anew.
+KNOWN_DESTINATIONS_MAX = 100_000
+
+DestinationRow = tuple[str, str, str]
+
+
+@dataclass(frozen=True, slots=True)
+class Applied:
+    """What a transaction did, for whoever wants to know once it is committed."""
+
+    attempts: Sequence[AttemptRow] = ()
+    details: Sequence[tuple[object, ...]] = ()
+    due: dict[Key, tuple[object, ...]] = field(default_factory=dict)
+    released: dict[Destination, Released] = field(default_factory=dict)
+    destinations: Sequence[DestinationRow] = ()
+
+
+class BatchWriter:
+    """Writes batches; one for each process, since it remembers what need not be written again."""
+
+    def __init__(self, schedule: Schedule, random: Random) -> None:
+        self._schedule = schedule
+        self._random = random
+        self._names = Names()
+        self._known: set[DestinationRow] = set()
+
+    async def write(
+        self, connection: Connection, batches: Sequence[pb.OutcomeBatch], now_us: int, *, careful: bool = False
+    ) -> Applied:
+        """Apply what is new, within the caller's transaction.
+
+        Raises asyncpg.UniqueViolationError where an attempt is recorded already: begin again with `careful`, which
+        looks first.
+        """
+        ids = [batch.batch_id for batch in batches]
+        fresh = {str(row["batch_id"]) for row in await connection.fetch(queries.insert_batches, ids, now_us)}
+        batches = [batch for batch in batches if batch.batch_id in fresh]
+        await _write_ingest_failures(connection, batches)
+        groups = groups_of(batches)
+        if not groups:
+            return Applied()
+        standing = await read_standing(connection, groups, careful=careful)
+        rows = Rows(standing, self._schedule, self._random, self._names, now_us)
+        for group in groups:
+            rows.add(group)
+        destinations = {(one.workspace, one.header.destination, one.header.source) for one in groups} - self._known
+        if destinations:
+            await connection.execute(queries.insert_destinations, *columns([*sorted(destinations)], 3))
+        await rows.store(connection)
+        return Applied(rows.attempts, rows.details, rows.due, rows.released, list(destinations))
+
+    def committed(self, applied: Applied) -> None:
+        """Remember what is stored for good."""
+        if len(self._known) + len(applied.destinations) > KNOWN_DESTINATIONS_MAX:
+            self._known.clear()
+        self._known.update(applied.destinations)
+
+
+async def _write_ingest_failures(connection: Connection, batches: Sequence[pb.OutcomeBatch]) -> None:
+    rows: list[tuple[object, ...]] = [
+        (
+            batch.workspace, one.stream_sequence, one.index, one.received_at_us, one.source, one.reason, one.message,
+            one.sample,
+        )
+        for batch in batches
+        for one in batch.ingest_failures
+    ]  # fmt: skip
+    if not rows:
+        return
+    stored = await connection.fetch(queries.insert_ingest_failures, *columns(sorted(rows, key=_place), 8))
+    counts = Counter((row["workspace"], row["minute"], row["source"]) for row in stored)
+    sums: list[tuple[object, ...]] = [(*key, count) for key, count in sorted(counts.items())]
+    await connection.execute(queries.add_ingest_counts, *columns(sums, 4))
+
+
+def _place(row: tuple[object, ...]) -> tuple[object, ...]:
+    return row[:3]

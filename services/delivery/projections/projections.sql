@@ -1,0 +1,137 @@
+-- What a transaction of the tracker says. Joins to unnest(...) are LATERAL: a nested loop, which looks only into the
+-- partitions that hold the keys.
+
+-- name: insert_batches
+INSERT INTO applied_batches (batch_id, applied_at_us)
+SELECT batch_id, $2 FROM unnest($1::uuid[]) AS batch_id ORDER BY batch_id
+ON CONFLICT DO NOTHING
+RETURNING batch_id;
+
+-- name: lock_workspaces
+-- Whoever reports first attempts alone shares a workspace; later attempts are judged by what others have stored, so
+-- they are applied alone. Ends with the transaction.
+SELECT CASE WHEN alone
+    THEN pg_advisory_xact_lock(hashtextextended('onward delivery ' || workspace, 0))::text
+    ELSE pg_advisory_xact_lock_shared(hashtextextended('onward delivery ' || workspace, 0))::text
+END
+FROM unnest($1::text[], $2::boolean[]) AS w (workspace, alone);
+
+-- name: with_backlog
+SELECT k.workspace, k.destination FROM unnest($1::text[], $2::text[]) AS k (workspace, destination)
+WHERE EXISTS (SELECT FROM due d WHERE d.workspace = k.workspace AND d.destination = k.destination);
+
+-- name: ended_later
+SELECT k.workspace, k.destination, a.stream_sequence, a.event_index
+FROM unnest($1::text[], $2::text[], $3::bigint[], $4::bigint[]) AS k (workspace, destination, first, last)
+CROSS JOIN LATERAL (
+    SELECT stream_sequence, event_index FROM attempts a
+    WHERE a.workspace = k.workspace AND a.destination = k.destination AND a.attempt > 1 AND a.terminal
+        AND a.stream_sequence BETWEEN k.first AND k.last AND a.received_at_us BETWEEN $5 AND $6
+) AS a;
+
+-- name: pending
+-- Locked until the end, in the order in which the keys are given.
+SELECT d.*
+FROM unnest($1::text[], $2::text[], $3::bigint[], $4::int[]) AS k (workspace, destination, stream_sequence, event_index)
+CROSS JOIN LATERAL (
+    SELECT workspace, destination, stream_sequence, event_index, attempt, retries_used, reason, due_at_us,
+        first_ended_at_us, deferrals, losses, alone, error_type, error_message, released_at_us
+    FROM due d
+    WHERE d.workspace = k.workspace AND d.destination = k.destination
+        AND d.stream_sequence = k.stream_sequence AND d.event_index = k.event_index
+    FOR UPDATE
+) AS d;
+
+-- name: known_attempts
+SELECT k.workspace, k.destination, k.stream_sequence, k.event_index, a.attempt, a.terminal
+FROM unnest($1::text[], $2::text[], $3::bigint[], $4::int[], $5::bigint[])
+    AS k (workspace, destination, stream_sequence, event_index, received_at_us)
+CROSS JOIN LATERAL (
+    SELECT attempt, terminal FROM attempts a
+    WHERE a.workspace = k.workspace AND a.stream_sequence = k.stream_sequence AND a.event_index = k.event_index
+        AND a.destination = k.destination AND a.received_at_us = k.received_at_us
+) AS a;
+
+-- name: seen_events
+SELECT k.event_key, s.stream_sequence, s.event_index, s.received_at_us
+FROM unnest($1::bytea[]) AS k (event_key)
+CROSS JOIN LATERAL (
+    SELECT stream_sequence, event_index, received_at_us FROM seen_events s
+    WHERE s.event_key = k.event_key AND s.day BETWEEN $2 AND $3
+) AS s;
+
+-- name: insert_duplicates
+INSERT INTO duplicate_events (event_key, stream_sequence, event_index, received_at_us)
+SELECT * FROM unnest($1::bytea[], $2::bigint[], $3::int[], $4::bigint[])
+ON CONFLICT DO NOTHING;
+
+-- name: insert_destinations
+INSERT INTO destinations (workspace, destination, source)
+SELECT * FROM unnest($1::text[], $2::text[], $3::text[])
+ON CONFLICT DO NOTHING;
+
+-- name: upsert_due
+INSERT INTO due (
+    workspace, destination, stream_sequence, event_index, source, function, message_id, type, event_name,
+    received_at_us, duplicate, event, attempt, retries_used, reason, error_type, error_message, first_ended_at_us,
+    deferrals, losses, alone, due_at_us
+)
+SELECT * FROM unnest(
+    $1::text[], $2::text[], $3::bigint[], $4::int[], $5::text[], $6::text[], $7::text[], $8::smallint[], $9::text[],
+    $10::bigint[], $11::boolean[], $12::bytea[], $13::int[], $14::int[], $15::smallint[], $16::smallint[], $17::text[],
+    $18::bigint[], $19::int[], $20::int[], $21::boolean[], $22::bigint[]
+)
+ON CONFLICT (workspace, destination, stream_sequence, event_index) DO UPDATE SET
+    function = excluded.function,
+    event = CASE WHEN excluded.event = '' THEN due.event ELSE excluded.event END,
+    attempt = excluded.attempt, retries_used = excluded.retries_used, reason = excluded.reason,
+    error_type = excluded.error_type, error_message = excluded.error_message,
+    first_ended_at_us = excluded.first_ended_at_us, deferrals = excluded.deferrals, losses = excluded.losses,
+    alone = excluded.alone, due_at_us = excluded.due_at_us,
+    released_at_us = NULL, release_sequence = NULL, doubtful = false, releases = 0;
+
+-- name: renumber_due
+-- An invocation was lost: its number is taken. What is released stays released, since its message is still there.
+UPDATE due d SET attempt = k.attempt
+FROM unnest($1::text[], $2::text[], $3::bigint[], $4::int[], $5::int[])
+    AS k (workspace, destination, stream_sequence, event_index, attempt)
+WHERE d.workspace = k.workspace AND d.destination = k.destination
+    AND d.stream_sequence = k.stream_sequence AND d.event_index = k.event_index;
+
+-- name: delete_due
+DELETE FROM due d
+USING unnest($1::text[], $2::text[], $3::bigint[], $4::int[]) AS k (workspace, destination, stream_sequence, event_index)
+WHERE d.workspace = k.workspace AND d.destination = k.destination
+    AND d.stream_sequence = k.stream_sequence AND d.event_index = k.event_index;
+
+-- name: add_rollups
+INSERT INTO rollups AS r (
+    workspace, destination, minute, state, error_type, type, event_name, count, retried, http_errors, duplicates
+)
+SELECT * FROM unnest(
+    $1::text[], $2::text[], $3::int[], $4::smallint[], $5::smallint[], $6::smallint[], $7::text[],
+    $8::bigint[], $9::bigint[], $10::bigint[], $11::bigint[]
+)
+ON CONFLICT (workspace, destination, minute, state, error_type, type, event_name) DO UPDATE SET
+    count = r.count + excluded.count, retried = r.retried + excluded.retried,
+    http_errors = r.http_errors + excluded.http_errors, duplicates = r.duplicates + excluded.duplicates;
+
+-- name: add_latencies
+INSERT INTO latency_rollups AS r (workspace, destination, minute, bucket, count)
+SELECT * FROM unnest($1::text[], $2::text[], $3::int[], $4::smallint[], $5::bigint[])
+ON CONFLICT (workspace, destination, minute, bucket) DO UPDATE SET count = r.count + excluded.count;
+
+-- name: insert_ingest_failures
+INSERT INTO ingest_failures (
+    workspace, stream_sequence, event_index, received_at_us, source, reason, message, sample
+)
+SELECT * FROM unnest(
+    $1::text[], $2::bigint[], $3::int[], $4::bigint[], $5::text[], $6::text[], $7::text[], $8::bytea[]
+)
+ON CONFLICT DO NOTHING
+RETURNING workspace, received_at_us / 60000000 AS minute, source;
+
+-- name: add_ingest_counts
+INSERT INTO ingest_rollups AS r (workspace, minute, source, count)
+SELECT * FROM unnest($1::text[], $2::int[], $3::text[], $4::bigint[])
+ON CONFLICT (workspace, minute, source) DO UPDATE SET count = r.count + excluded.count;

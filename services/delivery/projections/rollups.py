@@ -1,0 +1,93 @@
+"""Sums of what one transaction ends, so that each sum costs one row and not one for each delivery."""
+
+from __future__ import annotations
+
+from collections import OrderedDict
+
+from onward.delivery.v1 import delivery_service_pb2 as delivery_pb
+from onward.executor.v1 import outcomes_pb2 as pb
+from services.delivery.domain.latency import bucket
+
+MINUTE_US = 60_000_000
+# Event names of a destination and minute that are counted apart; the rest is counted under "".
+NAMES_MAX = 200
+# Minutes of destinations whose names are remembered: late outcomes of others may be counted under more names.
+NAMED_MINUTES_MAX = 10_000
+
+_DELIVERED = delivery_pb.DELIVERY_STATE_DELIVERED
+
+# (workspace, destination, minute, state, error_type, type, event_name)
+Key = tuple[str, str, int, int, int, int, str]
+LatencyKey = tuple[str, str, int, int]
+
+
+class Names:
+    """Which event names have a count of their own; one for each process."""
+
+    def __init__(self) -> None:
+        self._known: OrderedDict[tuple[str, str, int], set[str]] = OrderedDict()
+
+    def counted_as(self, workspace: str, destination: str, minute: int, name: str) -> str:
+        """The name, or "" where the minute has too many."""
+        if not name:
+            return name
+        key = (workspace, destination, minute)
+        known = self._known.get(key)
+        if known is None:
+            known = self._known[key] = set()
+            if len(self._known) > NAMED_MINUTES_MAX:
+                self._known.popitem(last=False)
+        if name in known:
+            return name
+        if len(known) >= NAMES_MAX:
+            return ""
+        known.add(name)
+        return name
+
+
+class Rollups:
+    """The sums of one transaction."""
+
+    __slots__ = ("_names", "counts", "latencies")
+
+    def __init__(self, names: Names) -> None:
+        self._names = names
+        # Values are [count, retried, http_errors, duplicates].
+        self.counts: dict[Key, list[int]] = {}
+        self.latencies: dict[LatencyKey, int] = {}
+
+    def add(
+        self, workspace: str, destination: str, attempt: pb.Attempt, state: int, error_type: int, duplicate: bool
+    ) -> None:
+        """Count a delivery that this attempt ended."""
+        received_at_us = attempt.received_at_us
+        minute = received_at_us // MINUTE_US
+        name = self._names.counted_as(workspace, destination, minute, attempt.event_name)
+        key = (workspace, destination, minute, state, error_type, attempt.type, name)
+        sums = self.counts.get(key)
+        if sums is None:
+            sums = self.counts[key] = [0, 0, 0, 0]
+        sums[0] += 1
+        if duplicate:
+            sums[3] += 1
+        if state == _DELIVERED:
+            if attempt.attempt > 1:
+                sums[1] += 1
+            if attempt.http_error:
+                sums[2] += 1
+            at = (workspace, destination, minute, bucket(attempt.ended_at_us - received_at_us))
+            self.latencies[at] = self.latencies.get(at, 0) + 1
+
+    def count_columns(self) -> list[list[object]]:
+        """One array a column, sorted by key so that replicas lock rows in the same order."""
+        return columns([(*key, *sums) for key, sums in sorted(self.counts.items())], 11)
+
+    def latency_columns(self) -> list[list[object]]:
+        return columns([(*key, count) for key, count in sorted(self.latencies.items())], 5)
+
+
+def columns(rows: list[tuple[object, ...]], width: int) -> list[list[object]]:
+    """Rows as one array a column, for unnest."""
+    if not rows:
+        return [[] for _ in range(width)]
+    return [list(column) for column in zip(*rows, strict=True)]

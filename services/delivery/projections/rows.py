@@ -1,0 +1,210 @@
+"""Outcomes to rows, and rows to Postgres."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Sequence
+from typing import NamedTuple
+
+from kit.postgres.pool import Connection
+from onward.executor.v1 import outcomes_pb2 as pb
+from services.delivery.domain import decisions
+from services.delivery.domain.decisions import ENDED_STATES, Again, Ended, Ignored, Outcome, Pending
+from services.delivery.domain.schedule import Random, Schedule
+from services.delivery.projections.rollups import Names, Rollups, columns
+from services.delivery.projections.standing import Destination, Group, Key, Standing, StoredPending, queries
+
+ATTEMPT_COLUMNS = (
+    "workspace", "stream_sequence", "event_index", "destination", "attempt", "received_at_us", "source", "function",
+    "version", "settings_revision", "message_id", "type", "event_name", "result", "error_type", "retries_used",
+    "terminal", "state", "ended_at_us", "wall_us", "cpu_us", "http_error", "duplicate",
+)  # fmt: skip
+DETAIL_COLUMNS = (
+    "workspace", "stream_sequence", "event_index", "destination", "attempt", "received_at_us", "event", "error_name",
+    "error_message", "error_stack", "http_status", "logs", "requests", "value",
+)  # fmt: skip
+SEEN_COLUMNS = ("event_key", "day", "stream_sequence", "event_index", "received_at_us")
+DUE_COLUMNS = (
+    "workspace", "destination", "stream_sequence", "event_index", "source", "function", "message_id", "type",
+    "event_name", "received_at_us", "duplicate", "event", "attempt", "retries_used", "reason", "error_type",
+    "error_message", "first_ended_at_us", "deferrals", "losses", "alone", "due_at_us",
+)  # fmt: skip
+# What a list shows of an error; the attempt has all of it.
+ERROR_MESSAGE_LENGTH_MAX = 1024
+# The same attempt may come from two executors; see Rows.store.
+AttemptRow = tuple[str, int, int, str, int, int, str, str, int, int, str, int, str, int, int, int, bool, int, int, int,
+                   int, bool, bool]  # fmt: skip
+
+
+class Released(NamedTuple):
+    """What became of deliveries that had been released to a destination."""
+
+    successes: int
+    failures: int
+
+
+class Rows:
+    """The rows of one transaction."""
+
+    def __init__(self, standing: Standing, schedule: Schedule, random: Random, names: Names, now_us: int) -> None:
+        self._standing = standing
+        self._schedule = schedule
+        self._random = random
+        self._now_us = now_us
+        self._rollups = Rollups(names)
+        self.attempts: list[AttemptRow] = []
+        self.details: list[tuple[object, ...]] = []
+        # Deliveries that go on, with their rows; those whose row goes; those whose number was taken.
+        self.due: dict[Key, tuple[object, ...]] = {}
+        self._settled: set[Key] = set()
+        self._renumbered: dict[Key, int] = {}
+        self._successes: Counter[Destination] = Counter()
+        self._failures: Counter[Destination] = Counter()
+
+    @property
+    def released(self) -> dict[Destination, Released]:
+        """How what was released to each destination went."""
+        seen = self._successes.keys() | self._failures.keys()
+        return {one: Released(self._successes[one], self._failures[one]) for one in seen}
+
+    def add(self, group: Group) -> None:
+        """Decide about a group's outcomes, one after the other."""
+        workspace, header, attempts = group
+        destination = header.destination
+        special = self._standing.special
+        for one in attempts:
+            if special and (workspace, destination, one.stream_sequence, one.index) in special:
+                self._decide(group, one)
+            else:
+                self._end(group, one, ENDED_STATES[one.result], one.error_type)
+
+    def _decide(self, group: Group, one: pb.Attempt) -> None:
+        standing = self._standing
+        key = (group.workspace, group.header.destination, one.stream_sequence, one.index)
+        if (key, one.attempt) in standing.recorded:
+            return
+        stored = standing.pending.get(key)
+        outcome = Outcome(
+            one.attempt, one.retries_used, one.result, one.error_type, one.received_at_us, one.ended_at_us,
+            one.retry_after_ms, bool(one.detail.event),
+        )  # fmt: skip
+        step = decisions.decide(
+            outcome, stored.pending if stored else None, self._schedule, self._now_us, self._random,
+            ended=key in standing.ended,
+        )  # fmt: skip
+        if isinstance(step, Ended):
+            self._settle(key, stored, failed=False)
+            standing.ended.add(key)
+            self._end(group, one, step.state, step.error_type)
+        elif isinstance(step, Again):
+            self._go_on(group, one, key, stored, step)
+        elif not isinstance(step, Ignored):
+            self._record(group, one, 0, one.error_type)
+        if not isinstance(step, Ignored) and not (isinstance(step, Again) and not step.recorded):
+            standing.recorded.add((key, one.attempt))
+
+    def _go_on(self, group: Group, one: pb.Attempt, key: Key, stored: StoredPending | None, step: Again) -> None:
+        pending = step.pending
+        message = one.detail.error_message[:ERROR_MESSAGE_LENGTH_MAX] if step.recorded else ""
+        if one.result == pb.RESULT_LOST and stored is not None:
+            self._renumber(key, stored, pending)
+        else:
+            self._settle(key, stored, failed=True)
+            message = message or (stored.error_message if stored else "")
+            self._put(group, one, key, pending, message)
+        if step.recorded:
+            self._record(group, one, 0, one.error_type, event=False)
+
+    def _renumber(self, key: Key, stored: StoredPending, pending: Pending) -> None:
+        self._standing.pending[key] = stored._replace(pending=pending)
+        if key in self.due:
+            row = self.due[key]
+            self.due[key] = (*row[:12], pending.attempt, *row[13:])
+        else:
+            self._renumbered[key] = pending.attempt
+
+    def _put(self, group: Group, one: pb.Attempt, key: Key, pending: Pending, message: str) -> None:
+        self._renumbered.pop(key, None)
+        self._settled.discard(key)
+        event = one.detail.event
+        if not event and key in self.due:
+            event = self.due[key][11]  # type: ignore[assignment]  # the column of the event
+        self.due[key] = (
+            *key, group.header.source, group.header.function, one.message_id, one.type, one.event_name,
+            one.received_at_us, (key[0], key[2], key[3]) in self._standing.duplicates, event, pending.attempt,
+            pending.retries_used, pending.reason, pending.error_type, message, pending.first_ended_at_us,
+            pending.deferrals, pending.losses, pending.alone, pending.due_at_us,
+        )  # fmt: skip
+        self._standing.pending[key] = StoredPending(pending, message, released=False)
+
+    def _settle(self, key: Key, stored: StoredPending | None, *, failed: bool) -> None:
+        """The row that a delivery had is answered: it goes, or another one takes its place."""
+        if stored is None:
+            return
+        if stored.released:
+            (self._failures if failed else self._successes)[key[0], key[1]] += 1
+        self._standing.pending.pop(key, None)
+        if not failed:
+            self.due.pop(key, None)
+            self._renumbered.pop(key, None)
+            self._settled.add(key)
+
+    def _end(self, group: Group, one: pb.Attempt, state: int, error_type: int) -> None:
+        duplicates = self._standing.duplicates
+        duplicate = bool(duplicates) and (group.workspace, one.stream_sequence, one.index) in duplicates
+        self._rollups.add(group.workspace, group.header.destination, one, state, error_type, duplicate)
+        self._record(group, one, state, error_type)
+
+    def _record(self, group: Group, one: pb.Attempt, state: int, error_type: int, *, event: bool = True) -> None:
+        workspace, header, _ = group
+        sequence, index = one.stream_sequence, one.index
+        duplicates = self._standing.duplicates
+        self.attempts.append((
+            workspace, sequence, index, header.destination, one.attempt, one.received_at_us, header.source,
+            header.function, header.version, header.settings_revision, one.message_id, one.type, one.event_name,
+            one.result, error_type, one.retries_used, state != 0, state, one.ended_at_us, one.wall_us, one.cpu_us,
+            one.http_error, bool(duplicates) and (workspace, sequence, index) in duplicates,
+        ))  # fmt: skip
+        if one.HasField("detail"):
+            self._record_detail(group, one, event=event)
+
+    def _record_detail(self, group: Group, one: pb.Attempt, *, event: bool) -> None:
+        detail = one.detail
+        self.details.append((
+            group.workspace, one.stream_sequence, one.index, group.header.destination, one.attempt, one.received_at_us,
+            detail.event if event else b"", detail.error_name, detail.error_message, detail.error_stack,
+            detail.http_status, detail.logs, detail.requests, detail.value,
+        ))  # fmt: skip
+
+    async def store(self, connection: Connection) -> None:
+        """Write everything. Raises asyncpg.UniqueViolationError where somebody was faster with the same attempt."""
+        await connection.copy_records_to_table("attempts", records=self.attempts, columns=ATTEMPT_COLUMNS)
+        if self.details:
+            await connection.copy_records_to_table("attempt_details", records=self.details, columns=DETAIL_COLUMNS)
+        seen = self._standing.seen_rows
+        if seen:
+            await connection.copy_records_to_table("seen_events", records=seen, columns=SEEN_COLUMNS)
+        await self._store_few(connection)
+
+    async def _store_few(self, connection: Connection) -> None:
+        rollups = self._rollups
+        for statement, arrays in (
+            (queries.insert_duplicates, columns(self._standing.duplicate_rows, 4)),
+            (queries.upsert_due, columns([self.due[key] for key in sorted(self.due)], len(DUE_COLUMNS))),
+            (queries.renumber_due, columns([(*key, self._renumbered[key]) for key in sorted(self._renumbered)], 5)),
+            (queries.delete_due, columns([*sorted(self._settled)], 4)),
+            (queries.add_rollups, rollups.count_columns()),
+            (queries.add_latencies, rollups.latency_columns()),
+        ):
+            if arrays[0]:
+                await connection.execute(statement, *arrays)
+
+
+def groups_of(batches: Sequence[pb.OutcomeBatch]) -> list[Group]:
+    """The batches' groups that hold attempts."""
+    return [
+        Group(batch.workspace, header, list(header.attempts))
+        for batch in batches
+        for header in batch.destinations
+        if header.attempts
+    ]

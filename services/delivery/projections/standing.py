@@ -1,0 +1,184 @@
+"""What is already stored about the deliveries of some batches; read before anything is decided about them."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import NamedTuple
+
+import asyncpg
+
+from kit.postgres.pool import Connection
+from kit.postgres.queries import load_queries
+from onward.executor.v1 import outcomes_pb2 as pb
+from services.delivery.domain.decisions import ENDED_STATES, Pending
+from services.delivery.domain.identity import EventReference, event_key
+from services.delivery.projections.rollups import columns
+
+queries = load_queries(Path(__file__).parent / "projections.sql")
+
+DAY_US = 86_400_000_000
+
+# (workspace, destination)
+Destination = tuple[str, str]
+# (workspace, destination, stream sequence, event index)
+Key = tuple[str, str, int, int]
+# (workspace, stream sequence, event index)
+EventKey = tuple[str, int, int]
+
+
+class Group(NamedTuple):
+    """Attempts of one destination that ran the same code."""
+
+    workspace: str
+    header: pb.DestinationOutcomes
+    attempts: list[pb.Attempt]
+
+
+class StoredPending(NamedTuple):
+    """A row of `due`."""
+
+    pending: Pending
+    error_message: str
+    released: bool
+
+
+@dataclass(slots=True)
+class Standing:
+    """How deliveries stood, kept up to date while outcomes are decided one after the other."""
+
+    # Deliveries that take a decision; every other one ends with its first attempt.
+    special: set[Key] = field(default_factory=set)
+    pending: dict[Key, StoredPending] = field(default_factory=dict)
+    ended: set[Key] = field(default_factory=set)
+    # Attempts of special deliveries that are recorded.
+    recorded: set[tuple[Key, int]] = field(default_factory=set)
+    # Events that had run already under another reference.
+    duplicates: set[EventKey] = field(default_factory=set)
+    # Rows of seen_events and duplicate_events to be written.
+    seen_rows: list[tuple[bytes, int, int, int, int]] = field(default_factory=list)
+    duplicate_rows: list[tuple[object, ...]] = field(default_factory=list)
+
+
+async def read_standing(connection: Connection, groups: Sequence[Group], *, careful: bool) -> Standing:
+    """Lock the workspaces, then read what matters. `careful` looks at every delivery, not only at unusual ones."""
+    standing = Standing()
+    await _lock(connection, groups)
+    destinations = sorted({(group.workspace, group.header.destination) for group in groups})
+    rows = await connection.fetch(queries.with_backlog, *columns([*destinations], 2))
+    backlog = {(row["workspace"], row["destination"]) for row in rows}
+    received = _special_ones(standing, groups, backlog, careful=careful)
+    await _read_ended_later(connection, standing, groups)
+    if standing.special:
+        await _read_special(connection, standing, received)
+    standing.special |= standing.ended
+    await _read_seen(connection, standing, groups)
+    return standing
+
+
+async def _lock(connection: Connection, groups: Sequence[Group]) -> None:
+    alone: dict[str, bool] = {}
+    for workspace, _, attempts in groups:
+        alone[workspace] = alone.get(workspace, False) or any(one.attempt > 1 for one in attempts)
+    await connection.execute(queries.lock_workspaces, *columns([*sorted(alone.items())], 2))
+
+
+def _special_ones(
+    standing: Standing, groups: Sequence[Group], backlog: set[Destination], *, careful: bool
+) -> dict[Key, int]:
+    """Find the deliveries that need a decision; answers when their events were received."""
+    received: dict[Key, int] = {}
+    for workspace, header, attempts in groups:
+        destination = header.destination
+        every = careful or (workspace, destination) in backlog
+        for one in attempts:
+            if every or one.attempt > 1 or one.result not in ENDED_STATES:
+                received[workspace, destination, one.stream_sequence, one.index] = one.received_at_us
+    standing.special = set(received)
+    return received
+
+
+async def _read_ended_later(connection: Connection, standing: Standing, groups: Sequence[Group]) -> None:
+    """Deliveries that ended in a later attempt, within the spans of the first attempts at hand."""
+    spans: list[tuple[object, ...]] = []
+    times: list[int] = []
+    for workspace, header, attempts in groups:
+        sequences = [one.stream_sequence for one in attempts]
+        spans.append((workspace, header.destination, min(sequences), max(sequences)))
+        received = [one.received_at_us for one in attempts]
+        times += (min(received), max(received))
+    rows = await connection.fetch(queries.ended_later, *columns(spans, 4), min(times), max(times))
+    standing.ended.update(_key(row) for row in rows)
+
+
+async def _read_special(connection: Connection, standing: Standing, received: dict[Key, int]) -> None:
+    keys = sorted(received)
+    for row in await connection.fetch(queries.pending, *columns([*keys], 4)):
+        standing.pending[_key(row)] = _stored_pending(row)
+    timed: list[tuple[object, ...]] = [(*key, received[key]) for key in keys]
+    for row in await connection.fetch(queries.known_attempts, *columns(timed, 5)):
+        key = _key(row)
+        standing.recorded.add((key, row["attempt"]))
+        if row["terminal"]:
+            standing.ended.add(key)
+
+
+async def _read_seen(connection: Connection, standing: Standing, groups: Sequence[Group]) -> None:
+    """Compare messageIds with those of the last 24 hours, and those at hand with one another."""
+    events: dict[EventKey, tuple[bytes, int]] = {}
+    for workspace, header, attempts in groups:
+        source = header.source
+        for one in attempts:
+            reference = (workspace, one.stream_sequence, one.index)
+            if reference not in events:
+                events[reference] = (event_key(workspace, source, one.message_id), one.received_at_us)
+    keys = [key for key, _ in events.values()]
+    days = [received // DAY_US for _, received in events.values()]
+    known: dict[bytes, list[tuple[EventReference, int]]] = {}
+    for row in await connection.fetch(queries.seen_events, keys, min(days) - 1, max(days) + 1):
+        reference_then = EventReference(row["stream_sequence"], row["event_index"])
+        known.setdefault(row["event_key"], []).append((reference_then, row["received_at_us"]))
+    for reference, (key, received) in events.items():
+        _see(standing, known, reference, key, received)
+
+
+def _see(
+    standing: Standing,
+    known: dict[bytes, list[tuple[EventReference, int]]],
+    event: EventKey,
+    key: bytes,
+    received_at_us: int,
+) -> None:
+    reference = EventReference(event[1], event[2])
+    before = known.get(key)
+    if before is None:
+        known[key] = [(reference, received_at_us)]
+    elif any(one == reference for one, _ in before):
+        return
+    elif any(abs(then - received_at_us) < DAY_US for _, then in before):
+        standing.duplicates.add(event)
+        standing.duplicate_rows.append((key, *reference, received_at_us))
+        return
+    else:
+        before.append((reference, received_at_us))
+    standing.seen_rows.append((key, received_at_us // DAY_US, *reference, received_at_us))
+
+
+def _key(row: asyncpg.Record) -> Key:
+    return row["workspace"], row["destination"], row["stream_sequence"], row["event_index"]
+
+
+def _stored_pending(row: asyncpg.Record) -> StoredPending:
+    pending = Pending(
+        attempt=row["attempt"],
+        retries_used=row["retries_used"],
+        reason=row["reason"],
+        due_at_us=row["due_at_us"],
+        first_ended_at_us=row["first_ended_at_us"],
+        deferrals=row["deferrals"],
+        losses=row["losses"],
+        alone=row["alone"],
+        error_type=row["error_type"],
+    )
+    return StoredPending(pending, row["error_message"], row["released_at_us"] is not None)

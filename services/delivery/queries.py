@@ -1,0 +1,323 @@
+"""Rows to the messages that callers see."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from pathlib import Path
+from typing import Any, NamedTuple, Protocol
+
+import asyncpg
+
+from kit.postgres.queries import load_queries
+from kit.rpc import names
+from onward.delivery.v1 import delivery_service_pb2 as pb
+from onward.delivery.v1 import internal_service_pb2 as internal_pb
+from onward.executor.v1 import outcomes_pb2
+from services.delivery.domain.decisions import DEFERRED
+from services.delivery.domain.identity import EventReference, delivery_id, destination_hash, event_key
+from services.delivery.domain.latency import percentiles_us
+from services.delivery.errors import MissingDelivery
+
+queries = load_queries(Path(__file__).parent / "queries.sql")
+
+MINUTE_US = 60_000_000
+DAY_US = 86_400_000_000
+# Of one messageId: its event, and those that repeated it.
+EVENTS_OF_MESSAGE_MAX = 100
+# An event has one delivery a destination, each with some ten attempts.
+ATTEMPTS_OF_EVENT_MAX = 10_000
+# A delivery's captures are at most 128 KiB an attempt, and an answer 4 MB.
+DETAILS_MAX = 20
+# Events wait in their stream for a week; a redelivered one is not older.
+REDELIVERED_AGE_MAX_US = 8 * DAY_US
+_PERCENTILES = (0.5, 0.95, 0.99)
+
+# A row, or what is about to be one.
+Row = Mapping[str, Any] | asyncpg.Record
+
+
+class Reader(Protocol):
+    """A connection or a pool of them."""
+
+    async def fetch(self, query: str, *args: Any) -> list[asyncpg.Record]: ...
+
+
+class Span(NamedTuple):
+    """Events received from `start_us` on and before `end_us`."""
+
+    start_us: int
+    end_us: int
+
+    @property
+    def minutes(self) -> tuple[int, int]:
+        """The whole minutes that hold it."""
+        return self.start_us // MINUTE_US, -(-self.end_us // MINUTE_US)
+
+
+class Cursor(NamedTuple):
+    """The last delivery of a page; the one of the first page is above all events before the span's end."""
+
+    received_at_us: int
+    stream_sequence: int = -1
+    event_index: int = -1
+    destination: str = ""
+
+
+class Wanted(NamedTuple):
+    """Which deliveries a list shows; "" and 0 mean any."""
+
+    workspace: str
+    destination: str
+    span: Span
+    state: int = 0
+    error_type: int = 0
+
+
+async def get_summary(reader: Reader, workspace: str, destination: str, span: Span) -> pb.GetSummaryResponse:
+    """The numbers of each destination; their minutes are whole ones."""
+    first, last = span.minutes
+    found: dict[str, pb.DestinationSummary] = {}
+
+    def of(row: asyncpg.Record) -> pb.DestinationSummary:
+        name = names.DESTINATION.format(workspace, row["destination"])
+        return found.setdefault(row["destination"], pb.DestinationSummary(destination=name))
+
+    for row in await reader.fetch(queries.summary, workspace, destination, first, last):
+        _add_count(of(row), row)
+    for row in await reader.fetch(queries.pending_counts, workspace, destination, span.start_us, span.end_us):
+        of(row).pending = row["count"]
+    buckets: dict[str, dict[int, int]] = {}
+    for row in await reader.fetch(queries.latencies, workspace, destination, first, last):
+        buckets.setdefault(row["destination"], {})[row["bucket"]] = row["count"]
+    for one, summary in found.items():
+        _finish(summary, buckets.get(one, {}))
+    refused = await reader.fetch(queries.ingest_counts, workspace, first, last)
+    return pb.GetSummaryResponse(
+        destinations=[found[one] for one in sorted(found)],
+        failed_on_ingest={row["source"]: row["count"] for row in refused},
+    )
+
+
+def _add_count(summary: pb.DestinationSummary, row: asyncpg.Record) -> None:
+    count = row["count"]
+    match row["state"]:
+        case pb.DELIVERY_STATE_DELIVERED:
+            summary.delivered += count
+            summary.delivered_after_retry += row["retried"]
+        case pb.DELIVERY_STATE_FAILED:
+            summary.failed += count
+            name = outcomes_pb2.ErrorType.Name(row["error_type"]).removeprefix("ERROR_TYPE_")
+            summary.failed_by_error[name] += count
+        case pb.DELIVERY_STATE_FILTERED:
+            summary.filtered += count
+        case pb.DELIVERY_STATE_SKIPPED:
+            summary.skipped += count
+
+
+def _finish(summary: pb.DestinationSummary, buckets: Mapping[int, int]) -> None:
+    ended = summary.delivered + summary.failed
+    summary.success_rate = summary.delivered / ended if ended else 1.0
+    p50, p95, p99 = (value / 1000 for value in percentiles_us(buckets, _PERCENTILES))
+    summary.latency_ms_p50, summary.latency_ms_p95, summary.latency_ms_p99 = p50, p95, p99
+
+
+async def list_deliveries(reader: Reader, wanted: Wanted, after: Cursor, limit: int) -> list[pb.Delivery]:
+    """The newest deliveries after a cursor."""
+    ended: list[pb.Delivery] = []
+    pending: list[pb.Delivery] = []
+    if wanted.state != pb.DELIVERY_STATE_PENDING:
+        found = await reader.fetch(
+            queries.list_ended, wanted.workspace, wanted.destination, wanted.span.start_us, after.received_at_us,
+            wanted.state, wanted.error_type, after.stream_sequence, after.event_index, after.destination, limit,
+        )  # fmt: skip
+        ended = [ended_delivery(row) for row in found]
+    if wanted.state in (pb.DELIVERY_STATE_UNSPECIFIED, pb.DELIVERY_STATE_PENDING):
+        found = await reader.fetch(
+            queries.list_pending, wanted.workspace, wanted.destination, wanted.span.start_us, after.received_at_us,
+            wanted.error_type, after.stream_sequence, after.event_index, after.destination, limit,
+        )  # fmt: skip
+        pending = [pending_delivery(row) for row in found]
+    return merged(ended + pending)[:limit]
+
+
+async def deliveries_of_message(reader: Reader, wanted: Wanted, message_id: str) -> list[pb.Delivery]:
+    """All deliveries of the events that bear a messageId, newest first."""
+    sources = [row["source"] for row in await reader.fetch(queries.sources, wanted.workspace)]
+    keys = [event_key(wanted.workspace, source, message_id) for source in sources]
+    events = await reader.fetch(queries.events_of_keys, keys, EVENTS_OF_MESSAGE_MAX)
+    sequences, indexes = [one["stream_sequence"] for one in events], [one["event_index"] for one in events]
+    received = [one["received_at_us"] for one in events]
+    rows = await reader.fetch(queries.attempts_of_events, wanted.workspace, sequences, indexes, received)
+    waiting = await reader.fetch(queries.pending_of_events, wanted.workspace, sequences, indexes)
+    found = [ended_delivery(row) for row in rows] + [pending_delivery(row) for row in waiting]
+    return merged(one for one in found if _is_wanted(one, wanted))
+
+
+def _is_wanted(delivery: pb.Delivery, wanted: Wanted) -> bool:
+    received_at_us = delivery.receive_time.ToMicroseconds()
+    return (
+        wanted.span.start_us <= received_at_us < wanted.span.end_us
+        and (not wanted.destination or delivery.destination.rpartition("/")[2] == wanted.destination)
+        and wanted.state in (0, delivery.state)
+        and wanted.error_type in (0, delivery.error_type)
+    )
+
+
+def cursor_of(delivery: pb.Delivery) -> Cursor:
+    """Where a delivery stands in a list."""
+    sequence, index, _ = delivery.name.rpartition("/")[2][1:].split("-")
+    received_at_us = delivery.receive_time.ToMicroseconds()
+    return Cursor(received_at_us, int(sequence), int(index), delivery.destination.rpartition("/")[2])
+
+
+def merged(deliveries: Iterable[pb.Delivery]) -> list[pb.Delivery]:
+    """Newest first; a delivery that ended between two statements of one answer shows once, as ended."""
+    once: dict[str, pb.Delivery] = {}
+    for one in deliveries:
+        once.setdefault(one.name, one)
+
+    def place(one: pb.Delivery) -> tuple[int, int, int, str]:
+        received_at_us, sequence, index, destination = cursor_of(one)
+        return -received_at_us, -sequence, -index, destination
+
+    return sorted(once.values(), key=place)
+
+
+async def get_delivery(reader: Reader, workspace: str, event: EventReference, hashed: str) -> pb.GetDeliveryResponse:
+    """A delivery with all its attempts; raises MissingDelivery."""
+    rows = await reader.fetch(queries.event_attempts, workspace, *event, ATTEMPTS_OF_EVENT_MAX)
+    rows = [row for row in rows if destination_hash(row["destination"]) == hashed]
+    rows = [row for row in rows if row["received_at_us"] == rows[0]["received_at_us"]]
+    waiting = await reader.fetch(queries.pending_of_events, workspace, [event[0]], [event[1]])
+    waiting = [row for row in waiting if destination_hash(row["destination"]) == hashed]
+    if not rows and not waiting:
+        raise MissingDelivery(f"workspaces/{workspace}/deliveries/d{event[0]}-{event[1]}-{hashed}")
+    details: dict[int, outcomes_pb2.AttemptDetail] = {}
+    if rows:
+        key = (workspace, *event, rows[0]["destination"], rows[0]["received_at_us"])
+        found = await reader.fetch(queries.attempt_details, *key, DETAILS_MAX)
+        details = {row["attempt"]: _detail(row) for row in found}
+    ended = [row for row in rows if row["terminal"]]
+    if ended:
+        last = details.get(ended[0]["attempt"])
+        message = last.error_message[:1024] if last is not None else ""
+        delivery = ended_delivery({**dict(ended[0]), "error_message": message})
+    elif waiting:
+        delivery = pending_delivery(waiting[0])
+    else:
+        # Its row was read before it ended and `due` after: the next call will find it.
+        raise MissingDelivery(f"workspaces/{workspace}/deliveries/d{event[0]}-{event[1]}-{hashed}")
+    delivery.attempts = len(rows)
+    return pb.GetDeliveryResponse(delivery=delivery, attempts=[_attempt(row, details) for row in rows])
+
+
+def _attempt(row: asyncpg.Record, details: Mapping[int, outcomes_pb2.AttemptDetail]) -> pb.DeliveryAttempt:
+    attempt = pb.DeliveryAttempt(
+        number=row["attempt"],
+        result=row["result"],
+        error_type=row["error_type"],
+        wall_us=row["wall_us"],
+        cpu_us=row["cpu_us"],
+        function=row["function"],
+        version=row["version"],
+        settings_revision=row["settings_revision"],
+        detail=details.get(row["attempt"]),
+    )
+    attempt.end_time.FromMicroseconds(row["ended_at_us"])
+    return attempt
+
+
+def _detail(row: asyncpg.Record) -> outcomes_pb2.AttemptDetail:
+    return outcomes_pb2.AttemptDetail(
+        event=row["event"],
+        error_name=row["error_name"],
+        error_message=row["error_message"],
+        error_stack=row["error_stack"],
+        http_status=row["http_status"],
+        logs=row["logs"],
+        requests=row["requests"],
+        value=row["value"],
+    )
+
+
+def ended_delivery(row: Row) -> pb.Delivery:
+    """A terminal row of `attempts`, with its error's message."""
+    delivery = _delivery(row)
+    delivery.state = row["state"]
+    delivery.attempts = row["attempt"]
+    delivery.end_time.FromMicroseconds(row["ended_at_us"])
+    return delivery
+
+
+def pending_delivery(row: Row) -> pb.Delivery:
+    """A row of `due`."""
+    delivery = _delivery(row)
+    delivery.state = pb.DELIVERY_STATE_PENDING
+    delivery.attempts = row["attempt"] - 1
+    delivery.next_attempt_time.FromMicroseconds(row["due_at_us"])
+    return delivery
+
+
+def _delivery(row: Row) -> pb.Delivery:
+    workspace, destination = row["workspace"], row["destination"]
+    identity = delivery_id(row["stream_sequence"], row["event_index"], destination)
+    delivery = pb.Delivery(
+        name=f"workspaces/{workspace}/deliveries/{identity}",
+        destination=f"workspaces/{workspace}/destinations/{destination}",
+        source=f"workspaces/{workspace}/sources/{row['source']}",
+        message_id=row["message_id"],
+        type=row["type"],
+        event_name=row["event_name"],
+        error_type=row["error_type"],
+        error_message=row["error_message"],
+        duplicate=row["duplicate"],
+    )
+    delivery.receive_time.FromMicroseconds(row["received_at_us"])
+    return delivery
+
+
+async def lookup_outcomes(
+    reader: Reader, workspace: str, events: Sequence[EventReference], now_us: int
+) -> list[internal_pb.KnownOutcome]:
+    """Every attempt known of these events, with what is pending and what was refused."""
+    sequences, indexes = [one.stream_sequence for one in events], [one.event_index for one in events]
+    since_us = now_us - REDELIVERED_AGE_MAX_US
+    attempts = await reader.fetch(queries.known_outcomes, workspace, sequences, indexes, since_us)
+    refused = await reader.fetch(queries.known_refusals, workspace, sequences, indexes, since_us)
+    waiting = await reader.fetch(queries.pending_of_events, workspace, sequences, indexes)
+    known = [_known(row, row["destination"], row["attempt"], row["result"]) for row in attempts]
+    known += [_known(row, "", 1, outcomes_pb2.RESULT_FAILED) for row in refused]
+    # A retry's last attempt is among the attempts; what was held back is known from its row alone. What is released
+    # again has attempt 0: that answers for the event, and not for the message in DUE, which is still to be run.
+    known += [
+        _known(row, row["destination"], 0 if row["released_at_us"] else row["attempt"], outcomes_pb2.RESULT_DEFERRED)
+        for row in waiting
+        if row["reason"] == DEFERRED
+    ]
+    return known
+
+
+def _known(
+    row: asyncpg.Record, destination: str, attempt: int, result: outcomes_pb2.Result.ValueType
+) -> internal_pb.KnownOutcome:
+    event = internal_pb.EventReference(stream_sequence=row["stream_sequence"], index=row["event_index"])
+    return internal_pb.KnownOutcome(event=event, destination=destination, attempt=attempt, result=result)
+
+
+async def list_ingest_failures(
+    reader: Reader, workspace: str, after: tuple[int, int, int], limit: int
+) -> list[outcomes_pb2.IngestFailure]:
+    """Refused events, newest first."""
+    rows = await reader.fetch(queries.list_ingest_failures, workspace, *after, limit)
+    return [
+        outcomes_pb2.IngestFailure(
+            stream_sequence=row["stream_sequence"],
+            index=row["event_index"],
+            source=row["source"],
+            reason=row["reason"],
+            message=row["message"],
+            sample=row["sample"],
+            received_at_us=row["received_at_us"],
+        )
+        for row in rows
+    ]

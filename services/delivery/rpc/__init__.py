@@ -1,0 +1,1 @@
+"""One module for each gRPC service: request in, response out, no decisions."""

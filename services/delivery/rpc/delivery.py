@@ -1,0 +1,143 @@
+"""onward.delivery.v1.DeliveryService."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator, Iterable
+from typing import Any
+
+from google.protobuf.timestamp_pb2 import Timestamp
+
+from kit.clock import Clock
+from kit.errors import Unavailable
+from kit.postgres.pool import Pool
+from kit.rpc import names
+from kit.rpc.names import malformed
+from kit.rpc.pages import PageTokens, page_size
+from onward.delivery.v1 import delivery_service_pb2 as pb
+from onward.delivery.v1 import delivery_service_pb2_grpc
+from services.delivery import queries
+from services.delivery.domain.identity import parse_delivery_id
+from services.delivery.domain.schedule import SECOND_US
+from services.delivery.handlers.watch import Watchers
+from services.delivery.queries import Cursor, Span, Wanted
+
+HOUR_US = 3600 * SECOND_US
+# Above every event that can be: PostgreSQL's bigint is far larger.
+TIME_MAX_US = 253_402_300_799 * SECOND_US
+# What one message of a watch holds, so that it stays well below gRPC's 4 MB.
+WATCHED_AT_ONCE_MAX = 500
+
+
+class DeliveryServicer(delivery_service_pb2_grpc.DeliveryServiceServicer):
+    """See the proto."""
+
+    def __init__(self, pool: Pool, pages: PageTokens, watchers: Watchers, clock: Clock) -> None:
+        self._pool = pool
+        self._pages = pages
+        self._watchers = watchers
+        self._clock = clock
+
+    async def GetSummary(self, request: pb.GetSummaryRequest, context: Any) -> pb.GetSummaryResponse:
+        workspace, destination = parse_parent(request.parent)
+        # To the end of this second, so that what was received just now counts.
+        now_us = (int(self._clock.now().timestamp()) + 1) * SECOND_US
+        span = _span(request, default=Span(now_us - HOUR_US, now_us))
+        return await queries.get_summary(self._pool, workspace, destination, span)
+
+    async def ListDeliveries(self, request: pb.ListDeliveriesRequest, context: Any) -> pb.ListDeliveriesResponse:
+        workspace, destination = parse_parent(request.parent)
+        span = _span(request, default=Span(0, TIME_MAX_US))
+        wanted = Wanted(workspace, destination, span, request.state, request.error_type)
+        limit = page_size(request.page_size)
+        binding = ("deliveries", *(str(one) for one in (*wanted, request.message_id)))
+        after = _cursor(self._pages.read(request.page_token, *binding), Cursor(span.end_us))
+        if request.message_id:
+            everything = await queries.deliveries_of_message(self._pool, wanted, request.message_id)
+            found = _after(everything, after)[: limit + 1]
+        else:
+            found = await queries.list_deliveries(self._pool, wanted, after, limit + 1)
+        answer = pb.ListDeliveriesResponse(deliveries=found[:limit])
+        if len(found) > limit:
+            answer.next_page_token = self._pages.make(tuple(queries.cursor_of(found[limit - 1])), *binding)
+        return answer
+
+    async def GetDelivery(self, request: pb.GetDeliveryRequest, context: Any) -> pb.GetDeliveryResponse:
+        workspace, delivery = names.DELIVERY.parse(request.name)
+        event, hashed = parse_delivery_id(delivery)
+        return await queries.get_delivery(self._pool, workspace, event, hashed)
+
+    async def WatchDeliveries(
+        self, request: pb.WatchDeliveriesRequest, context: Any
+    ) -> AsyncIterator[pb.WatchDeliveriesResponse]:
+        workspace, destination = parse_parent(request.parent)
+        wanted = names.DESTINATION.format(workspace, destination) if destination else ""
+        with self._watchers.watching(workspace) as watcher:
+            # Tells the caller that what happens from here on is seen.
+            yield pb.WatchDeliveriesResponse()
+            while True:
+                taken = await watcher.take(WATCHED_AT_ONCE_MAX)
+                shown = [
+                    one
+                    for one in taken
+                    if wanted in ("", one.destination) and request.state in (pb.DELIVERY_STATE_UNSPECIFIED, one.state)
+                ]
+                if shown:
+                    yield pb.WatchDeliveriesResponse(deliveries=shown)
+                if not taken and watcher.overrun:
+                    raise Unavailable("More was recorded than this watch could take; list, then watch again.")
+
+    async def ListIngestFailures(
+        self, request: pb.ListIngestFailuresRequest, context: Any
+    ) -> pb.ListIngestFailuresResponse:
+        (workspace,) = names.WORKSPACE.parse(request.parent, "parent")
+        limit = page_size(request.page_size)
+        cursor = self._pages.read(request.page_token, "ingest-failures", workspace)
+        received_at_us, sequence, index = (int(one) for one in cursor or (TIME_MAX_US, 0, 0))
+        found = await queries.list_ingest_failures(self._pool, workspace, (received_at_us, sequence, index), limit + 1)
+        answer = pb.ListIngestFailuresResponse(failures=found[:limit])
+        if len(found) > limit:
+            last = found[limit - 1]
+            place = (last.received_at_us, last.stream_sequence, last.index)
+            answer.next_page_token = self._pages.make(place, "ingest-failures", workspace)
+        return answer
+
+
+def parse_parent(parent: str) -> tuple[str, str]:
+    """The workspace and the destination, "" for all of them."""
+    if names.WORKSPACE.matches(parent):
+        return names.WORKSPACE.parse(parent)[0], ""
+    if names.DESTINATION.matches(parent):
+        workspace, destination = names.DESTINATION.parse(parent)
+        return workspace, destination
+    raise malformed("parent", f"must be of the form {names.WORKSPACE.text} or {names.DESTINATION.text}")
+
+
+def _span(request: pb.GetSummaryRequest | pb.ListDeliveriesRequest, default: Span) -> Span:
+    end_us = _time(request.end_time, "end_time") if request.HasField("end_time") else default.end_us
+    start_us = _time(request.start_time, "start_time") if request.HasField("start_time") else default.start_us
+    if start_us >= end_us:
+        raise malformed("start_time", "must be before end_time")
+    return Span(start_us, end_us)
+
+
+def _time(time: Timestamp, field: str) -> int:
+    micros = time.seconds * SECOND_US + time.nanos // 1000
+    if not 0 <= micros <= TIME_MAX_US:
+        raise malformed(field, "must be between 1970 and 9999")
+    return micros
+
+
+def _cursor(stored: tuple[str | int, ...] | None, first: Cursor) -> Cursor:
+    if stored is None:
+        return first
+    received_at_us, sequence, index, destination = stored
+    return Cursor(int(received_at_us), int(sequence), int(index), str(destination))
+
+
+def _after(deliveries: Iterable[pb.Delivery], cursor: Cursor) -> list[pb.Delivery]:
+    """Those that come after a cursor in a list that goes down, and then up by destination."""
+
+    def place(one: Cursor) -> tuple[int, int, int, str]:
+        return -one.received_at_us, -one.stream_sequence, -one.event_index, one.destination
+
+    return [one for one in deliveries if place(queries.cursor_of(one)) > place(cursor)]

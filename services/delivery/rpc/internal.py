@@ -1,0 +1,38 @@
+"""onward.delivery.v1.InternalService."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from kit.clock import Clock
+from kit.postgres.pool import Pool
+from kit.rpc.names import is_id, malformed
+from onward.delivery.v1 import internal_service_pb2 as pb
+from onward.delivery.v1 import internal_service_pb2_grpc
+from services.delivery import queries
+from services.delivery.domain.identity import EventReference
+from services.delivery.domain.schedule import SECOND_US
+from services.delivery.handlers.applied import AppliedOutcomes
+
+# As the proto says.
+EVENTS_MAX = 1000
+
+
+class InternalServicer(internal_service_pb2_grpc.InternalServiceServicer):
+    """See the proto."""
+
+    def __init__(self, pool: Pool, applied: AppliedOutcomes, clock: Clock) -> None:
+        self._pool = pool
+        self._applied = applied
+        self._clock = clock
+
+    async def LookupOutcomes(self, request: pb.LookupOutcomesRequest, context: Any) -> pb.LookupOutcomesResponse:
+        if not is_id(request.workspace):
+            raise malformed("workspace", "must be the id of a workspace")
+        if len(request.events) > EVENTS_MAX:
+            raise malformed("events", f"must be at most {EVENTS_MAX}")
+        await self._applied.wait_for(request.outcomes_sequence)
+        events = [EventReference(one.stream_sequence, one.index) for one in request.events]
+        now_us = int(self._clock.now().timestamp() * SECOND_US)
+        known = await queries.lookup_outcomes(self._pool, request.workspace, events, now_us)
+        return pb.LookupOutcomesResponse(outcomes=known)
