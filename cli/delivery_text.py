@@ -8,7 +8,19 @@ from typing import Any
 
 from rich.text import Text
 
-from cli.output import Cell, console, enum_word, last_part, milliseconds, plain, print_record, say, shortened, when
+from cli.output import (
+    Cell,
+    console,
+    enum_word,
+    last_part,
+    milliseconds,
+    plain,
+    print_record,
+    say,
+    shortened,
+    when,
+    when_short,
+)
 from onward.delivery.v1 import delivery_service_pb2 as pb
 from onward.executor.v1 import outcomes_pb2
 
@@ -44,16 +56,20 @@ def reason(one: pb.Delivery) -> str:
     return shortened(f"{error_word(one.error_type)}: {one.error_message}", REASON_CHARACTERS_MAX)
 
 
-def delivery_row(one: pb.Delivery) -> tuple[Cell, ...]:
-    return (
-        last_part(one.name),
-        when(one.receive_time),
-        last_part(one.destination),
-        event_words(one),
-        state_word(one.state),
-        one.attempts,
-        reason(one),
-    )
+LIST_COLUMNS = ("delivery", "received", "destination", "~event", "state", "~why")
+LIST_COLUMNS_WIDE = ("delivery", "received", "destination", "event", "state", ">tries", "messageId", "~why")
+
+
+def list_columns(*, wide: bool) -> tuple[str, ...]:
+    return LIST_COLUMNS_WIDE if wide else LIST_COLUMNS
+
+
+def delivery_row(one: pb.Delivery, *, wide: bool) -> tuple[Cell, ...]:
+    """Give a row of list_columns."""
+    start = (last_part(one.name), when_short(one.receive_time), last_part(one.destination), event_words(one))
+    if wide:
+        return (*start, state_word(one.state), one.attempts, one.message_id, reason(one))
+    return (*start, state_word(one.state), error_word(one.error_type) if one.error_type else "")
 
 
 def tail_line(one: pb.Delivery) -> Text:

@@ -20,6 +20,12 @@ from rich.text import Text
 # Where nobody looks, lines are not folded to a screen that is not there.
 PIPE_WIDTH = 400
 ABSENT = "-"
+# From here on, tables show columns that not everybody needs.
+WIDE_CELLS = 120
+# A column whose cells are longer may be folded; so many cells are kept for one that gives way.
+STIFF_CELLS_MAX = 40
+FLEXIBLE_CELLS_MIN = 8
+GAP_CELLS = 2
 
 _STYLES = {
     "delivered": "green",
@@ -58,22 +64,49 @@ def warn(text: str) -> None:
 
 
 def print_table(columns: Sequence[str], rows: Iterable[Sequence[Cell]], *, title: str = "", empty: str = "") -> None:
-    """Print a table, or `empty` where there is no row. Columns that begin with `>` are set to the right."""
+    """Print a table, or `empty` where there is no row.
+
+    A column that begins with `>` is set to the right, one that begins with `~` gives way where there is no room.
+    """
     rows = list(rows)
     if not rows and empty:
         say(empty)
         return
-    console().print(make_table(columns, rows, title))
+    console().print(make_table(columns, rows, title, console().width))
 
 
-def make_table(columns: Sequence[str], rows: Iterable[Sequence[Cell]], title: str = "") -> Table:
-    table = Table(box=SIMPLE_HEAD, title=title or None, title_justify="left", title_style="bold", pad_edge=False)
-    for column in columns:
-        right = column.startswith(">")
-        table.add_column(column.removeprefix(">"), justify="right" if right else "left", overflow="fold")
-    for row in rows:
-        table.add_row(*[_cell(cell) for cell in row])
+def make_table(columns: Sequence[str], rows: Sequence[Sequence[Cell]], title: str = "", width: int = 80) -> Table:
+    """Give a table of `columns` as print_table has them; no character of a cell is lost however narrow it is."""
+    cells = [[_cell(cell) for cell in row] for row in rows]
+    table = Table(
+        box=SIMPLE_HEAD,
+        title=title or None,
+        title_justify="left",
+        title_style="bold",
+        pad_edge=False,
+        padding=(0, 1, 0, 0),
+    )
+    widths = [
+        max([len(column.lstrip(">~")), *(row[at].cell_len for row in cells)]) for at, column in enumerate(columns)
+    ]
+    stiff = [not column.startswith("~") and widths[at] <= STIFF_CELLS_MAX for at, column in enumerate(columns)]
+    needed = sum(widths[at] if stiff[at] else FLEXIBLE_CELLS_MIN for at in range(len(columns)))
+    fits = needed + GAP_CELLS * len(columns) <= width
+    for at, column in enumerate(columns):
+        table.add_column(
+            column.lstrip(">~"),
+            justify="right" if column.startswith(">") else "left",
+            no_wrap=stiff[at] and fits,
+            overflow="fold",
+        )
+    for row in cells:
+        table.add_row(*row)
     return table
+
+
+def is_wide() -> bool:
+    """Whether there is room for columns that not everybody needs."""
+    return console().width >= WIDE_CELLS
 
 
 def print_record(fields: Iterable[tuple[str, Cell]]) -> None:
@@ -126,6 +159,14 @@ def when(moment: Timestamp, *, with_date: bool = True) -> str:
         return ABSENT
     local = datetime.fromtimestamp(moment.seconds + moment.nanos / 1e9, UTC).astimezone()
     return local.strftime("%Y-%m-%d %H:%M:%S" if with_date else "%H:%M:%S.%f")[: 19 if with_date else 12]
+
+
+def when_short(moment: Timestamp) -> str:
+    """Give the local time of today, or the date and the time of another day, for lists."""
+    if not moment.seconds:
+        return ABSENT
+    local = datetime.fromtimestamp(moment.seconds, UTC).astimezone()
+    return local.strftime("%H:%M:%S" if local.date() == datetime.now().astimezone().date() else "%Y-%m-%d %H:%M")
 
 
 def enum_word(name: str, prefix: str) -> str:

@@ -11,7 +11,18 @@ from rich.text import Text
 from cli.durations import parse_duration
 from cli.failures import UsageError
 from cli.options import DEFAULTS, Options
-from cli.output import Cell, console, enum_word, print_json, print_json_line, print_table, shortened, when
+from cli.output import (
+    Cell,
+    console,
+    enum_word,
+    is_wide,
+    print_json,
+    print_json_line,
+    print_table,
+    shortened,
+    when,
+    when_short,
+)
 from cli.paging import Fetch, collect
 from cli.session import Session
 from onward.audit.v1 import audit_service_pb2 as pb
@@ -20,7 +31,8 @@ from onward.audit.v1 import audit_service_pb2_grpc as pb_grpc
 app = App(name="audit", help="See who changed what, when; refusals included.")
 
 OutcomeWord = Literal["any", "succeeded", "denied"]
-COLUMNS = (">#", "when", "who", "what", "on", "outcome", "changes")
+COLUMNS = (">#", "when", "what", "on", "who")
+COLUMNS_WIDE = (*COLUMNS, "outcome", "~changes")
 CHANGES_CHARACTERS_MAX = 70
 
 
@@ -77,7 +89,9 @@ async def list_events(
     if options.json:
         print_json({"auditEvents": found})
         return
-    print_table(COLUMNS, [audit_row(one) for one in found], empty="Nothing of that kind was done.")
+    wide = is_wide()
+    rows = [audit_row(one, wide=wide) for one in found]
+    print_table(COLUMNS_WIDE if wide else COLUMNS, rows, empty="Nothing of that kind was done.")
 
 
 @app.command
@@ -101,9 +115,12 @@ async def tail(*, after: int = 0, options: Options = DEFAULTS) -> None:
                     console().print(_line(one), soft_wrap=True)
 
 
-def audit_row(one: pb.AuditEvent) -> tuple[Cell, ...]:
-    """Give a row of COLUMNS."""
-    return (one.index, when(one.occur_time), one.principal, one.action, _target(one), _outcome_word(one), _changes(one))
+def audit_row(one: pb.AuditEvent, *, wide: bool) -> tuple[Cell, ...]:
+    """Give a row of COLUMNS or COLUMNS_WIDE."""
+    outcome = _outcome_word(one)
+    what = one.action if wide or one.outcome == pb.OUTCOME_SUCCEEDED else Text(f"{one.action} ({outcome})", style="red")
+    row = (one.index, when_short(one.occur_time), what, _target(one), one.principal)
+    return (*row, outcome, _changes(one)) if wide else row
 
 
 def _line(one: pb.AuditEvent) -> Text:

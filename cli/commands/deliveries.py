@@ -7,11 +7,19 @@ from typing import Literal, cast
 
 from cyclopts import App
 
-from cli.delivery_text import delivery_as_json, delivery_row, print_attempts, print_delivery, summary_rows, tail_line
+from cli.delivery_text import (
+    delivery_as_json,
+    delivery_row,
+    list_columns,
+    print_attempts,
+    print_delivery,
+    summary_rows,
+    tail_line,
+)
 from cli.durations import parse_duration
 from cli.failures import CommandError, Exit, UsageError
 from cli.options import DEFAULTS, Options
-from cli.output import console, print_json, print_json_line, print_table, warn
+from cli.output import console, is_wide, print_json, print_json_line, print_table, warn
 from cli.paging import Fetch, collect
 from cli.session import Session
 from onward.delivery.v1 import delivery_service_pb2 as pb
@@ -34,7 +42,6 @@ ErrorWord = Literal[
     "crashed",
 ]
 SUMMARY_COLUMNS = ("destination", ">delivered", ">retried", ">failed", ">filtered", ">pending", ">p50", ">p95")
-LIST_COLUMNS = ("delivery", "received", "destination", "type", "state", ">tries", "why")
 
 
 def delivery_stub(session: Session) -> pb_grpc.DeliveryServiceAsyncStub:
@@ -133,7 +140,8 @@ async def list_deliveries(
     if options.json:
         print_json({"deliveries": found})
         return
-    print_table(LIST_COLUMNS, [delivery_row(one) for one in found], empty="There is none.")
+    wide = is_wide()
+    print_table(list_columns(wide=wide), [delivery_row(one, wide=wide) for one in found], empty="There is none.")
 
 
 @app.command
@@ -233,4 +241,4 @@ async def refused(*, limit: int = 20, options: Options = DEFAULTS) -> None:
         print_json({"failures": found})
         return
     rows = [(one.source, one.reason, one.message, one.sample.decode(errors="replace")[:60]) for one in found]
-    print_table(("source", "reason", "what is wrong", "event"), rows, empty="None was refused.")
+    print_table(("source", "reason", "~what is wrong", "~event"), rows, empty="None was refused.")

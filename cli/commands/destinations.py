@@ -228,7 +228,7 @@ async def show(name: str, /, *, options: Options = DEFAULTS) -> None:
 
 def _print_settings(destination: resources_pb2.Destination) -> None:
     rows = [(one.name, _value(one), when(one.update_time)) for one in destination.settings]
-    print_table(("setting", "value", "changed"), rows, empty="Its function defines no settings.")
+    print_table(("setting", "~value", "changed"), rows, empty="Its function defines no settings.")
 
 
 def _value(setting: resources_pb2.SettingState) -> str:

@@ -55,7 +55,7 @@ async def templates(name: str = "", /, *, options: Options = DEFAULTS) -> None:
     elif name:
         say(found[0].code.rstrip("\n"))
     else:
-        print_table(("template", "description"), [(one.name, one.description) for one in found])
+        print_table(("template", "~description"), [(one.name, one.description) for one in found])
 
 
 @app.command
@@ -217,7 +217,7 @@ async def list_functions(*, options: Options = DEFAULTS) -> None:
     rows = [
         (last_part(one.name), one.latest_version, _handler_words(one.handlers), when(one.update_time)) for one in found
     ]
-    columns = ("function", ">version", "handles", "changed")
+    columns = ("function", ">version", "~handles", "changed")
     print_table(columns, rows, empty="There is none yet: create one with `onward functions create NAME`.")
 
 
@@ -265,7 +265,7 @@ def _print_function(function: resources_pb2.Function, version: resources_pb2.Ver
     )
     rows = [(one.name, TYPE_WORDS.get(one.type, ""), _traits(one), one.description) for one in version.definitions]
     say()
-    print_table(("setting", "type", "", "description"), rows, empty="It has no settings.")
+    print_table(("setting", "type", "", "~description"), rows, empty="It has no settings.")
 
 
 def _traits(definition: resources_pb2.SettingDefinition) -> str:
@@ -305,7 +305,7 @@ async def versions(name: str, /, *, options: Options = DEFAULTS) -> None:
         )
         for one in found
     ]
-    print_table((">version", "saved", "by", "handles", "runs at"), rows)
+    print_table((">version", "saved", "by", "~handles", "~runs at"), rows)
 
 
 def _target(session: Session, text: str) -> pb.DeploymentTarget:

@@ -63,5 +63,5 @@ async def list_sources(*, options: Options = DEFAULTS) -> None:
         print_json({"sources": found})
         return
     rows = [(last_part(one.name), one.display_name, one.subject, when(one.create_time)) for one in found]
-    columns = ("source", "display name", "subject", "created")
+    columns = ("source", "~display name", "subject", "created")
     print_table(columns, rows, empty="There is none yet: create one with `onward sources create NAME`.")

@@ -79,7 +79,7 @@ def _print_ready(stack: Stack) -> None:
     assert stack.ends is not None
     where = {"nats": stack.ends.nats_url, **stack.ends.addresses}
     rows = [(name, where.get(name), stack.pid(name), WORDS[name]) for name in ("postgres", "nats", *SERVICES)]
-    print_table(("part", "address", ">pid", "does"), rows)
+    print_table(("part", "address", ">pid", "~does"), rows)
     data = "" if stack.data == DEFAULTS.data else f" --data {stack.data}"
     known = sorted(stack.client_file.read().get("workspaces", {}))
     say(f"Ready. Everything is in {stack.data.resolve()}, logs are in its folder logs.")

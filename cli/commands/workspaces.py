@@ -74,7 +74,7 @@ async def list_workspaces(*, options: Options = DEFAULTS) -> None:
         (last_part(one.name), one.display_name, one.functions_max, ", ".join(one.egress_ranges), when(one.create_time))
         for one in found
     ]
-    columns = ("workspace", "display name", ">functions at most", "private ranges", "created")
+    columns = ("workspace", "~display name", ">functions at most", "~private ranges", "created")
     print_table(columns, rows, empty="There is none yet: create one with `onward workspaces create NAME`.")
 
 

@@ -11,7 +11,7 @@ from cli.demo.expectations import Counts
 from cli.output import Cell, last_part, milliseconds, print_table, shortened
 from onward.delivery.v1 import delivery_service_pb2 as pb
 
-MESSAGE_CHARACTERS_MAX = 46
+MESSAGE_CHARACTERS_MAX = 120
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,16 +46,7 @@ def _error_key(name: str) -> str:
     return name.removeprefix("ERROR_TYPE_").lower().replace(" ", "_").replace("-", "_")
 
 
-COLUMNS = (
-    "destination",
-    ">delivered",
-    ">after a retry",
-    ">rejected",
-    ">unsupported",
-    ">refused",
-    ">p50",
-    ">p95",
-)
+COLUMNS = ("destination", ">delivered", ">retried", ">rejected", ">unsupported", ">refused", ">p50", ">p95")
 
 
 def print_results(found: Mapping[str, Found]) -> None:
@@ -79,7 +70,7 @@ def print_failures(failed: Iterable[pb.Delivery]) -> None:
         for (destination, word, message), count in sorted(reasons.items(), key=lambda item: (item[0][0], -item[1]))
     ]
     print_table(
-        (">count", "destination", "reason", "what the function said"), rows, title="Why some were not delivered"
+        (">count", "destination", "reason", "~what the function said"), rows, title="Why some were not delivered"
     )
 
 
