@@ -8,7 +8,7 @@ import hashlib
 import os
 import sys
 from collections.abc import Mapping
-from contextlib import AsyncExitStack
+from contextlib import AsyncExitStack, ExitStack
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Self
@@ -86,6 +86,7 @@ class Stack:
         self.data = data
         self._overrides = overrides or {}
         self._exit = AsyncExitStack()
+        self._logs = ExitStack()
         self._folder: DataFolder | None = None
         self.supervisor = Supervisor()
         self.ends: Endpoints | None = None
@@ -104,6 +105,8 @@ class Stack:
 
     async def _start(self) -> None:
         folder = self._folder = self._exit.enter_context(DataFolder(self.data))
+        # Entered before the supervisor: the services' last lines are written while it stops them.
+        self._logs = self._exit.enter_context(ExitStack())
         await self._exit.enter_async_context(self.supervisor)
         postgres = EmbeddedPostgres(folder)
         passwords = {name: folder.secret(f"nats {name}") for name in USER_NAMES}
@@ -131,11 +134,13 @@ class Stack:
         _check_port(service, folder)
         passed_on = {name: os.environ[name] for name in PASSED_ON if name in os.environ}
         variables = environment(service, ends) | dict(self._overrides.get(service, {}))
+        log = LineFile(folder.log_path(service))
+        self._logs.callback(log.close)
         return Program(
             service,
             [sys.executable, "-m", f"services.{service}"],
             env=passed_on | variables,
-            on_line=LineFile(folder.log_path(service)),
+            on_line=log,
             cwd=ROOT,
         )
 
