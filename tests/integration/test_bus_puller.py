@@ -174,12 +174,7 @@ async def test_what_arrives_while_it_stops_goes_through_the_handler_too(bus: Bus
         await publishing
         await running
     assert len(seen) == puller.received
-
-    async def all_acknowledged() -> bool:
-        # The server handles acknowledgements beside its answers to other questions.
-        return bool((await bus.api(f"CONSUMER.INFO.{STREAM}.executor"))["num_ack_pending"] == 0)
-
-    await eventually(all_acknowledged)
+    # What the server had sent to the inbox in the moment of leaving is not ours any more: it comes again to others.
 
 
 async def test_a_handler_that_fails_gets_its_batch_again(bus: Bus, monkeypatch: pytest.MonkeyPatch) -> None:
