@@ -92,6 +92,11 @@ class DeliveryApp:
         assert self._server is not None, "not started"
         return self._server.address
 
+    @property
+    def releasing(self) -> bool:
+        """Whether this is the replica that releases what is due."""
+        return self._releaser is not None and self._releaser.leading
+
     def look(self) -> None:
         """Have the releaser look at the clock now, for tests that move it."""
         assert self._releaser is not None, "not started"

@@ -29,6 +29,7 @@ from onward.delivery.v1 import (
 )
 from onward.executor.v1 import outcomes_pb2 as pb
 from services.delivery.app import DeliveryApp, build
+from services.delivery.projections.standing import queries
 from services.delivery.settings import Settings
 
 SERVICE_TOKEN = "service-token-for-tests"
@@ -135,13 +136,13 @@ class World:
 
     @property
     def viewer(self) -> Any:
-        return delivery_service_pb2_grpc.DeliveryServiceStub(self._channel(VIEWER_TOKEN))
+        return delivery_service_pb2_grpc.DeliveryServiceStub(self.channel(VIEWER_TOKEN))
 
     @property
     def internal(self) -> Any:
-        return internal_service_pb2_grpc.InternalServiceStub(self._channel(SERVICE_TOKEN, "executor"))
+        return internal_service_pb2_grpc.InternalServiceStub(self.channel(SERVICE_TOKEN, "executor"))
 
-    def _channel(self, token: str, service: str = "") -> grpc.aio.Channel:
+    def channel(self, token: str, service: str = "") -> grpc.aio.Channel:
         assert self.app is not None
         channel = open_channel(self.app.address, token, service=service)
         self._channels.append(channel)
@@ -191,6 +192,17 @@ class World:
 
     async def value(self, query: str, *args: Any) -> Any:
         return (await self.rows(query, *args))[0][0]
+
+    async def hold_workspace(self, workspace: str) -> asyncpg.Connection[asyncpg.Record]:
+        """Keep outcomes of a workspace from being applied until the answer is closed."""
+        connection = await asyncpg.connect(self.database)
+        await connection.execute(queries.lock_workspaces.replace("xact_", ""), [workspace], [True])
+        return connection
+
+    def advance_stopped(self, seconds: float) -> None:
+        """Move the clock while no tracker runs."""
+        assert isinstance(self.clock, FakeClock)
+        self.clock.advance(seconds)
 
     def advance(self, seconds: float) -> None:
         """Move the tracker's clock, and make it look at it."""

@@ -42,16 +42,17 @@ class Schedule:
     ) -> int | None:
         """When the next retry is due; None where none is left or the horizon is passed.
 
-        Never sooner than the first offset from now, however late the last attempt was, and not before an API's
-        Retry-After: but never past the horizon either.
+        Where that time has passed, since the last attempt was late, the first offset counts from now: no storm. Not
+        before an API's Retry-After; but never past the horizon either.
         """
         horizon_us = first_ended_at_us + self.horizon_us
         if retries_used >= self.retries_max or now_us >= horizon_us:
             return None
         spread = 1 + JITTER * (2 * random() - 1)
         planned_us = first_ended_at_us + round(self.offsets_s[retries_used] * spread * SECOND_US)
-        soonest_us = now_us + max(round(self.offsets_s[0] * spread * SECOND_US), retry_after_ms * 1000)
-        return min(max(planned_us, soonest_us), horizon_us)
+        if planned_us <= now_us:
+            planned_us = now_us + round(self.offsets_s[0] * spread * SECOND_US)
+        return min(max(planned_us, now_us + retry_after_ms * 1000), horizon_us)
 
 
 def deferred_until(deferrals: int, now_us: int, random: Random) -> int:
