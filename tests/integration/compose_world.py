@@ -193,6 +193,30 @@ class World:
         process.terminate()
         return await process.wait()
 
+    async def onward(self, folder: Path, *arguments: str, **variables: str) -> str:
+        """What the command line prints, called from outside with addresses alone, in a folder without data."""
+        password = self.values["NATS_PUBLISHER_PASSWORD"]
+        known = {f"ONWARD_{service.upper()}": self.address(service) for service in ("registry", "delivery", "audit")}
+        known |= {
+            "ONWARD_NATS": f"nats://publisher:{password}@{self.places['nats:4222']}",
+            "ONWARD_WORKSPACE": "acme",
+            "PATH": os.environ["PATH"],
+            "PYTHONPATH": f"{self.image}:{self.image / 'gen'}",
+        }
+        process = await asyncio.create_subprocess_exec(
+            sys.executable,
+            "-c",
+            "import sys; from cli.main import main; sys.exit(main())",
+            *arguments,
+            cwd=folder,
+            env=known | variables,
+            stdout=asyncio.subprocess.PIPE,
+            stderr=asyncio.subprocess.PIPE,
+        )
+        output, said = await process.communicate()
+        assert process.returncode == 0, f"{' '.join(arguments)}: {said.decode()}"
+        return output.decode()
+
     def log(self, service: str) -> str:
         return (self.image.parent / f"{service}.log").read_text()
 
