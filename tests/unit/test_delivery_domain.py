@@ -206,6 +206,12 @@ def test_an_event_that_costs_three_workers_alone_is_crashed() -> None:
     given(standing).when(outcome(number=standing.attempt, used=standing.retries_used, **internal)).then(crashed)
 
 
+@pytest.mark.parametrize("used", [0, 3, len(RETRY_OFFSETS_S)])
+def test_a_lost_worker_uses_up_no_retry_not_even_the_last_one(used: int) -> None:
+    standing = given().when(outcome(error_type=pb.ERROR_TYPE_INTERNAL, number=used + 1, used=used)).then_again()
+    assert (standing.attempt, standing.retries_used) == (used + 2, used)
+
+
 def test_other_failures_of_an_event_that_ran_alone_cost_no_worker() -> None:
     before = replace(pending(), alone=True, losses=2)
     after = given(before).when(outcome(number=2, used=1)).then_again()

@@ -120,12 +120,14 @@ def _retried(outcome: Outcome, pending: Pending | None, schedule: Schedule, now_
     losses = before.losses + (internal and before.alone)
     if losses >= LOSSES_MAX:
         return Ended(delivery_pb.DELIVERY_STATE_FAILED, pb.ERROR_TYPE_CRASHED)
-    due_at_us = schedule.retry_at(outcome.retries_used, first_ended_at_us, now_us, outcome.retry_after_ms, random)
+    # A worker that was lost is our fault: it uses up no retry. LOSSES_MAX bounds how often that may happen.
+    retry = min(outcome.retries_used, max(0, schedule.retries_max - 1)) if internal else outcome.retries_used
+    due_at_us = schedule.retry_at(retry, first_ended_at_us, now_us, outcome.retry_after_ms, random)
     if due_at_us is None or not _has_event(outcome, pending):
         return Ended(delivery_pb.DELIVERY_STATE_FAILED, outcome.error_type)
     following = Pending(
         attempt=outcome.attempt + 1,
-        retries_used=outcome.retries_used + 1,
+        retries_used=outcome.retries_used + (not internal),
         reason=RETRY,
         due_at_us=due_at_us,
         first_ended_at_us=first_ended_at_us,

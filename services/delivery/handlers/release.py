@@ -259,8 +259,9 @@ def message(row: Row) -> pb.DueDelivery:
 
 def message_id(row: Row) -> str:
     """The same for each try to publish a release, another one for each release."""
-    # Not the attempt: its number may change while the message is out.
-    numbers = f"{row['retries_used']}-{row['deferrals']}-{row['releases']}"
+    # Not the attempt: its number may change while the message is out. A lost worker uses up no retry, but makes the
+    # delivery run alone, or counts as a loss if it did.
+    numbers = f"{row['retries_used']}-{row['alone']:d}-{row['losses']}-{row['deferrals']}-{row['releases']}"
     return f"{row['workspace']}-{_delivery(row)}-{row['received_at_us']}-{numbers}"
 
 
