@@ -32,6 +32,7 @@ PushItem = Callable[[Item], None]
 # What the tracker knows of one message: (index, destination) -> attempt -> result. An empty destination stands for
 # an event that was refused.
 Known = dict[tuple[int, str], dict[int, int]]
+_NOTHING_KNOWN: Known = {}
 
 
 class Fence(Protocol):
@@ -65,6 +66,7 @@ class Intake:
         """Hand events to every destination of their source. Returns when there is room for more."""
         await self._fence.wait(messages[-1].timestamp_ns)
         again: list[Ticket] = []
+        taken: list[Ticket] = []
         for message in messages:
             ticket = self._tickets.take(message, stream)
             if ticket is None:
@@ -72,7 +74,10 @@ class Intake:
             if message.delivered > 1:
                 again.append(ticket)
             else:
-                self._hand_out(workspace, ticket, {})
+                self._hand_out(workspace, ticket, _NOTHING_KNOWN)
+                taken.append(ticket)
+        # Nothing was awaited since: no outcome can have come in between.
+        self._tickets.handed_out(taken)
         if again:
             await self._events_again(workspace, again)
         await self._tickets.room()
@@ -90,6 +95,7 @@ class Intake:
                 answer = await self._lookup(due.workspace, [(due.stream_sequence, due.index)])
                 known = _known(answer).get(due.stream_sequence, {})
             self._hand_out_due(due, ticket, known.get((due.index, due.destination), {}))
+            self._tickets.handed_out([ticket])
         await self._tickets.room()
 
     # --- events ----------------------------------------------------------------------------------------------
@@ -101,42 +107,39 @@ class Intake:
             answer = await self._lookup(workspace, [(ticket.message.stream_seq, 0) for ticket in part])
             known = _known(answer)
             for ticket in part:
-                self._hand_out(workspace, ticket, known.get(ticket.message.stream_seq, {}))
+                self._hand_out(workspace, ticket, known.get(ticket.message.stream_seq, _NOTHING_KNOWN))
+            self._tickets.handed_out(part)
 
     def _hand_out(self, workspace: str, ticket: Ticket, known: Known) -> None:
         message = ticket.message
         source = message.subject.split(".", 2)[2]
         received_at_us = message.timestamp_ns // 1000
-        # Held until every event of the message is handed out, so that an early outcome cannot acknowledge it.
-        ticket.remaining += 1
+        routes = self._view.routes(workspace, source)
         try:
-            if not self._view.knows_source(workspace, source):
+            if not routes and not self._view.knows_source(workspace, source):
                 raise Refused("unknown_source", f"no source {source!r} in workspace {workspace!r}")
             documents = parse_message(message.data)
         except Refused as refused:
             self._refuse(workspace, source, ticket, 0, refused, known)
-            documents = []
+            return
         for index, document in enumerate(documents):
             try:
                 event = accept(document, received_at_us, f"{workspace}-{message.stream_seq}-{index}")
             except Refused as refused:
                 self._refuse(workspace, source, ticket, index, refused, known)
                 continue
-            for route in self._view.routes(workspace, source):
+            for route in routes:
                 self._hand_to(route, event, ticket, index, received_at_us, known)
-        self._tickets.settled([ticket])
 
     def _hand_to(
         self, route: Route, event: Event, ticket: Ticket, index: int, received_at_us: int,
         known: Known,
     ) -> None:  # fmt: skip
-        message = ticket.message
-        delivered = message.delivered
-        attempts_known = known.get((index, route.destination), {})
+        delivered = ticket.message.delivered
         item = Item(
             ticket=ticket,
             route=route,
-            sequence=message.stream_seq,
+            sequence=ticket.key[1],
             index=index,
             attempt=delivered,
             retries_used=0,
@@ -145,26 +148,26 @@ class Intake:
             name=event.name,
             payload=event.payload,
             received_at_us=received_at_us,
-            queued_at=self._clock.monotonic(),
+            queued_at=ticket.taken_at,
         )
-        run = Run(route.version, route.settings_revision)
         if delivered > 1:
+            attempts_known = known.get((index, route.destination), {})
             if any(result != pb.RESULT_LOST for result in attempts_known.values()):
                 return
-            self._record_lost(item, run, 1, attempts_known)
+            self._record_lost(item, 1, attempts_known)
         ticket.remaining += 1
         if not route.enabled:
-            self._outcomes.record(item, errors.SKIPPED, run)
+            self._outcomes.record(item, errors.SKIPPED, _as_routed(route))
         elif not wants(event, route.destination, route.display_name):
-            self._outcomes.record(item, errors.FILTERED, run)
+            self._outcomes.record(item, errors.FILTERED, _as_routed(route))
         else:
             self._push(item)
 
-    def _record_lost(self, item: Item, run: Run, first: int, known: dict[int, int]) -> None:
+    def _record_lost(self, item: Item, first: int, known: dict[int, int]) -> None:
         """Record the invocations before this one that may have been started and left no trace."""
         for attempt in range(first, item.attempt):
             if attempt not in known:
-                self._outcomes.record_lost(item, run, attempt)
+                self._outcomes.record_lost(item, _as_routed(item.route), attempt)
 
     def _refuse(
         self, workspace: str, source: str, ticket: Ticket, index: int, refused: Refused,
@@ -189,8 +192,6 @@ class Intake:
 
     def _hand_out_due(self, due: pb.DueDelivery, ticket: Ticket, known: dict[int, int]) -> None:
         if any(attempt >= due.attempt and result != pb.RESULT_LOST for attempt, result in known.items()):
-            ticket.remaining = 1
-            self._tickets.settled([ticket])
             return
         route = self._view.route(due.workspace, due.destination)
         item = Item(
@@ -208,13 +209,17 @@ class Intake:
             queued_at=self._clock.monotonic(),
             alone=due.alone,
         )
-        run = Run(item.route.version, item.route.settings_revision)
-        self._record_lost(item, run, due.attempt, known)
+        self._record_lost(item, due.attempt, known)
         ticket.remaining += 1
         if item.route.enabled:
             self._push(item)
         else:
-            self._outcomes.record(item, errors.SKIPPED, run)
+            self._outcomes.record(item, errors.SKIPPED, _as_routed(item.route))
+
+
+def _as_routed(route: Route) -> Run:
+    """What would have run, for an attempt that ran nothing."""
+    return Run(route.version, route.settings_revision)
 
 
 def _known(answer: lookup_pb.LookupOutcomesResponse) -> dict[int, Known]:

@@ -48,27 +48,31 @@ class Tickets:
         if held is not None:
             held.message = message
             return None
-        ticket = Ticket(message, self._clock.monotonic())
-        self._held[key] = ticket
-        self._adjust()
+        ticket = self._held[key] = Ticket(key, message, self._clock.monotonic())
         return ticket
 
     def settled(self, tickets: Sequence[Ticket]) -> None:
         """Count a stored outcome for each of these; acknowledge those that have all of theirs."""
-        done: list[Message] = []
+        done: list[Ticket] = []
         for ticket in tickets:
             ticket.remaining -= 1
             if ticket.remaining == 0:
-                done.append(ticket.message)
-        self.acknowledge(done)
+                done.append(ticket)
+        if done:
+            self._acknowledge(done)
 
-    def acknowledge(self, messages: list[Message]) -> None:
-        if not messages:
-            return
-        ack(self._bus, messages)
-        for message in messages:
-            self._held.pop((message.stream, message.stream_seq), None)
-        self._settled += len(messages)
+    def handed_out(self, tickets: Sequence[Ticket]) -> None:
+        """Let go of messages that wait for nothing: those without a destination, or with all outcomes known."""
+        idle = [ticket for ticket in tickets if ticket.remaining == 0 and ticket.key in self._held]
+        if idle:
+            self._acknowledge(idle)
+        self._adjust()
+
+    def _acknowledge(self, tickets: Sequence[Ticket]) -> None:
+        ack(self._bus, [ticket.message for ticket in tickets])
+        for ticket in tickets:
+            self._held.pop(ticket.key, None)
+        self._settled += len(tickets)
         self._adjust()
 
     def _adjust(self) -> None:

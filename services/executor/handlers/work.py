@@ -16,9 +16,11 @@ if TYPE_CHECKING:
 class Ticket:
     """One JetStream message that is acknowledged when each of its deliveries has a stored outcome."""
 
-    __slots__ = ("message", "remaining", "taken_at")
+    __slots__ = ("key", "message", "remaining", "taken_at")
 
-    def __init__(self, message: Message, taken_at: float) -> None:
+    def __init__(self, key: tuple[str, int], message: Message, taken_at: float) -> None:
+        # The stream and the sequence: the same on every delivery.
+        self.key = key
         self.message = message
         self.remaining = 0
         self.taken_at = taken_at
