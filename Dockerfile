@@ -33,7 +33,9 @@ ENV PATH=/opt/venv/bin:/usr/local/bin:/usr/bin:/bin \
     PYTHONPATH=/opt/onward:/opt/onward/gen \
     PYTHONUNBUFFERED=1 \
     PYTHONDONTWRITEBYTECODE=1
-RUN python -m compileall -q /opt/onward \
+# Files keep the modes that they have where the image is built; a strict umask there must not lock the user out here.
+RUN chmod -R a+rX /opt/onward \
+    && python -m compileall -q /opt/onward \
     && printf '#!/opt/venv/bin/python\nimport sys\nfrom cli.main import main\nsys.exit(main())\n' > /opt/venv/bin/onward \
     && chmod 0755 /opt/venv/bin/onward
 USER onward

@@ -206,6 +206,12 @@ def test_services_run_as_an_ordinary_user() -> None:
     assert not any(step.word in {"RUN", "COPY"} for step in dockerfile()[last:])
 
 
+def test_the_user_of_the_image_may_read_what_was_copied() -> None:
+    order = [step.rest for step in dockerfile() if step.stage == dockerfile()[-1].stage]
+    copied = max(index for index, rest in enumerate(order) if rest == "cli cli")
+    assert any("chmod -R a+rX /opt/onward" in rest for rest in order[copied:])
+
+
 def test_the_image_checks_its_health_as_compose_does() -> None:
     [check] = steps("HEALTHCHECK")
     command = json.loads(check[check.index("[") :])

@@ -141,6 +141,15 @@ def test_every_degradation_of_the_sandbox_is_documented() -> None:
     assert documented == set(re.findall(r'_try\(degradations, "([\w-]+)"', source))
 
 
+def test_log_lines_that_are_worth_an_alert_are_written_somewhere() -> None:
+    sentence = re.search(r"Worth an alert: (.*?)\n\n", section("operations.md", "Logs, traces, metrics"), re.DOTALL)
+    assert sentence
+    code = "".join(path.read_text() for folder in ("kit", "services") for path in (ROOT / folder).rglob("*.py"))
+    actions = re.findall(r"`(\w+)`", sentence[1])
+    assert len(actions) >= 5
+    assert [action for action in actions if f'"{action}"' not in code] == []
+
+
 def test_every_decision_is_listed() -> None:
     folder = ROOT / "docs/adr"
     listed = re.findall(r"^\| \[(\d+)\]\(([\w-]+\.md)\) \| (.+) \|$", (folder / "README.md").read_text(), re.MULTILINE)
