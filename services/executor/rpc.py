@@ -7,6 +7,7 @@ from pathlib import Path
 
 import grpc
 
+from kit.errors import Unavailable
 from onward.executor.v1 import execution_service_pb2 as pb
 from onward.executor.v1 import execution_service_pb2_grpc as rpc
 from services.executor.runtime.pool import Zygote
@@ -25,7 +26,10 @@ class ExecutionService(rpc.ExecutionServiceServicer):
     async def CheckCode(
         self, request: pb.CheckCodeRequest, context: grpc.aio.ServicerContext[pb.CheckCodeRequest, pb.CheckCodeResponse]
     ) -> pb.CheckCodeResponse:
-        result = await self._zygote.check(request.code)
+        try:
+            result = await self._zygote.check(request.code)
+        except (OSError, TimeoutError) as error:
+            raise Unavailable(f"No worker could be had to check the code ({error}); try again.") from error
         answer = pb.CheckCodeResponse(handlers=result.handlers)
         if result.error is not None:
             answer.error.message = result.error.message

@@ -281,3 +281,15 @@ async def test_the_zygote_is_started_again_when_it_dies_and_its_workers_die_with
     async with asyncio.timeout(PATIENCE_S):
         await eventually(lambda: not Path(f"/proc/{run.worker.pid}").exists())
         assert (await sandbox.run("const onTrack = () => 2")).value() == 2
+
+
+async def test_a_worker_that_is_killed_while_it_loads_says_nothing_of_the_script(sandbox: Sandbox) -> None:
+    """A6: were it taken for an error of the code, every event of the destination would end as failed."""
+    loading = asyncio.ensure_future(sandbox.load("for (;;);", limits=Limits(cpu_ms=60_000, wall_ms=60_000)))
+    while not loading.done():
+        for worker in list(sandbox.zygote._workers.values()):
+            os.kill(worker.pid, signal.SIGKILL)
+        await asyncio.sleep(0.05)
+    with pytest.raises(ConnectionError, match="lost"):
+        loading.result()
+    assert (await sandbox.run("const onTrack = () => 1")).value() == 1

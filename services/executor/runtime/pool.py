@@ -210,7 +210,11 @@ class Zygote:
         on_request: Callable[[HostRequest], None],
         on_exit: Callable[[WorkerExit], None],
     ) -> Worker:
-        """A worker that has evaluated the script. Raises CodeError when it does not compile or throws."""
+        """A worker that has evaluated the script.
+
+        Raises CodeError when it does not compile or throws; OSError or TimeoutError when no worker can be had, which
+        says nothing of the script.
+        """
         worker = await self._spare()
         worker.listen(on_outcomes, on_request, on_exit)
         self._own(self._refill())

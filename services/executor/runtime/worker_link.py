@@ -38,6 +38,8 @@ _GRACE_S: Final = 1.0
 # How long to wait for the exit status after the socket has closed.
 _STATUS_TIMEOUT_S: Final = 2.0
 _WHOLE_BATCH: Final = -1
+# Ends of a worker that say nothing of the script that it was loading.
+_NOT_THE_SCRIPT: Final = frozenset({"lost", "killed", "stopped"})
 # A script that names none of these does nothing that has to be told apart between the events of a batch.
 _ATTRIBUTED: Final = re.compile(
     r"console|fetch|setTimeout|setInterval|setImmediate|cache|AWS|OAuth|Abort|crypto|eval|Function|constructor"
@@ -165,7 +167,7 @@ class Worker:
         self._callbacks = _Callbacks(on_outcomes, on_request, on_exit)
 
     async def load(self, code: str, settings: bytes, limits: Limits) -> None:
-        """Send the script, wait for its handlers. Raises CodeError."""
+        """Send the script, wait for its handlers. Raises CodeError; ConnectionError where the worker was lost."""
         self._limits = limits
         self._one_by_one = _ATTRIBUTED.search(code) is not None
         header = wire.LOAD_HEADER.pack(
@@ -177,6 +179,8 @@ class Worker:
                 result = await self._loaded
         except TimeoutError:
             raise CodeError("the script does not end: its top level ran into the time limit") from None
+        if "lost" in result:
+            raise ConnectionError(f"a worker was lost while it loaded a script: {result['lost']}")
         if (error := result.get("error")) is not None:
             raise CodeError(f"{error['name']}: {error['message']}", error.get("line"), error.get("column"))
         self.handlers = result["handlers"]
@@ -315,7 +319,11 @@ class Worker:
     def _release_waiters(self, exit_: WorkerExit) -> None:
         if not self.locked.done():
             self.locked.set_exception(ConnectionError(f"a worker ended while it was set up: {exit_.signal}"))
-        if not self._loaded.done():
+        if self._loaded.done():
+            return
+        if exit_.reason in _NOT_THE_SCRIPT:
+            self._loaded.set_result({"lost": exit_.signal})
+        else:
             message = f"the script's top level ended the worker: {exit_.reason}"
             self._loaded.set_result({"error": {"name": "Error", "message": message}})
 
