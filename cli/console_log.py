@@ -18,6 +18,9 @@ _WORDS = {
     "bus_disconnected": "the connection to NATS at {nats} is lost; trying again",
 }
 
+# Told by another line already.
+_QUIET = ("bus_error", "bus_client_rebuilt", "bus_connect_failed")
+
 
 def silence() -> None:
     """Show nothing: what matters reaches the user as the command's result."""
@@ -40,6 +43,8 @@ def _configure(level: int) -> None:
 
 def _as_line(_logger: object, _method: str, event: EventDict) -> str:
     action = str(event.pop("event"))
+    if action in _QUIET:
+        raise structlog.DropEvent
     if action in _WORDS:
         return "warning: " + _WORDS[action].format_map(event)
     fields = " ".join(f"{name}={value}" for name, value in event.items())

@@ -9,7 +9,7 @@ from typing import Any, Literal, Self
 import grpc.aio
 
 from cli.client_file import ClientFile
-from cli.failures import UsageError
+from cli.failures import CommandError, Exit, UsageError
 from cli.options import Options
 from kit.bus.connection import Bus, connect
 from kit.errors import Unavailable
@@ -111,12 +111,13 @@ class Session:
         self._exit.push_async_callback(bus.close)
         return bus
 
-    def _no_nats(self, url: str, error: Unavailable) -> UsageError | Unavailable:
+    def _no_nats(self, url: str, error: Unavailable) -> CommandError:
         host = url.rpartition("@")[2].removeprefix("nats://")
         if "authorization" in error.message.lower():
             return UsageError(f"NATS at {host} refused the login: check the user and password in --nats")
-        return Unavailable(
-            f"NATS at {host} does not answer: start everything with `onward up`, or name another with --nats"
+        return CommandError(
+            f"NATS at {host} does not answer: start everything with `onward up`, or name another with --nats",
+            Exit.UNREACHABLE,
         )
 
     def _channel(self, service: Service, token: str) -> grpc.aio.Channel:
