@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 from collections.abc import Callable, Sequence
 
 import asyncpg
@@ -26,8 +25,6 @@ log = structlog.get_logger(__name__)
 PULL_MESSAGES = 32
 # Attempts of one transaction: enough to make its round trips cheap, few enough to take a tenth of a second.
 ATTEMPTS_MAX = 5_000
-# While Postgres works on one transaction, the next one is decoded and sent.
-TRANSACTIONS_MAX = 2
 # Somebody stored the same attempt first; looking once more settles it unless they do so again.
 TRIES_MAX = 4
 # Messages that can't be applied now are delivered again after this.
@@ -43,7 +40,10 @@ class PoisonError(ValueError):
 
 
 class OutcomesConsumer:
-    """Applies what the puller brings; `run` must be running. `told` hears of every committed transaction."""
+    """Applies what the puller brings, one transaction at a time: two of one process only wait for each other's keys.
+
+    `told` hears of every committed transaction.
+    """
 
     def __init__(self, bus: Bus, pool: Pool, writer: BatchWriter, clock: Clock, told: Told) -> None:
         self._bus = bus
@@ -51,25 +51,10 @@ class OutcomesConsumer:
         self._writer = writer
         self._clock = clock
         self._told = told
-        self._slots = asyncio.Semaphore(TRANSACTIONS_MAX)
-        self._group: asyncio.TaskGroup | None = None
         self.applied = 0
 
-    async def run(self) -> None:
-        """Own the transactions, until cancelled; those that run then are rolled back."""
-        async with asyncio.TaskGroup() as group:
-            self._group = group
-            await asyncio.get_running_loop().create_future()
-
-    async def drain(self) -> None:
-        """Returns when no transaction runs. The puller must have stopped."""
-        for _ in range(TRANSACTIONS_MAX):
-            await self._slots.acquire()
-        for _ in range(TRANSACTIONS_MAX):
-            self._slots.release()
-
     async def on_messages(self, messages: list[Message]) -> None:
-        """Begin transactions for these messages; returns when there is room for more."""
+        """Apply these messages; those that can't be are given back."""
         part: list[tuple[Message, pb.OutcomeBatch]] = []
         attempts = 0
         for message in messages:
@@ -82,21 +67,10 @@ class OutcomesConsumer:
             part.append((message, batch))
             attempts += sum(len(one.attempts) for one in batch.destinations)
             if attempts >= ATTEMPTS_MAX:
-                await self._begin(part)
+                await self._apply(part)
                 part, attempts = [], 0
         if part:
-            await self._begin(part)
-
-    async def _begin(self, part: list[tuple[Message, pb.OutcomeBatch]]) -> None:
-        assert self._group is not None, "not running"
-        await self._slots.acquire()
-        self._group.create_task(self._apply_and_release(part))
-
-    async def _apply_and_release(self, part: list[tuple[Message, pb.OutcomeBatch]]) -> None:
-        try:
             await self._apply(part)
-        finally:
-            self._slots.release()
 
     async def _apply(self, part: list[tuple[Message, pb.OutcomeBatch]]) -> None:
         messages = [message for message, _ in part]
@@ -120,16 +94,19 @@ class OutcomesConsumer:
             self._told(applied)
 
     async def _store(self, batches: Sequence[pb.OutcomeBatch]) -> Applied:
-        tries = 1
-        while True:
-            now_us = int(self._clock.now().timestamp() * SECOND_US)
+        careful = False
+        for _ in range(TRIES_MAX - 1):
             try:
-                async with self._pool.transaction() as connection:
-                    return await self._writer.write(connection, batches, now_us, careful=tries > 1)
-            except asyncpg.UniqueViolationError:
-                if tries >= TRIES_MAX:
-                    raise
-                tries += 1
+                return await self._transact(batches, careful=careful)
+            except asyncpg.UniqueViolationError as conflict:
+                # Events that another replica saw at the same time are found by looking again as before.
+                careful = careful or not (conflict.table_name or "").startswith("seen_events")
+        return await self._transact(batches, careful=True)
+
+    async def _transact(self, batches: Sequence[pb.OutcomeBatch], *, careful: bool) -> Applied:
+        now_us = int(self._clock.now().timestamp() * SECOND_US)
+        async with self._pool.transaction() as connection:
+            return await self._writer.write(connection, batches, now_us, careful=careful)
 
 
 def decode(data: bytes) -> pb.OutcomeBatch:

@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 from collections import OrderedDict
+from collections.abc import Callable
 
 from onward.delivery.v1 import delivery_service_pb2 as delivery_pb
-from onward.executor.v1 import outcomes_pb2 as pb
 from services.delivery.domain.latency import bucket
 
 MINUTE_US = 60_000_000
@@ -19,6 +19,8 @@ _DELIVERED = delivery_pb.DELIVERY_STATE_DELIVERED
 # (workspace, destination, minute, state, error_type, type, event_name)
 Key = tuple[str, str, int, int, int, int, str]
 LatencyKey = tuple[str, str, int, int]
+# (received_at_us, ended_at_us, state, error_type, type, event_name, after a retry, http_error, duplicate)
+Count = Callable[[int, int, int, int, int, str, bool, bool, bool], None]
 
 
 class Names:
@@ -56,27 +58,32 @@ class Rollups:
         self.counts: dict[Key, list[int]] = {}
         self.latencies: dict[LatencyKey, int] = {}
 
-    def add(
-        self, workspace: str, destination: str, attempt: pb.Attempt, state: int, error_type: int, duplicate: bool
-    ) -> None:
-        """Count a delivery that this attempt ended."""
-        received_at_us = attempt.received_at_us
-        minute = received_at_us // MINUTE_US
-        name = self._names.counted_as(workspace, destination, minute, attempt.event_name)
-        key = (workspace, destination, minute, state, error_type, attempt.type, name)
-        sums = self.counts.get(key)
-        if sums is None:
-            sums = self.counts[key] = [0, 0, 0, 0]
-        sums[0] += 1
-        if duplicate:
-            sums[3] += 1
-        if state == _DELIVERED:
-            if attempt.attempt > 1:
-                sums[1] += 1
-            if attempt.http_error:
-                sums[2] += 1
-            at = (workspace, destination, minute, bucket(attempt.ended_at_us - received_at_us))
-            self.latencies[at] = self.latencies.get(at, 0) + 1
+    def counter(self, workspace: str, destination: str) -> Count:
+        """A function that counts one ended delivery of a destination; for the tracker's innermost loop."""
+        counts, latencies, counted_as = self.counts, self.latencies, self._names.counted_as
+
+        def count(
+            received_at_us: int, ended_at_us: int, state: int, error_type: int, type_: int, name: str,
+            again: bool, http_error: bool, duplicate: bool,
+        ) -> None:  # fmt: skip
+            minute = received_at_us // MINUTE_US
+            key = (workspace, destination, minute, state, error_type, type_, name)
+            sums = counts.get(key)
+            if sums is None:
+                key = (*key[:6], counted_as(workspace, destination, minute, name))
+                sums = counts.setdefault(key, [0, 0, 0, 0])
+            sums[0] += 1
+            if duplicate:
+                sums[3] += 1
+            if state == _DELIVERED:
+                if again:
+                    sums[1] += 1
+                if http_error:
+                    sums[2] += 1
+                at = (workspace, destination, minute, bucket(ended_at_us - received_at_us))
+                latencies[at] = latencies.get(at, 0) + 1
+
+        return count
 
     def count_columns(self) -> list[list[object]]:
         """One array a column, sorted by key so that replicas lock rows in the same order."""

@@ -72,11 +72,38 @@ class Rows:
         workspace, header, attempts = group
         destination = header.destination
         special = self._standing.special
+        if not special:
+            self._add_first(group, attempts)
+            return
+        first: list[pb.Attempt] = []
         for one in attempts:
-            if special and (workspace, destination, one.stream_sequence, one.index) in special:
+            if (workspace, destination, one.stream_sequence, one.index) in special:
                 self._decide(group, one)
             else:
-                self._end(group, one, ENDED_STATES[one.result], one.error_type)
+                first.append(one)
+        self._add_first(group, first)
+
+    def _add_first(self, group: Group, attempts: Sequence[pb.Attempt]) -> None:
+        """Record first attempts that ended their deliveries: nearly all there are, so this is the tracker's speed."""
+        workspace, header, _ = group
+        destination, source, function = header.destination, header.source, header.function
+        version, settings_revision = header.version, header.settings_revision
+        duplicates = self._standing.duplicates
+        add, count, states = self.attempts.append, self._rollups.counter(workspace, destination), ENDED_STATES
+        for one in attempts:
+            sequence, index, received_at_us = one.stream_sequence, one.index, one.received_at_us
+            type_, name, error_type, ended_at_us = one.type, one.event_name, one.error_type, one.ended_at_us
+            http_error = one.http_error
+            duplicate = bool(duplicates) and (workspace, sequence, index) in duplicates
+            state = states[one.result]
+            count(received_at_us, ended_at_us, state, error_type, type_, name, False, http_error, duplicate)
+            add((
+                workspace, sequence, index, destination, 1, received_at_us, source, function, version,
+                settings_revision, one.message_id, type_, name, one.result, error_type, one.retries_used, True, state,
+                ended_at_us, one.wall_us, one.cpu_us, http_error, duplicate,
+            ))  # fmt: skip
+            if one.HasField("detail"):
+                self._record_detail(group, one, event=True)
 
     def _decide(self, group: Group, one: pb.Attempt) -> None:
         standing = self._standing
@@ -152,7 +179,11 @@ class Rows:
     def _end(self, group: Group, one: pb.Attempt, state: int, error_type: int) -> None:
         duplicates = self._standing.duplicates
         duplicate = bool(duplicates) and (group.workspace, one.stream_sequence, one.index) in duplicates
-        self._rollups.add(group.workspace, group.header.destination, one, state, error_type, duplicate)
+        count = self._rollups.counter(group.workspace, group.header.destination)
+        count(
+            one.received_at_us, one.ended_at_us, state, error_type, one.type, one.event_name, one.attempt > 1,
+            one.http_error, duplicate,
+        )  # fmt: skip
         self._record(group, one, state, error_type)
 
     def _record(self, group: Group, one: pb.Attempt, state: int, error_type: int, *, event: bool = True) -> None:
@@ -178,12 +209,13 @@ class Rows:
 
     async def store(self, connection: Connection) -> None:
         """Write everything. Raises asyncpg.UniqueViolationError where somebody was faster with the same attempt."""
-        await connection.copy_records_to_table("attempts", records=self.attempts, columns=ATTEMPT_COLUMNS)
-        if self.details:
-            await connection.copy_records_to_table("attempt_details", records=self.details, columns=DETAIL_COLUMNS)
+        # First, since it is the likeliest to meet another replica's and to be done again.
         seen = self._standing.seen_rows
         if seen:
             await connection.copy_records_to_table("seen_events", records=seen, columns=SEEN_COLUMNS)
+        await connection.copy_records_to_table("attempts", records=self.attempts, columns=ATTEMPT_COLUMNS)
+        if self.details:
+            await connection.copy_records_to_table("attempt_details", records=self.details, columns=DETAIL_COLUMNS)
         await self._store_few(connection)
 
     async def _store_few(self, connection: Connection) -> None:

@@ -13,7 +13,7 @@ from kit.postgres.pool import Connection
 from kit.postgres.queries import load_queries
 from onward.executor.v1 import outcomes_pb2 as pb
 from services.delivery.domain.decisions import ENDED_STATES, Pending
-from services.delivery.domain.identity import EventReference, event_key
+from services.delivery.domain.identity import event_key
 from services.delivery.projections.rollups import columns
 
 queries = load_queries(Path(__file__).parent / "projections.sql")
@@ -135,34 +135,30 @@ async def _read_seen(connection: Connection, standing: Standing, groups: Sequenc
                 events[reference] = (event_key(workspace, source, one.message_id), one.received_at_us)
     keys = [key for key, _ in events.values()]
     days = [received // DAY_US for _, received in events.values()]
-    known: dict[bytes, list[tuple[EventReference, int]]] = {}
+    known: dict[bytes, list[tuple[int, int, int]]] = {}
     for row in await connection.fetch(queries.seen_events, keys, min(days) - 1, max(days) + 1):
-        reference_then = EventReference(row["stream_sequence"], row["event_index"])
-        known.setdefault(row["event_key"], []).append((reference_then, row["received_at_us"]))
+        place = (row["stream_sequence"], row["event_index"], row["received_at_us"])
+        known.setdefault(row["event_key"], []).append(place)
     for reference, (key, received) in events.items():
         _see(standing, known, reference, key, received)
 
 
 def _see(
-    standing: Standing,
-    known: dict[bytes, list[tuple[EventReference, int]]],
-    event: EventKey,
-    key: bytes,
-    received_at_us: int,
+    standing: Standing, known: dict[bytes, list[tuple[int, int, int]]], event: EventKey, key: bytes, received_at_us: int
 ) -> None:
-    reference = EventReference(event[1], event[2])
+    _, sequence, index = event
     before = known.get(key)
     if before is None:
-        known[key] = [(reference, received_at_us)]
-    elif any(one == reference for one, _ in before):
+        known[key] = [(sequence, index, received_at_us)]
+    elif any(one[:2] == (sequence, index) for one in before):
         return
-    elif any(abs(then - received_at_us) < DAY_US for _, then in before):
+    elif any(abs(one[2] - received_at_us) < DAY_US for one in before):
         standing.duplicates.add(event)
-        standing.duplicate_rows.append((key, *reference, received_at_us))
+        standing.duplicate_rows.append((key, sequence, index, received_at_us))
         return
     else:
-        before.append((reference, received_at_us))
-    standing.seen_rows.append((key, received_at_us // DAY_US, *reference, received_at_us))
+        before.append((sequence, index, received_at_us))
+    standing.seen_rows.append((key, received_at_us // DAY_US, sequence, index, received_at_us))
 
 
 def _key(row: asyncpg.Record) -> Key:
