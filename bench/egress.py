@@ -42,7 +42,7 @@ class Receiver(asyncio.Protocol):
         self.received += data
         while (end := self.received.find(b"\r\n\r\n")) >= 0 and len(self.received) >= end + 4 + len(BODY):
             self.received = self.received[end + 4 + len(BODY) :]
-            self.transport.write(ANSWER)  # type: ignore[attr-defined]
+            self.transport.write(ANSWER)  # type: ignore[attr-defined]  # asyncio gives a Transport
 
 
 def receive(ready: Connection) -> None:

@@ -20,7 +20,7 @@ VAGUE_NAMES = {"utils", "helpers", "common", "base", "manager", "misc"}
 GENERATED = ("gen/", "build/")
 # Words that must not stand in any file: addresses of registries, folders of one machine, unfinished work.
 FORBIDDEN = [
-    (re.compile(r"python" + r"hosted|npm" + r"js\.(org|com)|pyp" + r"i\.org|deb\.debi" + r"an"), "a registry's address"),
+    (re.compile(r"python" r"hosted|npm" r"js\.(org|com)|pyp" r"i\.org|deb\.debi" r"an"), "a registry's address"),
     (re.compile(r"/wor" + r"k/(main|shared|steering|\.)"), "a path of one machine"),
     (re.compile(r"\b(TO" + r"DO|FIX" + r"ME|XX" + r"X)\b"), "unfinished work: finish it or open an issue"),
     (re.compile(r"BEGIN [A-Z ]*PRIVATE KEY" + r"-----\n?[A-Za-z0-9+/=]{40}"), "a private key"),

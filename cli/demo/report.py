@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections import Counter
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
@@ -11,7 +12,9 @@ from cli.demo.expectations import Counts
 from cli.output import Cell, last_part, milliseconds, print_table, shortened
 from onward.delivery.v1 import delivery_service_pb2 as pb
 
-MESSAGE_CHARACTERS_MAX = 120
+MESSAGE_CHARACTERS_MAX = 200
+# What the executor says where a function has no handler for a type of event.
+NO_HANDLER = re.compile(r"on\w+ is not defined")
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,16 +65,29 @@ def _row(name: str, one: Found) -> tuple[Cell, ...]:
 
 def print_failures(failed: Iterable[pb.Delivery]) -> None:
     """Print why deliveries failed, counted by reason."""
-    reasons = Counter(
-        (last_part(one.destination), error_word(one.error_type), _shape(one.error_message)) for one in failed
-    )
     rows = [
         (count, destination, word, shortened(message, MESSAGE_CHARACTERS_MAX))
-        for (destination, word, message), count in sorted(reasons.items(), key=lambda item: (item[0][0], -item[1]))
+        for (destination, word, message), count in sorted(
+            failure_reasons(failed).items(), key=lambda item: (item[0][0], -item[1])
+        )
     ]
-    print_table(
-        (">count", "destination", "reason", "~what the function said"), rows, title="Why some were not delivered"
-    )
+    columns = (">count", "destination", "reason", "~what the function said")
+    print_table(columns, rows, title="Why some were not delivered")
+
+
+def failure_reasons(failed: Iterable[pb.Delivery]) -> Counter[tuple[str, str, str]]:
+    """Count failures by destination, error type and message."""
+    reasons: Counter[tuple[str, str, str]] = Counter()
+    without_handler: dict[tuple[str, str], list[str]] = {}
+    for one in failed:
+        key = (last_part(one.destination), error_word(one.error_type))
+        if NO_HANDLER.fullmatch(one.error_message):
+            without_handler.setdefault(key, []).append(one.error_message)
+        else:
+            reasons[*key, _shape(one.error_message)] += 1
+    for key, messages in without_handler.items():
+        reasons[*key, ", ".join(sorted(set(messages)))] += len(messages)
+    return reasons
 
 
 def _shape(message: str) -> str:

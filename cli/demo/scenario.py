@@ -164,7 +164,7 @@ class Demo:
     def _progress_line(self, found: Mapping[str, Found]) -> str:
         parts = [f"{name} {found[name].ended if name in found else 0:,} of {EVENTS:,}" for name in self._expected]
         waiting = sum(one.pending for one in found.values())
-        return f"ended: {', '.join(parts)}; {waiting:,} wait for a retry"
+        return f"ended: {', '.join(parts)}; {waiting:,} waiting"
 
     def _progress_table(self, found: Mapping[str, Found]) -> Table:
         nothing = Found(Counts(), 0, 0.0, 0.0)

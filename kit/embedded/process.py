@@ -80,7 +80,7 @@ async def _wait_ended(process: subprocess.Popen[bytes]) -> None:
     if process.returncode is not None:
         return
     if not hasattr(os, "pidfd_open"):
-        while process.poll() is None:  # noqa: ASYNC110 (nothing would set an event)
+        while process.poll() is None:
             await asyncio.sleep(EXIT_POLL_S)
         return
     pidfd = os.pidfd_open(process.pid)

@@ -23,10 +23,9 @@ async def module_system() -> AsyncIterator[System]:
             await over.wait()
 
     task = asyncio.get_running_loop().create_task(run())
-    await asyncio.wait({task, ready}, return_when=asyncio.FIRST_COMPLETED)
-    if task.done():
-        await task
-    yield ready.result()
+    # Where it does not start, the task ends first.
+    task.add_done_callback(lambda ended: None if ready.done() else ready.set_exception(ended.exception() or EOFError()))
+    yield await ready
     over.set()
     await task
 

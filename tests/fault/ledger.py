@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 from contextlib import suppress
 from dataclasses import dataclass
+from functools import partial
 from typing import Any
 
 import asyncpg
@@ -17,6 +18,7 @@ from tests.fault.system import WORKSPACE, Route, System, answered
 
 DELIVERED = int(pb.DELIVERY_STATE_DELIVERED)
 LOST = int(outcomes_pb2.RESULT_LOST)
+INTERNAL = int(outcomes_pb2.ERROR_TYPE_INTERNAL)
 CONNECT_TIMEOUT_S = 5.0
 # Redeliveries come after ack_wait (10 s), and a busy machine takes its time.
 SETTLE_TIMEOUT_S = 90.0
@@ -30,6 +32,7 @@ class Attempt:
     message_id: str
     attempt: int
     result: int
+    error_type: int
     retries_used: int
     terminal: bool
     state: int
@@ -60,14 +63,14 @@ async def ended(system: System, route: Route) -> int:
 async def attempts(system: System, route: Route) -> list[Attempt]:
     rows = await query(
         system,
-        """SELECT message_id, attempt, result, retries_used, terminal, state, duplicate, ended_at_us - wall_us AS begun
+        """SELECT message_id, attempt, result, error_type, retries_used, terminal, state, duplicate, ended_at_us - wall_us AS begun
         FROM attempts WHERE workspace = $1 AND destination = $2 ORDER BY message_id, attempt""",
         WORKSPACE, route.destination,
     )  # fmt: skip
     return [
         Attempt(
-            row["message_id"], row["attempt"], row["result"], row["retries_used"], row["terminal"], row["state"],
-            row["begun"], row["duplicate"],
+            row["message_id"], row["attempt"], row["result"], row["error_type"], row["retries_used"], row["terminal"],
+            row["state"], row["begun"], row["duplicate"],
         )
         for row in rows
     ]  # fmt: skip
@@ -151,7 +154,7 @@ async def trail(system: System) -> list[audit_pb.AuditEvent]:
     token = ""
     while True:
         request = audit_pb.ListAuditEventsRequest(parent=f"workspaces/{WORKSPACE}", page_size=PAGE, page_token=token)
-        answer = await answered(lambda request=request: system.audit.ListAuditEvents(request))  # type: ignore[misc]  # bound in this turn
+        answer = await answered(partial(system.audit.ListAuditEvents, request))
         found += answer.audit_events
         token = answer.next_page_token
         if not token:

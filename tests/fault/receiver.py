@@ -50,6 +50,7 @@ class Receiver:
         self.received: defaultdict[str, Receipts] = defaultdict(Receipts)
         self.answers = asyncio.Event()
         self.answers.set()
+        self.answered = 0
         application = web.Application()
         application.router.add_post("/", self._answer)
         self._runner = web.AppRunner(application, access_log=None, shutdown_timeout=0.5)
@@ -79,4 +80,8 @@ class Receiver:
         receipts.events.append(body["event"])
         self._before_answer(message_id, seen)
         await self.answers.wait()
-        return web.Response(status=self._status(message_id, seen))
+        response = web.Response(status=self._status(message_id, seen))
+        await response.prepare(request)
+        await response.write_eof()
+        self.answered += 1
+        return response

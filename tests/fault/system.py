@@ -14,6 +14,7 @@ from typing import Any, TypeVar
 
 import grpc.aio
 import orjson
+from grpc_health.v1 import health_pb2, health_pb2_grpc
 
 from cli.client_file import ClientFile
 from cli.stack import SERVICES, Stack
@@ -288,9 +289,7 @@ async def all_serving(system: System) -> None:
     async def healthy() -> bool:
         for service in SERVICES:
             async with grpc.aio.insecure_channel(system.ends.addresses[service]) as channel:
-                from grpc_health.v1 import health_pb2, health_pb2_grpc
-
-                stub = health_pb2_grpc.HealthStub(channel)
+                stub = health_pb2_grpc.HealthStub(channel)  # type: ignore[no-untyped-call]  # ships no types
                 try:
                     answer = await stub.Check(health_pb2.HealthCheckRequest(), timeout=2.0)
                 except grpc.aio.AioRpcError as error:

@@ -10,7 +10,7 @@ import pytest
 
 from kit.testing.eventually import eventually
 from tests.fault.events import PLAIN, ids, make_events
-from tests.fault.ledger import LOST, check_deliveries, check_trail, settled
+from tests.fault.ledger import INTERNAL, check_deliveries, check_trail, settled
 from tests.fault.system import Publishing, Route, System
 
 pytestmark = [pytest.mark.fault, pytest.mark.asyncio(loop_scope="module")]
@@ -47,8 +47,8 @@ async def _published(system: System, publishing: Publishing, route: Route) -> in
 async def _check(system: System, route: Route, message_ids: list[str]) -> None:
     rows = await check_deliveries(system, route, message_ids)
     assert not [row for row in rows if row.retries_used], "a crash has used up a retry"
-    # Whatever is not the end of a delivery is an attempt that a crash has lost.
-    assert not [row for row in rows if not row.terminal and row.result != LOST]
+    # Whatever is not the end of a delivery is an attempt that a crash has cost.
+    assert not [row for row in rows if not row.terminal and row.error_type != INTERNAL]
     await check_trail(system)
 
 

@@ -119,7 +119,7 @@ async def test_bad_certificates_are_refused(
     world: World, authority: Authority, options: dict[str, object], host: str, code: str, message: str
 ) -> None:
     """F14: expired, early, self-signed, wrong host; terminal, since no retry mends a certificate."""
-    port = await world.raw(answering(OK), ssl=authority.server(**options))  # type: ignore[arg-type]
+    port = await world.raw(answering(OK), ssl=authority.server(**options))  # type: ignore[arg-type]  # options of mixed types
     error = await refused(await world.broker(ca_file=authority.ca_file), f"https://{host}:{port}/")
     assert (error.code, error.type, error.network) == (code, "system", False)
     assert error.message.startswith(message)

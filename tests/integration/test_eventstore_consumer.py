@@ -47,7 +47,7 @@ def applier(
     async def read_facts(service: str, workspace: str, after_position: int, limit: int) -> Sequence[Fact]:
         return await owner.read(workspace, after_position, limit)
 
-    return PostgresFactApplier(pool, consumer=consumer, service="registry", apply=apply, read_facts=read_facts)  # type: ignore[arg-type]
+    return PostgresFactApplier(pool, consumer=consumer, service="registry", apply=apply, read_facts=read_facts)  # type: ignore[arg-type]  # any callable
 
 
 async def applied(pool: Pool) -> list[int]:

@@ -64,7 +64,7 @@ def parse(parser: Any, chunks: list[bytes]) -> None:
 
 def ours(chunks: list[bytes]) -> Seen:
     client = Recorder()
-    parser = Parser(client)  # type: ignore[arg-type]
+    parser = Parser(client)  # type: ignore[arg-type]  # a stand-in
     parser.sinks[OUR_SID] = lambda subject, reply, header, data: client.seen.append(
         (OUR_SID, subject, reply, data, header)
     )
@@ -98,7 +98,7 @@ def test_garbage_is_a_protocol_error_which_nats_py_survives_by_reconnecting(garb
 
 def test_after_a_reset_the_rest_of_the_old_connection_is_forgotten() -> None:
     client = Recorder()
-    parser = Parser(client)  # type: ignore[arg-type]
+    parser = Parser(client)  # type: ignore[arg-type]  # a stand-in
     parse(parser, [b"MSG a 1 5\r\nhal"])
     parser.reset()
     parse(parser, [b"MSG b 1 2\r\nok\r\n"])

@@ -19,9 +19,10 @@ from cli.demo.expectations import (
     differences,
     expected_counts,
 )
-from cli.demo.report import read_summary
+from cli.demo.report import failure_reasons, read_summary
 from cli.event_lines import parse_event
 from onward.delivery.v1 import delivery_service_pb2 as pb
+from onward.executor.v1 import outcomes_pb2
 
 NOW = datetime(2026, 3, 2, 9, 30, tzinfo=UTC)
 
@@ -107,3 +108,24 @@ def test_a_summary_is_read_with_unknown_failures_counted_apart() -> None:
     found = read_summary(summary)["a"]
     assert found.counts == Counts(delivered=5, after_retry=2, rejected=1, bad_request=2, other=4)
     assert (found.ended, found.pending) == (12, 4)
+
+
+def test_failures_are_counted_by_what_the_function_said_and_missing_handlers_together() -> None:
+    unsupported, rejected = outcomes_pb2.ERROR_TYPE_UNSUPPORTED_EVENT_TYPE, outcomes_pb2.ERROR_TYPE_MESSAGE_REJECTED
+    told = [
+        (unsupported, "onPage is not defined"),
+        (unsupported, "onAlias is not defined"),
+        (unsupported, "onPage is not defined"),
+        (unsupported, "Signed Up triggers no survey"),
+        (unsupported, "Order Completed triggers no survey"),
+        (rejected, "an e-mail address is required"),
+    ]
+    failed = [
+        pb.Delivery(destination="workspaces/w/destinations/a", error_type=kind, error_message=message)
+        for kind, message in told
+    ]
+    assert failure_reasons(failed) == {
+        ("a", "unsupported event type", "onAlias is not defined, onPage is not defined"): 3,
+        ("a", "unsupported event type", "… triggers no survey"): 2,
+        ("a", "message rejected", "an e-mail address is required"): 1,
+    }

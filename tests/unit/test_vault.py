@@ -62,9 +62,7 @@ def test_a_changed_byte_does_not_open(index: int) -> None:
         key.decrypt(Sealed(sealed.nonce, bytes(changed)), PLACE)
 
 
-@pytest.mark.parametrize(
-    "sealed", [Sealed(b"", b""), Sealed(b"x" * NONCE_BYTES, b""), Sealed(b"x", b"y" * 40)]
-)
+@pytest.mark.parametrize("sealed", [Sealed(b"", b""), Sealed(b"x" * NONCE_BYTES, b""), Sealed(b"x", b"y" * 40)])
 def test_nonsense_does_not_open_and_does_not_crash(sealed: Sealed) -> None:
     with pytest.raises(VaultError):
         DataKey.generate().decrypt(sealed, PLACE)

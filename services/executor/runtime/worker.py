@@ -245,10 +245,8 @@ class Worker:
         if seq != self._seen:
             self._seen, self._seen_ns, self._seen_cpu_ns = seq, now, cpu_ns
         usage = pump.usage.get(seq)
-        if usage is not None:
-            used_ns = usage.cpu_ns + cpu_ns - pump.turn_began_cpu_ns
-        else:
-            used_ns = cpu_ns - self._seen_cpu_ns
+        before_ns = pump.turn_began_cpu_ns - usage.cpu_ns if usage is not None else self._seen_cpu_ns
+        used_ns = cpu_ns - before_ns
         if used_ns >= self._cpu_ns or now - self._seen_ns >= self._wall_ns:
             self._exit("timeout", seq)
 
