@@ -38,8 +38,8 @@ DUPLICATE_WINDOW_S = 120
 EXECUTOR_ACK_WAIT_S = 10
 # One second of events at full speed may be unacknowledged, of all executors together.
 EXECUTOR_ACKS_PENDING_MAX = 20_000
-# Consumers that store in Postgres; long enough for the slowest transactions. Redelivered events wait until what a tracker
-# that crashed held is here again, so not longer; what comes twice is applied once.
+# Consumers that store in Postgres; long enough for a slow transaction. Not longer, since redelivered events wait until
+# the outcomes that a crashed tracker held are here again; what comes twice is applied once.
 STORE_ACK_WAIT_S = 10
 OUTCOMES_ACKS_PENDING_MAX = 2_000
 FACTS_ACKS_PENDING_MAX = 10_000
