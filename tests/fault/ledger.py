@@ -63,7 +63,8 @@ async def ended(system: System, route: Route) -> int:
 async def attempts(system: System, route: Route) -> list[Attempt]:
     rows = await query(
         system,
-        """SELECT message_id, attempt, result, error_type, retries_used, terminal, state, duplicate, ended_at_us - wall_us AS begun
+        """SELECT message_id, attempt, result, error_type, retries_used, terminal, state, duplicate,
+            ended_at_us - wall_us AS begun
         FROM attempts WHERE workspace = $1 AND destination = $2 ORDER BY message_id, attempt""",
         WORKSPACE, route.destination,
     )  # fmt: skip
