@@ -4,16 +4,18 @@ from __future__ import annotations
 
 import re
 from contextlib import AsyncExitStack
-from typing import Any, Literal, Self
+from typing import TYPE_CHECKING, Any, Literal, Self
 
 import grpc.aio
 
 from cli.client_file import ClientFile
 from cli.failures import CommandError, Exit, UsageError
 from cli.options import Options
-from kit.bus.connection import Bus, connect
 from kit.errors import Unavailable
 from kit.rpc.client import open_channel
+
+if TYPE_CHECKING:
+    from kit.bus.connection import Bus
 
 Service = Literal["registry", "delivery", "audit"]
 Kind = Literal["functions", "sources", "destinations", "deliveries", "auditEvents"]
@@ -98,6 +100,9 @@ class Session:
 
     async def nats(self) -> Bus:
         """Connect as a publisher."""
+        # Only publishing needs it, and it takes a while to import.
+        from kit.bus.connection import connect
+
         url = self.options.nats or self._known.get("nats_url", "")
         if not url:
             raise UsageError(self._nothing_known("the address of NATS"))

@@ -15,7 +15,7 @@ from pathlib import Path
 from cli.console_log import show_warnings
 from cli.demo.scenario import Demo, Result
 from cli.failures import Exit, UsageError
-from cli.output import print_json, say, warn
+from cli.output import counted, print_json, say, warn
 
 
 async def demo(*, data: Path | None = None, keep: bool = False, json: bool = False, debug: bool = False) -> int:
@@ -68,7 +68,7 @@ def _conclude(result: Result, folder: Path, *, kept: bool) -> None:
     if result.problems:
         for problem in result.problems:
             warn(problem)
-        say(f"Not as expected: {len(result.problems)} numbers differ (see above).")
+        say(f"Not as expected: {counted(len(result.problems), 'difference')}, told above.")
         return
     say(f"Every number is as expected, after {result.seconds:.0f} s.")
     if kept:
