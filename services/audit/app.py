@@ -11,9 +11,9 @@ import structlog
 from kit.auth.authorizer import RegistryAuthorizer
 from kit.auth.gate import Gate
 from kit.auth.registry import registry_ask
-from kit.bus.connection import Bus, connect
-from kit.bus.durability import require_durability
+from kit.bus.connection import Bus
 from kit.bus.puller import Puller
+from kit.bus.service_bus import connect_service
 from kit.bus.streams import facts_consumer, facts_stream, provision
 from kit.errors import OnwardError
 from kit.eventstore.consumer import PostgresFactApplier
@@ -74,7 +74,7 @@ class AuditApp:
         dsn = self._settings.postgres_dsn.get_secret_value()
         await migrate(dsn, [EVENT_LOG_MIGRATIONS, MIGRATIONS])
         self._pool = await connect_pool(dsn, application_name="onward-audit")
-        self._bus = await self._connect_bus()
+        self._bus = await connect_service("audit", self._settings)
         await provision(self._bus, [STREAM])
         self._growth = Growth(self._pool)
         self._server = self._make_server(self._pool, self._growth)
@@ -101,15 +101,6 @@ class AuditApp:
             await self._bus.close()
         if self._pool is not None:
             await self._pool.close()
-
-    async def _connect_bus(self) -> Bus:
-        settings = self._settings
-        if settings.nats_monitoring_url:
-            await require_durability(settings.durability, settings.nats_monitoring_url)
-        else:
-            log.warning("bus_durability_unchecked", hint="set ONWARD_NATS_MONITORING_URL")
-        password = settings.nats_password.get_secret_value() if settings.nats_password else None
-        return await connect(settings.nats_url, settings.nats_user, password, name="onward-audit")
 
     def _make_server(self, pool: Pool, growth: Growth) -> RpcServer:
         token = self._settings.service_token.get_secret_value()

@@ -12,10 +12,10 @@ import structlog
 from kit.auth.authorizer import Authorizer, RegistryAuthorizer
 from kit.auth.gate import Gate
 from kit.auth.registry import registry_ask
-from kit.bus.connection import Bus, connect
-from kit.bus.durability import require_durability
+from kit.bus.connection import Bus
 from kit.bus.publish import Publisher
 from kit.bus.puller import Puller
+from kit.bus.service_bus import connect_service
 from kit.bus.streams import DUE, OUTCOMES, provision
 from kit.clock import Clock, SystemClock
 from kit.eventstore.postgres import MIGRATIONS as EVENT_LOG_MIGRATIONS
@@ -123,7 +123,7 @@ class DeliveryApp:
         await migrate(self._dsn, [EVENT_LOG_MIGRATIONS, MIGRATIONS])
         await self._maintenance.maintain()
         pool = self._pool = await connect_pool(self._dsn, application_name="onward-delivery")
-        bus = self._bus = await self._connect_bus()
+        bus = self._bus = await connect_service("delivery", self._settings)
         await provision(bus, [OUTCOMES, DUE])
         applied = AppliedOutcomes(bus, self._clock)
         publisher = Publisher(bus)
@@ -169,15 +169,6 @@ class DeliveryApp:
                 await puller.stop()
         except TimeoutError:
             log.warning("drain_incomplete")
-
-    async def _connect_bus(self) -> Bus:
-        settings = self._settings
-        if settings.nats_monitoring_url:
-            await require_durability(settings.durability, settings.nats_monitoring_url)
-        else:
-            log.warning("bus_durability_unchecked", hint="set ONWARD_NATS_MONITORING_URL")
-        password = settings.nats_password.get_secret_value() if settings.nats_password else None
-        return await connect(settings.nats_url, settings.nats_user, password, name="onward-delivery")
 
     def _make_server(self, pool: Pool, applied: AppliedOutcomes) -> RpcServer:
         service_token = self._settings.service_token.get_secret_value()

@@ -12,12 +12,12 @@ import structlog
 from kit.auth.authorizer import RegistryAuthorizer
 from kit.auth.gate import Gate
 from kit.auth.registry import registry_ask
-from kit.bus.connection import Bus, connect
-from kit.bus.durability import require_durability
+from kit.bus.connection import Bus
 from kit.bus.message import Message
 from kit.bus.publish import Publisher
 from kit.bus.puller import Puller
 from kit.bus.retention import make_room
+from kit.bus.service_bus import connect_service
 from kit.bus.streams import DUE, OUTCOMES, events_stream, events_stream_name, facts_stream, provision
 from kit.bus.tracing import inject
 from kit.clock import SystemClock
@@ -262,8 +262,5 @@ async def build(settings: Settings) -> App:
         raise SettingsError(f"ONWARD_KEY_ENCRYPTION_KEY: {error}") from None
     if not (settings.runtime_dir / "prelude.js").is_file():
         raise SettingsError(f"no JavaScript bundle in {settings.runtime_dir}: run `make setup`")
-    if settings.nats_monitoring_url:
-        await require_durability(settings.durability, settings.nats_monitoring_url)
-    password = settings.nats_password.get_secret_value() if settings.nats_password else None
-    bus = await connect(settings.nats_url, settings.nats_user, password, name="executor")
+    bus = await connect_service("executor", settings)
     return App(settings, bus, Zygote(settings.runtime_dir, jitless=settings.jitless), vault)

@@ -10,9 +10,9 @@ from pathlib import Path
 import structlog
 
 from kit.auth.gate import Gate
-from kit.bus.connection import Bus, connect
-from kit.bus.durability import require_durability
+from kit.bus.connection import Bus
 from kit.bus.publish import Publisher
+from kit.bus.service_bus import connect_service
 from kit.bus.streams import StreamDeclaration, provision
 from kit.clock import Clock, SystemClock
 from kit.errors import DeadlineExceeded, Unavailable
@@ -107,7 +107,7 @@ class RegistryApp:
         self._pool = await connect_pool(dsn, application_name="onward-registry")
         await check_key(self._pool, self._vault)
         self._store = PostgresEventStore(self._pool, clock=self._clock, ids=self._ids)
-        self._bus = await self._connect_bus()
+        self._bus = await connect_service("registry", self._settings)
         self._relay = Relay(
             dsn,
             service=SERVICE,
@@ -137,15 +137,6 @@ class RegistryApp:
             await self._bus.close()
         if self._pool is not None:
             await self._pool.close()
-
-    async def _connect_bus(self) -> Bus:
-        settings = self._settings
-        if settings.nats_monitoring_url:
-            await require_durability(settings.durability, settings.nats_monitoring_url)
-        else:
-            log.warning("bus_durability_unchecked", hint="set ONWARD_NATS_MONITORING_URL")
-        password = settings.nats_password.get_secret_value() if settings.nats_password else None
-        return await connect(settings.nats_url, settings.nats_user, password, name="onward-registry")
 
     def _make_server(self, pool: Pool, store: PostgresEventStore) -> RpcServer:
         settings = self._settings

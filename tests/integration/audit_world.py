@@ -145,6 +145,8 @@ def settings(database: str, nats_url: str, registry_address: str) -> Settings:
     values: dict[str, Any] = {
         "postgres_dsn": database,
         "nats_url": nats_url,
+        # Tests that are about durability name the monitoring address.
+        "durability": "relaxed",
         "listen": "127.0.0.1:0",
         "registry_address": registry_address,
         "service_token": SERVICE_TOKEN,

@@ -54,6 +54,8 @@ def settings(database: str, nats_url: str, **changes: Any) -> Settings:
     values: dict[str, Any] = {
         "postgres_dsn": database,
         "nats_url": nats_url,
+        # Tests that are about durability name the monitoring address.
+        "durability": "relaxed",
         "listen": "127.0.0.1:0",
         "service_token": SERVICE_TOKEN,
         "drain_seconds": 2,

@@ -1,0 +1,30 @@
+"""How a service reaches the bus: never without knowing what an acknowledgement is worth."""
+
+from __future__ import annotations
+
+import structlog
+
+from kit.bus.connection import Bus, connect
+from kit.bus.durability import require_durability
+from kit.settings import ServiceSettings, SettingsError
+
+log = structlog.get_logger(__name__)
+
+
+async def connect_service(service: str, settings: ServiceSettings) -> Bus:
+    """Check the server's durability against the settings, then connect.
+
+    Raises SettingsError where `strict` cannot be checked, WrongState where the server keeps less than promised, and
+    Unavailable where no server answers.
+    """
+    if settings.nats_monitoring_url:
+        await require_durability(settings.durability, settings.nats_monitoring_url)
+    elif settings.durability == "strict":
+        raise SettingsError(
+            "ONWARD_NATS_MONITORING_URL is not set, so durability 'strict' cannot be checked: "
+            "set it, or set ONWARD_DURABILITY=relaxed"
+        )
+    else:
+        log.warning("bus_durability_unchecked", durability=settings.durability)
+    password = settings.nats_password.get_secret_value() if settings.nats_password else None
+    return await connect(settings.nats_url, settings.nats_user, password, name=f"onward-{service}")
