@@ -31,7 +31,6 @@ from services.delivery.app import build, calm_collector
 from services.delivery.settings import Settings
 
 BATCH = 500
-Figures = dict[str, float]
 
 
 def batches(run: int, count: int, destinations: int) -> list[Outgoing]:
@@ -41,9 +40,7 @@ def batches(run: int, count: int, destinations: int) -> list[Outgoing]:
     for start in range(0, count // destinations, BATCH):
         for destination in range(destinations):
             batch = pb.OutcomeBatch(batch_id=uuid7(), workspace="bench")
-            header = batch.destinations.add(
-                destination=f"destination-{destination}", source="web", function="to-crm", version=3
-            )
+            header = batch.destinations.add(destination=f"d-{destination}", source="web", function="to-crm", version=3)
             for number in range(start, min(start + BATCH, count // destinations)):
                 header.attempts.add(
                     stream_sequence=run * 10_000_000 + number, attempt=1, type=pb.EVENT_TYPE_TRACK,
@@ -58,45 +55,47 @@ def batches(run: int, count: int, destinations: int) -> list[Outgoing]:
 def cpu_s(pid: int) -> float:
     """CPU time of a process and all that it has or had started."""
     process = psutil.Process(pid)
-    ended = process.cpu_times().children_user + process.cpu_times().children_system
+    ended = process.cpu_times()
     running = [one.cpu_times() for one in (process, *process.children(recursive=True))]
-    return ended + sum(one.user + one.system for one in running)
+    return ended.children_user + ended.children_system + sum(one.user + one.system for one in running)
+
+
+def clocks(pids: SimpleNamespace) -> tuple[float, ...]:
+    return time.perf_counter(), time.process_time(), cpu_s(pids.postgres), cpu_s(pids.nats)
 
 
 async def measure(
     bus: Bus, settings: Settings, pids: SimpleNamespace, run: int, options: argparse.Namespace
-) -> Figures:
+) -> dict[str, float]:
     acks = await Publisher(bus).publish_many(batches(run, options.attempts, options.destinations), timeout_s=120)
     assert not any(one.error for one in acks)
     app = await build(settings)
     await app.start()
-    before = (time.perf_counter(), time.process_time(), cpu_s(pids.postgres), cpu_s(pids.nats))
+    before = clocks(pids)
     running = asyncio.create_task(app.run())
     while app.applied < options.attempts:
         await asyncio.sleep(0.01)
-    after = (time.perf_counter(), time.process_time(), cpu_s(pids.postgres), cpu_s(pids.nats))
+    after = clocks(pids)
     running.cancel()
-    await asyncio.gather(running, return_exceptions=True)
+    await asyncio.wait([running])
     await app.stop()
     wall_us, *each_us = (1e6 * (end - start) / options.attempts for start, end in zip(before, after, strict=True))
     names = ("cpu_us", "postgres_cpu_us", "nats_cpu_us")
     return {"attempts_per_s": 1e6 / wall_us} | dict(zip(names, each_us, strict=True))
 
 
-async def bench(options: argparse.Namespace) -> Figures:
+async def bench(options: argparse.Namespace) -> dict[str, float]:
     with servers.data_folder() as folder:
         nats = EmbeddedNats(folder, [NatsUser(servers.TEST_USER, folder.secret("nats bench"))])
         postgres = EmbeddedPostgres(folder)
-        await nats.start()
-        await postgres.start()
         try:
+            await nats.start()
+            await postgres.start()
             await postgres.create_database("bench", template="template0")
             url = nats.url(servers.TEST_USER)
-            settings = Settings(
-                postgres_dsn=SecretStr(postgres.dsn("bench")),
-                nats_url=url,
-                service_token=SecretStr("bench-" + "x" * 16),
-            )
+            dsn, token = SecretStr(postgres.dsn("bench")), SecretStr("x" * 16)
+            varz = nats.monitor_url
+            settings = Settings(postgres_dsn=dsn, nats_url=url, nats_monitoring_url=varz, service_token=token)
             bus = await connect(url, name="bench")
             await provision(bus, [OUTCOMES])
             pids = SimpleNamespace(postgres=postgres.pid, nats=nats.pid)
@@ -109,16 +108,16 @@ async def bench(options: argparse.Namespace) -> Figures:
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = argparse.ArgumentParser(description=__doc__)
     for name, default in (("--attempts", 200_000), ("--destinations", 4), ("--runs", 3)):
         parser.add_argument(name, type=int, default=default)
     parser.add_argument("--json", type=Path)
     options = parser.parse_args()
     calm_collector()
     figures = uvloop.run(bench(options))
-    print(json.dumps(figures, indent=2))
+    print(text := json.dumps(figures, indent=2))
     if options.json:
-        options.json.write_text(json.dumps(figures, indent=2) + "\n")
+        options.json.write_text(text)
 
 
 if __name__ == "__main__":

@@ -229,6 +229,28 @@ async def test_a_release_whose_message_vanished_is_released_again(database: str,
         assert world.due_sequences[0] != world.due_sequences[1]
 
 
+async def test_a_release_whose_outcome_is_on_its_way_is_not_released_again(database: str, nats_url: str) -> None:
+    async with running(database, nats_url, unanswered_after_s=5) as world:
+        await world.report(batch(attempt(1, result=RETRYABLE)))
+        world.advance(10)
+        await world.released(1)
+        await eventually(lambda: world.value("SELECT release_sequence FROM due"))
+        # Its message is acknowledged, and its outcome is stored and can't be applied.
+        lock = await world.hold_workspace("acme")
+        sequence = await world.publish(batch(attempt(1, 2, retries_used=1)))
+        world.advance(20)
+        waiting = "SELECT count(*) > 0 FROM pg_locks WHERE locktype = 'advisory' AND NOT granted"
+        await eventually(lambda: world.value(waiting))
+        for _ in range(10):
+            world.advance(6)
+            await world.bus.flush()
+            assert await world.value("SELECT released_at_us IS NOT NULL FROM due")
+        await lock.close()
+        await world.wait_applied(sequence)
+        assert await world.value("SELECT count(*) FROM due") == 0
+        assert len(world.due) == 1
+
+
 async def test_a_claim_that_was_not_published_is_released_after_a_restart(database: str, nats_url: str) -> None:
     async with running(database, nats_url, unanswered_after_s=5) as world:
         await world.report(batch(attempt(1, result=RETRYABLE)))

@@ -19,9 +19,9 @@ class AppliedOutcomes:
         self._bus = bus
         self._clock = clock
 
-    async def wait_for(self, sequence: int) -> None:
-        """Returns when all outcomes up to a sequence are applied; raises Unavailable after WAIT_S."""
-        deadline = self._clock.monotonic() + WAIT_S
+    async def wait_for(self, sequence: int, timeout_s: float = WAIT_S) -> None:
+        """Returns when all outcomes up to a sequence are applied; raises Unavailable after `timeout_s`."""
+        deadline = self._clock.monotonic() + timeout_s
         while not await self._applied(sequence):
             if self._clock.monotonic() >= deadline:
                 raise Unavailable(
@@ -31,10 +31,10 @@ class AppliedOutcomes:
                 )
             await asyncio.sleep(LOOK_S)
 
-    async def wait_for_last(self) -> None:
+    async def wait_for_last(self, timeout_s: float) -> None:
         """Returns when all that is stored in OUTCOMES now is applied."""
         state = (await self._bus.api("STREAM.INFO.OUTCOMES"))["state"]
-        await self.wait_for(int(state["last_seq"]))
+        await self.wait_for(int(state["last_seq"]), timeout_s)
 
     async def _applied(self, sequence: int) -> bool:
         try:

@@ -50,6 +50,8 @@ UNDONE_DELAY_US = 500_000
 # No executor holds a delivery for longer without an answer, unless it still runs: then its message is still there.
 UNANSWERED_AFTER_S = 60.0
 UNANSWERED_MAX = 500
+# How long a review waits for outcomes that are on their way; the next one tries again.
+OUTCOMES_WAIT_S = 1.0
 # How often that is looked for.
 REVIEW_INTERVAL_S = 5.0
 # A connection that failed is tried again after this.
@@ -213,7 +215,7 @@ class Releaser:
     async def _release_again(self, connection: Connection, gone: list[tuple[object, ...]]) -> None:
         # A message that is gone was answered, perhaps: only what has no outcome among those stored by now was not.
         try:
-            await self._applied.wait_for_last()
+            await self._applied.wait_for_last(OUTCOMES_WAIT_S)
         except Unavailable:
             log.info("releaser_waits_for_outcomes", count=len(gone))
             return
