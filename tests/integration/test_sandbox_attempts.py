@@ -211,3 +211,9 @@ async def test_an_event_that_is_no_json_fails_its_batch_and_forges_nothing(sandb
     exit_ = await run.end()
     assert (exit_.reason, exit_.guilty, sorted(exit_.unfinished)) == ("crashed", None, [1, 2])
     assert run.outcomes == {}
+
+
+async def test_a_group_that_an_event_left_open_does_not_indent_the_next_one(sandbox: Sandbox) -> None:
+    code = "function onTrack(e) { console.log('before', e.n); console.group('open'); console.log('inside') }"
+    run = await sandbox.run(code, {"n": 0}, {"n": 1})
+    assert run.logs(1) == ["before 1", "open", "  inside"]

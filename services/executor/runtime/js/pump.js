@@ -8,6 +8,7 @@
 // The texts are put together by concatenation of what JSON.stringify gave for primitives. A record is
 // [0,seq,{value?,error?,logs?}] for an outcome that is more than a plain success, or [1,seq,requestId,kind,payload].
 
+import { resetConsole } from './console.js';
 import * as host from './host.js';
 import { describe, notDefined, timeout } from './failure.js';
 import { adopt, handlers, wrap } from './script.js';
@@ -93,6 +94,7 @@ function fail(attempt, thrown) {
 
 // `await` on a native promise uses neither its `then` nor anything else that a script can replace.
 async function run(attempt) {
+  resetConsole();
   try {
     const handler = handlers[attempt.handler];
     if (handler === undefined) return settle(attempt, `"error":${notDefined(attempt.handler)}`);
