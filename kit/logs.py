@@ -3,10 +3,12 @@
 The event is a stable action name, the rest are fields: `log.info("relay_published", workspace=..., count=...)`.
 """
 
+import io
 import logging
 import sys
 from collections.abc import MutableMapping
-from typing import Any, TextIO
+from contextlib import suppress
+from typing import Any, TextIO, cast
 
 import orjson
 import structlog
@@ -25,17 +27,36 @@ def configure(service: str, level: str = "info", form: str = "json", stream: Tex
 
     `level` is debug, info, warning or error; `form` is json or text.
     """
-    stream = stream or sys.stderr
+    lasting = cast(TextIO, _Lasting(stream or sys.stderr))
     threshold = logging.getLevelNamesMapping()[level.upper()]
     steps = _steps(service)
-    renderer = _renderer(form, stream)
+    renderer = _renderer(form, lasting)
     structlog.configure(
         processors=[*steps, *renderer],
         wrapper_class=structlog.make_filtering_bound_logger(threshold),
-        logger_factory=structlog.WriteLoggerFactory(stream),
+        logger_factory=structlog.WriteLoggerFactory(lasting),
         cache_logger_on_first_use=True,
     )
-    _route_stdlib(threshold, steps, renderer, stream)
+    _route_stdlib(threshold, steps, renderer, lasting)
+
+
+class _Lasting(io.TextIOBase):
+    """A stream that may go away: when whoever read our stderr is gone, we must still be able to stop in order."""
+
+    def __init__(self, stream: TextIO) -> None:
+        self._stream = stream
+
+    def write(self, text: str) -> int:
+        with suppress(OSError, ValueError):
+            self._stream.write(text)
+        return len(text)
+
+    def flush(self) -> None:
+        with suppress(OSError, ValueError):
+            self._stream.flush()
+
+    def isatty(self) -> bool:
+        return self._stream.isatty()
 
 
 def _steps(service: str) -> list[Processor]:

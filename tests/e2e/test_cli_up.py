@@ -48,7 +48,6 @@ async def test_ctrl_c_ends_everything_and_the_next_start_goes_on(data: Path) -> 
         assert again.stop(signal.SIGTERM) == 0
 
 
-@pytest.mark.xfail(strict=True, reason="kit.logs raises BrokenPipeError when stderr is gone, and the executor stays")
 async def test_nothing_outlives_a_killed_up(data: Path) -> None:
     up = start(data)
     family = up.family()

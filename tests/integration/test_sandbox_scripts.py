@@ -243,3 +243,10 @@ async def test_nothing_of_ours_or_of_the_process_can_be_reached(sandbox: Sandbox
       return [found, ours, escaped, imported, (function f() { return f.caller })()];
     }"""
     assert (await sandbox.run(code)).value() == [[], [], "ReferenceError", "refused", None]
+
+
+async def test_an_unclosed_bracket_is_placed_at_the_end_of_the_users_own_code(sandbox: Sandbox) -> None:
+    """E25: what we put around a script has no line numbers of the user's."""
+    result = await sandbox.zygote.check("function onTrack() {\n  if (1) {")
+    assert result.error is not None
+    assert (result.error.line, result.error.column) == (2, 11)

@@ -182,7 +182,7 @@ class Worker:
         if "lost" in result:
             raise ConnectionError(f"a worker was lost while it loaded a script: {result['lost']}")
         if (error := result.get("error")) is not None:
-            raise CodeError(f"{error['name']}: {error['message']}", error.get("line"), error.get("column"))
+            raise _code_error(code, error)
         self.handlers = result["handlers"]
 
     def enforce_deadline(self, now: float) -> None:
@@ -337,6 +337,15 @@ def _reason_of(signal_name: str | None) -> str:
 
 def _numbers(text: bytes) -> list[int]:
     return [int(number) for number in text.split(b",")] if text else []
+
+
+def _code_error(code: str, error: dict[str, Any]) -> CodeError:
+    """Place an error within the user's own lines: V8 finds an unclosed bracket in what we put around them."""
+    line, column = error.get("line"), error.get("column")
+    lines = code.split("\n")
+    if line is not None and line > len(lines):
+        line, column = len(lines), len(lines[-1]) + 1
+    return CodeError(f"{error['name']}: {error['message']}", line, column)
 
 
 __all__ = [

@@ -354,7 +354,7 @@ class AttemptDetail(_message.Message):
     http_status: _builtins.int
     """The HTTP status that the error carries; 0 where none."""
     logs: _builtins.bytes
-    """Console lines, JSON: [{"level": "log", "time_ms": 3, "line": "..."}]."""
+    """Console lines, JSON: [{"level": "log", "time_ms": 1767323045678, "line": "..."}]; times since 1970."""
     requests: _builtins.bytes
     """Outgoing requests with their answers, JSON, secrets masked."""
     value: _builtins.bytes
