@@ -40,11 +40,12 @@ async def numbers(world: World) -> list[tuple[int, int, bool]]:
 
 
 async def test_a_batch_applied_twice_counts_once(world: World) -> None:
-    one = batch(attempt(1), attempt(2))
+    one = batch(attempt(1), attempt(2), attempt(3, result=DEFERRED))
     await world.report(one)
     await world.report(one)
     assert (await summary(world)).delivered == 2
     assert await world.value("SELECT count(*) FROM attempts") == 2
+    assert await world.value("SELECT deferrals FROM due") == 1
 
 
 async def test_the_same_attempt_in_two_batches_counts_once(world: World) -> None:
