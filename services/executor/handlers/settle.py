@@ -22,7 +22,7 @@ from services.executor.handlers.work import Item, Run, Ticket
 ATTEMPTS_MAX = 500
 BATCH_BYTES_MAX = 512 * 1024
 # Publishes under way at once; JetStream syncs each, and the next batch fills meanwhile.
-PUBLISHES_MAX = 4
+PUBLISHES_MAX = 2
 RETRY_SECONDS = (0.05, 0.1, 0.2, 0.5, 1.0)
 
 log = structlog.get_logger()
