@@ -146,6 +146,9 @@ async def measure(count: int, runs: int, plot: Path | None) -> Figures:
             await throughput(system, bus, name, fresh(lines, 2000))
         await asyncio.sleep(2)
         figures["idle_cpu_percent"] = await idle_cpu_percent(system)
+        memory = system.pss_mb()
+        figures |= {f"pss_mb_{part}": size for part, size in memory.items()}
+        figures["pss_mb"] = sum(memory.values())
         ordered = await latencies_ms(system, bus, "trivial", fresh(lines, LATENCY_EVENTS_PER_S * LATENCY_SECONDS))
         figures["latency_ms_p50"] = ordered[len(ordered) // 2]
         figures["latency_ms_p99"] = ordered[int(len(ordered) * 0.99)]
@@ -166,8 +169,8 @@ async def measure(count: int, runs: int, plot: Path | None) -> Figures:
         for part, spent in cpu_us.items():
             figures[f"cpu_us_per_event_{part}"] = statistics.median(spent)
         memory = system.pss_mb()
-        figures |= {f"pss_mb_{part}": size for part, size in memory.items()}
-        figures["pss_mb"] = sum(memory.values())
+        figures |= {f"pss_mb_after_load_{part}": size for part, size in memory.items()}
+        figures["pss_mb_after_load"] = sum(memory.values())
         await bus.close()
     if plot is not None:
         plot_pipeline(figures, rates, ordered, plot)
