@@ -21,7 +21,7 @@ LOST = int(outcomes_pb2.RESULT_LOST)
 INTERNAL = int(outcomes_pb2.ERROR_TYPE_INTERNAL)
 CONNECT_TIMEOUT_S = 5.0
 # Redeliveries come after ack_wait (10 s), and a busy machine takes its time.
-SETTLE_TIMEOUT_S = 90.0
+SETTLE_TIMEOUT_S = 60.0
 PAGE = 1000
 
 
