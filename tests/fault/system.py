@@ -42,8 +42,9 @@ from onward.registry.v1 import workspace_service_pb2_grpc as workspaces_rpc
 T = TypeVar("T")
 
 WORKSPACE = "acme"
-# Short, so that a test sees retries; long enough that a tracker that was killed is back before the first one.
-RETRY_OFFSETS_S = "4,6,8"
+# Short, so that a test sees retries; long enough that a tracker that was killed is back before the first one. The last
+# is the horizon, beyond which a delivery ends as failed: no outage of a test lasts as long.
+RETRY_OFFSETS_S = "4,6,8,120"
 # A test kills often; the supervisor's usual back-off would only make it longer.
 BACKOFF = Backoff(first_s=0.1, max_s=0.5)
 # A service starts within 2 s, and within some more on a busy machine.
