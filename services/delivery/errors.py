@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from kit.errors import NotFound
+from kit.errors import LimitReached, NotFound
 
 
 class MissingDelivery(NotFound):
@@ -12,4 +12,14 @@ class MissingDelivery(NotFound):
         super().__init__(
             f"{name} is not known: nothing is recorded of it yet, or it is older than what is kept.",
             metadata={"resource": name},
+        )
+
+
+class TooManyOutcomes(LimitReached):
+    """What is known of so many messages does not fit into one answer."""
+
+    def __init__(self, sequences: int) -> None:
+        super().__init__(
+            f"What is known of these {sequences} stream sequences is more than one answer carries: ask for fewer.",
+            metadata={"limit": "lookup_outcomes", "sequences": str(sequences)},
         )

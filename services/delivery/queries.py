@@ -16,7 +16,7 @@ from onward.executor.v1 import outcomes_pb2
 from services.delivery.domain.decisions import DEFERRED
 from services.delivery.domain.identity import EventReference, delivery_id, destination_hash, event_key
 from services.delivery.domain.latency import percentiles_us
-from services.delivery.errors import MissingDelivery
+from services.delivery.errors import MissingDelivery, TooManyOutcomes
 
 queries = load_queries(Path(__file__).parent / "queries.sql")
 
@@ -30,6 +30,10 @@ ATTEMPTS_OF_EVENT_MAX = 10_000
 DETAILS_MAX = 20
 # Events wait in their stream for a week; a redelivered one is not older.
 REDELIVERED_AGE_MAX_US = 8 * DAY_US
+# An answer to LookupOutcomes: gRPC refuses messages above 4 MiB, so it ends well below, and its rows before they take
+# more than some 50 MB of memory. A packed message has 2,500 events, each with an outcome a destination.
+KNOWN_BYTES_MAX = 3_670_016
+KNOWN_OUTCOMES_MAX = 100_000
 _PERCENTILES = (0.5, 0.95, 0.99)
 
 # A row, or what is about to be one.
@@ -277,31 +281,39 @@ def _delivery(row: Row) -> pb.Delivery:
 
 
 async def lookup_outcomes(
-    reader: Reader, workspace: str, events: Sequence[EventReference], now_us: int
-) -> list[internal_pb.KnownOutcome]:
-    """Every attempt known of these events, with what is pending and what was refused."""
-    sequences, indexes = [one.stream_sequence for one in events], [one.event_index for one in events]
+    reader: Reader, workspace: str, sequences: Sequence[int], now_us: int
+) -> internal_pb.LookupOutcomesResponse:
+    """Every attempt known of the events of these messages, with what was held back and what was refused.
+
+    Raises LimitReached where that is more than one answer carries.
+    """
+    asked = sorted(set(sequences))
     since_us = now_us - REDELIVERED_AGE_MAX_US
-    attempts = await reader.fetch(queries.known_outcomes, workspace, sequences, indexes, since_us)
-    refused = await reader.fetch(queries.known_refusals, workspace, sequences, indexes, since_us)
-    waiting = await reader.fetch(queries.pending_of_events, workspace, sequences, indexes)
-    known = [_known(row, row["destination"], row["attempt"], row["result"]) for row in attempts]
-    known += [_known(row, "", 1, outcomes_pb2.RESULT_FAILED) for row in refused]
-    # A retry's last attempt is among the attempts; what was held back is known from its row alone. What is released
-    # again has attempt 0: that answers for the event, and not for the message in DUE, which is still to be run.
-    known += [
-        _known(row, row["destination"], 0 if row["released_at_us"] else row["attempt"], outcomes_pb2.RESULT_DEFERRED)
-        for row in waiting
-        if row["reason"] == DEFERRED
-    ]
-    return known
+    answer = internal_pb.LookupOutcomesResponse()
+    room = KNOWN_OUTCOMES_MAX + 1
+    for row in await reader.fetch(queries.known_outcomes, workspace, asked, since_us, room):
+        _add_known(answer, row, row["destination"], row["attempt"], row["result"])
+    for row in await reader.fetch(queries.known_refusals, workspace, asked, since_us, room):
+        _add_known(answer, row, "", 1, outcomes_pb2.RESULT_FAILED)
+    # A retry's last attempt is among the attempts. What is released again has attempt 0: that answers for the event,
+    # and not for the message in DUE, which is still to be run.
+    for row in await reader.fetch(queries.known_deferrals, workspace, asked, DEFERRED, room):
+        attempt = 0 if row["released_at_us"] else row["attempt"]
+        _add_known(answer, row, row["destination"], attempt, outcomes_pb2.RESULT_DEFERRED)
+    if len(answer.outcomes) > KNOWN_OUTCOMES_MAX or answer.ByteSize() > KNOWN_BYTES_MAX:
+        raise TooManyOutcomes(len(asked))
+    return answer
 
 
-def _known(
-    row: asyncpg.Record, destination: str, attempt: int, result: outcomes_pb2.Result.ValueType
-) -> internal_pb.KnownOutcome:
-    event = internal_pb.EventReference(stream_sequence=row["stream_sequence"], index=row["event_index"])
-    return internal_pb.KnownOutcome(event=event, destination=destination, attempt=attempt, result=result)
+def _add_known(
+    answer: internal_pb.LookupOutcomesResponse,
+    row: asyncpg.Record,
+    destination: str,
+    attempt: int,
+    result: outcomes_pb2.Result.ValueType,
+) -> None:
+    known = answer.outcomes.add(destination=destination, attempt=attempt, result=result)
+    known.event.stream_sequence, known.event.index = row["stream_sequence"], row["event_index"]
 
 
 async def list_ingest_failures(

@@ -107,18 +107,32 @@ ORDER BY attempt
 LIMIT $6;
 
 -- name: known_outcomes
-SELECT k.stream_sequence, k.event_index, a.destination, a.attempt, a.result
-FROM unnest($2::bigint[], $3::int[]) AS k (stream_sequence, event_index)
+SELECT k.stream_sequence, a.event_index, a.destination, a.attempt, a.result
+FROM unnest($2::bigint[]) AS k (stream_sequence)
 CROSS JOIN LATERAL (
-    SELECT destination, attempt, result FROM attempts t
-    WHERE t.workspace = $1 AND t.stream_sequence = k.stream_sequence AND t.event_index = k.event_index
-        AND t.received_at_us >= $4
-) AS a;
+    SELECT event_index, destination, attempt, result FROM attempts t
+    WHERE t.workspace = $1 AND t.stream_sequence = k.stream_sequence AND t.received_at_us >= $3
+) AS a
+LIMIT $4;
+
+-- name: known_deferrals
+-- What was held back ($3) is known from its row alone.
+SELECT k.stream_sequence, d.event_index, d.destination, d.attempt, d.released_at_us
+FROM unnest($2::bigint[]) AS k (stream_sequence)
+CROSS JOIN LATERAL (
+    SELECT event_index, destination, attempt, released_at_us FROM due t
+    WHERE t.workspace = $1 AND t.stream_sequence = k.stream_sequence AND t.reason = $3
+) AS d
+LIMIT $4;
 
 -- name: known_refusals
-SELECT f.stream_sequence, f.event_index FROM ingest_failures f
-JOIN unnest($2::bigint[], $3::int[]) AS k (stream_sequence, event_index) USING (stream_sequence, event_index)
-WHERE f.workspace = $1 AND f.received_at_us >= $4;
+SELECT k.stream_sequence, f.event_index
+FROM unnest($2::bigint[]) AS k (stream_sequence)
+CROSS JOIN LATERAL (
+    SELECT event_index FROM ingest_failures t
+    WHERE t.workspace = $1 AND t.stream_sequence = k.stream_sequence AND t.received_at_us >= $3
+) AS f
+LIMIT $4;
 
 -- name: list_ingest_failures
 SELECT * FROM ingest_failures

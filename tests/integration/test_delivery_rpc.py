@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 from google.protobuf.timestamp_pb2 import Timestamp
 
-from kit.errors import InvalidArgument, InvalidToken, NotFound, PermissionDenied
+from kit.errors import InvalidArgument, InvalidToken, LimitReached, NotFound, PermissionDenied
 from kit.testing.eventually import eventually
 from onward.delivery.v1 import delivery_service_pb2 as dpb
 from onward.delivery.v1 import delivery_service_pb2_grpc
@@ -214,6 +214,30 @@ async def test_a_look_up_tells_all_that_is_known(world: World) -> None:
         (6, "crm", 2, pb.RESULT_LOST),
         (9, "", 1, pb.RESULT_FAILED),
     ]
+
+
+async def test_a_look_up_of_a_packed_message_tells_of_all_its_events(world: World) -> None:
+    ended = [attempt(1, index=one, message_id=f"m{one}") for one in range(5)]
+    held = attempt(1, index=5, message_id="held", result=pb.RESULT_DEFERRED)
+    refused = pb.IngestFailure(stream_sequence=1, index=6, source="web", received_at_us=START_US)
+    await world.report(batch(*ended, held), batch(attempt(2, index=3)), batch(ingest_failures=[refused]))
+    answer = await world.internal.LookupOutcomes(lookup(0, 1, 1))
+    known = sorted((one.event.index, one.result) for one in answer.outcomes)
+    expected = [(one, pb.RESULT_DELIVERED) for one in range(5)]
+    assert known == [*expected, (5, pb.RESULT_DEFERRED), (6, pb.RESULT_FAILED)]
+
+
+async def test_a_look_up_whose_answer_would_not_fit_says_so(world: World) -> None:
+    many = """
+        INSERT INTO attempts SELECT 'acme', sequence, index, repeat('d', 63), 1, $1, 'web', 'f', 1, 1, 'm', 1, '', 1, 0,
+            0, true, 1, $1, 1, 1, false, false
+        FROM generate_series(1, 20) AS sequence, generate_series(0, 2499) AS index
+    """
+    await world.rows(many, START_US)
+    with pytest.raises(LimitReached, match="fewer"):
+        await world.internal.LookupOutcomes(lookup(0, *range(1, 21)))
+    answer = await world.internal.LookupOutcomes(lookup(0, *range(1, 11)))
+    assert len(answer.outcomes) == 25_000
 
 
 async def test_what_is_released_again_is_known_for_its_event_and_not_for_its_message(world: World) -> None:
