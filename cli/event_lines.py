@@ -7,7 +7,7 @@ import gzip
 import os
 import sys
 from collections.abc import AsyncIterator, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import IO, Any, cast
 
@@ -21,6 +21,9 @@ READ_BYTES = 1024 * 1024
 LINE_BYTES_MAX = 1_000_000
 # The product's limit for one event.
 EVENT_BYTES_MAX = 32 * 1024
+# The executor's limits for a packed batch and for an id.
+BATCH_EVENTS_MAX = 2500
+MESSAGE_ID_MAX = 256
 # A whole file of one JSON document is read into memory.
 DOCUMENT_BYTES_MAX = 64 * 1024 * 1024
 TYPES = ("identify", "track", "page", "screen", "group", "alias", "delete")
@@ -34,15 +37,18 @@ class InvalidEvent(Exception):  # noqa: N818 - what is wrong is the user's line,
 
 @dataclass(frozen=True, slots=True)
 class EventLine:
-    """An event that can be sent, and the line that it was on."""
+    """What a line becomes: one message of one event, or of the events of a packed batch that can be sent."""
 
     number: int
     message_id: str
     data: bytes
+    events: int = 1
+    # Of a packed batch, what is wrong with the events that were left out.
+    problems: tuple[str, ...] = ()
 
 
-def parse_event(line: bytes) -> tuple[str, bytes]:
-    """Check one event, or a packed batch of events, and give its id and what to send.
+def parse_line(number: int, line: bytes) -> EventLine:
+    """Check one event, or each event of a packed batch, as the executor does, so that nothing is refused later.
 
     An event without a messageId gets one, so that it can be sent again without being stored twice.
     Raises InvalidEvent.
@@ -51,21 +57,76 @@ def parse_event(line: bytes) -> tuple[str, bytes]:
         document = orjson.loads(line)
     except orjson.JSONDecodeError as error:
         raise InvalidEvent(f"not valid JSON ({error})") from None
-    if not isinstance(document, dict):
-        raise InvalidEvent("not a JSON object")
-    if "batch" in document and "type" not in document:
-        return f"batch-{uuid7()}", line
+    if isinstance(document, dict) and "batch" in document and "type" not in document:
+        return _parse_batch(number, line, document["batch"])
     _check(document)
-    message_id = document.get("messageId")
-    if not message_id:
-        document["messageId"] = message_id = uuid7()
-        line = orjson.dumps(document)
-    if len(line) > EVENT_BYTES_MAX:
-        raise InvalidEvent(f"it has {len(line)} bytes; an event may have {EVENT_BYTES_MAX}: leave something out")
-    return message_id, line
+    if not document.get("messageId"):
+        document["messageId"] = uuid7()
+        line = _checked_size(document)
+    else:
+        _checked_size(document)
+    return EventLine(number, document["messageId"], line)
 
 
-def _check(event: dict[str, Any]) -> None:
+def _parse_batch(number: int, line: bytes, batch: Any) -> EventLine:
+    """Leave out what is no event; a batch without one is sent byte for byte."""
+    if not isinstance(batch, list) or not 0 < len(batch) <= BATCH_EVENTS_MAX:
+        raise InvalidEvent(f'"batch" must be an array of 1 to {BATCH_EVENTS_MAX:,} events')
+    good: list[bytes] = []
+    problems: list[str] = []
+    for place, event in enumerate(batch, 1):
+        try:
+            _check(event)
+            good.append(_checked_size(event))
+        except InvalidEvent as error:
+            problems.append(f"event {place} of the batch: {error}")
+    data = b'{"batch":[%b]}' % b",".join(good) if problems else line
+    return EventLine(number, f"batch-{uuid7()}", data, len(good), tuple(problems))
+
+
+def repeated(line: EventLine, round_number: int) -> EventLine:
+    """Give each event of a line another messageId, so that it counts as another event. Raises InvalidEvent."""
+    again = replace(line, message_id=_numbered_id(line.message_id, round_number))
+    try:
+        document = orjson.loads(line.data)
+    except orjson.JSONDecodeError:
+        # Lines that nobody checked may be anything.
+        return again
+    if not isinstance(document, dict):
+        return again
+    batch = document.get("batch") if "type" not in document else None
+    for event in batch if isinstance(batch, list) else [document]:
+        if isinstance(event, dict) and isinstance(event.get("messageId"), str) and event["messageId"]:
+            event["messageId"] = _numbered_id(event["messageId"], round_number)
+    return replace(again, data=_written(document))
+
+
+def _numbered_id(message_id: str, round_number: int) -> str:
+    new_id = f"{message_id}-{round_number}"
+    if len(new_id) > MESSAGE_ID_MAX:
+        raise InvalidEvent(f'"messageId" is too long to be repeated: {MESSAGE_ID_MAX} characters, with {round_number}')
+    return new_id
+
+
+def _checked_size(event: dict[str, Any]) -> bytes:
+    """Measure an event as the executor does: written without spaces."""
+    data = _written(event)
+    if len(data) > EVENT_BYTES_MAX:
+        raise InvalidEvent(f"it has {len(data)} bytes; an event may have {EVENT_BYTES_MAX}: leave something out")
+    return data
+
+
+def _written(document: dict[str, Any]) -> bytes:
+    try:
+        return orjson.dumps(document)
+    except orjson.JSONEncodeError as error:
+        # What was parsed can only be too deep, or hold half of a surrogate pair.
+        raise InvalidEvent(f"it can't be written as JSON again ({error})") from None
+
+
+def _check(event: Any) -> None:
+    if not isinstance(event, dict):
+        raise InvalidEvent("not a JSON object")
     kind = event.get("type")
     if kind not in TYPES:
         found = f"unknown type {kind!r}" if kind is not None else 'no "type"'
@@ -73,11 +134,18 @@ def _check(event: dict[str, Any]) -> None:
     if not event.get("userId") and not event.get("anonymousId"):
         raise InvalidEvent('neither "userId" nor "anonymousId": one of them is required')
     field = REQUIRED_FIELD.get(cast("str", kind))
-    if field and not event.get(field):
+    if field and not (event.get(field) and isinstance(event[field], str | int | float)):
         raise InvalidEvent(f'a {kind} event needs "{field}"')
-    message_id = event.get("messageId")
-    if message_id and (not isinstance(message_id, str) or "\n" in message_id or "\r" in message_id):
+    _check_message_id(event.get("messageId"))
+
+
+def _check_message_id(message_id: Any) -> None:
+    if message_id in (None, ""):
+        return
+    if not isinstance(message_id, str) or "\n" in message_id or "\r" in message_id:
         raise InvalidEvent('"messageId" must be a string of one line')
+    if len(message_id) > MESSAGE_ID_MAX:
+        raise InvalidEvent(f'"messageId" has {len(message_id)} characters; it may have {MESSAGE_ID_MAX}')
 
 
 class LineReader:

@@ -8,9 +8,7 @@ from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import closing
 from dataclasses import dataclass, field
 
-import orjson
-
-from cli.event_lines import EventLine, InvalidEvent, LineReader, numbered, parse_event
+from cli.event_lines import EventLine, InvalidEvent, LineReader, numbered, parse_line, repeated
 from kit.bus.connection import Bus
 from kit.bus.errors import StreamFull
 from kit.bus.publish import Outgoing, Publisher
@@ -47,7 +45,7 @@ class PublishPlan:
 
 @dataclass(slots=True)
 class Tally:
-    """What became of the lines."""
+    """What became of the events. Lines that are none are among the invalid."""
 
     published: int = 0
     duplicates: int = 0
@@ -105,7 +103,7 @@ class EventPublisher:
 
     async def _publish_reader(self, reader: LineReader, round_number: int) -> None:
         async for events in self._chunks(reader, round_number):
-            await self._pace(len(events))
+            await self._pace(sum(event.events for event in events))
             await self._send(events)
             self.on_progress()
 
@@ -120,7 +118,7 @@ class EventPublisher:
                 if event is None:
                     continue
                 chunk.append(event)
-                self._sent += 1
+                self._sent += event.events
                 if len(chunk) >= self._chunk_events():
                     yield chunk
                     chunk = []
@@ -138,15 +136,19 @@ class EventPublisher:
         return CHUNK_EVENTS if rate is None else max(1, min(CHUNK_EVENTS, int(rate * RATE_TICK_S)))
 
     def _parsed(self, number: int, line: bytes, round_number: int) -> EventLine | None:
+        """Give what can be sent of a line; what is wrong with the rest is counted."""
         try:
-            message_id, data = parse_event(line) if self._plan.check else (uuid7(), line)
+            event = parse_line(number, line) if self._plan.check else EventLine(number, uuid7(), line)
+            if round_number > 1:
+                event = repeated(event, round_number)
         except InvalidEvent as error:
             self.tally.invalid += 1
             self.tally.note(f"line {number}: {error}")
             return None
-        if round_number > 1:
-            message_id, data = _again(message_id, data, round_number)
-        return EventLine(number, message_id, data)
+        self.tally.invalid += len(event.problems)
+        for problem in event.problems:
+            self.tally.note(f"line {number}, {problem}")
+        return event if event.events else None
 
     async def _pace(self, count: int) -> None:
         """With a rate, wait until the chunk is due."""
@@ -182,12 +184,12 @@ class EventPublisher:
 
     def _count(self, event: EventLine, duplicate: bool, error: OnwardError | None) -> None:
         if error is not None:
-            self.tally.refused += 1
+            self.tally.refused += event.events
             self.tally.note(f"line {event.number}: {error.message}")
         elif duplicate:
-            self.tally.duplicates += 1
+            self.tally.duplicates += event.events
         else:
-            self.tally.published += 1
+            self.tally.published += event.events
 
     def _gave_up(self, waiting: Sequence[EventLine], last: OnwardError) -> str:
         stored = self.tally.published + self.tally.duplicates
@@ -200,16 +202,3 @@ class EventPublisher:
 
 def _ignore() -> None:
     pass
-
-
-def _again(message_id: str, data: bytes, round_number: int) -> tuple[str, bytes]:
-    """Give a repeated event an id of its own."""
-    new_id = f"{message_id}-{round_number}"
-    try:
-        document = orjson.loads(data)
-    except orjson.JSONDecodeError:
-        return new_id, data
-    if isinstance(document, dict) and "messageId" in document:
-        document["messageId"] = new_id
-        data = orjson.dumps(document)
-    return new_id, data

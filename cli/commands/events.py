@@ -37,8 +37,9 @@ async def publish(
 ) -> int:
     """Publish events, one JSON object a line, until each one is stored.
 
-    An event without a messageId gets one. Lines that are no events are counted and shown, the others are
-    published; the exit code is 1 then. A lost connection is waited for and what was not acknowledged is sent again.
+    An event without a messageId gets one. A line may also be a packed batch, {"batch": [...]}. What is no event is
+    counted and shown, the others are published; the exit code is 1 then. A lost connection is waited for and what
+    was not acknowledged is sent again.
 
     Example: onward events publish web events.ndjson
 
@@ -51,7 +52,7 @@ async def publish(
     repeat
         Publish the file so many times, with other messageIds each time.
     limit
-        Publish so many events at most.
+        Publish so many events at most; a packed batch is not split.
     rate
         Publish so many events a second at most.
     timeout
@@ -67,14 +68,17 @@ async def publish(
         await source_stub(session).GetSource(pb.GetSourceRequest(name=name))
         bus = await session.nats()
         plan = PublishPlan(session.workspace, source, repeat, limit, rate, timeout, check)
-        publisher = EventPublisher(bus, plan)
-        with _progress(publisher):
-            try:
-                tally = await publisher.publish_file(file)
-            except Unavailable as error:
-                raise CommandError(error.message, Exit.UNREACHABLE) from error
-    _report(tally, source, options)
+        tally = await _published(EventPublisher(bus, plan), file)
+    _report(tally, plan, options)
     return Exit.FAILED if tally.invalid or tally.refused else Exit.OK
+
+
+async def _published(publisher: EventPublisher, file: str) -> Tally:
+    with _progress(publisher):
+        try:
+            return await publisher.publish_file(file)
+        except Unavailable as error:
+            raise CommandError(error.message, Exit.UNREACHABLE) from error
 
 
 def _check_numbers(repeat: int, limit: int | None, rate: float | None, timeout: float) -> None:
@@ -105,7 +109,7 @@ def _progress(publisher: EventPublisher) -> Iterator[None]:
         yield
 
 
-def _report(tally: Tally, source: str, options: Options) -> None:
+def _report(tally: Tally, plan: PublishPlan, options: Options) -> None:
     if options.json:
         document = {
             "published": tally.published,
@@ -124,6 +128,8 @@ def _report(tally: Tally, source: str, options: Options) -> None:
     if bad > len(tally.problems):
         warn(f"and {bad - len(tally.problems):,} more")
     say(
-        f"Published {counted(tally.published, 'event')} to {source} in {tally.seconds:.2f} s"
-        f" ({tally.rate:,.0f} a second); {counted(tally.duplicates, 'duplicate')}, {counted(bad, 'invalid line')}."
+        f"Published {counted(tally.published, 'event')} to {plan.source} in {tally.seconds:.2f} s"
+        f" ({tally.rate:,.0f} a second); {counted(tally.duplicates, 'duplicate')}, {counted(bad, 'invalid event')}."
     )
+    if not plan.check:
+        say("Nothing was checked: `onward deliveries refused` shows what is refused.")

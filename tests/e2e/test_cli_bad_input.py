@@ -113,7 +113,7 @@ def test_lines_that_are_no_events_are_told_by_number_and_the_others_are_publishe
     ended = onward("events", "publish", "web", stdin="\n".join(lines))
     assert ended.code == FAILED
     assert "Published 2 events" in ended.out
-    assert "5 invalid lines" in ended.out
+    assert "5 invalid events" in ended.out
     warnings = ended.err.splitlines()
     assert [one.partition(": ")[2].split(":")[0] for one in warnings] == [f"line {n}" for n in (1, 3, 4, 6, 7)]
     assert "not valid JSON" in warnings[0]

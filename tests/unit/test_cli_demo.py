@@ -20,7 +20,7 @@ from cli.demo.expectations import (
     expected_counts,
 )
 from cli.demo.report import failure_reasons, read_summary
-from cli.event_lines import parse_event
+from cli.event_lines import parse_line
 from onward.delivery.v1 import delivery_service_pb2 as pb
 from onward.executor.v1 import outcomes_pb2
 
@@ -37,7 +37,7 @@ def test_the_events_are_of_all_seven_types_in_their_shares_and_every_one_is_vali
     assert Counter(event["type"] for event in events) == SHARES
     assert len({event["messageId"] for event in events}) == 2000
     for event in events:
-        assert parse_event(orjson.dumps(event))[0] == event["messageId"]
+        assert parse_line(1, orjson.dumps(event)).message_id == event["messageId"]
 
 
 def test_every_event_is_expected_to_end_once_at_each_destination() -> None:
