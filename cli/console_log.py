@@ -8,8 +8,6 @@ import structlog
 from structlog.typing import EventDict
 
 LEVEL_WARNING = 30
-# Above every level there is.
-LEVEL_NONE = 60
 
 _WORDS = {
     "child_exited": "{child} ended with {exit_code}; it is started again",
@@ -22,20 +20,11 @@ _WORDS = {
 _QUIET = ("bus_error", "bus_client_rebuilt", "bus_connect_failed")
 
 
-def silence() -> None:
-    """Show nothing: what matters reaches the user as the command's result."""
-    _configure(LEVEL_NONE)
-
-
 def show_warnings() -> None:
     """Show warnings as lines on stderr."""
-    _configure(LEVEL_WARNING)
-
-
-def _configure(level: int) -> None:
     structlog.configure(
         processors=[_as_line],
-        wrapper_class=structlog.make_filtering_bound_logger(level),
+        wrapper_class=structlog.make_filtering_bound_logger(LEVEL_WARNING),
         logger_factory=structlog.PrintLoggerFactory(sys.stderr),
         cache_logger_on_first_use=False,
     )

@@ -67,11 +67,6 @@ def expected_counts(events: Sequence[Event], rules: Rules) -> dict[str, Counts]:
     }
 
 
-def expected_receipts(events: Sequence[Event], rules: Rules) -> dict[str, int]:
-    """Give how many requests the receiver must answer with 200, by destination."""
-    return {destination: counts.delivered for destination, counts in expected_counts(events, rules).items()}
-
-
 def _warehouse(event: Event, rules: Rules) -> str:
     if event["messageId"] == rules.refused_id:
         return "bad_request"
