@@ -10,8 +10,21 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from services.executor.runtime.cuts import (
+    CONSOLE_LINE_MAX,
+    CONSOLE_TOTAL_MAX,
+    CUT_MARK,
+    ERROR_MESSAGE_MAX,
+    SPLIT_NOTE,
+    VALUE_MAX,
+    cut_text,
+    redacted_lines,
+    redacted_text,
+    redacted_value,
+)
 from services.executor.runtime.egress import EgressError, EgressRequest, EgressResponse
 from services.executor.runtime.egress_capture import BODY_BYTES_MAX, captured
+from services.executor.runtime.jobs import LogLine
 from services.executor.runtime.redaction import REDACTED, Redactor, is_sensitive_header
 
 SECRET = 'sk_live+ä/"quoted\\"?&=x'
@@ -86,12 +99,105 @@ def test_bytes_that_are_no_text_keep_their_value() -> None:
     assert Redactor(["hunter22"]).data(b"\xff\x00hunter22\xfe") == b"\xff\x00" + REDACTED.encode() + b"\xfe"
 
 
-def test_a_secret_split_across_two_log_calls_is_noticed() -> None:
+def test_the_parts_of_a_secret_that_was_split_are_masked() -> None:
     """G1"""
     redactor = Redactor(["hunter2-hunter2"])
-    assert redactor.split_across(["my key is hunter2-", "hunter2 ok"])
-    assert not redactor.split_across(["hunter2-hunter2", "other"])
-    assert not redactor.split_across(["nothing", "here"])
+    assert redactor.mask_splits(["my key is hunter2-", "hun", "ter2 ok"]) == [
+        f"my key is {REDACTED}",
+        REDACTED,
+        f"{REDACTED} ok",
+    ]
+    for harmless in (["hunter2-hunter2", "other"], ["nothing", "here"], ["hunter2-"], []):
+        assert redactor.mask_splits(harmless) == harmless
+
+
+def test_a_split_secret_is_found_beside_a_whole_one() -> None:
+    assert Redactor(["hunter2-hunter2"]).mask_splits(["hunter2-hunter2", "hunter2-", "hunter2"])[1:] == [REDACTED] * 2
+
+
+def test_a_key_that_is_logged_line_by_line_is_masked() -> None:
+    key = "-----BEGIN-----\nMIIEvQIBADANBg\nkqhkiG9w0BAQ\n-----END-----\n"
+    redactor = Redactor([key])
+    assert redactor.mask_splits(["it is", *key.splitlines(), "!"]) == ["it is", *[REDACTED] * 4, "!"]
+    assert redactor.text(f"<{key.strip()}>") == f"<{REDACTED}>"
+
+
+@given(st.text(), st.text(min_size=6, max_size=30), st.data())
+def test_no_head_of_a_secret_is_left_by_a_cut(text: str, secret: str, data: st.DataObject) -> None:
+    size = data.draw(st.integers(3, len(secret)))
+    assert Redactor([secret]).cut_text(text + secret[:size]).endswith(REDACTED)
+
+
+def test_the_longest_head_at_a_cut_is_masked_and_no_other_secret_is_torn() -> None:
+    assert Redactor(["abcabcabc"]).cut_text("x abcabca") == f"x {REDACTED}"
+    assert Redactor(["secret", "secret-and-more"]).cut_text("x secret-and") == f"x {REDACTED}"
+    assert Redactor(["1234abc", "abcdefg"]).cut_text("x 1234abc") == f"x {REDACTED}"
+    assert Redactor(["12345-abc-", "abc-defg"]).cut_text("x 12345-abc-d") == f"x {REDACTED}"
+    assert Redactor(["secret"]).cut_text("x se") == "x se"
+
+
+@pytest.mark.parametrize("name", FORMS)
+def test_the_head_of_every_common_form_is_masked(name: str) -> None:
+    cut = "x " + FORMS[name][: len(FORMS[name]) // 2]
+    assert Redactor([SECRET]).cut_text(cut).endswith(REDACTED)
+    assert "sk_" not in Redactor([SECRET]).cut_text(cut)
+
+
+def test_the_cut_of_an_error_leaves_nothing_of_a_secret() -> None:
+    """G1: the sandbox cuts before anybody knows the secret."""
+    redactor = Redactor(["hunter2-hunter2"])
+    text = "m" * (ERROR_MESSAGE_MAX - 9) + "hunter2-h" + CUT_MARK
+    kept = redacted_text(redactor, text, ERROR_MESSAGE_MAX)
+    assert "hun" not in kept
+    assert kept.endswith(CUT_MARK)
+    assert len(kept) == ERROR_MESSAGE_MAX + len(CUT_MARK)
+
+
+def test_a_text_that_redaction_makes_longer_is_cut_again() -> None:
+    kept = redacted_text(Redactor(["123456"]), "123456 " * 10, 70)
+    assert kept == (f"{REDACTED} " * 10)[:70] + CUT_MARK
+    assert cut_text(kept, 70) == kept
+    assert redacted_text(Redactor([]), "as it is", 8) == "as it is"
+
+
+def test_a_cut_value_keeps_no_head_of_a_secret() -> None:
+    """G1"""
+    redactor = Redactor(["hunter2-hunter2"])
+    value = b'"' + b"v" * (VALUE_MAX - 8) + b"hunter2"
+    assert b"hun" not in redacted_value(redactor, value, cut=True)
+    assert len(redacted_value(redactor, value, cut=True)) == VALUE_MAX
+    assert redacted_value(redactor, b'"hunter2-hunter2"', cut=False) == f'"{REDACTED}"'.encode()
+
+
+def _lines(*texts: str) -> list[LogLine]:
+    return [LogLine("log", number, text) for number, text in enumerate(texts)]
+
+
+def test_a_console_line_keeps_no_head_of_a_secret() -> None:
+    """G1"""
+    redactor = Redactor(["hunter2-hunter2"])
+    lines = redacted_lines(redactor, _lines("k" * (CONSOLE_LINE_MAX - 7) + "hunter2" + CUT_MARK, "hunter2-hunter2"))
+    assert "hun" not in "".join(line.text for line in lines)
+    assert [len(line.text) for line in lines] == [CONSOLE_LINE_MAX + len(CUT_MARK), len(REDACTED)]
+
+
+def test_a_secret_split_over_two_lines_is_masked_and_told_of() -> None:
+    """G1"""
+    lines = redacted_lines(Redactor(["hunter2-hunter2"]), _lines("my key is hunter2-", "hunter2 ok"))
+    assert lines[:2] == _lines(f"my key is {REDACTED}", f"{REDACTED} ok")
+    assert lines[2:] == [LogLine("warn", 1, SPLIT_NOTE)]
+
+
+def test_a_console_that_redaction_makes_longer_is_cut_again() -> None:
+    lines = redacted_lines(Redactor(["123456"]), _lines(*["123456" * 100] * 100))
+    assert sum(len(line.text) for line in lines) == CONSOLE_TOTAL_MAX + len(CUT_MARK)
+    assert lines[-1].text.endswith(CUT_MARK)
+
+
+def test_a_console_without_secrets_is_kept_as_it_is() -> None:
+    lines = _lines("a", "b" * CONSOLE_LINE_MAX)
+    assert redacted_lines(Redactor([]), lines) == lines
+    assert redacted_lines(Redactor(["123456"]), []) == []
 
 
 @pytest.mark.parametrize(

@@ -3,7 +3,9 @@
 import base64
 import json
 import re
-from collections.abc import Iterable
+from bisect import bisect_right
+from collections.abc import Iterable, Iterator
+from itertools import accumulate
 from typing import Final
 from urllib.parse import quote, quote_plus
 
@@ -13,6 +15,11 @@ SECRET_CHARS_MIN: Final = 6
 # The longest credential in use is a private key of a few KiB; of longer values only the plain and the
 # JSON forms are looked for.
 ENCODED_CHARS_MAX: Final = 8 << 10
+# A cut may leave this many characters of a secret less one. Looking for fewer would mask the end of every other
+# text that was cut, since some form of some secret nearly always begins as that text happens to end.
+HEAD_CHARS_MIN: Final = 3
+# What joins the lines of a secret that was logged in parts: nothing, or the line breaks of a private key.
+_SEPARATORS: Final = ("", "\n")
 
 _SENSITIVE_NAME: Final = re.compile(
     r"authorization|authenticate|cookie|token|secret|signature|password|passwd|credential|session"
@@ -37,9 +44,11 @@ class Redactor:
 
     def __init__(self, secrets: Iterable[str]) -> None:
         forms: set[str] = set()
-        for secret in secrets:
-            if len(secret) >= SECRET_CHARS_MIN:
-                forms |= _forms(secret)
+        # The line break at the end of a pasted key is easily lost on its way into a text.
+        for value in secrets:
+            for secret in {value, value.strip()}:
+                if len(secret) >= SECRET_CHARS_MIN:
+                    forms |= _forms(secret)
         # Longest first, so that a secret within another does not leave the other's rest.
         self._forms = sorted(forms, key=lambda form: (-len(form), form))
 
@@ -64,10 +73,71 @@ class Redactor:
         """Headers with sensitive values masked whole and secrets removed from the rest."""
         return [(name, REDACTED if is_sensitive_header(name) else self.text(value)) for name, value in headers]
 
-    def split_across(self, texts: Iterable[str]) -> bool:
-        """Whether a secret appears only when texts are read one after the other, as in two log lines."""
+    def cut_text(self, text: str) -> str:
+        """A text whose end was cut off, without secrets and without the head of one that the cut went through."""
+        start = self._head_at_end(text)
+        return self.text(text) if start == len(text) else self.text(text[:start]) + REDACTED
+
+    def mask_splits(self, texts: Iterable[str]) -> list[str]:
+        """The texts without the parts of secrets that show when they are read one after the other; no others."""
         parts = list(texts)
-        return self.contains("".join(parts)) and not any(map(self.contains, parts))
+        for separator in _SEPARATORS if len(parts) > 1 else ():
+            parts = self._masked(parts, separator)
+        return parts
+
+    def _head_at_end(self, text: str) -> int:
+        """Where the longest head of a secret begins with which the text ends, else the text's length."""
+        size = start = len(text)
+        for form in self._forms:
+            at = text.find(form[:HEAD_CHARS_MIN], max(0, size - len(form)))
+            while 0 <= at < start:
+                # The last character first: in a text of one repeated character most places fail there.
+                if form[size - at - 1] == text[-1] and form.startswith(text[at:]):
+                    start = at
+                at = text.find(form[:HEAD_CHARS_MIN], at + 1)
+        return min((at for at, end in self._spans(text, start) if at < start < end), default=start)
+
+    def _spans(self, text: str, around: int = -1) -> Iterator[tuple[int, int]]:
+        """Where secrets stand: all of them, or only those that may reach over a place."""
+        for form in self._forms:
+            at = text.find(form, max(0, around - len(form)))
+            while at >= 0 and (around < 0 or at < around):
+                yield at, at + len(form)
+                at = text.find(form, at + 1)
+
+    def _masked(self, parts: list[str], separator: str) -> list[str]:
+        """The parts with a mask over each piece of a secret that reaches over a border of theirs."""
+        ends = list(accumulate(len(part) + len(separator) for part in parts))
+        crossing = _merged(
+            (start, end)
+            for start, end in self._spans(separator.join(parts))
+            if bisect_right(ends, start) != bisect_right(ends, end - 1)
+        )
+        if not crossing:
+            return parts
+        begins = [0, *ends[:-1]]
+        return [_without(part, begin, crossing) for part, begin in zip(parts, begins, strict=True)]
+
+
+def _without(part: str, begin: int, spans: Iterable[tuple[int, int]]) -> str:
+    """A part that stands at `begin` of a longer text, with one mask over each run of characters within spans."""
+    kept, at = "", 0
+    for start, end in spans:
+        left, right = max(start - begin, at), min(end - begin, len(part))
+        if left < right:
+            kept, at = kept + part[at:left] + REDACTED, right
+    return kept + part[at:]
+
+
+def _merged(spans: Iterable[tuple[int, int]]) -> list[tuple[int, int]]:
+    """Spans in order, those that overlap made one."""
+    merged: list[tuple[int, int]] = []
+    for start, end in sorted(spans):
+        if merged and start < merged[-1][1]:
+            merged[-1] = merged[-1][0], max(end, merged[-1][1])
+        else:
+            merged.append((start, end))
+    return merged
 
 
 def _forms(secret: str) -> set[str]:
