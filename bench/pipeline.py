@@ -16,12 +16,14 @@ import statistics
 import sys
 import time
 import uuid
+from dataclasses import dataclass
 from pathlib import Path
 
 import orjson
 
 sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 
+from bench import latency
 from bench.floor import floor_events_per_s
 from bench.plots import plot_pipeline
 from bench.system import WORKSPACE, System, connect_destination, running_system
@@ -32,11 +34,20 @@ DATA = Path(__file__).resolve().parent / "data"
 # One call of publish_many: a few atomic batches, so that several are always under way.
 PUBLISH_EVENTS = 4000
 RECORDED_TIMEOUT_S = 300.0
-LATENCY_EVENTS_PER_S = 500
-LATENCY_SECONDS = 20
+# Of each handler, before anything is measured.
+WARM_UP_EVENTS = 2000
+SETTLE_S = 2.0
 IDLE_SECONDS = 10.0
 
 Figures = dict[str, float]
+
+
+@dataclass(frozen=True, slots=True)
+class Run:
+    """One run: events a second of both handlers and of the floor, and CPU time by part of the trivial one."""
+
+    rates: dict[str, float]
+    cpu_s: dict[str, float]
 
 
 def events() -> list[bytes]:
@@ -88,44 +99,6 @@ async def throughput(system: System, bus: Bus, name: str, batch: list[tuple[str,
     return len(batch) / (time.perf_counter() - start)
 
 
-async def latencies_ms(system: System, bus: Bus, name: str, batch: list[tuple[str, bytes]]) -> list[float]:
-    """From publish ack to the outcome's row being visible, at a steady rate. Seen by polling every 2 ms."""
-    acked: dict[str, float] = {}
-    visible: dict[str, float] = {}
-    publisher = Publisher(bus)
-    subject = f"events.{WORKSPACE}.{name}"
-
-    async def one(key: str, data: bytes) -> None:
-        await publisher.publish(subject, data, f"{name}:{key}")
-        acked[key] = time.perf_counter()
-
-    async def watch() -> None:
-        connection = await system.database()
-        sequence = await connection.fetchval("SELECT coalesce(max(stream_sequence), 0) FROM attempts")
-        query = "SELECT stream_sequence, message_id FROM attempts WHERE workspace = $1 AND stream_sequence > $2"
-        pending: set[int] = set()
-        while len(visible) < len(batch):
-            rows = await connection.fetch(query, WORKSPACE, sequence)
-            now = time.perf_counter()
-            for row in rows:
-                visible.setdefault(row["message_id"], now)
-                pending.add(row["stream_sequence"])
-            while sequence + 1 in pending:
-                sequence += 1
-                pending.discard(sequence)
-            await asyncio.sleep(0.002)
-        await connection.close()
-
-    async with asyncio.timeout(RECORDED_TIMEOUT_S), asyncio.TaskGroup() as group:
-        group.create_task(watch())
-        await asyncio.sleep(0.5)
-        start = time.perf_counter()
-        for number, (key, data) in enumerate(batch):
-            group.create_task(one(key, data))
-            await asyncio.sleep(max(0.0, start + (number + 1) / LATENCY_EVENTS_PER_S - time.perf_counter()))
-    return sorted(max(0.0, (visible[key] - acked[key]) * 1000) for key, _ in batch)
-
-
 async def idle_cpu_percent(system: System) -> float:
     """Percent of one core that all processes use together when there is nothing to do."""
     before = system.cpu_seconds()
@@ -134,46 +107,63 @@ async def idle_cpu_percent(system: System) -> float:
     return sum(after[name] - before[name] for name in after) / IDLE_SECONDS * 100
 
 
+async def at_rest(system: System) -> Figures:
+    """CPU and memory of a system that has seen a few events and has nothing to do."""
+    await asyncio.sleep(SETTLE_S)
+    return {"idle_cpu_percent": await idle_cpu_percent(system)} | by_part("pss_mb", system.pss_mb())
+
+
+def by_part(name: str, sizes: dict[str, float]) -> Figures:
+    """Name each part's size, and the sum."""
+    return {f"{name}_{part}": size for part, size in sizes.items()} | {name: sum(sizes.values())}
+
+
+async def prepare(system: System, bus: Bus, lines: list[bytes]) -> None:
+    """Connect both handlers and run some events through them, so that nothing is measured cold."""
+    for name in ("trivial", "moderate"):
+        await connect_destination(system, name, (DATA / "handlers" / f"{name}.js").read_text())
+        await throughput(system, bus, name, fresh(lines, WARM_UP_EVENTS))
+
+
+async def measure_run(system: System, bus: Bus, lines: list[bytes], count: int) -> Run:
+    """Measure each chain and the floor once, one after the other."""
+    before = system.cpu_seconds()
+    trivial = await throughput(system, bus, "trivial", fresh(lines, count))
+    cpu_s = {part: spent - before[part] for part, spent in system.cpu_seconds().items()}
+    moderate = await throughput(system, bus, "moderate", fresh(lines, count))
+    floor = await floor_events_per_s(system, [data for _, data in fresh(lines, count)])
+    return Run({"trivial": trivial, "moderate": moderate, "floor": floor}, cpu_s)
+
+
+def medians(runs: list[Run], count: int) -> Figures:
+    """Give rates, each chain as a part of the floor, and each part's CPU time of the trivial run."""
+    figures = {f"{name}_events_per_s": statistics.median(run.rates[name] for run in runs) for name in runs[0].rates}
+    for name in ("trivial", "moderate"):
+        figures[f"{name}_of_floor"] = figures[f"{name}_events_per_s"] / figures["floor_events_per_s"]
+    for part in runs[0].cpu_s:
+        figures[f"cpu_s_{part}"] = statistics.median(run.cpu_s[part] for run in runs)
+        figures[f"cpu_us_per_event_{part}"] = figures[f"cpu_s_{part}"] / count * 1e6
+    return figures
+
+
 async def measure(count: int, runs: int, plot: Path | None) -> Figures:
     lines = events()
     figures: Figures = {"events": count, "runs": runs}
     async with running_system() as system:
-        bus = await connect(
-            system.client["nats_url"], system.client["nats_user"], system.client["nats_password"], name="bench"
-        )
-        for name in ("trivial", "moderate"):
-            await connect_destination(system, name, (DATA / "handlers" / f"{name}.js").read_text())
-            await throughput(system, bus, name, fresh(lines, 2000))
-        await asyncio.sleep(2)
-        figures["idle_cpu_percent"] = await idle_cpu_percent(system)
-        memory = system.pss_mb()
-        figures |= {f"pss_mb_{part}": size for part, size in memory.items()}
-        figures["pss_mb"] = sum(memory.values())
-        ordered = await latencies_ms(system, bus, "trivial", fresh(lines, LATENCY_EVENTS_PER_S * LATENCY_SECONDS))
+        client = system.client
+        bus = await connect(client["nats_url"], client["nats_user"], client["nats_password"], name="bench")
+        await prepare(system, bus, lines)
+        figures |= await at_rest(system)
+        steady = fresh(lines, latency.EVENTS_PER_S * latency.SECONDS)
+        ordered = await latency.latencies_ms(system, bus, "trivial", steady)
         figures["latency_ms_p50"] = ordered[len(ordered) // 2]
         figures["latency_ms_p99"] = ordered[int(len(ordered) * 0.99)]
-        rates: dict[str, list[float]] = {"trivial": [], "moderate": [], "floor": []}
-        cpu_us: dict[str, list[float]] = {}
-        for _ in range(runs):
-            before = system.cpu_seconds()
-            rates["trivial"].append(await throughput(system, bus, "trivial", fresh(lines, count)))
-            after = system.cpu_seconds()
-            for part in after:
-                cpu_us.setdefault(part, []).append((after[part] - before[part]) / count * 1e6)
-            rates["moderate"].append(await throughput(system, bus, "moderate", fresh(lines, count)))
-            rates["floor"].append(await floor_events_per_s(system, [data for _, data in fresh(lines, count)]))
-        for name, values in rates.items():
-            figures[f"{name}_events_per_s"] = statistics.median(values)
-        figures["trivial_of_floor"] = figures["trivial_events_per_s"] / figures["floor_events_per_s"]
-        figures["moderate_of_floor"] = figures["moderate_events_per_s"] / figures["floor_events_per_s"]
-        for part, spent in cpu_us.items():
-            figures[f"cpu_us_per_event_{part}"] = statistics.median(spent)
-        memory = system.pss_mb()
-        figures |= {f"pss_mb_after_load_{part}": size for part, size in memory.items()}
-        figures["pss_mb_after_load"] = sum(memory.values())
+        done = [await measure_run(system, bus, lines, count) for _ in range(runs)]
+        figures |= medians(done, count)
+        figures |= by_part("pss_mb_after_load", system.pss_mb()) | by_part("peak_rss_mb", system.peak_rss_mb())
         await bus.close()
     if plot is not None:
-        plot_pipeline(figures, rates, ordered, plot)
+        plot_pipeline(figures, {name: [run.rates[name] for run in done] for name in done[0].rates}, ordered, plot)
     return figures
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import json
 import os
+import re
 import sys
 import sysconfig
 import tempfile
@@ -58,6 +59,10 @@ class System:
         """Give each part's proportional memory: shared pages count once, divided among those who share them."""
         return {name: sum(_pss(process) for process in self.tree(name)) / 1e6 for name in self.parts()}
 
+    def peak_rss_mb(self) -> dict[str, float]:
+        """Give the sum of the peaks of each part's processes that still run; shared pages count once in each."""
+        return {name: sum(_peak_rss(process) for process in self.tree(name)) / 1e6 for name in self.parts()}
+
     async def database(self) -> asyncpg.Connection[asyncpg.Record]:
         """Connect to the tracker's database, as the tracker itself does."""
         dsn = psutil.Process(self.pids["delivery"]).environ()["ONWARD_POSTGRES_DSN"]
@@ -77,6 +82,16 @@ def _pss(process: psutil.Process) -> float:
         return float(process.memory_full_info().pss)
     except psutil.NoSuchProcess:
         return 0.0
+
+
+def _peak_rss(process: psutil.Process) -> float:
+    """Give the most resident memory that a process ever had, in bytes; psutil knows only what it has now."""
+    try:
+        status = Path(f"/proc/{process.pid}/status").read_text()
+    except (FileNotFoundError, ProcessLookupError):
+        return 0.0
+    found = re.search(r"^VmHWM:\s+(\d+) kB$", status, re.MULTILINE)
+    return float(found[1]) * 1024 if found else 0.0
 
 
 @asynccontextmanager
