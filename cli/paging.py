@@ -12,6 +12,16 @@ Fetch = Callable[[int, str], Awaitable[Any]]
 PAGE_SIZE_MAX = 1000
 
 
+def paged(method: Callable[[Any], Awaitable[Any]], request: Any) -> Fetch:
+    """Give the pages of a method whose request has `page_size` and `page_token`."""
+
+    def fetch(size: int, token: str) -> Awaitable[Any]:
+        request.page_size, request.page_token = size, token
+        return method(request)
+
+    return fetch
+
+
 async def collect(fetch: Fetch, field: str, limit: int | None = None) -> list[Any]:
     """Fetch pages until the list ends or `limit` items are there. `fetch` is given page size and token."""
     return [item async for item in pages(fetch, field, limit)]

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from datetime import UTC, datetime, timedelta
-from typing import Literal, cast
+from typing import Literal
 
 from cyclopts import App
 from rich.text import Text
@@ -23,7 +23,7 @@ from cli.output import (
     when,
     when_short,
 )
-from cli.paging import Fetch, collect
+from cli.paging import collect, paged
 from cli.session import Session
 from onward.audit.v1 import audit_service_pb2 as pb
 from onward.audit.v1 import audit_service_pb2_grpc as pb_grpc
@@ -78,14 +78,8 @@ async def list_events(
     if since:
         request.start_time.FromDatetime(datetime.now(UTC) - timedelta(seconds=parse_duration(since)))
     async with Session(options) as session:
-        stub = audit_stub(session)
         request.parent = session.workspace_name
-
-        def fetch(size: int, token: str) -> object:
-            request.page_size, request.page_token = size, token
-            return stub.ListAuditEvents(request)
-
-        found = await collect(cast("Fetch", fetch), "audit_events", limit)
+        found = await collect(paged(audit_stub(session).ListAuditEvents, request), "audit_events", limit)
     if options.json:
         print_json({"auditEvents": found})
         return

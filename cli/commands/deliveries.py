@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from datetime import UTC, datetime, timedelta
-from typing import Literal, cast
+from typing import Literal
 
 from cyclopts import App
 
@@ -20,7 +20,7 @@ from cli.durations import parse_duration
 from cli.failures import CommandError, Exit, UsageError
 from cli.options import DEFAULTS, Options
 from cli.output import console, is_wide, print_json, print_json_line, print_table, warn
-from cli.paging import Fetch, collect
+from cli.paging import collect, paged
 from cli.session import Session
 from onward.delivery.v1 import delivery_service_pb2 as pb
 from onward.delivery.v1 import delivery_service_pb2_grpc as pb_grpc
@@ -129,14 +129,8 @@ async def list_deliveries(
     if since:
         request.start_time.FromDatetime(_ago(since))
     async with Session(options) as session:
-        stub = delivery_stub(session)
         request.parent = _parent(session, destination)
-
-        def fetch(size: int, token: str) -> object:
-            request.page_size, request.page_token = size, token
-            return stub.ListDeliveries(request)
-
-        found = await collect(cast("Fetch", fetch), "deliveries", limit)
+        found = await collect(paged(delivery_stub(session).ListDeliveries, request), "deliveries", limit)
     if options.json:
         print_json({"deliveries": found})
         return

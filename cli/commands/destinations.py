@@ -59,7 +59,6 @@ async def connect(
     values = parse_assignments(settings)
     name = name or f"{function}-{source}"
     async with Session(options) as session:
-        stub = destination_stub(session)
         request = pb.ConnectDestinationRequest(
             source=session.name("sources", source),
             function=session.name("functions", function),
@@ -69,15 +68,20 @@ async def connect(
             settings=values,
             request_id=uuid7(),
         )
-        destination = (await stub.ConnectDestination(request)).destination
-        if enable:
-            destination = await _enabled(stub, destination)
+        destination = await _connected(destination_stub(session), request, enable=enable)
     if options.json:
         print_json({"destination": destination})
         return
     identifier = last_part(destination.name)
     say(f"Connected {function}, version {destination.version}, to {source} as {identifier}.")
     say("It is given every event from now on." if destination.enabled else _how_to_enable(identifier, destination))
+
+
+async def _connected(
+    stub: pb_grpc.DestinationServiceAsyncStub, request: pb.ConnectDestinationRequest, *, enable: bool
+) -> resources_pb2.Destination:
+    destination = (await stub.ConnectDestination(request)).destination
+    return await _enabled(stub, destination) if enable else destination
 
 
 async def _enabled(

@@ -128,13 +128,8 @@ async def save(
     """
     code = _read_text(file)
     async with Session(options) as session:
-        request = pb.SaveFunctionRequest(
-            name=session.name("functions", name), code=code, timeout_ms=timeout_ms, request_id=uuid7()
-        )
-        if definitions is None:
-            request.keep_definitions = True
-        else:
-            request.definitions.extend(parse_definitions(_read_text(definitions), str(definitions)))
+        request = _save_request(code, definitions, timeout_ms)
+        request.name = session.name("functions", name)
         if deploy:
             request.deploy_to.CopyFrom(_target(session, deploy))
         try:
@@ -145,6 +140,15 @@ async def save(
         print_json(saved)
         return
     _report_saved(name, file, saved)
+
+
+def _save_request(code: str, definitions: Path | None, timeout_ms: int) -> pb.SaveFunctionRequest:
+    request = pb.SaveFunctionRequest(code=code, timeout_ms=timeout_ms, request_id=uuid7())
+    if definitions is None:
+        request.keep_definitions = True
+    else:
+        request.definitions.extend(parse_definitions(_read_text(definitions), str(definitions)))
+    return request
 
 
 def _located(error: InvalidArgument, file: Path) -> Exception:
