@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from contextlib import suppress
+from uuid import UUID
 
 import asyncpg
 import structlog
@@ -18,6 +20,7 @@ from kit.rpc.names import is_id
 from onward.executor.v1 import outcomes_pb2 as pb
 from services.delivery.domain.schedule import SECOND_US
 from services.delivery.projections.batches import Applied, BatchWriter
+from services.delivery.projections.salvage import REFUSALS, salvage
 
 log = structlog.get_logger(__name__)
 
@@ -29,14 +32,37 @@ ATTEMPTS_MAX = 5_000
 TRIES_MAX = 4
 # Messages that can't be applied now are delivered again after this.
 RETRY_DELAY_S = 1.0
-# A message that Postgres will not take keeps coming, so that nothing is lost, and hardly costs anything.
-REFUSED_DELAY_S = 30.0
+# A message that fails by a fault of ours keeps coming, so that nothing is lost, and hardly costs anything.
+FAILED_DELAY_S = 30.0
+# Deliveries of a message that Postgres refuses for what it holds, before it is taken apart: it holds up all look-ups.
+REFUSED_TRIES_MAX = 3
+
+# What the executor keeps to; a longer text might be more than an index takes.
+SOURCE_LENGTH_MAX = 63
+MESSAGE_ID_LENGTH_MAX = 256
+EVENT_NAME_LENGTH_MAX = 200
+REASON_LENGTH_MAX = 256
+# As the proto says of an error's message; names are a line.
+MESSAGE_LENGTH_MAX = 8192
+ERROR_NAME_LENGTH_MAX = 256
+STACK_LENGTH_MAX = 16_384
+SAMPLE_BYTES_MAX = 4096
+_DETAIL_LENGTHS = {
+    "error_name": ERROR_NAME_LENGTH_MAX,
+    "error_message": MESSAGE_LENGTH_MAX,
+    "error_stack": STACK_LENGTH_MAX,
+}
+_FAILURE_LENGTHS = {"source": SOURCE_LENGTH_MAX, "reason": REASON_LENGTH_MAX, "message": MESSAGE_LENGTH_MAX}
 
 Told = Callable[[Applied], None]
 
 
 class PoisonError(ValueError):
     """A message that can never be applied."""
+
+
+class RefusedError(Exception):
+    """Postgres refuses what a batch holds, and will do so again."""
 
 
 class OutcomesConsumer:
@@ -79,19 +105,51 @@ class OutcomesConsumer:
         except Unavailable as error:
             log.warning("outcomes_wait", count=len(messages), reason=error.reason)
             nak(self._bus, messages, RETRY_DELAY_S)
-        except Exception as error:
+        except Exception as error:  # noqa: BLE001  logged in _refused, which decides what it means
             # One of them is refused: apart, the others are not held up by it.
             if len(part) > 1:
                 for one in part:
                     await self._apply([one])
-                return
-            log.exception("outcomes_refused", sequence=messages[0].stream_seq, failure=type(error).__name__)
-            nak(self._bus, messages, REFUSED_DELAY_S)
+            else:
+                await self._refused(*part[0], error)
         else:
-            self._writer.committed(applied)
-            ack(self._bus, messages)
-            self.applied += len(applied.attempts)
-            self._told(applied)
+            self._finish(messages, [applied])
+
+    def _finish(self, messages: list[Message], applied: Sequence[Applied]) -> None:
+        for one in applied:
+            self._writer.committed(one)
+        ack(self._bus, messages)
+        for one in applied:
+            self.applied += len(one.attempts)
+            self._told(one)
+
+    async def _refused(self, message: Message, batch: pb.OutcomeBatch, error: Exception) -> None:
+        """Give a message back; or store what can be stored of it where giving it back did not help."""
+        failure = type(error.__cause__ or error).__name__
+        if not isinstance(error, RefusedError):
+            log.error("outcomes_failed", sequence=message.stream_seq, failure=failure, exc_info=error)
+            nak(self._bus, [message], FAILED_DELAY_S)
+        elif message.delivered < REFUSED_TRIES_MAX:
+            log.warning("outcomes_refused", sequence=message.stream_seq, failure=failure, tries=message.delivered)
+            nak(self._bus, [message], RETRY_DELAY_S)
+        else:
+            await self._salvage(message, batch)
+
+    async def _salvage(self, message: Message, batch: pb.OutcomeBatch) -> None:
+        batch_id = batch.batch_id
+        try:
+            async with self._pool.transaction() as connection:
+                salvaged = await salvage(self._writer, connection, batch, self._now_us())
+        except (Unavailable, asyncpg.UniqueViolationError) as error:
+            log.warning("outcomes_wait", count=1, reason=type(error).__name__)
+            nak(self._bus, [message], RETRY_DELAY_S)
+        except Exception:
+            log.exception("outcomes_failed", sequence=message.stream_seq)
+            nak(self._bus, [message], FAILED_DELAY_S)
+        else:
+            for piece, reason in salvaged.refused:
+                log.error("outcome_refused", batch=batch_id, stored_as=piece.batch_id, reason=type(reason).__name__)
+            self._finish([message], salvaged.applied)
 
     async def _store(self, batches: Sequence[pb.OutcomeBatch]) -> Applied:
         careful = False
@@ -104,9 +162,15 @@ class OutcomesConsumer:
         return await self._transact(batches, careful=True)
 
     async def _transact(self, batches: Sequence[pb.OutcomeBatch], *, careful: bool) -> Applied:
-        now_us = int(self._clock.now().timestamp() * SECOND_US)
         async with self._pool.transaction() as connection:
-            return await self._writer.write(connection, batches, now_us, careful=careful)
+            try:
+                return await self._writer.write(connection, batches, self._now_us(), careful=careful)
+            except REFUSALS as refusal:
+                # Named before the pool sees it, to whom a value that says "closed" is a closed connection.
+                raise RefusedError from refusal
+
+    def _now_us(self) -> int:
+        return int(self._clock.now().timestamp() * SECOND_US)
 
 
 def decode(data: bytes) -> pb.OutcomeBatch:
@@ -117,9 +181,36 @@ def decode(data: bytes) -> pb.OutcomeBatch:
         raise PoisonError("not an OutcomeBatch") from error
     if not is_id(batch.workspace):
         raise PoisonError("no workspace")
+    _normalise(batch)
     if b"\0" in data:
         _without_nul(batch)
     return batch
+
+
+def _normalise(batch: pb.OutcomeBatch) -> None:
+    """Write the id as Postgres does, and cut what is longer than the executor ever sends."""
+    # Postgres refuses what is no UUID.
+    with suppress(ValueError):
+        batch.batch_id = str(UUID(batch.batch_id))
+    for group in batch.destinations:
+        group.source = group.source[:SOURCE_LENGTH_MAX]
+        for one in group.attempts:
+            if len(one.message_id) > MESSAGE_ID_LENGTH_MAX:
+                one.message_id = one.message_id[:MESSAGE_ID_LENGTH_MAX]
+            if len(one.event_name) > EVENT_NAME_LENGTH_MAX:
+                one.event_name = one.event_name[:EVENT_NAME_LENGTH_MAX]
+            if one.HasField("detail"):
+                _cut(one.detail, _DETAIL_LENGTHS)
+    for failure in batch.ingest_failures:
+        _cut(failure, _FAILURE_LENGTHS)
+        failure.sample = failure.sample[:SAMPLE_BYTES_MAX]
+
+
+def _cut(message: pb.AttemptDetail | pb.IngestFailure, lengths: dict[str, int]) -> None:
+    for name, length_max in lengths.items():
+        text = getattr(message, name)
+        if len(text) > length_max:
+            setattr(message, name, text[:length_max])
 
 
 def _without_nul(batch: pb.OutcomeBatch) -> None:
@@ -129,10 +220,10 @@ def _without_nul(batch: pb.OutcomeBatch) -> None:
             one.message_id = _shown(one.message_id)
             one.event_name = _shown(one.event_name)
             if one.HasField("detail"):
-                for name in ("error_name", "error_message", "error_stack"):
+                for name in _DETAIL_LENGTHS:
                     setattr(one.detail, name, _shown(getattr(one.detail, name)))
     for failure in batch.ingest_failures:
-        for name in ("source", "reason", "message"):
+        for name in _FAILURE_LENGTHS:
             setattr(failure, name, _shown(getattr(failure, name)))
 
 

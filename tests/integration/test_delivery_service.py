@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import random
+import string
 from collections.abc import AsyncIterator
 
 import pytest
@@ -122,6 +124,61 @@ async def test_a_batch_that_postgres_refuses_holds_up_no_other(world: World) -> 
     refused.batch_id = "not-a-uuid"
     await world.publish(refused, batch(attempt(2)))
     await eventually(lambda: world.value("SELECT count(*) = 1 FROM attempts"))
+
+
+async def test_what_postgres_refuses_is_set_aside_and_the_rest_of_its_batch_is_stored(world: World) -> None:
+    long = "".join(random.choices(string.ascii_letters, k=6000))  # random: Postgres compresses what it can
+    beyond = attempt(2**63, received_at_us=START_US, ended_at_us=START_US)
+    good = batch(attempt(1), beyond, attempt(2, result=RETRYABLE), attempt(3))
+    mixed = pb.OutcomeBatch(batch_id=good.batch_id, workspace="acme", destinations=good.destinations)
+    mixed.destinations.append(batch(attempt(1), destination=long).destinations[0])
+    mixed.ingest_failures.add(stream_sequence=9, source="web", received_at_us=START_US)
+    sequence = await world.publish(mixed, batch(attempt(4)))
+    await eventually(lambda: world.value("SELECT count(*) = 2 FROM dead_outcomes"), timeout_s=15)
+    await world.wait_applied(sequence)
+    rows = await world.rows("SELECT stream_sequence FROM attempts ORDER BY 1")
+    assert [row[0] for row in rows] == [1, 2, 3, 4]
+    assert await world.value("SELECT sum(count)::int FROM rollups") == 3
+    assert await world.value("SELECT count(*) FROM due") == 1
+    assert await world.value("SELECT sum(count)::int FROM ingest_rollups") == 1
+    # An operator can take it, mend it, and publish it as it is.
+    dead = await world.rows("SELECT data, reason FROM dead_outcomes WHERE batch_id = $1", mixed.batch_id)
+    pieces = {one.destinations[0].destination: one for one in (pb.OutcomeBatch.FromString(row[0]) for row in dead)}
+    assert pieces.keys() == {"crm", long}
+    assert pieces["crm"].destinations[0].attempts == [beyond]
+    pieces["crm"].destinations[0].attempts[0].stream_sequence = 5
+    await world.report(pieces["crm"], mixed)
+    assert (await summary(world)).delivered == 4
+    assert await world.value("SELECT count(*) FROM dead_outcomes") == 2
+
+
+@pytest.mark.parametrize("batch_id", ["not-a-uuid", "closed\0", "x" * 9000])
+async def test_a_batch_without_a_usable_id_is_set_aside_whole(world: World, batch_id: str) -> None:
+    await world.publish(batch(attempt(1), batch_id=batch_id))
+    await eventually(lambda: world.value("SELECT count(*) = 1 FROM dead_outcomes"), timeout_s=15)
+    await world.report(batch(attempt(2)))
+    assert await world.value("SELECT min(stream_sequence) FROM attempts") == 2
+
+
+async def test_a_batch_whose_id_is_written_otherwise_is_applied(world: World) -> None:
+    one = batch(attempt(1))
+    one.batch_id = one.batch_id.upper()
+    await world.report(one)
+    assert (await summary(world)).delivered == 1
+
+
+async def test_texts_that_are_too_long_are_cut(world: World) -> None:
+    long = "".join(random.choices(string.ascii_letters, k=6000))
+    failure = pb.IngestFailure(
+        stream_sequence=9, source=long, reason=long, message=long * 2, sample=b"x" * 9000, received_at_us=START_US
+    )
+    one = batch(attempt(1, message_id=long, event_name=long), ingest_failures=[failure])
+    one.destinations[0].source = long
+    await world.report(one)
+    query = "SELECT length(source), length(reason), length(message), length(sample) FROM ingest_failures"
+    assert tuple((await world.rows(query))[0]) == (63, 256, 8192, 4096)
+    query = "SELECT length(source), length(message_id), length(event_name) FROM attempts"
+    assert tuple((await world.rows(query))[0]) == (63, 256, 200)
 
 
 async def test_a_failure_keeps_its_event_and_a_success_its_sample(world: World) -> None:

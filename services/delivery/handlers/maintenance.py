@@ -42,7 +42,7 @@ _PARTITIONED = (("attempts", "received_at_us", DAY_US), ("attempt_details", "rec
 # Tables that are not partitioned: their column of time and what one day is in its unit.
 _PRUNED = (("rollups", "minute", DAY_MINUTES), ("latency_rollups", "minute", DAY_MINUTES),
            ("ingest_rollups", "minute", DAY_MINUTES), ("ingest_failures", "received_at_us", DAY_US),
-           ("duplicate_events", "received_at_us", DAY_US))  # fmt: skip
+           ("duplicate_events", "received_at_us", DAY_US), ("dead_outcomes", "recorded_at_us", DAY_US))  # fmt: skip
 
 
 class Maintenance:

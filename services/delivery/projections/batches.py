@@ -47,9 +47,21 @@ class BatchWriter:
         Raises asyncpg.UniqueViolationError where an attempt is recorded already: begin again with `careful`, which
         looks first.
         """
+        fresh = await self.fresh(connection, batches, now_us)
+        return await self.write_fresh(connection, fresh, now_us, careful=careful)
+
+    async def fresh(
+        self, connection: Connection, batches: Sequence[pb.OutcomeBatch], now_us: int
+    ) -> list[pb.OutcomeBatch]:
+        """Those that were not applied yet; with this transaction they are."""
         ids = [batch.batch_id for batch in batches]
         fresh = {str(row["batch_id"]) for row in await connection.fetch(queries.insert_batches, ids, now_us)}
-        batches = [batch for batch in batches if batch.batch_id in fresh]
+        return [batch for batch in batches if batch.batch_id in fresh]
+
+    async def write_fresh(
+        self, connection: Connection, batches: Sequence[pb.OutcomeBatch], now_us: int, *, careful: bool
+    ) -> Applied:
+        """Apply batches whose ids were stored in this transaction."""
         await _write_ingest_failures(connection, batches)
         groups = groups_of(batches)
         if not groups:

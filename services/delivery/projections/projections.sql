@@ -135,3 +135,7 @@ RETURNING workspace, received_at_us / 60000000 AS minute, source;
 INSERT INTO ingest_rollups AS r (workspace, minute, source, count)
 SELECT * FROM unnest($1::text[], $2::int[], $3::text[], $4::bigint[])
 ON CONFLICT (workspace, minute, source) DO UPDATE SET count = r.count + excluded.count;
+
+-- name: insert_dead_outcomes
+INSERT INTO dead_outcomes (batch_id, workspace, data, reason, recorded_at_us)
+SELECT * FROM unnest($1::text[], $2::text[], $3::bytea[], $4::text[], $5::bigint[]);
