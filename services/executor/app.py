@@ -21,7 +21,7 @@ from kit.bus.service_bus import connect_service
 from kit.bus.streams import DUE, OUTCOMES, events_stream, events_stream_name, facts_stream, provision
 from kit.bus.tracing import inject
 from kit.clock import SystemClock
-from kit.errors import OnwardError
+from kit.errors import LimitReached, OnwardError
 from kit.rpc.client import open_channel
 from kit.rpc.server import RpcServer
 from kit.settings import SettingsError
@@ -38,6 +38,7 @@ from services.executor.consumers.tickets import Tickets
 from services.executor.handlers.egress import Egress
 from services.executor.handlers.lane_set import LaneSet
 from services.executor.handlers.lanes import Services
+from services.executor.handlers.places import WorkerPlaces
 from services.executor.handlers.resolve import Resolver
 from services.executor.handlers.settle import OutcomeLog
 from services.executor.projections import View
@@ -80,8 +81,9 @@ class App:
         self._feed = FactsFeed(bus, self._view, self._read_facts, _replica())
         self._fence = BusFence(self._feed)
         resolver = Resolver(self._resolve, vault)
-        services = Services(zygote, resolver, self._outcomes, self._egress, self._view, self._clock)
-        self._lanes = LaneSet(services, settings.workers_max)
+        places = WorkerPlaces(settings.workers_max)
+        services = Services(zygote, resolver, self._outcomes, self._egress, self._view, self._clock, places)
+        self._lanes = LaneSet(services)
         self._intake = Intake(
             self._view, self._fence, self._tickets, self._outcomes, self._lanes.push, self._lookup, self._clock
         )
@@ -223,6 +225,8 @@ class App:
                     events=[delivery_pb.EventReference(stream_sequence=seq, index=index) for seq, index in events],
                 )
                 return await self._delivery_stub.LookupOutcomes(request)
+            except LimitReached:
+                raise
             except OnwardError as error:
                 log.info("waiting_for_tracker", reason=error.reason)
                 await asyncio.sleep(RETRY_S)

@@ -37,7 +37,7 @@ def test_a_request_is_read_from_its_payload() -> None:
         {"headers": None},
         {"body": 5},
         {"body": "not base64!"},
-        {"follow": "5"},
+        {"follow": "many"},
         {"timeout_ms": math.nan},
     ],
 )
@@ -72,3 +72,7 @@ def test_error_texts_are_node_fetchs() -> None:
     assert error.as_rejection()["text"] == error.text
     error = body_error("https://foo/", "ECONNRESET", "aborted")
     assert error.text == "Invalid response body while trying to fetch https://foo/: aborted"
+
+
+def test_a_number_in_a_text_counts_as_in_javascript() -> None:
+    assert EgressRequest.from_payload(PAYLOAD | {"timeout_ms": "5000"}).timeout_ms == 5000

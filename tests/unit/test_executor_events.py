@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from typing import Any
 
 import orjson
@@ -18,14 +19,14 @@ def event(**fields: Any) -> dict[str, Any]:
 
 
 def accepted(document: dict[str, Any]) -> dict[str, Any]:
-    payload: dict[str, Any] = orjson.loads(accept(document, RECEIVED_AT_US, "made").payload)
+    payload: dict[str, Any] = orjson.loads(accept(document, RECEIVED_AT_US, "made", 100_000).payload)
     return payload
 
 
 @pytest.mark.parametrize("kind", EVENT_TYPES)
 def test_every_type_of_the_spec_is_accepted(kind: str) -> None:
     document = {"type": kind, "userId": "u1", "event": "e", "groupId": "g", "previousId": "p"}
-    assert accept(document, RECEIVED_AT_US, "made").type == kind
+    assert accept(document, RECEIVED_AT_US, "made", 100_000).type == kind
 
 
 @pytest.mark.parametrize(
@@ -58,11 +59,12 @@ def test_what_is_no_message_is_refused_with_its_reason(data: bytes, reason: str)
         (event(messageId=7), "invalid_message_id"),
         (event(messageId="m" * 300), "invalid_message_id"),
         (event(properties="x" * EVENT_BYTES_MAX), "too_large"),
+        (event(properties=json.loads("[" * 300 + "]" * 300)), "too_deep"),
     ],
 )
 def test_what_is_no_event_is_refused_with_its_reason(document: Any, reason: str) -> None:
     with pytest.raises(Refused) as refused:
-        accept(document, RECEIVED_AT_US, "made")
+        accept(document, RECEIVED_AT_US, "made", 100_000)
     assert refused.value.reason == reason
 
 
@@ -108,5 +110,5 @@ def test_a_timestamp_that_is_none_becomes_the_time_of_receipt(text: Any) -> None
     ],
 )
 def test_the_integrations_object_is_obeyed(integrations: dict[str, Any], expected: bool) -> None:
-    taken = accept(event(integrations=integrations), RECEIVED_AT_US, "made")
+    taken = accept(event(integrations=integrations), RECEIVED_AT_US, "made", 0)
     assert wants(taken, "crm", "My CRM") is expected

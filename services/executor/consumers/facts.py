@@ -23,6 +23,7 @@ BEHIND_AFTER_S = 1.0
 # An executor that is gone leaves its consumer behind for so long.
 INACTIVE_NS = 10 * 60 * 1_000_000_000
 RETRY_S = 0.5
+COMPARE_INTERVAL_S = 30.0
 
 log = structlog.get_logger()
 
@@ -42,29 +43,48 @@ class FactsFeed:
         self._lock = asyncio.Lock()
         self._applied_sequence = 0
         self._advanced = asyncio.Event()
+        self._reconnected = asyncio.Event()
 
     async def start(self) -> None:
-        await self._bus.api(
-            f"CONSUMER.CREATE.FACTS.{self._consumer}",
-            {
-                "stream_name": "FACTS",
-                "config": {
-                    "name": self._consumer,
-                    "ack_policy": "none",
-                    "deliver_policy": "new",
-                    "inactive_threshold": INACTIVE_NS,
-                    "mem_storage": False,
-                    "max_deliver": -1,
-                },
-            },
-        )
+        await self._ensure_consumer()
         self._applied_sequence, _ = await self.head()
         self._puller = Puller(self._bus, "FACTS", self._consumer, batch=256, on_batch=self._on_batch)
         await self.catch_up()
 
+    async def _ensure_consumer(self) -> None:
+        """Make our consumer where it is not there: the server forgets it when we are away for long."""
+        config = {
+            "name": self._consumer,
+            "ack_policy": "none",
+            "deliver_policy": "new",
+            "inactive_threshold": INACTIVE_NS,
+        }
+        await self._bus.api(f"CONSUMER.CREATE.FACTS.{self._consumer}", {"stream_name": "FACTS", "config": config})
+
     async def run(self) -> None:
-        if self._puller is not None:
-            await self._puller.run()
+        assert self._puller is not None, "started first"
+        forget = self._bus.on_reconnect(self._reconnected.set)
+        try:
+            async with asyncio.TaskGroup() as group:
+                group.create_task(self._puller.run())
+                group.create_task(self._compare())
+        finally:
+            forget()
+
+    async def _compare(self) -> None:
+        """Compare the view with the log from time to time and after every reconnect: the bus may have lost facts."""
+        while True:
+            try:
+                async with asyncio.timeout(COMPARE_INTERVAL_S):
+                    await self._reconnected.wait()
+            except TimeoutError:
+                pass
+            self._reconnected.clear()
+            try:
+                await self._ensure_consumer()
+                await self.catch_up()
+            except OnwardError as error:
+                log.warning("facts_not_compared", reason=error.reason)
 
     async def stop(self) -> None:
         if self._puller is not None:

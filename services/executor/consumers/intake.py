@@ -5,8 +5,11 @@ from __future__ import annotations
 from collections.abc import Awaitable, Callable, Sequence
 from typing import Protocol
 
+import structlog
+
 from kit.bus.message import Message
 from kit.clock import Clock
+from kit.errors import LimitReached
 from onward.delivery.v1 import internal_service_pb2 as lookup_pb
 from onward.executor.v1 import outcomes_pb2 as pb
 from services.executor.consumers.tickets import Tickets
@@ -24,8 +27,12 @@ from services.executor.handlers.settle import OutcomeLog
 from services.executor.handlers.work import Item, Run, Ticket
 from services.executor.projections import Route, View
 
-# One question to the tracker.
-LOOKUP_EVENTS_MAX = 1000
+# One question to the tracker: it answers for all events of these messages, and packed ones have up to 2,500.
+LOOKUP_MESSAGES_MAX = 50
+# No id is longer; a subject that is no source's may be.
+SOURCE_LENGTH_MAX = 63
+
+log = structlog.get_logger()
 
 Lookup = Callable[[str, Sequence[tuple[int, int]]], Awaitable[lookup_pb.LookupOutcomesResponse]]
 PushItem = Callable[[Item], None]
@@ -74,7 +81,7 @@ class Intake:
             if message.delivered > 1:
                 again.append(ticket)
             else:
-                self._hand_out(workspace, ticket, _NOTHING_KNOWN)
+                self._hand_out_surely(workspace, ticket, _NOTHING_KNOWN)
                 taken.append(ticket)
         # Nothing was awaited since: no outcome can have come in between.
         self._tickets.handed_out(taken)
@@ -102,13 +109,34 @@ class Intake:
 
     async def _events_again(self, workspace: str, tickets: list[Ticket]) -> None:
         """Run only what has no outcome yet of events that somebody else may have begun."""
-        for start in range(0, len(tickets), LOOKUP_EVENTS_MAX):
-            part = tickets[start : start + LOOKUP_EVENTS_MAX]
-            answer = await self._lookup(workspace, [(ticket.message.stream_seq, 0) for ticket in part])
-            known = _known(answer)
+        for start in range(0, len(tickets), LOOKUP_MESSAGES_MAX):
+            part = tickets[start : start + LOOKUP_MESSAGES_MAX]
+            known = await self._look_up(workspace, part)
             for ticket in part:
-                self._hand_out(workspace, ticket, known.get(ticket.message.stream_seq, _NOTHING_KNOWN))
+                self._hand_out_surely(workspace, ticket, known.get(ticket.message.stream_seq, _NOTHING_KNOWN))
             self._tickets.handed_out(part)
+
+    async def _look_up(self, workspace: str, part: Sequence[Ticket]) -> dict[int, Known]:
+        """Ask the tracker about messages; fewer at a time where their events are too many for one answer."""
+        try:
+            return _known(await self._lookup(workspace, [(ticket.message.stream_seq, 0) for ticket in part]))
+        except LimitReached:
+            if len(part) == 1:
+                # At least once is the promise: rather twice than never.
+                log.warning("outcomes_too_many", workspace=workspace, sequence=part[0].message.stream_seq)
+                return {}
+        half = len(part) // 2
+        return await self._look_up(workspace, part[:half]) | await self._look_up(workspace, part[half:])
+
+    def _hand_out_surely(self, workspace: str, ticket: Ticket, known: Known) -> None:
+        """Hand a message out; what we cannot handle is refused visibly, and holds up no other message."""
+        try:
+            self._hand_out(workspace, ticket, known)
+        except Exception:
+            log.exception("event_not_handled", workspace=workspace, sequence=ticket.message.stream_seq)
+            source = ticket.message.subject.split(".", 2)[2]
+            refused = Refused("internal_error", "the executor could not handle it; its log says why")
+            self._refuse(workspace, source, ticket, 0, refused, known)
 
     def _hand_out(self, workspace: str, ticket: Ticket, known: Known) -> None:
         message = ticket.message
@@ -124,7 +152,8 @@ class Intake:
             return
         for index, document in enumerate(documents):
             try:
-                event = accept(document, received_at_us, f"{workspace}-{message.stream_seq}-{index}")
+                made_id = f"{workspace}-{message.stream_seq}-{index}"
+                event = accept(document, received_at_us, made_id, len(message.data))
             except Refused as refused:
                 self._refuse(workspace, source, ticket, index, refused, known)
                 continue
@@ -180,7 +209,7 @@ class Intake:
         failure = pb.IngestFailure(
             stream_sequence=message.stream_seq,
             index=index,
-            source=source,
+            source=source[:SOURCE_LENGTH_MAX],
             reason=refused.reason,
             message=str(refused),
             sample=message.data[:SAMPLE_BYTES_MAX],

@@ -5,10 +5,13 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Sequence
 
+import structlog
+
 from kit.bus.acks import ack, in_progress
 from kit.bus.connection import Bus
 from kit.bus.message import Message
 from kit.clock import Clock
+from kit.errors import OnwardError
 from services.executor.handlers.work import Ticket
 
 # Young messages that one executor holds: at least enough to fill a batch for each of two workers; more does not make
@@ -23,6 +26,8 @@ OLD_AFTER_S = 0.5
 HELD_MAX = 16_000
 # Well below ack_wait (10 s): what runs is extended before the server gives it to somebody else.
 PROGRESS_INTERVAL_S = 3.0
+
+log = structlog.get_logger()
 
 
 class Tickets:
@@ -69,7 +74,11 @@ class Tickets:
         self._adjust()
 
     def _acknowledge(self, tickets: Sequence[Ticket]) -> None:
-        ack(self._bus, [ticket.message for ticket in tickets])
+        try:
+            ack(self._bus, [ticket.message for ticket in tickets])
+        except OnwardError as error:
+            # They come again, and are looked up then.
+            log.warning("acks_dropped", count=len(tickets), reason=error.reason)
         for ticket in tickets:
             self._held.pop(ticket.key, None)
         self._settled += len(tickets)
@@ -98,7 +107,8 @@ class Tickets:
             self._window = min(YOUNG_MAX, max(YOUNG_MIN, self._settled, self._window // 2))
             self._settled = 0
             self._adjust()
-            if now - extended_at >= PROGRESS_INTERVAL_S:
+            # Without a connection nothing can be extended, and what is written would only pile up.
+            if now - extended_at >= PROGRESS_INTERVAL_S and self._bus.connected:
                 extended_at = now
                 self._extend(now)
 

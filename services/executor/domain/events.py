@@ -75,11 +75,11 @@ def parse_message(data: bytes) -> list[Any]:
     return batch
 
 
-def accept(document: Any, received_at_us: int, fallback_id: str) -> Event:
+def accept(document: Any, received_at_us: int, fallback_id: str, published_bytes: int) -> Event:
     """Check one event and complete its common fields.
 
-    `received_at_us` is when JetStream stored it; `fallback_id` becomes its messageId where it has none.
-    Raises `Refused`.
+    `received_at_us` is when JetStream stored it; `fallback_id` becomes its messageId where it has none;
+    `published_bytes` is the size of the message that it came in. Raises `Refused`.
     """
     if not isinstance(document, dict):
         raise Refused("not_an_object", "an event is a JSON object")
@@ -90,10 +90,10 @@ def accept(document: Any, received_at_us: int, fallback_id: str) -> Event:
         document["messageId"] = message_id = fallback_id
     elif not isinstance(message_id, str) or len(message_id) > MESSAGE_ID_MAX:
         raise Refused("invalid_message_id", f"`messageId` is a string of at most {MESSAGE_ID_MAX} characters")
+    if published_bytes > EVENT_BYTES_MAX:
+        _check_size(document)
     _stamp(document, received_at_us)
-    payload = orjson.dumps(document)
-    if len(payload) > EVENT_BYTES_MAX:
-        raise Refused("too_large", f"the event has {len(payload)} bytes; {EVENT_BYTES_MAX} are accepted")
+    payload = _written(document)
     integrations = document.get("integrations")
     return Event(
         type=kind,
@@ -123,6 +123,21 @@ def _check_fields(document: dict[str, Any], kind: str) -> None:
     value = document.get(field)
     if not value or not isinstance(value, str | int | float):
         raise Refused(f"missing_{field}", f"a {kind} event needs `{field}`")
+
+
+def _check_size(document: dict[str, Any]) -> None:
+    """Measure the event as it was published, without white space; only large messages need it."""
+    size_bytes = len(_written(document))
+    if size_bytes > EVENT_BYTES_MAX:
+        raise Refused("too_large", f"the event has {size_bytes} bytes; at most {EVENT_BYTES_MAX} are accepted")
+
+
+def _written(document: dict[str, Any]) -> bytes:
+    try:
+        return orjson.dumps(document)
+    except orjson.JSONEncodeError as error:
+        # orjson reads 1,024 levels and writes 254.
+        raise Refused("too_deep", f"the event is nested too deeply: {error}") from None
 
 
 def _stamp(document: dict[str, Any], received_at_us: int) -> None:

@@ -59,6 +59,9 @@ def _requests(item: Item, redactor: Redactor, room: int) -> bytes:
             awaited=exchange.awaited,
             redactor=redactor,
         )
+        record["body"]["bytes"] = exchange.request_bytes
+        if exchange.response is not None:
+            record["response"]["body"]["bytes"] = exchange.response_bytes
         one = orjson.dumps(record)
         room -= len(one) + 1
         if room < len(_CUT):

@@ -3,23 +3,35 @@
 from __future__ import annotations
 
 import asyncio
-import base64
-import binascii
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime
 from email.utils import parsedate_to_datetime
-from typing import Any
+
+import structlog
 
 from kit.clock import Clock
 from services.executor.handlers.work import Item
 from services.executor.runtime.broker import Broker
-from services.executor.runtime.egress import EgressError, EgressRequest, EgressResponse, Scope
+from services.executor.runtime.egress import (
+    EgressError,
+    EgressRequest,
+    EgressResponse,
+    Scope,
+    system_error,
+    type_error,
+)
+from services.executor.runtime.egress_capture import BODY_BYTES_MAX
 from services.executor.runtime.pool import HostRequest, Worker
 
 # Statuses whose Retry-After is honoured.
 _WAITING_STATUSES = frozenset({429, 503})
 # A Retry-After of more than the whole horizon of retries says nothing more.
 RETRY_AFTER_MAX_MS = 4 * 3600 * 1000
+# Bodies wait in memory until their attempt ends, so only what a capture shows is kept, and enough to know that it is
+# cut after secrets were masked.
+KEPT_BODY_BYTES_MAX = 2 * BODY_BYTES_MAX
+
+log = structlog.get_logger()
 
 
 @dataclass(slots=True)
@@ -32,6 +44,9 @@ class Exchange:
     response: EgressResponse | None = None
     error: EgressError | None = None
     awaited: bool = True
+    # Of the whole bodies; only their beginnings are kept.
+    request_bytes: int = 0
+    response_bytes: int = 0
 
 
 class Egress:
@@ -49,64 +64,50 @@ class Egress:
 
     def begin(self, worker: Worker, request: HostRequest, item: Item, scope: Scope) -> None:
         """Begin a request; the worker gets the answer when there is one, unless it is gone by then."""
-        if request.kind != "fetch":
-            worker.answer(request.request_id, error=_refusal(f"unknown request {request.kind!r}"))
-            return
         try:
-            wanted = _decode(request.payload)
-        except (KeyError, TypeError, ValueError, binascii.Error):
-            worker.answer(request.request_id, error=_refusal("malformed request"))
+            if request.kind != "fetch":
+                raise type_error("ERR_INVALID_ARG_VALUE", f"there is no host request {request.kind!r}")
+            wanted = EgressRequest.from_payload(request.payload)
+        except EgressError as error:
+            worker.answer(request.request_id, error=error.as_rejection())
             return
-        exchange = Exchange(wanted, started_at=self._clock.now())
+        exchange = Exchange(wanted, started_at=self._clock.now(), request_bytes=len(wanted.body or b""))
         item.exchanges.append(exchange)
         if self._group is not None:
             self._group.create_task(self._fetch(worker, request.request_id, exchange, scope))
 
     async def _fetch(self, worker: Worker, request_id: int, exchange: Exchange, scope: Scope) -> None:
         begun = self._clock.monotonic()
+        response: EgressResponse | None = None
         try:
-            exchange.response = await self._broker.fetch(exchange.request, scope)
+            response = await self._broker.fetch(exchange.request, scope)
         except EgressError as error:
             exchange.error = error
+        except Exception:
+            # A fault of ours in one request must not end the others: this one fails as a network failure.
+            log.exception("request_failed_inside", destination=scope.destination)
+            exchange.error = system_error("ECONNABORTED", "the request could not be made")
         exchange.duration_ms = (self._clock.monotonic() - begun) * 1000
-        failed = exchange.error
-        if failed is not None:
-            worker.answer(request_id, error={"code": failed.code, "type": failed.type, "message": str(failed)})
-        elif exchange.response is not None:
-            worker.answer(request_id, result=_encode(exchange.response))
+        if exchange.error is not None:
+            worker.answer(request_id, error=exchange.error.as_rejection())
+        elif response is not None:
+            worker.answer(request_id, result=response.as_answer())
+            exchange.response_bytes = len(response.body)
+            exchange.response = replace(response, body=response.body[:KEPT_BODY_BYTES_MAX])
+        exchange.request = replace(exchange.request, body=(exchange.request.body or b"")[:KEPT_BODY_BYTES_MAX])
 
 
-def _refusal(message: str) -> dict[str, str]:
-    return {"code": "ERR_INVALID_ARG", "type": "system", "message": message}
+def forsake(item: Item) -> None:
+    """Mark the requests that the handler did not wait for: they are sent, their answers dropped."""
+    for exchange in item.exchanges:
+        if exchange.response is None and exchange.error is None:
+            exchange.awaited = False
 
 
-def _decode(payload: dict[str, Any]) -> EgressRequest:
-    body = payload.get("body")
-    optional = {name: payload[name] for name in ("redirect", "follow", "timeout_ms", "size", "compress")
-                if payload.get(name) is not None}  # fmt: skip
-    return EgressRequest(
-        method=str(payload["method"]),
-        url=str(payload["url"]),
-        headers=[(str(name), str(value)) for name, value in payload.get("headers", [])],
-        body=base64.b64decode(body) if body is not None else None,
-        **optional,
-    )
-
-
-def _encode(response: EgressResponse) -> dict[str, Any]:
-    return {
-        "status": response.status,
-        "statusText": response.reason,
-        "url": response.url,
-        "redirected": response.redirected,
-        "headers": [list(pair) for pair in response.headers],
-        "body": base64.b64encode(response.body).decode(),
-    }
-
-
-def saw_http_error(item: Item) -> bool:
-    """Tell whether an answer of 400 or more was seen."""
-    return any(one.response is not None and one.response.status >= 400 for one in item.exchanges)
+def http_error_status(item: Item) -> int:
+    """Give the last answer's status of 400 or more; 0 where none was seen."""
+    statuses = [one.response.status for one in item.exchanges if one.response is not None]
+    return next((status for status in reversed(statuses) if status >= 400), 0)
 
 
 def retry_after_ms(item: Item, clock: Clock) -> int:
@@ -122,7 +123,7 @@ def retry_after_ms(item: Item, clock: Clock) -> int:
 
 
 def _wait_ms(value: str, clock: Clock) -> int:
-    if value.isdigit() and len(value) < 8:
+    if value.isascii() and value.isdigit() and len(value) < 8:
         return int(value) * 1000
     try:
         moment = parsedate_to_datetime(value)

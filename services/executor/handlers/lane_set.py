@@ -14,9 +14,9 @@ SWEEP_S = 5.0
 class LaneSet:
     """Gives every item to its destination's lane. `run()` must be running: it owns what lanes do in the background."""
 
-    def __init__(self, services: Services, workers_max: int) -> None:
+    def __init__(self, services: Services) -> None:
         self._services = services
-        self._workers_max = workers_max
+        services.places.make_room = self._make_room
         self._lanes: dict[tuple[str, str], Lane] = {}
         self._group: asyncio.TaskGroup | None = None
 
@@ -27,7 +27,6 @@ class LaneSet:
         if lane is None:
             assert self._group is not None, "run() is running before anything is pushed"
             lane = self._lanes[key] = Lane(route.workspace, route.destination, self._services, self._group)
-            self._make_room()
         lane.push(item)
 
     def changed(self, workspace: str, destination: str) -> None:
@@ -39,17 +38,20 @@ class LaneSet:
     async def run(self) -> None:
         async with asyncio.TaskGroup() as group:
             self._group = group
-            while True:
-                await asyncio.sleep(SWEEP_S)
-                self._sweep()
+            try:
+                while True:
+                    await asyncio.sleep(SWEEP_S)
+                    self._sweep()
+            finally:
+                # What ends now cannot begin anything any more.
+                for lane in self._lanes.values():
+                    lane.close()
 
     async def stop(self) -> None:
-        for lane in list(self._lanes.values()):
-            await lane.stop()
-
-    @property
-    def busy(self) -> bool:
-        return any(lane.busy for lane in self._lanes.values())
+        """Stop all workers at once; a spinning one takes a second to be killed."""
+        async with asyncio.TaskGroup() as group:
+            for lane in self._lanes.values():
+                group.create_task(lane.stop())
 
     def _sweep(self) -> None:
         """Release workers that nothing used for a while."""
@@ -60,10 +62,7 @@ class LaneSet:
                 del self._lanes[key]
 
     def _make_room(self) -> None:
-        """Release the worker that was idle for the longest, where there are too many."""
-        warm = [lane for lane in self._lanes.values() if lane.has_worker]
-        if len(warm) < self._workers_max:
-            return
-        idle = [lane for lane in warm if not lane.busy]
+        """Release the worker that has been idle for the longest; where all are busy, whoever asks must wait."""
+        idle = [lane for lane in self._lanes.values() if lane.has_worker and not lane.busy]
         if idle:
             min(idle, key=Lane.idle_since).release()

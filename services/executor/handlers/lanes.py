@@ -8,7 +8,7 @@ from __future__ import annotations
 import asyncio
 import random
 from collections import deque
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from itertools import islice
 
 import structlog
@@ -18,7 +18,8 @@ from kit.errors import OnwardError
 from services.executor.domain import errors
 from services.executor.domain.errors import Verdict, judge
 from services.executor.handlers import detail as details
-from services.executor.handlers.egress import Egress, retry_after_ms, saw_http_error
+from services.executor.handlers.egress import Egress, forsake, http_error_status, retry_after_ms
+from services.executor.handlers.places import WorkerPlaces
 from services.executor.handlers.resolve import Program, Resolver
 from services.executor.handlers.settle import OutcomeLog
 from services.executor.handlers.work import Item, Run
@@ -62,6 +63,8 @@ class Generation:
     retired: bool = False
     # An item runs in it that must have it for itself.
     alone: bool = False
+    # It counts among the warm workers.
+    has_place: bool = False
     # Why nothing can run: every attempt ends so.
     refusal: Refusal | None = None
 
@@ -85,6 +88,7 @@ class Services:
     egress: Egress
     view: View
     clock: Clock
+    places: WorkerPlaces
 
 
 class Lane:
@@ -98,6 +102,7 @@ class Lane:
         self._queue: deque[Item] = deque()
         self._current: Generation | None = None
         self._preparing = False
+        self._closed = False
         # Counts the changes: a program that was asked for before the last one is not used.
         self._epoch = 0
         self._scheduled = False
@@ -111,6 +116,7 @@ class Lane:
     def push(self, item: Item) -> None:
         """Queue an attempt; it starts in this turn of the loop if the worker has room."""
         self._queue.append(item)
+        self._last_used = item.queued_at
         self._schedule()
 
     def changed(self) -> None:
@@ -124,7 +130,8 @@ class Lane:
 
     @property
     def busy(self) -> bool:
-        return bool(self._queue) or (self._current is not None and bool(self._current.in_flight))
+        running = self._current is not None and bool(self._current.in_flight)
+        return running or self._preparing or bool(self._queue)
 
     def idle_since(self) -> float:
         return self._last_used
@@ -143,6 +150,8 @@ class Lane:
     def _pump(self) -> None:
         """Start what there is room for."""
         self._scheduled = False
+        if self._closed:
+            return
         generation = self._current
         if generation is None:
             if self._queue and not self._preparing:
@@ -171,7 +180,8 @@ class Lane:
             self._job_id += 1
             generation.alone = item.alone
             generation.in_flight[self._job_id] = item
-            jobs.append(Job(self._job_id, item.type, item.payload, random.random() < SAMPLE_RATE))  # noqa: S311
+            item.sampled = random.random() < SAMPLE_RATE  # noqa: S311
+            jobs.append(Job(self._job_id, item.type, item.payload, item.sampled))
         if jobs:
             worker.submit(jobs)
         return bool(jobs)
@@ -199,6 +209,8 @@ class Lane:
         if program.invalid is not None:
             generation.refusal = Refusal(errors.INVALID_SETTINGS, "InvalidSettings", program.invalid)
             return generation
+        await self._services.places.take()
+        generation.has_place = True
         try:
             generation.worker = await self._services.zygote.fork(
                 program.code,
@@ -210,7 +222,16 @@ class Lane:
             )
         except CodeError as error:
             generation.refusal = Refusal(errors.BAD_REQUEST, "CodeError", str(error))
+            self._give_place_back(generation)
+        except BaseException:
+            self._give_place_back(generation)
+            raise
         return generation
+
+    def _give_place_back(self, generation: Generation) -> None:
+        if generation.has_place:
+            generation.has_place = False
+            self._services.places.give_back()
 
     # --- what comes out --------------------------------------------------------------------------------------
 
@@ -218,7 +239,7 @@ class Lane:
         for outcome in outcomes:
             item = generation.in_flight.pop(outcome.id, None)
             if item is not None:
-                self._settle(generation.program, item, outcome)
+                self._settle_surely(generation.program, item, outcome)
         generation.alone = generation.alone and bool(generation.in_flight)
         self._finished += len(outcomes)
         self._last_used = self._services.clock.monotonic()
@@ -227,36 +248,44 @@ class Lane:
         elif self._queue:
             self._schedule()
 
+    def _settle_surely(self, program: Program, item: Item, outcome: Outcome) -> None:
+        """Settle an attempt; a fault of ours must not leave its message without an outcome for ever."""
+        try:
+            self._settle(program, item, outcome)
+        except Exception:
+            log.exception("attempt_not_described", destination=self.destination)
+            run = Run(program.version, program.settings_revision, outcome.wall_us, outcome.cpu_us)
+            detail = details.failure(item, "Internal", "the outcome of the attempt could not be recorded in full")
+            self._services.outcomes.record(item, errors.INTERNAL, run, detail)
+
     def _settle(self, program: Program, item: Item, outcome: Outcome) -> None:
         run = Run(program.version, program.settings_revision, outcome.wall_us, outcome.cpu_us)
-        if outcome.ok and outcome.value is None and not item.exchanges:
+        if outcome.ok and not item.sampled and not item.exchanges:
             self._services.outcomes.record(item, errors.DELIVERED, run)
             return
-        http_error = saw_http_error(item)
-        verdict = self._verdict(program, outcome, http_error)
-        keep = not outcome.ok or outcome.value is not None or http_error
+        forsake(item)
+        status = http_error_status(item)
+        if outcome.ok and status and program.fail_on_http_error:
+            outcome = _as_thrown(outcome, status)
+        verdict = self._verdict(program, outcome)
+        keep = not outcome.ok or item.sampled or status
         self._services.outcomes.record(
             item,
             verdict,
             run,
             details.build(item, outcome, verdict, program.redactor) if keep else None,
             retry_after_ms=retry_after_ms(item, self._services.clock),
-            http_error=http_error,
+            http_error=status > 0,
         )
 
     @staticmethod
-    def _verdict(program: Program, outcome: Outcome, http_error: bool) -> Verdict:
+    def _verdict(program: Program, outcome: Outcome) -> Verdict:
         error = outcome.error
-        if error is not None:
-            return judge(
-                error.kind,
-                error.http_status,
-                network=error.network,
-                retry_only_explicit=program.retry_only_explicit,
-            )
-        if http_error and program.fail_on_http_error:
-            return errors.BAD_REQUEST
-        return errors.DELIVERED
+        if error is None:
+            return errors.DELIVERED
+        return judge(
+            error.kind, error.http_status, network=error.network, retry_only_explicit=program.retry_only_explicit
+        )
 
     def _on_request(self, generation: Generation, request: HostRequest) -> None:
         item = generation.in_flight.get(request.job_id)
@@ -273,6 +302,7 @@ class Lane:
 
     def _on_exit(self, generation: Generation, exit_: WorkerExit) -> None:
         """Blame the guilty attempt, run again the bystanders that had sent nothing, retry the others alone."""
+        self._give_place_back(generation)
         generation.worker = None
         if self._current is generation:
             self._current = None
@@ -301,7 +331,7 @@ class Lane:
         kind, message = _LOSSES.get(reason, _LOST)
         error = UserError(kind=kind, name=kind, message=message, stack="")
         outcome = Outcome(id=0, ok=False, wall_us=0, cpu_us=0, logs=[], value=None, error=error)
-        self._settle(program, item, outcome)
+        self._settle_surely(program, item, outcome)
 
     # --- what cannot run -------------------------------------------------------------------------------------
 
@@ -352,13 +382,20 @@ class Lane:
         generation.retired = True
         if not generation.in_flight and generation.worker is not None:
             worker, generation.worker = generation.worker, None
-            self._group.create_task(worker.stop())
+            if self._closed:
+                worker.kill()
+            else:
+                self._group.create_task(worker.stop())
 
     def release(self) -> None:
         """Give back the memory of an idle worker."""
         if not self.busy and self._current is not None:
             generation, self._current = self._current, None
             self._retire(generation)
+
+    def close(self) -> None:
+        """Begin nothing from now on."""
+        self._closed = True
 
     async def stop(self) -> None:
         """Stop the worker; what is queued or running stays unacknowledged and is delivered again."""
@@ -375,3 +412,10 @@ _LOSSES = {
     "out_of_memory": ("OutOfMemory", "the function ran out of memory"),
 }
 _LOST = ("Internal", "the worker that ran the function was lost")
+
+
+def _as_thrown(outcome: Outcome, status: int) -> Outcome:
+    """Treat an answer of 400 or more as if the handler had thrown it."""
+    message = f"an answer had the status {status}, which this destination counts as a failure"
+    error = UserError(kind="Error", name="HttpError", message=message, stack="", http_status=status)
+    return replace(outcome, ok=False, error=error)

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import asyncio
+from collections import deque
 from collections.abc import Awaitable, Callable, Sequence
 
 import structlog
 from opentelemetry.trace import SpanKind
 
 from kit.clock import Clock
-from kit.errors import OnwardError
+from kit.errors import InvalidArgument, OnwardError
 from kit.ids import uuid7
 from kit.telemetry.trace import span
 from onward.executor.v1 import outcomes_pb2 as pb
@@ -21,6 +22,8 @@ from services.executor.handlers.work import Item, Run, Ticket
 # attempts, small enough that the tracker's transaction stays short.
 ATTEMPTS_MAX = 500
 BATCH_BYTES_MAX = 512 * 1024
+# Numbers and frames of one attempt, on the safe side; its texts come on top.
+ATTEMPT_BYTES = 100
 # Publishes under way at once; JetStream syncs each, and the next batch fills meanwhile.
 PUBLISHES_MAX = 2
 RETRY_SECONDS = (0.05, 0.1, 0.2, 0.5, 1.0)
@@ -29,6 +32,18 @@ log = structlog.get_logger()
 
 Publish = Callable[[str, bytes, str], Awaitable[object]]
 Acknowledge = Callable[[Sequence[Ticket]], None]
+
+
+def _attempt_bytes(item: Item) -> int:
+    """Bound what an attempt without its detail takes; a character of UTF-8 has four bytes at most."""
+    return ATTEMPT_BYTES + 4 * (len(item.message_id) + len(item.name))
+
+
+def _drop_captures(message: pb.OutcomeBatch) -> None:
+    for group in message.destinations:
+        for attempt in group.attempts:
+            for name in ("logs", "requests", "value", "error_stack"):
+                attempt.detail.ClearField(name)
 
 
 class _Batch:
@@ -73,7 +88,7 @@ class OutcomeLog:
         self._acknowledge = acknowledge
         self._clock = clock
         self._open: dict[str, _Batch] = {}
-        self._ready: list[_Batch] = []
+        self._ready: deque[_Batch] = deque()
         self._wake = asyncio.Event()
         self._slots = asyncio.Semaphore(PUBLISHES_MAX)
         self._under_way = 0
@@ -108,7 +123,7 @@ class OutcomeLog:
             attempt.retry_after_ms = retry_after_ms
         if http_error:
             attempt.http_error = True
-        self._added(item.route.workspace, batch, item.ticket)
+        self._added(item.route.workspace, batch, _attempt_bytes(item), item.ticket)
 
     def record_lost(self, item: Item, run: Run, attempt: int) -> None:
         """Record an earlier invocation that left no outcome; it does not settle the item's ticket."""
@@ -126,15 +141,13 @@ class OutcomeLog:
             result=pb.RESULT_LOST,
             error_type=pb.ERROR_TYPE_INTERNAL,
         )
-        batch.count += 1
-        self._wake.set()
+        self._added(item.route.workspace, batch, _attempt_bytes(item))
 
     def record_refusal(self, workspace: str, failure: pb.IngestFailure, ticket: Ticket) -> None:
         """Record an event that was refused at intake."""
         batch = self._batch(workspace)
         batch.message.ingest_failures.append(failure)
-        batch.bytes += len(failure.sample)
-        self._added(workspace, batch, ticket)
+        self._added(workspace, batch, failure.ByteSize(), ticket)
 
     def _batch(self, workspace: str) -> _Batch:
         batch = self._open.get(workspace)
@@ -142,10 +155,11 @@ class OutcomeLog:
             batch = self._open[workspace] = _Batch(workspace)
         return batch
 
-    def _added(self, workspace: str, batch: _Batch, ticket: Ticket) -> None:
-        batch.tickets.append(ticket)
+    def _added(self, workspace: str, batch: _Batch, size_bytes: int, ticket: Ticket | None = None) -> None:
+        if ticket is not None:
+            batch.tickets.append(ticket)
         batch.count += 1
-        batch.bytes += 64
+        batch.bytes += size_bytes
         if batch.full:
             self._ready.append(self._open.pop(workspace))
         self._wake.set()
@@ -166,7 +180,7 @@ class OutcomeLog:
 
     def _next(self) -> _Batch | None:
         if self._ready:
-            return self._ready.pop(0)
+            return self._ready.popleft()
         if self._open:
             return self._open.pop(next(iter(self._open)))
         return None
@@ -180,6 +194,12 @@ class OutcomeLog:
                 with span("store outcomes", parent="", kind=SpanKind.PRODUCER, attributes={"attempts": batch.count}):
                     await self._publish(f"outcomes.{message.workspace}", data, message.batch_id)
                 break
+            except InvalidArgument as error:
+                # Never seen since sizes are counted; without its captures any batch fits.
+                log.error("outcomes_too_large", data_bytes=len(data), reason=str(error))  # noqa: TRY400
+                _drop_captures(message)
+                data = message.SerializeToString()
+                await asyncio.sleep(RETRY_SECONDS[-1])
             except OnwardError as error:
                 wait = RETRY_SECONDS[min(attempt, len(RETRY_SECONDS) - 1)]
                 log.warning("outcomes_not_stored", reason=error.reason, retry_seconds=wait)

@@ -43,6 +43,8 @@ class Item:
     received_at_us: int
     queued_at: float
     alone: bool = False
+    # Its logs, requests and callback return are kept even if it succeeds.
+    sampled: bool = False
     exchanges: list[Exchange] = field(default_factory=list)
     scope: Scope | None = None
 

@@ -181,6 +181,9 @@ def _count(value: object) -> int:
     """Numbers of JavaScript are whole here; none, negative and NaN mean none."""
     if value is None:
         return 0
+    if isinstance(value, str):
+        # As timers and comparisons of JavaScript take it.
+        value = float(value)
     if not isinstance(value, int | float):
         raise TypeError(f"expected a number, not {type(value).__name__}")
     return max(0, int(min(value, COUNT_MAX)))

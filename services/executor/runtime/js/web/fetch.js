@@ -29,7 +29,9 @@ const MESSAGES = {
 function fetchError(rejection, requestUrl) {
   const type = rejection.type ?? 'system';
   const url = rejection.url ?? requestUrl;
-  const message = MESSAGES[type]?.(url, rejection) ?? `request to ${url} failed, reason: ${rejection.message}`;
+  // Only a failure before the status line is worded as the whole request's.
+  const plain = rejection.phase === 'body' || type !== 'system' ? rejection.text : undefined;
+  const message = MESSAGES[type]?.(url, rejection) ?? plain ?? `request to ${url} failed, reason: ${rejection.message}`;
   const error = new FetchError(message, type, rejection.code ? { code: rejection.code } : undefined);
   if (NETWORK_CODES.has(rejection.code) || type === 'request-timeout' || type === 'body-timeout') markNetworkFailure(error);
   return error;
