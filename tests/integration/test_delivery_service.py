@@ -50,6 +50,17 @@ async def test_a_batch_applied_twice_counts_once(world: World) -> None:
     assert await world.value("SELECT deferrals FROM due") == 1
 
 
+async def test_copies_of_a_batch_in_one_transaction_count_once(world: World) -> None:
+    one = batch(attempt(1), attempt(3, result=DEFERRED))
+    # What waits when the tracker starts is applied together.
+    await world.stop()
+    sequence = await world.publish(one, one, one)
+    await world.start()
+    await world.wait_applied(sequence)
+    assert (await summary(world)).delivered == 1
+    assert await world.value("SELECT deferrals FROM due") == 1
+
+
 async def test_the_same_attempt_in_two_batches_counts_once(world: World) -> None:
     """A5, A11: whatever JetStream delivers again, the key decides."""
     await world.report(batch(attempt(1), attempt(2)))

@@ -53,10 +53,13 @@ class BatchWriter:
     async def fresh(
         self, connection: Connection, batches: Sequence[pb.OutcomeBatch], now_us: int
     ) -> list[pb.OutcomeBatch]:
-        """Those that were not applied yet; with this transaction they are."""
-        ids = [batch.batch_id for batch in batches]
-        fresh = {str(row["batch_id"]) for row in await connection.fetch(queries.insert_batches, ids, now_us)}
-        return [batch for batch in batches if batch.batch_id in fresh]
+        """Those that were not applied yet, one of each id; with this transaction they are applied."""
+        by_id: dict[str, pb.OutcomeBatch] = {}
+        for batch in batches:
+            by_id.setdefault(batch.batch_id, batch)
+        rows = await connection.fetch(queries.insert_batches, list(by_id), now_us)
+        fresh = {str(row["batch_id"]) for row in rows}
+        return [batch for batch_id, batch in by_id.items() if batch_id in fresh]
 
     async def write_fresh(
         self, connection: Connection, batches: Sequence[pb.OutcomeBatch], now_us: int, *, careful: bool
