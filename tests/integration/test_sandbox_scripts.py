@@ -7,7 +7,17 @@ from typing import Any
 
 import pytest
 
+from services.executor.runtime.cuts import (
+    CUT_MARK,
+    ERROR_MESSAGE_MAX,
+    ERROR_NAME_MAX,
+    ERROR_STACK_MAX,
+    redacted_lines,
+    redacted_text,
+    redacted_value,
+)
 from services.executor.runtime.pool import CodeError
+from services.executor.runtime.redaction import REDACTED, Redactor
 from tests.integration.sandbox_world import Sandbox, sandbox_of
 
 pytestmark = pytest.mark.integration
@@ -177,6 +187,40 @@ async def test_messages_stacks_and_values_are_cut_at_their_limits(sandbox: Sandb
     assert run.error().message.endswith("[cut]")
     assert len(run.outcomes[1].value or b"") == 16 * 1024
     assert run.outcomes[1].value_cut
+
+
+SECRET = "key-😀-hunter2"
+
+
+async def test_no_cut_of_the_sandbox_leaves_the_head_of_a_secret(sandbox: Sandbox) -> None:
+    """G1: wherever the cut goes through the secret, be it through one character."""
+    code = """
+    function onTrack({ kept, last }, settings) {
+      const filled = (cap) => 'x'.repeat(cap - kept) + settings.key;
+      console.log(filled(8 * 1024));
+      for (let i = 0; i < 7; i++) console.log('x'.repeat(8 * 1024 - 7));
+      console.log('x'.repeat(42 - kept) + settings.key);
+      if (last) return filled(16 * 1024 - 1);
+      const error = new Error(filled(8 * 1024));
+      error.name = filled(256);
+      error.stack = filled(16 * 1024);
+      throw error;
+    }"""
+    redactor = Redactor([SECRET])
+    events = [{"kept": kept, "last": last} for kept in range(3, 10) for last in (0, 1)]
+    run = await sandbox.run(code, *events, settings={"key": SECRET})
+    for number, outcome in run.outcomes.items():
+        kept = redacted_lines(redactor, outcome.logs)
+        assert not [line.text[-30:] for line in kept if "key" in line.text]
+        assert kept[0].text.endswith(REDACTED[: events[number]["kept"]] + CUT_MARK)
+        if outcome.value is not None:
+            assert b"key" not in redacted_value(redactor, outcome.value, cut=outcome.value_cut)
+            continue
+        error = run.error(number)
+        assert "key" not in redacted_text(redactor, error.name, ERROR_NAME_MAX)
+        assert "key" not in redacted_text(redactor, error.message, ERROR_MESSAGE_MAX)
+        assert "key" not in redacted_text(redactor, error.stack, ERROR_STACK_MAX)
+        assert len(error.name) < ERROR_NAME_MAX + 10
 
 
 async def test_a_value_that_is_no_json_is_told_apart_from_a_failure(sandbox: Sandbox) -> None:

@@ -36,7 +36,10 @@ class Job:
 
 @dataclass(frozen=True, slots=True)
 class LogLine:
-    """One line that a handler wrote to its console."""
+    """One line that a handler wrote to its console.
+
+    It may hold secrets, and end with the head of one where the sandbox cut it: cuts.redacted_lines masks both.
+    """
 
     level: str
     time_ms: int
@@ -45,7 +48,11 @@ class LogLine:
 
 @dataclass(frozen=True, slots=True)
 class UserError:
-    """What a handler threw, or what became of it. Messages are capped at 8 KiB, stacks at 16."""
+    """What a handler threw, or what became of it.
+
+    Its texts are capped as cuts.py says. They may hold secrets, and end with the head of one where the sandbox cut
+    them: cuts.redacted_text masks both.
+    """
 
     kind: str  # a class of ours, "Error" or "Timeout"
     name: str
@@ -57,7 +64,10 @@ class UserError:
 
 @dataclass(slots=True)
 class Outcome:
-    """How one job ended. Times of events that ran in one turn are its mean."""
+    """How one job ended. Times of events that ran in one turn are its mean.
+
+    `value` and `logs` are as the handler gave them, but for the caps: see cuts.redacted_value and redacted_lines.
+    """
 
     id: int
     ok: bool

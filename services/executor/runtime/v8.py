@@ -193,10 +193,6 @@ class Isolate:
         """Whether the heap limit was hit; what ran then is gone without a result."""
         return bool(self._library.mr_hard_memory_limit_reached(self.context))
 
-    def heap_statistics(self) -> bytes:
-        """V8's own figures as JSON."""
-        return self.take(self._library.mr_heap_stats(self.context)) or b"{}"
-
     def _await_result(self) -> Raw:
         while True:
             with contextlib.suppress(Empty):

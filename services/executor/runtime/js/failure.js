@@ -1,15 +1,14 @@
 // What a handler may throw, and what becomes of it: the five classes that say how an event ended, and the
 // description of any thrown value. Every property is read once and under guard, since it may be a getter.
 
-import { primordials } from './host.js';
+import { capped, primordials } from './host.js';
 import { isNetworkFailure } from './web/network_failures.js';
 
-const { isPrototypeOf, slice, stringify } = primordials;
+const { isPrototypeOf, stringify } = primordials;
 
 const MESSAGE_CHARS_MAX = 8 * 1024;
 const STACK_CHARS_MAX = 16 * 1024;
 const NAME_CHARS_MAX = 256;
-const CUT_MARK = '… [cut]';
 
 const named = (name) => {
   const type = { [name]: class extends Error {} }[name];
@@ -77,8 +76,6 @@ function isNetwork(thrown) {
     return false;
   }
 }
-
-const capped = (text, max) => (text.length > max ? slice(text, 0, max) + CUT_MARK : text);
 
 function asText(thrown) {
   try {

@@ -39,7 +39,7 @@ export const primordials = Object.freeze({
 
 const { stringify, mapGet, mapSet, mapDelete, slice, charCodeAt, now } = primordials;
 
-// Limits of one attempt. pool.py documents the same numbers to the outside.
+// Limits of one attempt. pool.py and cuts.py document the same numbers to the outside.
 const FETCHES_MAX = 50;
 const FETCHES_AT_ONCE = 10;
 const LOG_LINES_MAX = 200;
@@ -49,6 +49,16 @@ const LOG_LINE_CHARS_MAX = 8 * 1024;
 const TIMERS_MAX = 1000;
 const DELAY_MAX_MS = 2 ** 31 - 1;
 const CUT_MARK = '… [cut]';
+
+// The first characters of a text, with no half of a pair at the end. cuts.py masks the head of a secret that a cut
+// leaves; it would not know a head by half a character.
+export function head(text, max) {
+  const last = charCodeAt(text, max - 1);
+  return slice(text, 0, last >= 0xd800 && last < 0xdc00 ? max - 1 : max);
+}
+
+// cuts.py knows a text that was cut by this mark.
+export const capped = (text, max) => (text.length > max ? head(text, max) + CUT_MARK : text);
 
 // Assignments in a constructor would run setters that user code puts on Object.prototype; ours inherit from nothing.
 export function detached(type) {
@@ -353,11 +363,11 @@ export function log(level, line) {
   const attempt = touch();
   if (attempt === null || attempt.logsCut) return;
   let text = typeof line === 'string' ? line : primordials.String(line);
-  if (text.length > LOG_LINE_CHARS_MAX) text = slice(text, 0, LOG_LINE_CHARS_MAX) + CUT_MARK;
+  text = capped(text, LOG_LINE_CHARS_MAX);
   const room = LOG_CHARS_MAX - attempt.logChars;
   if (attempt.logLines >= LOG_LINES_MAX || text.length > room) {
     attempt.logsCut = true;
-    text = attempt.logLines >= LOG_LINES_MAX ? CUT_MARK : slice(text, 0, room) + CUT_MARK;
+    text = attempt.logLines >= LOG_LINES_MAX ? CUT_MARK : capped(text, room);
   }
   attempt.logLines += 1;
   attempt.logChars += text.length;

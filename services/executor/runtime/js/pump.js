@@ -14,7 +14,7 @@ import { describe, notDefined, timeout } from './failure.js';
 import { adopt, handlers, wrap } from './script.js';
 
 const { addRecord, primordials, state } = host;
-const { apply, mapDelete, mapGet, mapSet, parse, slice, stringify } = primordials;
+const { apply, mapDelete, mapGet, mapSet, parse, stringify } = primordials;
 
 const VALUE_CHARS_MAX = 16 * 1024;
 const TRAPPED = 'trapped';
@@ -76,7 +76,7 @@ function valueDetail(value) {
     const text = stringify(value);
     if (text === undefined) return '';
     if (text.length <= VALUE_CHARS_MAX) return `"value":${stringify(text)}`;
-    return `"value":${stringify(slice(text, 0, VALUE_CHARS_MAX))},"valueCut":true`;
+    return `"value":${stringify(host.head(text, VALUE_CHARS_MAX))},"valueCut":true`;
   } catch (error) {
     return `"valueError":${describe(error)}`;
   }
