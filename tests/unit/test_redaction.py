@@ -122,6 +122,13 @@ def test_a_key_that_is_logged_line_by_line_is_masked() -> None:
     assert redactor.text(f"<{key.strip()}>") == f"<{REDACTED}>"
 
 
+def test_an_indented_or_inspected_key_is_masked_line_by_line() -> None:
+    redactor = Redactor(["-----BEGIN-----\nMIIEvQIBADANBg\nkqhkiG9w0BAQ\n-----END-----\n"])
+    assert redactor.text("  MIIEvQIBADANBg\n  kqhkiG9w0BAQ\n") == f"  {REDACTED}\n  {REDACTED}\n"
+    assert redactor.text("'MIIEvQIBADANBg\\n' +") == f"'{REDACTED}\\n' +"
+    assert Redactor(['{"key": "a\\nb"}']).text("""'{"key": "a\\\\nb"}'""") == f"'{REDACTED}'"
+
+
 @given(st.text(), st.text(min_size=6, max_size=30), st.data())
 def test_no_head_of_a_secret_is_left_by_a_cut(text: str, secret: str, data: st.DataObject) -> None:
     size = data.draw(st.integers(3, len(secret)))

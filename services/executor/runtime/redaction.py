@@ -18,6 +18,8 @@ ENCODED_CHARS_MAX: Final = 8 << 10
 # A cut may leave this many characters of a secret less one. Looking for fewer would mask the end of every other
 # text that was cut, since some form of some secret nearly always begins as that text happens to end.
 HEAD_CHARS_MIN: Final = 3
+# Lines of one secret that are looked for by themselves: the longest setting holds 380 lines of PEM.
+LINES_MAX: Final = 512
 # What joins the lines of a secret that was logged in parts: nothing, or the line breaks of a private key.
 _SEPARATORS: Final = ("", "\n")
 
@@ -143,6 +145,10 @@ def _merged(spans: Iterable[tuple[int, int]]) -> list[tuple[int, int]]:
 def _forms(secret: str) -> set[str]:
     """The ways in which a secret is commonly written."""
     forms = {secret, *_escaped(secret)}
+    # Node's inspect and indenting consoles break a text into its lines.
+    lines = [line.strip() for line in secret.splitlines()[:LINES_MAX]]
+    for line in lines if len(lines) > 1 else ():
+        forms |= {line, *_escaped(line)}
     if len(secret) <= ENCODED_CHARS_MAX:
         raw = secret.encode("utf-8", "surrogatepass")
         forms |= _base64_forms(raw)
@@ -153,8 +159,11 @@ def _forms(secret: str) -> set[str]:
 
 
 def _escaped(secret: str) -> set[str]:
-    """As JSON writes it, plain or in ASCII, with or without escaped slashes, or twice escaped."""
-    forms: set[str] = set()
+    """As JSON writes it, plain or in ASCII, with or without escaped slashes, or twice escaped; and as Node's inspect.
+
+    Inspect escapes as JSON does, but picks quotes that the text does not hold.
+    """
+    forms = {'"'.join(json.dumps(part, ensure_ascii=False)[1:-1] for part in secret.split('"'))}
     for ensure_ascii in (True, False):
         once = json.dumps(secret, ensure_ascii=ensure_ascii)[1:-1]
         twice = json.dumps(once, ensure_ascii=ensure_ascii)[1:-1]
