@@ -145,3 +145,23 @@ async def test_more_destinations_than_workers_all_get_their_events(world: World)
         results = [one.result for one in await world.attempts(f"d{number}")]
         assert results[0] in (pb.RESULT_DELIVERED, pb.RESULT_DEFERRED)
     await world.all_acknowledged()
+
+
+@pytest.mark.parametrize(
+    "code",
+    [
+        "throw Object.assign(Error('e'), { name: settings.key })",
+        "throw Error('y'.repeat(8192 - 20) + settings.key)",
+        "console.log('y'.repeat(8192 - 20) + settings.key); throw Error('e')",
+        "console.log(settings.key.slice(0, 16)); console.log(settings.key.slice(16)); throw Error('e')",
+    ],
+)
+async def test_no_part_of_a_secret_leaves_by_a_cut(world: World, code: str) -> None:
+    """G1: texts are cut in the sandbox, where nobody knows the secrets."""
+    secret = "canary-0123456789-secret-9876543"
+    program = Program(f"function onTrack(event, settings) {{ {code} }}", secrets={"key": secret})
+    await world.registry.connect("one", program)
+    await world.publish(track("m1"))
+    reported = (await world.attempts("one"))[0].SerializeToString()
+    assert b"canary-0123456789" not in reported
+    assert b"secret-9876543" not in reported

@@ -85,13 +85,13 @@ def accept(document: Any, received_at_us: int, fallback_id: str, published_bytes
         raise Refused("not_an_object", "an event is a JSON object")
     kind = _check_type(document)
     _check_fields(document, kind)
+    if published_bytes > EVENT_BYTES_MAX:
+        _check_size(document)
     message_id = document.get("messageId")
     if message_id is None or message_id == "":
         document["messageId"] = message_id = fallback_id
     elif not isinstance(message_id, str) or len(message_id) > MESSAGE_ID_MAX:
         raise Refused("invalid_message_id", f"`messageId` is a string of at most {MESSAGE_ID_MAX} characters")
-    if published_bytes > EVENT_BYTES_MAX:
-        _check_size(document)
     _stamp(document, received_at_us)
     payload = _written(document)
     integrations = document.get("integrations")

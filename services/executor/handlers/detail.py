@@ -7,6 +7,14 @@ import orjson
 from onward.executor.v1 import outcomes_pb2 as pb
 from services.executor.domain.errors import Verdict
 from services.executor.handlers.work import Item
+from services.executor.runtime.cuts import (
+    ERROR_MESSAGE_MAX,
+    ERROR_NAME_MAX,
+    ERROR_STACK_MAX,
+    redacted_lines,
+    redacted_text,
+    redacted_value,
+)
 from services.executor.runtime.egress_capture import captured
 from services.executor.runtime.pool import Outcome
 from services.executor.runtime.redaction import Redactor
@@ -23,12 +31,11 @@ def build(item: Item, outcome: Outcome, verdict: Verdict, redactor: Redactor) ->
         detail.event = item.payload
     _add_error(detail, outcome, redactor)
     if outcome.value is not None:
-        detail.value = redactor.data(outcome.value)
+        detail.value = redacted_value(redactor, outcome.value, cut=outcome.value_cut)
     room = CAPTURE_BYTES_MAX
     if outcome.logs:
-        logs = orjson.dumps(
-            [{"level": one.level, "time_ms": one.time_ms, "line": redactor.text(one.text)} for one in outcome.logs]
-        )
+        lines = redacted_lines(redactor, outcome.logs)
+        logs = orjson.dumps([{"level": one.level, "time_ms": one.time_ms, "line": one.text} for one in lines])
         detail.logs = logs if len(logs) <= room else _CUT
         room -= len(detail.logs)
     if item.exchanges:
@@ -40,9 +47,9 @@ def _add_error(detail: pb.AttemptDetail, outcome: Outcome, redactor: Redactor) -
     error = outcome.error
     if error is None:
         return
-    detail.error_name = error.name
-    detail.error_message = redactor.text(error.message)
-    detail.error_stack = redactor.text(error.stack)
+    detail.error_name = redacted_text(redactor, error.name, ERROR_NAME_MAX)
+    detail.error_message = redacted_text(redactor, error.message, ERROR_MESSAGE_MAX)
+    detail.error_stack = redacted_text(redactor, error.stack, ERROR_STACK_MAX)
     detail.http_status = error.http_status or 0
 
 

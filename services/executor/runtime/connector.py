@@ -54,7 +54,7 @@ class Connector:
         for address in addresses:
             reason = self._policy.denial(address, origin.port, allowed_ranges)
             if reason is not None:
-                log.info("egress_denied", host=origin.host, port=origin.port, address=address, reason=reason)
+                log.info("egress_denied", port=origin.port, address=address, reason=reason)
                 raise denied()
         return addresses[: self._limits.addresses_tried_max]
 
