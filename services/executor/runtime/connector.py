@@ -54,6 +54,7 @@ class Connector:
         for address in addresses:
             reason = self._policy.denial(address, origin.port, allowed_ranges)
             if reason is not None:
+                # Not the host: user code may have put a secret into it.
                 log.info("egress_denied", port=origin.port, address=address, reason=reason)
                 raise denied()
         return addresses[: self._limits.addresses_tried_max]
