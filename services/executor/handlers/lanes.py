@@ -24,6 +24,7 @@ from services.executor.handlers.resolve import Program, Resolver
 from services.executor.handlers.settle import OutcomeLog
 from services.executor.handlers.work import Item, Run
 from services.executor.projections import View
+from services.executor.runtime.cuts import ERROR_MESSAGE_MAX, redacted_text
 from services.executor.runtime.egress import Scope
 from services.executor.runtime.pool import (
     CodeError,
@@ -221,7 +222,8 @@ class Lane:
                 lambda exit_: self._on_exit(generation, exit_),
             )
         except CodeError as error:
-            generation.refusal = Refusal(errors.BAD_REQUEST, "CodeError", str(error))
+            message = redacted_text(program.redactor, str(error), ERROR_MESSAGE_MAX)
+            generation.refusal = Refusal(errors.BAD_REQUEST, "CodeError", message)
             self._give_place_back(generation)
         except BaseException:
             self._give_place_back(generation)
