@@ -6,11 +6,14 @@ import random
 import string
 from collections.abc import AsyncIterator
 
+import asyncpg
 import pytest
 
 from kit.testing.eventually import eventually
 from onward.delivery.v1 import delivery_service_pb2 as dpb
 from onward.executor.v1 import outcomes_pb2 as pb
+from services.delivery.domain.schedule import Schedule
+from services.delivery.projections.batches import BatchWriter
 from tests.integration.delivery_world import START, START_US, World, attempt, batch, running
 
 pytestmark = pytest.mark.integration
@@ -110,6 +113,21 @@ async def test_an_event_that_repeats_a_message_id_is_marked(world: World) -> Non
     request = dpb.ListDeliveriesRequest(parent=ACME, message_id="m")
     found = (await world.viewer.ListDeliveries(request)).deliveries
     assert [(one.destination[-3:], one.duplicate) for one in found] == [("crm", True), ("s/b", False), ("crm", False)]
+
+
+async def test_a_plain_batch_takes_few_round_trips(world: World) -> None:
+    writer = BatchWriter(Schedule(), lambda: 0.5)
+    said: list[str] = []
+    connection = await asyncpg.connect(world.database)
+    try:
+        # The first one also stores that the destination is there.
+        writer.committed(await writer.write(connection, [batch(attempt(1))], START_US))
+        connection.add_query_logger(lambda record: said.append(record.query))
+        await writer.write(connection, [batch(attempt(2))], START_US)
+    finally:
+        await connection.close()
+    # Its id, the lock, what is unusual, its messageId and the sums; COPYs are not told of.
+    assert len(said) <= 5, said
 
 
 async def test_a_message_id_may_come_again_after_a_day(world: World) -> None:

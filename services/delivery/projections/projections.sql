@@ -16,17 +16,18 @@ SELECT CASE WHEN alone
 END
 FROM unnest($1::text[], $2::boolean[]) AS w (workspace, alone);
 
--- name: with_backlog
-SELECT k.workspace, k.destination FROM unnest($1::text[], $2::text[]) AS k (workspace, destination)
-WHERE EXISTS (SELECT FROM due d WHERE d.workspace = k.workspace AND d.destination = k.destination);
-
--- name: ended_later
+-- name: unusual
+-- Destinations with a backlog, without a sequence; and deliveries that ended in a later attempt.
+SELECT k.workspace, k.destination, NULL::bigint AS stream_sequence, NULL::int AS event_index
+FROM unnest($1::text[], $2::text[]) AS k (workspace, destination)
+WHERE EXISTS (SELECT FROM due d WHERE d.workspace = k.workspace AND d.destination = k.destination)
+UNION ALL
 SELECT k.workspace, k.destination, a.stream_sequence, a.event_index
-FROM unnest($1::text[], $2::text[], $3::bigint[], $4::bigint[]) AS k (workspace, destination, first, last)
+FROM unnest($3::text[], $4::text[], $5::bigint[], $6::bigint[]) AS k (workspace, destination, first, last)
 CROSS JOIN LATERAL (
     SELECT stream_sequence, event_index FROM attempts a
     WHERE a.workspace = k.workspace AND a.destination = k.destination AND a.attempt > 1 AND a.terminal
-        AND a.stream_sequence BETWEEN k.first AND k.last AND a.received_at_us BETWEEN $5 AND $6
+        AND a.stream_sequence BETWEEN k.first AND k.last AND a.received_at_us BETWEEN $7 AND $8
 ) AS a;
 
 -- name: pending
@@ -104,7 +105,13 @@ USING unnest($1::text[], $2::text[], $3::bigint[], $4::int[]) AS k (workspace, d
 WHERE d.workspace = k.workspace AND d.destination = k.destination
     AND d.stream_sequence = k.stream_sequence AND d.event_index = k.event_index;
 
--- name: add_rollups
+-- name: add_sums
+-- Both tables in one round trip: with small batches, that is what a transaction's time goes to.
+WITH latencies AS (
+    INSERT INTO latency_rollups AS r (workspace, destination, minute, bucket, count)
+    SELECT * FROM unnest($12::text[], $13::text[], $14::int[], $15::smallint[], $16::bigint[])
+    ON CONFLICT (workspace, destination, minute, bucket) DO UPDATE SET count = r.count + excluded.count
+)
 INSERT INTO rollups AS r (
     workspace, destination, minute, state, error_type, type, event_name, count, retried, http_errors, duplicates
 )
@@ -115,11 +122,6 @@ SELECT * FROM unnest(
 ON CONFLICT (workspace, destination, minute, state, error_type, type, event_name) DO UPDATE SET
     count = r.count + excluded.count, retried = r.retried + excluded.retried,
     http_errors = r.http_errors + excluded.http_errors, duplicates = r.duplicates + excluded.duplicates;
-
--- name: add_latencies
-INSERT INTO latency_rollups AS r (workspace, destination, minute, bucket, count)
-SELECT * FROM unnest($1::text[], $2::text[], $3::int[], $4::smallint[], $5::bigint[])
-ON CONFLICT (workspace, destination, minute, bucket) DO UPDATE SET count = r.count + excluded.count;
 
 -- name: insert_ingest_failures
 INSERT INTO ingest_failures (

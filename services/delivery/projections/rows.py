@@ -225,8 +225,8 @@ class Rows:
             (queries.upsert_due, columns([self.due[key] for key in sorted(self.due)], len(DUE_COLUMNS))),
             (queries.renumber_due, columns([(*key, self._renumbered[key]) for key in sorted(self._renumbered)], 5)),
             (queries.delete_due, columns([*sorted(self._settled)], 4)),
-            (queries.add_rollups, rollups.count_columns()),
-            (queries.add_latencies, rollups.latency_columns()),
+            # There is no latency without a count.
+            (queries.add_sums, rollups.count_columns() + rollups.latency_columns()),
         ):
             if arrays[0]:
                 await connection.execute(statement, *arrays)

@@ -65,11 +65,8 @@ async def read_standing(connection: Connection, groups: Sequence[Group], *, care
     """Lock the workspaces, then read what matters. `careful` looks at every delivery, not only at unusual ones."""
     standing = Standing()
     await _lock(connection, groups)
-    destinations = sorted({(group.workspace, group.header.destination) for group in groups})
-    rows = await connection.fetch(queries.with_backlog, *columns([*destinations], 2))
-    backlog = {(row["workspace"], row["destination"]) for row in rows}
+    backlog = await _read_unusual(connection, standing, groups)
     received = _special_ones(standing, groups, backlog, careful=careful)
-    await _read_ended_later(connection, standing, groups)
     if standing.special:
         await _read_special(connection, standing, received)
     standing.special |= standing.ended
@@ -99,8 +96,11 @@ def _special_ones(
     return received
 
 
-async def _read_ended_later(connection: Connection, standing: Standing, groups: Sequence[Group]) -> None:
-    """Deliveries that ended in a later attempt, within the spans of the first attempts at hand."""
+async def _read_unusual(connection: Connection, standing: Standing, groups: Sequence[Group]) -> set[Destination]:
+    """Deliveries that ended in a later attempt, within the spans of the first attempts at hand.
+
+    Answers the destinations with a backlog.
+    """
     spans: list[tuple[object, ...]] = []
     times: list[int] = []
     for workspace, header, attempts in groups:
@@ -108,8 +108,11 @@ async def _read_ended_later(connection: Connection, standing: Standing, groups: 
         spans.append((workspace, header.destination, min(sequences), max(sequences)))
         received = [one.received_at_us for one in attempts]
         times += (min(received), max(received))
-    rows = await connection.fetch(queries.ended_later, *columns(spans, 4), min(times), max(times))
-    standing.ended.update(_key(row) for row in rows)
+    destinations = sorted({(group.workspace, group.header.destination) for group in groups})
+    keys = (*columns([*destinations], 2), *columns(spans, 4))
+    rows = await connection.fetch(queries.unusual, *keys, min(times), max(times))
+    standing.ended.update(_key(row) for row in rows if row["stream_sequence"] is not None)
+    return {(row["workspace"], row["destination"]) for row in rows if row["stream_sequence"] is None}
 
 
 async def _read_special(connection: Connection, standing: Standing, received: dict[Key, int]) -> None:
