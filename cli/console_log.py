@@ -7,6 +7,8 @@ import sys
 import structlog
 from structlog.typing import EventDict
 
+from cli.output import shown
+
 LEVEL_WARNING = 30
 
 _WORDS = {
@@ -35,6 +37,6 @@ def _as_line(_logger: object, _method: str, event: EventDict) -> str:
     if action in _QUIET:
         raise structlog.DropEvent
     if action in _WORDS:
-        return "warning: " + _WORDS[action].format_map(event)
+        return "warning: " + shown(_WORDS[action].format_map(event))
     fields = " ".join(f"{name}={value}" for name, value in event.items())
-    return f"warning: {action.replace('_', ' ')} {fields}".rstrip()
+    return shown(f"warning: {action.replace('_', ' ')} {fields}".rstrip())

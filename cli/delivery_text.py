@@ -9,15 +9,18 @@ from typing import Any
 from rich.text import Text
 
 from cli.output import (
+    CONTINUATION,
     Cell,
-    console,
     enum_word,
     last_part,
     milliseconds,
     plain,
     print_record,
     say,
+    say_line,
     shortened,
+    shown,
+    styled,
     when,
     when_short,
 )
@@ -75,7 +78,7 @@ def delivery_row(one: pb.Delivery, *, wide: bool) -> tuple[Cell, ...]:
 def tail_line(one: pb.Delivery) -> Text:
     word = state_word(one.state)
     tries = f" after {one.attempts} tries" if one.attempts > 1 else ""
-    return Text.assemble(
+    return styled(
         (when(one.end_time if one.HasField("end_time") else one.receive_time, with_date=False), "dim"),
         " ",
         (f"{word:<9}", _STYLES.get(word, "")),
@@ -118,7 +121,7 @@ def print_delivery(one: pb.Delivery) -> None:
 def print_attempts(attempts: Iterable[pb.DeliveryAttempt]) -> None:
     for attempt in attempts:
         say()
-        console().print(_heading(attempt), soft_wrap=True)
+        say_line(_heading(attempt))
         if attempt.HasField("detail"):
             _print_detail(attempt.detail)
         else:
@@ -130,7 +133,7 @@ def _heading(attempt: pb.DeliveryAttempt) -> Text:
     error = f", {error_word(attempt.error_type)}" if attempt.error_type else ""
     style = {"delivered": "green", "failed": "red", "retryable": "yellow"}.get(result, "")
     took = milliseconds(attempt.wall_us / 1000)
-    return Text.assemble(
+    return styled(
         (f"Attempt {attempt.number}", "bold"),
         "  ",
         (f"{result}{error}", style),
@@ -143,7 +146,7 @@ def _print_detail(detail: outcomes_pb2.AttemptDetail) -> None:
         say(f"  error    {detail.error_name}: {detail.error_message}")
         stack = [line for line in detail.error_stack.splitlines() if line.lstrip().startswith("at ")]
         for line in stack[:STACK_LINES_MAX]:
-            console().print(f"           {line.strip()}", style="dim", markup=False, soft_wrap=True)
+            say(f"{CONTINUATION}{line.strip()}", style="dim")
     for entry in _entries(detail.logs):
         say(f"  {entry.get('level', 'log'):<8} {entry.get('line', '')}")
     for entry in _entries(detail.requests):
@@ -173,12 +176,12 @@ def _print_exchange(entry: dict[str, Any]) -> None:
 
 def _print_headers(headers: Any) -> None:
     for name, value in headers or []:
-        console().print(f"           {name}: {value}", style="dim", markup=False, soft_wrap=True)
+        say(f"{CONTINUATION}{shown(str(name))}: {shown(str(value))}", style="dim")
 
 
 def _print_body(body: Any) -> None:
     if isinstance(body, dict) and body.get("text"):
-        say(f"           {shortened(str(body['text']), BODY_CHARACTERS_MAX)}")
+        say(f"{CONTINUATION}{shortened(str(body['text']), BODY_CHARACTERS_MAX)}")
 
 
 def _entries(data: bytes) -> list[dict[str, Any]]:

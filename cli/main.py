@@ -86,20 +86,18 @@ def main(arguments: list[str] | None = None) -> int:
 
 
 def _usage(error: CycloptsError) -> int:
-    from cli.output import error_console
+    from cli.output import print_error
 
     line = " ".join(str(error).split())
-    error_console().print(f"error: {line} See --help.", markup=False)
+    print_error(f"{line} See --help.")
     return 2
 
 
 def _failed(error: BaseException, *, debug: bool) -> int:
     from asyncio import CancelledError
 
-    from rich.text import Text
-
     from cli.failures import explain
-    from cli.output import error_console
+    from cli.output import print_error
 
     if isinstance(error, CancelledError):
         # SIGTERM, to a command that ends in order.
@@ -107,5 +105,5 @@ def _failed(error: BaseException, *, debug: bool) -> int:
     if debug:
         raise error
     line, code = explain(error) or (f"{type(error).__name__}: {error}; run it again with --debug to see where", 1)
-    error_console().print(Text.assemble(("error: ", "bold red"), line))
+    print_error(line)
     return int(code)

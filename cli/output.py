@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 import sys
 from collections.abc import Iterable, Sequence
 from datetime import UTC, datetime
@@ -37,6 +38,13 @@ _STYLES = {
     "pending": "yellow",
 }
 
+# C0, DEL, C1, what turns the direction of writing, and lone halves of surrogates: a terminal obeys the first ones, and
+# the others make a line look like another one.
+_UNPRINTABLE = re.compile("[\x00-\x1f\x7f-\x9f\u061c\u200e\u200f\u2028-\u202e\u2066-\u2069\ud800-\udfff]")
+_ESCAPES = {"\n": "\\n", "\r": "\\r", "\t": "\\t"}
+# Where the lines of a text go on; no line of ours begins so far to the right.
+CONTINUATION = " " * 11
+
 Cell = str | int | float | Text | None
 
 
@@ -53,14 +61,53 @@ def error_console() -> Console:
     return Console(stderr=True, highlight=False, soft_wrap=True)
 
 
-def say(text: str = "") -> None:
-    """Print a line for people to stdout; it may hold anything, brackets included."""
-    console().print(text, markup=False, soft_wrap=True)
+def shown(text: str) -> str:
+    """Give a text of anybody's as one line that a terminal only shows: control characters become escapes."""
+    return _UNPRINTABLE.sub(_escape, text)
+
+
+def shown_lines(text: str) -> str:
+    """Give a text as shown() does, but with its lines; they are indented, so that none can pass for one of ours."""
+    return f"\n{CONTINUATION}".join(shown(line.removesuffix("\r").expandtabs()) for line in text.split("\n"))
+
+
+def _escape(found: re.Match[str]) -> str:
+    character = found[0]
+    code = ord(character)
+    return _ESCAPES.get(character) or (f"\\x{code:02x}" if code < 0x100 else f"\\u{code:04x}")
+
+
+def styled(*parts: str | tuple[str, str]) -> Text:
+    """Give one line of texts, each alone or with its style; whatever they hold is shown, never obeyed."""
+    return Text.assemble(*(shown(one) if isinstance(one, str) else (shown(one[0]), one[1]) for one in parts))
+
+
+def say(text: str = "", *, style: str = "") -> None:
+    """Print a line for people to stdout; it may hold anything, brackets, newlines and control characters included."""
+    console().print(Text(shown_lines(text), style=style), soft_wrap=True)
+
+
+def say_line(line: Text) -> None:
+    """Print a line that styled() made."""
+    console().print(line, soft_wrap=True)
+
+
+def say_code(code: str) -> None:
+    """Print code: exactly to a file or a program, with escapes to a terminal."""
+    lines = code.rstrip("\n").split("\n")
+    if sys.stdout.isatty():
+        lines = [shown(line.removesuffix("\r").expandtabs()) for line in lines]
+    sys.stdout.write("\n".join(lines) + "\n")
 
 
 def warn(text: str) -> None:
     """Print a line to stderr."""
-    error_console().print(Text.assemble(("warning: ", "yellow"), text))
+    error_console().print(Text.assemble(("warning: ", "yellow"), shown_lines(text)))
+
+
+def print_error(line: str) -> None:
+    """Print to stderr why a command ends."""
+    error_console().print(Text.assemble(("error: ", "bold red"), shown_lines(line)))
 
 
 def print_table(columns: Sequence[str], rows: Iterable[Sequence[Cell]], *, title: str = "", empty: str = "") -> None:
@@ -80,9 +127,8 @@ def make_table(columns: Sequence[str], rows: Sequence[Sequence[Cell]], title: st
     cells = [[_cell(cell) for cell in row] for row in rows]
     table = Table(
         box=SIMPLE_HEAD,
-        title=title or None,
+        title=Text(shown(title), style="bold") if title else None,
         title_justify="left",
-        title_style="bold",
         pad_edge=False,
         padding=(0, 1, 0, 0),
     )
@@ -123,7 +169,7 @@ def _cell(value: Cell) -> Text:
     if isinstance(value, Text):
         return value
     text = ABSENT if value is None or value == "" else str(value)
-    return Text(text, style=_STYLES.get(text, ""))
+    return Text(shown(text), style=_STYLES.get(text, ""))
 
 
 def print_json(document: Any) -> None:

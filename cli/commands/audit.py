@@ -13,13 +13,14 @@ from cli.failures import UsageError
 from cli.options import DEFAULTS, Options
 from cli.output import (
     Cell,
-    console,
     enum_word,
     is_wide,
     print_json,
     print_json_line,
     print_table,
+    say_line,
     shortened,
+    styled,
     when,
     when_short,
 )
@@ -106,20 +107,20 @@ async def tail(*, after: int = 0, options: Options = DEFAULTS) -> None:
                 if options.json:
                     print_json_line(one)
                 else:
-                    console().print(_line(one), soft_wrap=True)
+                    say_line(_line(one))
 
 
 def audit_row(one: pb.AuditEvent, *, wide: bool) -> tuple[Cell, ...]:
     """Give a row of COLUMNS or COLUMNS_WIDE."""
     outcome = _outcome_word(one)
-    what = one.action if wide or one.outcome == pb.OUTCOME_SUCCEEDED else Text(f"{one.action} ({outcome})", style="red")
+    what = one.action if wide or one.outcome == pb.OUTCOME_SUCCEEDED else styled((f"{one.action} ({outcome})", "red"))
     row = (one.index, when_short(one.occur_time), what, _target(one), one.principal)
     return (*row, outcome, _changes(one)) if wide else row
 
 
 def _line(one: pb.AuditEvent) -> Text:
     word = _outcome_word(one)
-    return Text.assemble(
+    return styled(
         (when(one.occur_time, with_date=False), "dim"),
         " ",
         (f"{word:<9}", "red" if word == "denied" else "green"),

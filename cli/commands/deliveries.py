@@ -19,7 +19,7 @@ from cli.delivery_text import (
 from cli.durations import parse_duration
 from cli.failures import CommandError, Exit, UsageError
 from cli.options import DEFAULTS, Options
-from cli.output import console, is_wide, print_json, print_json_line, print_table, warn
+from cli.output import is_wide, print_json, print_json_line, print_table, say_line, warn
 from cli.paging import collect, paged
 from cli.session import Session
 from onward.delivery.v1 import delivery_service_pb2 as pb
@@ -206,7 +206,7 @@ async def tail(*, destination: str = "", state: State = "any", options: Options 
                 if options.json:
                     print_json_line(one)
                 else:
-                    console().print(tail_line(one), soft_wrap=True)
+                    say_line(tail_line(one))
 
 
 @app.command

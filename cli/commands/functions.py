@@ -10,7 +10,7 @@ from cyclopts import App
 from cli.event_lines import TYPES as EVENT_TYPES
 from cli.failures import CommandError, UsageError
 from cli.options import DEFAULTS, Options
-from cli.output import last_part, print_json, print_record, print_table, say, warn, when
+from cli.output import last_part, print_json, print_record, print_table, say, say_code, warn, when
 from cli.paging import collect
 from cli.session import Session, as_id
 from cli.setting_values import TYPE_WORDS, parse_definitions
@@ -53,7 +53,7 @@ async def templates(name: str = "", /, *, options: Options = DEFAULTS) -> None:
     if options.json:
         print_json({"templates": found})
     elif name:
-        say(found[0].code.rstrip("\n"))
+        say_code(found[0].code)
     else:
         print_table(("template", "~description"), [(one.name, one.description) for one in found])
 
@@ -248,7 +248,7 @@ async def show(name: str, /, *, version: int = 0, code: bool = False, options: O
     if options.json:
         print_json({"function": function, "version": shown})
     elif code:
-        say(shown.code.rstrip("\n"))
+        say_code(shown.code)
     else:
         _print_function(function, shown)
 
