@@ -25,7 +25,7 @@ app = App(name="events", help="Publish events to a source.")
 @app.command
 async def publish(
     source: str,
-    file: str = "-",
+    file: Annotated[str, Parameter(allow_leading_hyphen=True)] = "-",
     /,
     *,
     repeat: int = 1,
@@ -60,6 +60,8 @@ async def publish(
     check
         Check events first; without it they are sent as they are, and refused where they are received.
     """
+    if file.startswith("-") and file != "-":
+        raise UsageError(f"Unknown option: {file}. Write ./{file} if it is a file.")
     _check_numbers(repeat, limit, rate, timeout)
     show_warnings()
     async with Session(options) as session:

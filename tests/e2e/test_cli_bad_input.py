@@ -39,6 +39,7 @@ def onward() -> Iterator[Onward]:
         ("functions show NOPE!", USAGE, "is not an id: use a to z, 0 to 9 and -"),
         ("events publish wbe", NOT_FOUND, "sources/wbe does not exist. `onward sources list`"),
         ("events publish web /does/not/exist", USAGE, "/does/not/exist can't be read"),
+        ("events publish web --ratte=5", USAGE, "Unknown option"),
         ("events publish web --rate 0", USAGE, "must be greater than 0"),
         ("destinations set alerts-web endpont=x", FAILED, "'endpont' is not defined. Settings of this version: apiKey"),
         ("destinations set alerts-web events=x", FAILED, "must be an array of strings"),
@@ -110,7 +111,7 @@ def test_lines_that_are_no_events_are_told_by_number_and_the_others_are_publishe
         "[1, 2]",
         '{"type": "screen", "anonymousId": "a"}',
     ]
-    ended = onward("events", "publish", "web", stdin="\n".join(lines))
+    ended = onward("events", "publish", "web", "-", stdin="\n".join(lines))
     assert ended.code == FAILED
     assert "Published 2 events" in ended.out
     assert "5 invalid events" in ended.out
