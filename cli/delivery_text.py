@@ -87,7 +87,13 @@ def tail_line(one: pb.Delivery) -> Text:
     )
 
 
-def summary_rows(found: pb.GetSummaryResponse) -> Iterator[tuple[Cell, ...]]:
+def summary_columns(*, skipped: bool) -> tuple[str, ...]:
+    counts = (">delivered", ">retried", ">failed", ">filtered", *([">skipped"] if skipped else []), ">pending")
+    return ("destination", *counts, ">p50", ">p95")
+
+
+def summary_rows(found: pb.GetSummaryResponse, *, skipped: bool) -> Iterator[tuple[Cell, ...]]:
+    """Give the rows of summary_columns."""
     for one in found.destinations:
         ended = one.delivered > 0
         yield (
@@ -95,7 +101,8 @@ def summary_rows(found: pb.GetSummaryResponse) -> Iterator[tuple[Cell, ...]]:
             f"{one.delivered:,}",
             f"{one.delivered_after_retry:,}",
             f"{one.failed:,}",
-            f"{one.filtered + one.skipped:,}",
+            f"{one.filtered:,}",
+            *([f"{one.skipped:,}"] if skipped else []),
             f"{one.pending:,}",
             milliseconds(one.latency_ms_p50) if ended else None,
             milliseconds(one.latency_ms_p95) if ended else None,

@@ -13,6 +13,7 @@ from cli.delivery_text import (
     list_columns,
     print_attempts,
     print_delivery,
+    summary_columns,
     summary_rows,
     tail_line,
 )
@@ -41,7 +42,6 @@ ErrorWord = Literal[
     "internal",
     "crashed",
 ]
-SUMMARY_COLUMNS = ("destination", ">delivered", ">retried", ">failed", ">filtered", ">pending", ">p50", ">p95")
 
 
 def delivery_stub(session: Session) -> pb_grpc.DeliveryServiceAsyncStub:
@@ -88,7 +88,12 @@ async def summary(*, destination: str = "", since: str = "1h", options: Options 
     if options.json:
         print_json(found)
         return
-    print_table(SUMMARY_COLUMNS, summary_rows(found), empty=f"No events were received within {since}.")
+    skipped = is_wide() or any(one.skipped for one in found.destinations)
+    print_table(
+        summary_columns(skipped=skipped),
+        summary_rows(found, skipped=skipped),
+        empty=f"No events were received within {since}.",
+    )
     for source, count in sorted(found.failed_on_ingest.items()):
         warn(f"{count:,} events of {source} were refused: onward deliveries refused")
 

@@ -9,7 +9,7 @@ from google.protobuf.timestamp_pb2 import Timestamp
 from rich.console import Console
 
 from cli import output
-from cli.delivery_text import delivery_as_json, reason, summary_rows
+from cli.delivery_text import delivery_as_json, reason, summary_columns, summary_rows
 from cli.durations import parse_duration
 from cli.failures import UsageError
 from onward.delivery.v1 import delivery_service_pb2 as pb
@@ -87,10 +87,18 @@ def test_latency_is_shown_only_where_something_was_delivered() -> None:
             pb.DestinationSummary(destination="workspaces/w/destinations/b", failed=2),
         ]
     )
-    first, second = summary_rows(found)
+    first, second = summary_rows(found, skipped=False)
     assert first[:2] == ("a", "1,234")
     assert first[-2:] == ("5.0 ms", "0.0 ms")
     assert second[-2:] == (None, None)
+
+
+def test_skipped_deliveries_are_not_counted_as_filtered() -> None:
+    found = pb.GetSummaryResponse(destinations=[pb.DestinationSummary(filtered=2, skipped=3)])
+    for skipped, told in ((True, "3"), (False, None)):
+        (row,) = summary_rows(found, skipped=skipped)
+        counts = dict(zip(summary_columns(skipped=skipped), row, strict=True))
+        assert (counts[">filtered"], counts.get(">skipped")) == ("2", told)
 
 
 def test_what_an_attempt_captured_is_json_and_not_base64() -> None:
