@@ -53,9 +53,9 @@ def event_words(one: pb.Delivery) -> str:
 
 
 def reason(one: pb.Delivery) -> str:
-    """Say why it failed, or failed last."""
+    """Say why it failed, or failed last, or was dropped."""
     if not one.error_type:
-        return ""
+        return shortened(one.error_message, REASON_CHARACTERS_MAX)
     return shortened(f"{error_word(one.error_type)}: {one.error_message}", REASON_CHARACTERS_MAX)
 
 
@@ -72,18 +72,19 @@ def delivery_row(one: pb.Delivery, *, wide: bool) -> tuple[Cell, ...]:
     start = (last_part(one.name), when_short(one.receive_time), last_part(one.destination), event_words(one))
     if wide:
         return (*start, state_word(one.state), one.attempts, one.message_id, reason(one))
-    return (*start, state_word(one.state), error_word(one.error_type) if one.error_type else "")
+    return (*start, state_word(one.state), error_word(one.error_type) if one.error_type else reason(one))
 
 
 def tail_line(one: pb.Delivery) -> Text:
     word = state_word(one.state)
     tries = f" after {one.attempts} tries" if one.attempts > 1 else ""
+    why = reason(one)
     return styled(
         (when(one.end_time if one.HasField("end_time") else one.receive_time, with_date=False), "dim"),
         " ",
         (f"{word:<9}", _STYLES.get(word, "")),
         f" {last_part(one.destination)}  {event_words(one)}  {one.message_id}{tries}",
-        (f"  {reason(one)}" if one.error_type else "", "dim"),
+        (f"  {why}" if why else "", "dim"),
     )
 
 

@@ -9,7 +9,7 @@ from google.protobuf.timestamp_pb2 import Timestamp
 from rich.console import Console
 
 from cli import output
-from cli.delivery_text import delivery_as_json, reason, summary_columns, summary_rows
+from cli.delivery_text import delivery_as_json, delivery_row, reason, summary_columns, summary_rows, tail_line
 from cli.durations import parse_duration
 from cli.failures import UsageError
 from onward.delivery.v1 import delivery_service_pb2 as pb
@@ -78,6 +78,12 @@ def test_the_reason_of_a_failure_is_one_short_line() -> None:
     assert reason(failed).startswith("message rejected: first line second")
     assert len(reason(failed)) <= 60
     assert reason(pb.Delivery()) == ""
+
+
+def test_a_dropped_event_tells_why_at_every_width() -> None:
+    dropped = pb.Delivery(state=pb.DELIVERY_STATE_FILTERED, error_message="no consent")
+    assert delivery_row(dropped, wide=False)[-1] == delivery_row(dropped, wide=True)[-1] == "no consent"
+    assert "no consent" in tail_line(dropped).plain
 
 
 def test_latency_is_shown_only_where_something_was_delivered() -> None:
