@@ -17,8 +17,10 @@ from cli.failures import UsageError
 from kit.ids import uuid7
 
 READ_BYTES = 1024 * 1024
-# A packed batch may have 500 KB; what is longer is no line of events.
-LINE_BYTES_MAX = 1_000_000
+# The product's limit for one message, an event or a packed batch.
+LINE_BYTES_MAX = 512 * 1024
+# What stands for a longer line, of which nothing else is kept: too long itself, and nothing to strip.
+TOO_LONG = b"x" * (LINE_BYTES_MAX + 1)
 # The product's limit for one event.
 EVENT_BYTES_MAX = 32 * 1024
 # The executor's limits for a packed batch and for an id.
@@ -45,6 +47,13 @@ class EventLine:
     events: int = 1
     # Of a packed batch, what is wrong with the events that were left out.
     problems: tuple[str, ...] = ()
+
+
+def checked_length(line: bytes) -> bytes:
+    """Give the line. Raises InvalidEvent where it is longer than a message may be."""
+    if len(line) > LINE_BYTES_MAX:
+        raise InvalidEvent(f"longer than {LINE_BYTES_MAX // 1024} KiB, the most that one message may have")
+    return line
 
 
 def parse_line(number: int, line: bytes) -> EventLine:
@@ -178,7 +187,7 @@ class LineReader:
         return self._raw.tell()
 
     async def pieces(self) -> AsyncIterator[list[bytes]]:
-        """Give lines as soon as they are there, many at a time. A line that is far too long is cut."""
+        """Give lines as soon as they are there, many at a time; TOO_LONG stands for one that is no message."""
         if self._path.endswith(".json"):
             document = self._document()
             if document is not None:
@@ -188,8 +197,8 @@ class LineReader:
         while piece := await self._read():
             *lines, rest = (rest + piece).split(b"\n")
             if len(rest) > LINE_BYTES_MAX:
-                # It can't become valid any more; what follows of it will not be valid either.
-                lines, rest = [*lines, rest], b""
+                # What follows up to its end is of the same line, so something too long must stay.
+                rest = TOO_LONG
             if lines:
                 yield lines
         if rest:

@@ -8,7 +8,7 @@ from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import closing
 from dataclasses import dataclass, field
 
-from cli.event_lines import EventLine, InvalidEvent, LineReader, numbered, parse_line, repeated
+from cli.event_lines import EventLine, InvalidEvent, LineReader, checked_length, numbered, parse_line, repeated
 from kit.bus.connection import Bus
 from kit.bus.errors import StreamFull
 from kit.bus.publish import Outgoing, Publisher
@@ -138,9 +138,11 @@ class EventPublisher:
     def _parsed(self, number: int, line: bytes, round_number: int) -> EventLine | None:
         """Give what can be sent of a line; what is wrong with the rest is counted."""
         try:
+            checked_length(line)
             event = parse_line(number, line) if self._plan.check else EventLine(number, uuid7(), line)
             if round_number > 1:
                 event = repeated(event, round_number)
+                checked_length(event.data)
         except InvalidEvent as error:
             self.tally.invalid += 1
             self.tally.note(f"line {number}: {error}")

@@ -75,12 +75,20 @@ async def test_bad_lines_are_counted_with_their_number_and_the_others_are_stored
     assert len(tally.problems) == 10
 
 
-async def test_a_line_beyond_every_limit_does_not_hold_up_the_rest(bus: Bus, tmp_path: Path) -> None:
+@pytest.mark.parametrize("check", [True, False], ids=["checked", "unchecked"])
+@pytest.mark.parametrize("size", [512 * 1024 + 1, 1_048_576, 3_000_000])
+async def test_a_line_longer_than_a_message_is_one_invalid_line_and_no_part_of_it_is_published(
+    bus: Bus, tmp_path: Path, size: int, check: bool
+) -> None:
+    event = '{"type": "page", "userId": "u"}'
     path = tmp_path / "events.ndjson"
-    path.write_text('"' + "x" * 3_000_000 + '"\n{"type": "page", "userId": "u"}\n')
-    tally = await publish(bus, str(path))
-    assert tally.published == 1
-    assert tally.invalid >= 1
+    path.write_text(f"{event}\n{event:>{size}}\n{event}\n" + "x" * (size - len(event)) + event + f"\n{event}\n")
+    tally = await publish(bus, str(path), PublishPlan("acme", "web", check=check))
+    told = [problem for problem in tally.problems if "longer than 512 KiB" in problem]
+    assert tally.published + tally.invalid == 5
+    assert tally.invalid == len(told)
+    assert told[-1].startswith("line 4: ")
+    assert await stored(bus) == tally.published >= 3
 
 
 @pytest.mark.parametrize("form", ["gz", "array", "single"])
