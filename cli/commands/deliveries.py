@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+from contextlib import suppress
 from datetime import UTC, datetime, timedelta
 from typing import Literal
 
 from cyclopts import App
 
+from cli.commands.destinations import destination_stub
 from cli.delivery_text import (
     delivery_as_json,
     delivery_row,
@@ -23,9 +25,11 @@ from cli.options import DEFAULTS, Options
 from cli.output import is_wide, print_json, print_json_line, print_table, say_line, warn
 from cli.paging import collect, paged
 from cli.session import Session
+from kit.errors import PermissionDenied, Unavailable
 from onward.delivery.v1 import delivery_service_pb2 as pb
 from onward.delivery.v1 import delivery_service_pb2_grpc as pb_grpc
 from onward.executor.v1 import outcomes_pb2
+from onward.registry.v1 import destination_service_pb2 as destination_pb
 
 app = App(name="deliveries", help="See what became of every event for every destination.")
 
@@ -50,8 +54,18 @@ def delivery_stub(session: Session) -> pb_grpc.DeliveryServiceAsyncStub:
     return stub
 
 
-def _parent(session: Session, destination: str) -> str:
-    return session.name("destinations", destination) if destination else session.workspace_name
+async def _parent(session: Session, destination: str) -> str:
+    """Give what to ask about. Raises NotFound where the destination does not exist.
+
+    The tracker only knows what it has recorded, so it can't tell a wrong name from one without events.
+    """
+    if not destination:
+        return session.workspace_name
+    name = session.name("destinations", destination)
+    # What happened may be looked at without the registry, too.
+    with suppress(Unavailable, PermissionDenied):
+        await destination_stub(session).GetDestination(destination_pb.GetDestinationRequest(name=name))
+    return name
 
 
 def _state(word: State) -> pb.DeliveryState.ValueType:
@@ -83,7 +97,7 @@ async def summary(*, destination: str = "", since: str = "1h", options: Options 
     request = pb.GetSummaryRequest()
     request.start_time.FromDatetime(_ago(since))
     async with Session(options) as session:
-        request.parent = _parent(session, destination)
+        request.parent = await _parent(session, destination)
         found = await delivery_stub(session).GetSummary(request)
     if options.json:
         print_json(found)
@@ -134,7 +148,7 @@ async def list_deliveries(
     if since:
         request.start_time.FromDatetime(_ago(since))
     async with Session(options) as session:
-        request.parent = _parent(session, destination)
+        request.parent = await _parent(session, destination)
         found = await collect(paged(delivery_stub(session).ListDeliveries, request), "deliveries", limit)
     if options.json:
         print_json({"deliveries": found})
@@ -171,7 +185,8 @@ async def show(
         stub = delivery_stub(session)
         name = session.name("deliveries", delivery) if delivery else ""
         if message_id:
-            request = pb.ListDeliveriesRequest(parent=_parent(session, destination), message_id=message_id)
+            parent = await _parent(session, destination)
+            request = pb.ListDeliveriesRequest(parent=parent, message_id=message_id)
             listed = await stub.ListDeliveries(request)
             name = _only_delivery(list(listed.deliveries), message_id)
         found = await stub.GetDelivery(pb.GetDeliveryRequest(name=name))
@@ -205,7 +220,8 @@ async def tail(*, destination: str = "", state: State = "any", options: Options 
         Only those in this state.
     """
     async with Session(options) as session:
-        request = pb.WatchDeliveriesRequest(parent=_parent(session, destination), state=_state(state))
+        parent = await _parent(session, destination)
+        request = pb.WatchDeliveriesRequest(parent=parent, state=_state(state))
         async for answer in delivery_stub(session).WatchDeliveries(request):
             for one in answer.deliveries:
                 if options.json:
