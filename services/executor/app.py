@@ -105,8 +105,8 @@ class App:
 
     async def run(self) -> None:
         async with asyncio.TaskGroup() as group:
-            for part in (self._outcomes.run, self._egress.run, self._lanes.run, self._tickets.run, self._fence.run):
-                group.create_task(part())
+            for part in (self._outcomes, self._egress, self._lanes, self._tickets, self._fence, self._intake):
+                group.create_task(part.run())
             await self._load_view()
             group.create_task(self._feed.run())
             due = self._pullers["DUE"] = Puller(self._bus, "DUE", "executor", batch=PULL_EVENTS, on_batch=self._on_due)

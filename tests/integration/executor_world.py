@@ -143,9 +143,12 @@ class FakeTracker(delivery_rpc.InternalServiceServicer):
     def __init__(self) -> None:
         self.known: list[delivery_pb.KnownOutcome] = []
         self.asked: list[delivery_pb.LookupOutcomesRequest] = []
+        self.answers = asyncio.Event()
+        self.answers.set()
 
     async def LookupOutcomes(self, request: Any, context: Any) -> delivery_pb.LookupOutcomesResponse:
         self.asked.append(request)
+        await self.answers.wait()
         return delivery_pb.LookupOutcomesResponse(outcomes=self.known)
 
 

@@ -289,3 +289,22 @@ async def test_a_stopped_executor_finishes_what_it_took(world: World) -> None:
     assert taken > 0
     assert sorted(one.message_id for one in attempts) == sorted(f"m{number}" for number in range(10))
     assert {one.result for one in attempts} == {pb.RESULT_DELIVERED}
+
+
+async def test_fresh_events_run_while_the_tracker_is_away(world: World) -> None:
+    """Only what was delivered before has to wait for what the tracker knows."""
+    await world.registry.connect("one", Program("async function onTrack() { await new Promise(() => {}); }"))
+    await world.publish(track("m1"))
+    assert world.app is not None
+    app = world.app
+    await eventually(lambda: len(app._tickets) == 1, timeout_s=20)
+    await world.stop_executor(drain=False)
+    world.tracker.answers.clear()
+    await world.registry.deploy("one", ECHO)
+    await world.start_executor()
+    await eventually(lambda: world.tracker.asked, timeout_s=20)
+    await world.publish(track("m2"))
+    assert [one.message_id for one in await world.attempts("one")] == ["m2"]
+    world.tracker.answers.set()
+    assert {one.message_id for one in await world.attempts("one", 3)} == {"m1", "m2"}
+    await world.all_acknowledged()

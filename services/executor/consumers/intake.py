@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable, Sequence
+import asyncio
+from collections.abc import Awaitable, Callable, Coroutine, Sequence
 from typing import Protocol
 
 import structlog
@@ -68,6 +69,7 @@ class Intake:
         self._push = push
         self._lookup = lookup
         self._clock = clock
+        self._group: asyncio.TaskGroup | None = None
 
     async def on_events(self, workspace: str, stream: str, messages: list[Message]) -> None:
         """Hand events to every destination of their source. Returns when there is room for more."""
@@ -86,7 +88,7 @@ class Intake:
         # Nothing was awaited since: no outcome can have come in between.
         self._tickets.handed_out(taken)
         if again:
-            await self._events_again(workspace, again)
+            self._later(self._events_again(workspace, again))
         await self._tickets.room()
 
     async def on_due(self, stream: str, messages: list[Message]) -> None:
@@ -97,13 +99,22 @@ class Intake:
             if ticket is None:
                 continue
             due = pb.DueDelivery.FromString(message.data)
-            known: Known = {}
             if message.delivered > 1:
-                answer = await self._lookup(due.workspace, [(due.stream_sequence, due.index)])
-                known = _known(answer).get(due.stream_sequence, {})
-            self._hand_out_due(due, ticket, known.get((due.index, due.destination), {}))
-            self._tickets.handed_out([ticket])
+                self._later(self._due_again(due, ticket))
+            else:
+                self._hand_out_due(due, ticket, {})
+                self._tickets.handed_out([ticket])
         await self._tickets.room()
+
+    async def run(self) -> None:
+        """Own the look-ups of what was delivered again: fresh messages do not wait for them."""
+        async with asyncio.TaskGroup() as group:
+            self._group = group
+            await asyncio.get_running_loop().create_future()
+
+    def _later(self, work: Coroutine[None, None, None]) -> None:
+        assert self._group is not None, "run() is running before anything is taken"
+        self._group.create_task(work)
 
     # --- events ----------------------------------------------------------------------------------------------
 
@@ -218,6 +229,12 @@ class Intake:
         self._outcomes.record_refusal(workspace, failure, ticket)
 
     # --- due deliveries --------------------------------------------------------------------------------------
+
+    async def _due_again(self, due: pb.DueDelivery, ticket: Ticket) -> None:
+        answer = await self._lookup(due.workspace, [(due.stream_sequence, due.index)])
+        known = _known(answer).get(due.stream_sequence, _NOTHING_KNOWN)
+        self._hand_out_due(due, ticket, known.get((due.index, due.destination), {}))
+        self._tickets.handed_out([ticket])
 
     def _hand_out_due(self, due: pb.DueDelivery, ticket: Ticket, known: dict[int, int]) -> None:
         if any(attempt >= due.attempt and result != pb.RESULT_LOST for attempt, result in known.items()):
