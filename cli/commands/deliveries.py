@@ -7,6 +7,7 @@ from datetime import UTC, datetime, timedelta
 from typing import Literal
 
 from cyclopts import App
+from google.protobuf.timestamp_pb2 import Timestamp
 
 from cli.commands.destinations import destination_stub
 from cli.delivery_text import (
@@ -22,7 +23,7 @@ from cli.delivery_text import (
 from cli.durations import parse_duration
 from cli.failures import CommandError, Exit, UsageError
 from cli.options import DEFAULTS, Options
-from cli.output import is_wide, print_json, print_json_line, print_table, say_line, warn
+from cli.output import counted, is_wide, print_json, print_json_line, print_table, say, say_line, warn, when, when_short
 from cli.paging import collect, paged
 from cli.session import Session
 from kit.errors import PermissionDenied, Unavailable
@@ -106,10 +107,12 @@ async def summary(*, destination: str = "", since: str = "1h", options: Options 
     print_table(
         summary_columns(skipped=skipped),
         summary_rows(found, skipped=skipped),
+        title=f"Events received since {when(request.start_time)}, the last {since}",
         empty=f"No events were received within {since}.",
     )
     for source, count in sorted(found.failed_on_ingest.items()):
-        warn(f"{count:,} events of {source} were refused: onward deliveries refused")
+        verb = "was" if count == 1 else "were"
+        warn(f"{counted(count, 'event')} of {source} {verb} refused: onward deliveries refused")
 
 
 @app.command(name="list")
@@ -149,12 +152,15 @@ async def list_deliveries(
         request.start_time.FromDatetime(_ago(since))
     async with Session(options) as session:
         request.parent = await _parent(session, destination)
-        found = await collect(paged(delivery_stub(session).ListDeliveries, request), "deliveries", limit)
+        found = await collect(paged(delivery_stub(session).ListDeliveries, request), "deliveries", limit + 1)
+    more, found = len(found) > limit, found[:limit]
     if options.json:
         print_json({"deliveries": found})
         return
     wide = is_wide()
     print_table(list_columns(wide=wide), [delivery_row(one, wide=wide) for one in found], empty="There is none.")
+    if more:
+        say(f"There are more: --limit {limit * 10}")
 
 
 @app.command
@@ -255,5 +261,13 @@ async def refused(*, limit: int = 20, options: Options = DEFAULTS) -> None:
     if options.json:
         print_json({"failures": found})
         return
-    rows = [(one.source, one.reason, one.message, one.sample.decode(errors="replace")[:60]) for one in found]
-    print_table(("source", "reason", "~what is wrong", "~event"), rows, empty="None was refused.")
+    rows = [
+        (_received(one), one.source, one.reason, one.message, one.sample.decode(errors="replace")[:60]) for one in found
+    ]
+    print_table(("received", "source", "reason", "~what is wrong", "~event"), rows, empty="None was refused.")
+
+
+def _received(one: outcomes_pb2.IngestFailure) -> str:
+    moment = Timestamp()
+    moment.FromMicroseconds(one.received_at_us)
+    return when_short(moment)

@@ -59,7 +59,11 @@ def onward() -> Iterator[Onward]:
         ("deliveries summary --since yesterday", USAGE, "write 30s, 15m, 1h or 7d"),
         ("functions lst", USAGE, 'Did you mean "list"?'),
         ("functions list --workspace other", USAGE, "no token for the workspace other is known"),
-        ("functions list --data /does/not/exist", USAGE, "start everything with `onward up`"),
+        (
+            "functions list --data /does/not/exist",
+            USAGE,
+            "there is no data folder /does/not/exist: run `onward up`",
+        ),
         ("functions list --registry 127.0.0.1:1", UNREACHABLE, "does not answer: start everything with `onward up`"),
         ("functions list --token nonsense", FAILED, "must look like onw_<id>_<secret>"),
         ("events publish web --nats nats://nobody:wrong@127.0.0.1:1", UNREACHABLE, "NATS at 127.0.0.1:1 does not"),
@@ -137,3 +141,17 @@ async def test_events_sent_unchecked_are_refused_where_they_are_received_and_lis
         return {one["reason"] for one in onward.json("deliveries", "refused")["failures"]}
 
     await eventually(lambda: reasons() == {"unknown_type", "invalid_json"}, 20.0, 0.3)
+    assert "received" in onward.done("deliveries", "refused")
+    assert "2 events of web were refused" in onward("deliveries", "summary").err
+
+
+async def test_a_list_that_stopped_at_its_limit_says_so_and_a_summary_tells_its_window(onward: Onward) -> None:
+    onward.done("functions", "create", "listed")
+    onward.done("destinations", "connect", "listed", "web", "--enable")
+    onward.done("events", "publish", "web", stdin='{"type": "page", "userId": "u"}\n' * 3)
+    words = ("deliveries", "list", "--destination", "listed-web", "--limit")
+    await eventually(lambda: len(onward.json(*words, "9")["deliveries"]) == 3, 20.0, 0.3)
+    assert "There are more: --limit 20" in onward.done(*words, "2")
+    assert len(onward.json(*words, "2")["deliveries"]) == 2
+    assert "There are more" not in onward.done(*words, "3")
+    assert ", the last 2h" in onward.done("deliveries", "summary", "--since", "2h")
