@@ -35,6 +35,8 @@ OutcomeWord = Literal["any", "succeeded", "denied"]
 COLUMNS = (">#", "when", "what", "on", "who")
 COLUMNS_WIDE = (*COLUMNS, "outcome", "~changes")
 CHANGES_CHARACTERS_MAX = 70
+# As git has it.
+HASH_CHARACTERS = 7
 
 
 def audit_stub(session: Session) -> pb_grpc.AuditServiceAsyncStub:
@@ -134,11 +136,27 @@ def _target(one: pb.AuditEvent) -> str:
 
 
 def _changes(one: pb.AuditEvent) -> str:
-    told = [
-        f"{change.field}: {change.before} → {change.after}" if change.before else f"{change.field}: {change.after}"
-        for change in one.changes
-    ]
+    if one.action == "FunctionVersionSaved":
+        return shortened(_version_changes(one), CHANGES_CHARACTERS_MAX)
+    told = [_told(f"{change.field}:", change.before, change.after) for change in one.changes]
     return shortened("; ".join(told), CHANGES_CHARACTERS_MAX)
+
+
+def _version_changes(one: pb.AuditEvent) -> str:
+    """Tell the version first, and of the code as much of its hash as people compare."""
+    changes = {change.field: change for change in one.changes}
+    told = []
+    for field, word in (("version", "version"), ("codeSha256", "code")):
+        change = changes.pop(field, None)
+        if change:
+            before, after = (value.strip('"')[:HASH_CHARACTERS] for value in (change.before, change.after))
+            told.append(_told(word, before, after))
+    told += [_told(f"{change.field}:", change.before, change.after) for change in changes.values()]
+    return ", ".join(told)
+
+
+def _told(what: str, before: str, after: str) -> str:
+    return f"{what} {before} → {after}" if before else f"{what} {after}"
 
 
 def _outcome_word(one: pb.AuditEvent) -> str:

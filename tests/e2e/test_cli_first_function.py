@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -102,6 +103,8 @@ def _second_version(onward: Onward, folder: Path) -> None:
 
 
 def _trail_tells_all(onward: Onward) -> None:
+    printed = onward.done("audit", "list", "--limit", "100")
+    assert re.search(r"version 1 → 2, code [0-9a-f]{7} → [0-9a-f]{7}", printed), printed
     events = onward.json("audit", "list", "--limit", "100")["auditEvents"]
     actions = [one["action"] for one in reversed(events)]
     assert actions[0] == "WorkspaceCreated"
