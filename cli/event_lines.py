@@ -6,6 +6,7 @@ import asyncio
 import gzip
 import os
 import sys
+import zlib
 from collections.abc import AsyncIterator, Iterator
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -219,8 +220,13 @@ class LineReader:
         if self._path == "-":
             await _readable(self._stream.fileno())
             return os.read(self._stream.fileno(), READ_BYTES)
-        # A local file answers at once, as good as.
-        return self._stream.read(READ_BYTES)
+        try:
+            # A local file answers at once, as good as.
+            return self._stream.read(READ_BYTES)
+        except (gzip.BadGzipFile, zlib.error, EOFError) as error:
+            raise UsageError(f"{self._path} is not a whole gzip file ({error})") from None
+        except OSError as error:
+            raise UsageError(f"{self._path} can't be read: {error.strerror or error}") from None
 
 
 def numbered(first: int, lines: list[bytes]) -> Iterator[tuple[int, bytes]]:

@@ -139,6 +139,10 @@ class Session:
         return str(address)
 
     def _nothing_known(self, what: str) -> str:
+        folder = self.options.data
+        if not folder.is_dir():
+            shown = folder if folder.is_absolute() else f"./{folder} here"
+            return f"there is no data folder {shown}: run `onward up` first, or name it with --data"
         return (
             f"{what} is not known, since {self.client_file.path} does not tell: start everything with `onward up`,"
             " or name its folder with --data"

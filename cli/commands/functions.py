@@ -89,10 +89,12 @@ async def create(
         print_json(made)
         return
     function = last_part(made.function.name)
+    # Not the name of a file that may well be there with code of the user's own.
+    file = f"{function}.v1.js"
     say(f"Created the function {function}, version 1, from the template {template}.")
     say(f"Settings: {_definition_names(made.version)}")
-    say(f"Its code: onward functions show {function} --code > {function}.js")
-    say(f"Next:     onward functions save {function} {function}.js, or: onward destinations connect {function} SOURCE")
+    say(f"Its code: onward functions show {function} --code > {file}")
+    say(f"Next:     onward functions save {function} {file}, or: onward destinations connect {function} SOURCE")
 
 
 @app.command

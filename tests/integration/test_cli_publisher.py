@@ -10,6 +10,7 @@ from pathlib import Path
 
 import pytest
 
+from cli.failures import UsageError
 from cli.publisher import EventPublisher, PublishPlan, Tally
 from kit.bus.connection import Bus, connect
 from kit.bus.streams import StreamDeclaration, provision
@@ -101,6 +102,14 @@ async def test_files_of_other_forms_are_read(bus: Bus, tmp_path: Path, form: str
         path = tmp_path / "event.json"
         path.write_text(json.dumps([event] if form == "array" else event, indent=2))
     assert (await publish(bus, str(path))).published == 1
+
+
+@pytest.mark.parametrize("content", [b"{}\n", gzip.compress(b"x" * 999)[:-9]], ids=["other", "cut"])
+async def test_a_file_that_is_no_whole_gzip_file_is_told_in_one_line(bus: Bus, tmp_path: Path, content: bytes) -> None:
+    path = tmp_path / "events.ndjson.gz"
+    path.write_bytes(content)
+    with pytest.raises(UsageError, match="is not a whole gzip file"):
+        await publish(bus, str(path))
 
 
 async def test_a_server_that_is_killed_while_publishing_loses_nothing(data_folder: DataFolder, tmp_path: Path) -> None:
