@@ -24,8 +24,11 @@ ATTEMPTS_MAX = 500
 BATCH_BYTES_MAX = 512 * 1024
 # Numbers and frames of one attempt, on the safe side; its texts come on top.
 ATTEMPT_BYTES = 100
-# Publishes under way at once; JetStream syncs each, and the next batch fills meanwhile.
-PUBLISHES_MAX = 2
+# Publishes under way at once: JetStream syncs each and may take a tenth of a second under load, so full batches go side
+# by side.
+PUBLISHES_MAX = 8
+# A batch that is not full goes only while fewer are under way; it fills meanwhile.
+PUBLISHES_OF_PARTS_MAX = 2
 RETRY_SECONDS = (0.05, 0.1, 0.2, 0.5, 1.0)
 
 log = structlog.get_logger()
@@ -90,7 +93,6 @@ class OutcomeLog:
         self._open: dict[str, _Batch] = {}
         self._ready: deque[_Batch] = deque()
         self._wake = asyncio.Event()
-        self._slots = asyncio.Semaphore(PUBLISHES_MAX)
         self._under_way = 0
 
     @property
@@ -169,19 +171,17 @@ class OutcomeLog:
         async with asyncio.TaskGroup() as group:
             while True:
                 await self._wake.wait()
-                await self._slots.acquire()
                 batch = self._next()
                 if batch is None:
-                    self._slots.release()
                     self._wake.clear()
                     continue
                 self._under_way += 1
                 group.create_task(self._store(batch))
 
     def _next(self) -> _Batch | None:
-        if self._ready:
+        if self._ready and self._under_way < PUBLISHES_MAX:
             return self._ready.popleft()
-        if self._open:
+        if self._open and self._under_way < PUBLISHES_OF_PARTS_MAX:
             return self._open.pop(next(iter(self._open)))
         return None
 
@@ -205,6 +205,6 @@ class OutcomeLog:
                 log.warning("outcomes_not_stored", reason=error.reason, retry_seconds=wait)
                 attempt += 1
                 await asyncio.sleep(wait)
-        self._slots.release()
         self._under_way -= 1
+        self._wake.set()
         self._acknowledge(batch.tickets)
