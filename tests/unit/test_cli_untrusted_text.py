@@ -85,7 +85,8 @@ def test_a_delivery_with_all_that_was_captured_is_harmless(capsys: pytest.Captur
         requests=json.dumps([exchange]).encode(),
         value=NASTY.encode(),
     )
-    one = pb.Delivery(name=f"d/{NASTY}", message_id=NASTY, event_name=NASTY, error_type=1, error_message=NASTY)
+    failed = outcomes_pb2.ERROR_TYPE_BAD_REQUEST
+    one = pb.Delivery(name=f"d/{NASTY}", message_id=NASTY, event_name=NASTY, error_type=failed, error_message=NASTY)
     print_delivery(one)
     print_attempts([pb.DeliveryAttempt(number=1, function=NASTY, detail=detail)])
     output.print_table(("a",) * 8, [delivery_row(one, wide=True)])
