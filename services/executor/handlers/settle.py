@@ -14,7 +14,7 @@ from kit.errors import InvalidArgument, OnwardError
 from kit.ids import uuid7
 from kit.telemetry.trace import span
 from onward.executor.v1 import outcomes_pb2 as pb
-from services.executor.domain.errors import Verdict
+from services.executor.domain.errors import LOST, Verdict
 from services.executor.domain.events import EVENT_TYPES
 from services.executor.handlers.work import Item, Run, Ticket
 
@@ -103,21 +103,7 @@ class OutcomeLog:
                *, retry_after_ms: int = 0, http_error: bool = False) -> None:  # fmt: skip
         """Record what became of one attempt; its ticket is due once the outcome is stored."""
         batch = self._batch(item.route.workspace)
-        attempt = batch.group(item, run).attempts.add(
-            stream_sequence=item.sequence,
-            index=item.index,
-            attempt=item.attempt,
-            retries_used=item.retries_used,
-            message_id=item.message_id,
-            type=EVENT_TYPES.get(item.type, 0),
-            event_name=item.name,
-            received_at_us=item.received_at_us,
-            ended_at_us=int(self._clock.now().timestamp() * 1_000_000),
-            wall_us=run.wall_us,
-            cpu_us=run.cpu_us,
-            result=verdict.result,
-            error_type=verdict.error_type,
-        )
+        attempt = self._attempt(batch, item, verdict, run, item.attempt)
         if detail is not None:
             attempt.detail.CopyFrom(detail)
             batch.bytes += detail.ByteSize()
@@ -130,20 +116,25 @@ class OutcomeLog:
     def record_lost(self, item: Item, run: Run, attempt: int) -> None:
         """Record an earlier invocation that left no outcome; it does not settle the item's ticket."""
         batch = self._batch(item.route.workspace)
-        batch.group(item, run).attempts.add(
+        self._attempt(batch, item, LOST, run, attempt)
+        self._added(item.route.workspace, batch, _attempt_bytes(item))
+
+    def _attempt(self, batch: _Batch, item: Item, verdict: Verdict, run: Run, number: int) -> pb.Attempt:
+        return batch.group(item, run).attempts.add(
             stream_sequence=item.sequence,
             index=item.index,
-            attempt=attempt,
+            attempt=number,
             retries_used=item.retries_used,
             message_id=item.message_id,
             type=EVENT_TYPES.get(item.type, 0),
             event_name=item.name,
             received_at_us=item.received_at_us,
             ended_at_us=int(self._clock.now().timestamp() * 1_000_000),
-            result=pb.RESULT_LOST,
-            error_type=pb.ERROR_TYPE_INTERNAL,
+            wall_us=run.wall_us,
+            cpu_us=run.cpu_us,
+            result=verdict.result,
+            error_type=verdict.error_type,
         )
-        self._added(item.route.workspace, batch, _attempt_bytes(item))
 
     def record_refusal(self, workspace: str, failure: pb.IngestFailure, ticket: Ticket) -> None:
         """Record an event that was refused at intake."""
