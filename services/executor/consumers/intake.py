@@ -73,7 +73,7 @@ class Intake:
 
     async def on_events(self, workspace: str, stream: str, messages: list[Message]) -> None:
         """Hand events to every destination of their source. Returns when there is room for more."""
-        await self._fence.wait(messages[-1].timestamp_ns)
+        await self._fence.wait(_newest_ns(messages))
         again: list[Ticket] = []
         taken: list[Ticket] = []
         for message in messages:
@@ -93,7 +93,7 @@ class Intake:
 
     async def on_due(self, stream: str, messages: list[Message]) -> None:
         """Hand deliveries that are due again to their lanes. Returns when there is room for more."""
-        await self._fence.wait(messages[-1].timestamp_ns)
+        await self._fence.wait(_newest_ns(messages))
         for message in messages:
             ticket = self._tickets.take(message, stream)
             if ticket is None:
@@ -261,6 +261,11 @@ class Intake:
             self._push(item)
         else:
             self._outcomes.record(item, errors.SKIPPED, _as_routed(item.route))
+
+
+def _newest_ns(messages: Sequence[Message]) -> int:
+    """When the newest of these was stored; what is delivered again may stand behind what is newer."""
+    return max(message.timestamp_ns for message in messages)
 
 
 def _as_routed(route: Route) -> Run:
