@@ -5,7 +5,7 @@ import re
 
 from kit.auth.authorizer import Authorizer, workspace_in
 from kit.auth.caller import ANONYMOUS, OPERATOR_PRINCIPAL, Caller
-from kit.auth.tokens import TOKEN_LENGTH_MAX, parse_token
+from kit.auth.tokens import BEARER_LENGTH_MAX, TOKEN_LENGTH_MAX, parse_token
 from kit.errors import InvalidToken, OnwardError, PermissionDenied
 from onward.common.v1 import access_pb2
 
@@ -31,7 +31,7 @@ class Gate:
         """Raise `InvalidToken` where a token is needed and there is none: nothing else need be looked at."""
         if permission == access_pb2.PERMISSION_NONE:
             return
-        if not token or len(token) > TOKEN_LENGTH_MAX:
+        if not token or len(token) > BEARER_LENGTH_MAX:
             raise InvalidToken("A token is needed: send it as metadata `authorization: Bearer onw_...`.")
 
     async def admit(self, token: str, service: str, permission: int, resource: str) -> Caller:

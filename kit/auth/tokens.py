@@ -1,4 +1,7 @@
-"""Tokens: `onw_<id>_<secret>`. The id finds the record, the secret is shown once and kept as a hash."""
+"""Tokens, `onw_<id>_<secret>`, and write keys, `onwk_<id>_<secret>`.
+
+The id finds the record, the secret is shown once and kept as a hash.
+"""
 
 import hashlib
 import hmac
@@ -7,9 +10,13 @@ from dataclasses import dataclass, field
 
 from kit.errors import InvalidToken
 
-# Nobody's token is longer, and a header is read before anything is known about its sender.
+# None of our own tokens and keys is longer, nor should those be that operators make up.
 TOKEN_LENGTH_MAX = 256
-_TOKEN = re.compile(r"onw_([a-z0-9]{4,32})_([A-Za-z0-9]{16,128})")
+# An identity provider's token is longer, as it holds claims; with more than this, HTTP servers refuse its header too.
+BEARER_LENGTH_MAX = 8 * 1024
+_PARTS = r"([a-z0-9]{4,32})_([A-Za-z0-9]{16,128})"
+_TOKEN = re.compile(f"onw_{_PARTS}")
+_WRITE_KEY = re.compile(f"onwk_{_PARTS}")
 
 
 @dataclass(frozen=True, slots=True)
@@ -20,17 +27,42 @@ class Token:
     secret: str = field(repr=False)
 
 
+@dataclass(frozen=True, slots=True)
+class WriteKey:
+    """What a publisher presents, in its parts. A type of its own, so that neither passes for the other."""
+
+    id: str
+    secret: str = field(repr=False)
+
+
 def parse_token(text: str) -> Token:
     """Split a token; raise `InvalidToken` if it is none. Says nothing about whether it is known."""
-    match = _TOKEN.fullmatch(text) if len(text) <= TOKEN_LENGTH_MAX else None
+    match = _matched(_TOKEN, text)
     if match is None:
         raise InvalidToken("The token is not one of Onward's: it must look like onw_<id>_<secret>.")
     return Token(match[1], match[2])
 
 
+def parse_write_key(text: str) -> WriteKey:
+    """Split a source's write key; raise `InvalidToken` if it is none. Says nothing about whether it is known."""
+    match = _matched(_WRITE_KEY, text)
+    if match is None:
+        raise InvalidToken("This is not a write key of a source: it must look like onwk_<id>_<secret>.")
+    return WriteKey(match[1], match[2])
+
+
+def _matched(pattern: re.Pattern[str], text: str) -> re.Match[str] | None:
+    return pattern.fullmatch(text) if len(text) <= TOKEN_LENGTH_MAX else None
+
+
 def format_token(token_id: str, secret: str) -> str:
     """The text that the token's owner gets to see, once."""
     return f"onw_{token_id}_{secret}"
+
+
+def format_write_key(key_id: str, secret: str) -> str:
+    """The text that the source's publishers are given, once."""
+    return f"onwk_{key_id}_{secret}"
 
 
 def hash_secret(secret: str) -> bytes:

@@ -7,7 +7,15 @@ import pytest
 from kit.auth.authorizer import LEASE_S_MAX, Grant, RegistryAuthorizer
 from kit.auth.caller import Caller
 from kit.auth.gate import SERVICE_TOKEN_REFUSED, Gate
-from kit.auth.tokens import format_token, hash_secret, parse_token, secret_matches
+from kit.auth.tokens import (
+    BEARER_LENGTH_MAX,
+    format_token,
+    format_write_key,
+    hash_secret,
+    parse_token,
+    parse_write_key,
+    secret_matches,
+)
 from kit.clock import FakeClock
 from kit.errors import InvalidToken, OnwardError, PermissionDenied, Unavailable
 from kit.ids import SystemIds
@@ -17,6 +25,7 @@ VIEW = access_pb2.PERMISSION_FUNCTION_VIEW
 SERVICE = access_pb2.PERMISSION_SERVICE
 OPERATE = access_pb2.PERMISSION_OPERATE
 USER_TOKEN = format_token("abcd1234", "s" * 32)
+WRITE_KEY = format_write_key("abcd1234", "s" * 32)
 SERVICE_TOKEN = "the services share this"
 
 
@@ -53,6 +62,37 @@ def test_a_made_token_parses_to_its_parts() -> None:
 def test_anything_else_is_no_token(text: str) -> None:
     with pytest.raises(InvalidToken):
         parse_token(text)
+
+
+def test_a_made_write_key_parses_to_its_parts() -> None:
+    ids = SystemIds()
+    key_id, secret = ids.token_id(), ids.token_secret()
+    key = parse_write_key(format_write_key(key_id, secret))
+    assert (key.id, key.secret) == (key_id, secret)
+    assert secret not in repr(key)
+
+
+@pytest.mark.parametrize("text", ["", "onwk_", "onwk_abcd_short", "onwk__" + "s" * 32, WRITE_KEY + "\n", "x" * 10**6])
+def test_anything_else_is_no_write_key(text: str) -> None:
+    with pytest.raises(InvalidToken, match="onwk_"):
+        parse_write_key(text)
+
+
+def test_a_token_is_no_write_key_and_a_write_key_no_token() -> None:
+    with pytest.raises(InvalidToken):
+        parse_write_key(USER_TOKEN)
+    with pytest.raises(InvalidToken):
+        parse_token(WRITE_KEY)
+
+
+async def test_the_gate_looks_at_tokens_as_long_as_an_identity_providers_and_no_longer() -> None:
+    gate = Gate(Nobody(), SERVICE_TOKEN, operator_token="the operator has this")
+    gate.require_token("x" * BEARER_LENGTH_MAX, VIEW)
+    with pytest.raises(InvalidToken, match="needed"):
+        gate.require_token("x" * (BEARER_LENGTH_MAX + 1), VIEW)
+    for permission in (SERVICE, OPERATE):
+        with pytest.raises(InvalidToken):
+            await gate.admit("x" * BEARER_LENGTH_MAX, "executor", permission, "")
 
 
 def test_a_secret_matches_its_hash_alone() -> None:
