@@ -72,6 +72,7 @@ class FieldRules(_message.Message):
 
     REQUIRED_FIELD_NUMBER: _builtins.int
     IGNORE_FIELD_NUMBER: _builtins.int
+    DOUBLE_FIELD_NUMBER: _builtins.int
     INT32_FIELD_NUMBER: _builtins.int
     INT64_FIELD_NUMBER: _builtins.int
     UINT32_FIELD_NUMBER: _builtins.int
@@ -84,6 +85,8 @@ class FieldRules(_message.Message):
     required: _builtins.bool
     """The field must be set."""
     ignore: Global___Ignore.ValueType
+    @_builtins.property
+    def double(self) -> Global___DoubleRules: ...
     @_builtins.property
     def int32(self) -> Global___Int32Rules: ...
     @_builtins.property
@@ -107,6 +110,7 @@ class FieldRules(_message.Message):
         *,
         required: _builtins.bool | None = ...,
         ignore: Global___Ignore.ValueType | None = ...,
+        double: Global___DoubleRules | None = ...,
         int32: Global___Int32Rules | None = ...,
         int64: Global___Int64Rules | None = ...,
         uint32: Global___UInt32Rules | None = ...,
@@ -117,15 +121,50 @@ class FieldRules(_message.Message):
         repeated: Global___RepeatedRules | None = ...,
         map: Global___MapRules | None = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _typing.Literal["bytes", b"bytes", "enum", b"enum", "ignore", b"ignore", "int32", b"int32", "int64", b"int64", "map", b"map", "repeated", b"repeated", "required", b"required", "string", b"string", "type", b"type", "uint32", b"uint32", "uint64", b"uint64"]  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["bytes", b"bytes", "double", b"double", "enum", b"enum", "ignore", b"ignore", "int32", b"int32", "int64", b"int64", "map", b"map", "repeated", b"repeated", "required", b"required", "string", b"string", "type", b"type", "uint32", b"uint32", "uint64", b"uint64"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["bytes", b"bytes", "enum", b"enum", "ignore", b"ignore", "int32", b"int32", "int64", b"int64", "map", b"map", "repeated", b"repeated", "required", b"required", "string", b"string", "type", b"type", "uint32", b"uint32", "uint64", b"uint64"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["bytes", b"bytes", "double", b"double", "enum", b"enum", "ignore", b"ignore", "int32", b"int32", "int64", b"int64", "map", b"map", "repeated", b"repeated", "required", b"required", "string", b"string", "type", b"type", "uint32", b"uint32", "uint64", b"uint64"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
-    _WhichOneofReturnType_type: _TypeAlias = _typing.Literal["int32", "int64", "uint32", "uint64", "string", "bytes", "enum", "repeated", "map"]  # noqa: Y015
+    _WhichOneofReturnType_type: _TypeAlias = _typing.Literal["double", "int32", "int64", "uint32", "uint64", "string", "bytes", "enum", "repeated", "map"]  # noqa: Y015
     _WhichOneofArgType_type: _TypeAlias = _typing.Literal["type", b"type"]  # noqa: Y015
     def WhichOneof(self, oneof_group: _WhichOneofArgType_type) -> _WhichOneofReturnType_type | None: ...
 
 Global___FieldRules: _TypeAlias = FieldRules  # noqa: Y015
+
+@_typing.final
+class DoubleRules(_message.Message):
+    DESCRIPTOR: _descriptor.Descriptor
+
+    LT_FIELD_NUMBER: _builtins.int
+    LTE_FIELD_NUMBER: _builtins.int
+    GT_FIELD_NUMBER: _builtins.int
+    GTE_FIELD_NUMBER: _builtins.int
+    lt: _builtins.float
+    lte: _builtins.float
+    gt: _builtins.float
+    gte: _builtins.float
+    def __init__(
+        self,
+        *,
+        lt: _builtins.float | None = ...,
+        lte: _builtins.float | None = ...,
+        gt: _builtins.float | None = ...,
+        gte: _builtins.float | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["greater_than", b"greater_than", "gt", b"gt", "gte", b"gte", "less_than", b"less_than", "lt", b"lt", "lte", b"lte"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["greater_than", b"greater_than", "gt", b"gt", "gte", b"gte", "less_than", b"less_than", "lt", b"lt", "lte", b"lte"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    _WhichOneofReturnType_greater_than: _TypeAlias = _typing.Literal["gt", "gte"]  # noqa: Y015
+    _WhichOneofArgType_greater_than: _TypeAlias = _typing.Literal["greater_than", b"greater_than"]  # noqa: Y015
+    _WhichOneofReturnType_less_than: _TypeAlias = _typing.Literal["lt", "lte"]  # noqa: Y015
+    _WhichOneofArgType_less_than: _TypeAlias = _typing.Literal["less_than", b"less_than"]  # noqa: Y015
+    @_typing.overload
+    def WhichOneof(self, oneof_group: _WhichOneofArgType_greater_than) -> _WhichOneofReturnType_greater_than | None: ...
+    @_typing.overload
+    def WhichOneof(self, oneof_group: _WhichOneofArgType_less_than) -> _WhichOneofReturnType_less_than | None: ...
+
+Global___DoubleRules: _TypeAlias = DoubleRules  # noqa: Y015
 
 @_typing.final
 class Int32Rules(_message.Message):

@@ -27,7 +27,7 @@ from google.protobuf import timestamp_pb2 as google_dot_protobuf_dot_timestamp__
 from onward.common.v1 import access_pb2 as onward_dot_common_dot_v1_dot_access__pb2
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n#onward/audit/v1/audit_service.proto\x12\x0fonward.audit.v1\x1a\x1b\x62uf/validate/validate.proto\x1a\x1fgoogle/protobuf/timestamp.proto\x1a\x1donward/common/v1/access.proto\"\xa6\x03\n\nAuditEvent\x12\x0c\n\x04name\x18\x01 \x01(\t\x12\r\n\x05index\x18\x02 \x01(\x03\x12\x0f\n\x07\x66\x61\x63t_id\x18\x03 \x01(\t\x12.\n\noccur_time\x18\x04 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12/\n\x0brecord_time\x18\x05 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12\x11\n\tprincipal\x18\x06 \x01(\t\x12\x0e\n\x06\x61\x63tion\x18\x07 \x01(\t\x12\x13\n\x0btarget_type\x18\x08 \x01(\t\x12\x11\n\ttarget_id\x18\t \x01(\t\x12\x1b\n\x13target_display_name\x18\n \x01(\t\x12)\n\x07outcome\x18\x0b \x01(\x0e\x32\x18.onward.audit.v1.Outcome\x12-\n\x07\x63hanges\x18\x0c \x03(\x0b\x32\x1c.onward.audit.v1.FieldChange\x12\x12\n\nrequest_id\x18\r \x01(\t\x12\x10\n\x08trace_id\x18\x0e \x01(\t\x12\x0f\n\x07service\x18\x0f \x01(\t\x12\x10\n\x08position\x18\x10 \x01(\x03\";\n\x0b\x46ieldChange\x12\r\n\x05\x66ield\x18\x01 \x01(\t\x12\x0e\n\x06\x62\x65\x66ore\x18\x02 \x01(\t\x12\r\n\x05\x61\x66ter\x18\x03 \x01(\t\"\xb3\x02\n\x16ListAuditEventsRequest\x12\x0e\n\x06parent\x18\x01 \x01(\t\x12\x11\n\tpage_size\x18\x02 \x01(\x05\x12\x12\n\npage_token\x18\x03 \x01(\t\x12.\n\nstart_time\x18\x04 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12,\n\x08\x65nd_time\x18\x05 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12\x1b\n\tprincipal\x18\x06 \x01(\tB\x08\xbaH\x05r\x03\x18\x80\x02\x12\x18\n\x06\x61\x63tion\x18\x07 \x01(\tB\x08\xbaH\x05r\x03\x18\x80\x01\x12\x18\n\x06target\x18\x08 \x01(\tB\x08\xbaH\x05r\x03\x18\x80\x02\x12\x33\n\x07outcome\x18\t \x01(\x0e\x32\x18.onward.audit.v1.OutcomeB\x08\xbaH\x05\x82\x01\x02\x10\x01\"e\n\x17ListAuditEventsResponse\x12\x31\n\x0c\x61udit_events\x18\x01 \x03(\x0b\x32\x1b.onward.audit.v1.AuditEvent\x12\x17\n\x0fnext_page_token\x18\x02 \x01(\t\"$\n\x14GetAuditEventRequest\x12\x0c\n\x04name\x18\x01 \x01(\t\"I\n\x15GetAuditEventResponse\x12\x30\n\x0b\x61udit_event\x18\x01 \x01(\x0b\x32\x1b.onward.audit.v1.AuditEvent\">\n\x17WatchAuditEventsRequest\x12\x0e\n\x06parent\x18\x01 \x01(\t\x12\x13\n\x0b\x61\x66ter_index\x18\x02 \x01(\x03\"M\n\x18WatchAuditEventsResponse\x12\x31\n\x0c\x61udit_events\x18\x01 \x03(\x0b\x32\x1b.onward.audit.v1.AuditEvent*M\n\x07Outcome\x12\x17\n\x13OUTCOME_UNSPECIFIED\x10\x00\x12\x15\n\x11OUTCOME_SUCCEEDED\x10\x01\x12\x12\n\x0eOUTCOME_DENIED\x10\x02\x32\xf3\x02\n\x0c\x41uditService\x12v\n\x0fListAuditEvents\x12\'.onward.audit.v1.ListAuditEventsRequest\x1a(.onward.audit.v1.ListAuditEventsResponse\"\x10\xca\xf3\x18\x0c\x08\x0c\x12\x06parent\x18\x01\x12n\n\rGetAuditEvent\x12%.onward.audit.v1.GetAuditEventRequest\x1a&.onward.audit.v1.GetAuditEventResponse\"\x0e\xca\xf3\x18\n\x08\x0c\x12\x04name\x18\x01\x12{\n\x10WatchAuditEvents\x12(.onward.audit.v1.WatchAuditEventsRequest\x1a).onward.audit.v1.WatchAuditEventsResponse\"\x10\xca\xf3\x18\x0c\x08\x0c\x12\x06parent\x18\x01\x30\x01\x62\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n#onward/audit/v1/audit_service.proto\x12\x0fonward.audit.v1\x1a\x1b\x62uf/validate/validate.proto\x1a\x1fgoogle/protobuf/timestamp.proto\x1a\x1donward/common/v1/access.proto\"\xba\x03\n\nAuditEvent\x12\x0c\n\x04name\x18\x01 \x01(\t\x12\r\n\x05index\x18\x02 \x01(\x03\x12\x0f\n\x07\x66\x61\x63t_id\x18\x03 \x01(\t\x12.\n\noccur_time\x18\x04 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12/\n\x0brecord_time\x18\x05 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12\x11\n\tprincipal\x18\x06 \x01(\t\x12\x0e\n\x06\x61\x63tion\x18\x07 \x01(\t\x12\x13\n\x0btarget_type\x18\x08 \x01(\t\x12\x11\n\ttarget_id\x18\t \x01(\t\x12\x1b\n\x13target_display_name\x18\n \x01(\t\x12)\n\x07outcome\x18\x0b \x01(\x0e\x32\x18.onward.audit.v1.Outcome\x12-\n\x07\x63hanges\x18\x0c \x03(\x0b\x32\x1c.onward.audit.v1.FieldChange\x12\x12\n\nrequest_id\x18\r \x01(\t\x12\x10\n\x08trace_id\x18\x0e \x01(\t\x12\x0f\n\x07service\x18\x0f \x01(\t\x12\x10\n\x08position\x18\x10 \x01(\x03\x12\x12\n\ncredential\x18\x11 \x01(\t\";\n\x0b\x46ieldChange\x12\r\n\x05\x66ield\x18\x01 \x01(\t\x12\x0e\n\x06\x62\x65\x66ore\x18\x02 \x01(\t\x12\r\n\x05\x61\x66ter\x18\x03 \x01(\t\"\xb3\x02\n\x16ListAuditEventsRequest\x12\x0e\n\x06parent\x18\x01 \x01(\t\x12\x11\n\tpage_size\x18\x02 \x01(\x05\x12\x12\n\npage_token\x18\x03 \x01(\t\x12.\n\nstart_time\x18\x04 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12,\n\x08\x65nd_time\x18\x05 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12\x1b\n\tprincipal\x18\x06 \x01(\tB\x08\xbaH\x05r\x03\x18\x80\x02\x12\x18\n\x06\x61\x63tion\x18\x07 \x01(\tB\x08\xbaH\x05r\x03\x18\x80\x01\x12\x18\n\x06target\x18\x08 \x01(\tB\x08\xbaH\x05r\x03\x18\x80\x02\x12\x33\n\x07outcome\x18\t \x01(\x0e\x32\x18.onward.audit.v1.OutcomeB\x08\xbaH\x05\x82\x01\x02\x10\x01\"e\n\x17ListAuditEventsResponse\x12\x31\n\x0c\x61udit_events\x18\x01 \x03(\x0b\x32\x1b.onward.audit.v1.AuditEvent\x12\x17\n\x0fnext_page_token\x18\x02 \x01(\t\"$\n\x14GetAuditEventRequest\x12\x0c\n\x04name\x18\x01 \x01(\t\"I\n\x15GetAuditEventResponse\x12\x30\n\x0b\x61udit_event\x18\x01 \x01(\x0b\x32\x1b.onward.audit.v1.AuditEvent\">\n\x17WatchAuditEventsRequest\x12\x0e\n\x06parent\x18\x01 \x01(\t\x12\x13\n\x0b\x61\x66ter_index\x18\x02 \x01(\x03\"M\n\x18WatchAuditEventsResponse\x12\x31\n\x0c\x61udit_events\x18\x01 \x03(\x0b\x32\x1b.onward.audit.v1.AuditEvent*M\n\x07Outcome\x12\x17\n\x13OUTCOME_UNSPECIFIED\x10\x00\x12\x15\n\x11OUTCOME_SUCCEEDED\x10\x01\x12\x12\n\x0eOUTCOME_DENIED\x10\x02\x32\xf3\x02\n\x0c\x41uditService\x12v\n\x0fListAuditEvents\x12\'.onward.audit.v1.ListAuditEventsRequest\x1a(.onward.audit.v1.ListAuditEventsResponse\"\x10\xca\xf3\x18\x0c\x08\x0c\x12\x06parent\x18\x01\x12n\n\rGetAuditEvent\x12%.onward.audit.v1.GetAuditEventRequest\x1a&.onward.audit.v1.GetAuditEventResponse\"\x0e\xca\xf3\x18\n\x08\x0c\x12\x04name\x18\x01\x12{\n\x10WatchAuditEvents\x12(.onward.audit.v1.WatchAuditEventsRequest\x1a).onward.audit.v1.WatchAuditEventsResponse\"\x10\xca\xf3\x18\x0c\x08\x0c\x12\x06parent\x18\x01\x30\x01\x62\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
@@ -48,24 +48,24 @@ if not _descriptor._USE_C_DESCRIPTORS:
   _globals['_AUDITSERVICE'].methods_by_name['GetAuditEvent']._serialized_options = b'\312\363\030\n\010\014\022\004name\030\001'
   _globals['_AUDITSERVICE'].methods_by_name['WatchAuditEvents']._loaded_options = None
   _globals['_AUDITSERVICE'].methods_by_name['WatchAuditEvents']._serialized_options = b'\312\363\030\014\010\014\022\006parent\030\001'
-  _globals['_OUTCOME']._serialized_start=1304
-  _globals['_OUTCOME']._serialized_end=1381
+  _globals['_OUTCOME']._serialized_start=1324
+  _globals['_OUTCOME']._serialized_end=1401
   _globals['_AUDITEVENT']._serialized_start=150
-  _globals['_AUDITEVENT']._serialized_end=572
-  _globals['_FIELDCHANGE']._serialized_start=574
-  _globals['_FIELDCHANGE']._serialized_end=633
-  _globals['_LISTAUDITEVENTSREQUEST']._serialized_start=636
-  _globals['_LISTAUDITEVENTSREQUEST']._serialized_end=943
-  _globals['_LISTAUDITEVENTSRESPONSE']._serialized_start=945
-  _globals['_LISTAUDITEVENTSRESPONSE']._serialized_end=1046
-  _globals['_GETAUDITEVENTREQUEST']._serialized_start=1048
-  _globals['_GETAUDITEVENTREQUEST']._serialized_end=1084
-  _globals['_GETAUDITEVENTRESPONSE']._serialized_start=1086
-  _globals['_GETAUDITEVENTRESPONSE']._serialized_end=1159
-  _globals['_WATCHAUDITEVENTSREQUEST']._serialized_start=1161
-  _globals['_WATCHAUDITEVENTSREQUEST']._serialized_end=1223
-  _globals['_WATCHAUDITEVENTSRESPONSE']._serialized_start=1225
-  _globals['_WATCHAUDITEVENTSRESPONSE']._serialized_end=1302
-  _globals['_AUDITSERVICE']._serialized_start=1384
-  _globals['_AUDITSERVICE']._serialized_end=1755
+  _globals['_AUDITEVENT']._serialized_end=592
+  _globals['_FIELDCHANGE']._serialized_start=594
+  _globals['_FIELDCHANGE']._serialized_end=653
+  _globals['_LISTAUDITEVENTSREQUEST']._serialized_start=656
+  _globals['_LISTAUDITEVENTSREQUEST']._serialized_end=963
+  _globals['_LISTAUDITEVENTSRESPONSE']._serialized_start=965
+  _globals['_LISTAUDITEVENTSRESPONSE']._serialized_end=1066
+  _globals['_GETAUDITEVENTREQUEST']._serialized_start=1068
+  _globals['_GETAUDITEVENTREQUEST']._serialized_end=1104
+  _globals['_GETAUDITEVENTRESPONSE']._serialized_start=1106
+  _globals['_GETAUDITEVENTRESPONSE']._serialized_end=1179
+  _globals['_WATCHAUDITEVENTSREQUEST']._serialized_start=1181
+  _globals['_WATCHAUDITEVENTSREQUEST']._serialized_end=1243
+  _globals['_WATCHAUDITEVENTSRESPONSE']._serialized_start=1245
+  _globals['_WATCHAUDITEVENTSRESPONSE']._serialized_end=1322
+  _globals['_AUDITSERVICE']._serialized_start=1404
+  _globals['_AUDITSERVICE']._serialized_end=1775
 # @@protoc_insertion_point(module_scope)

@@ -66,6 +66,7 @@ class AuditEvent(_message.Message):
     TRACE_ID_FIELD_NUMBER: _builtins.int
     SERVICE_FIELD_NUMBER: _builtins.int
     POSITION_FIELD_NUMBER: _builtins.int
+    CREDENTIAL_FIELD_NUMBER: _builtins.int
     name: _builtins.str
     """`workspaces/{workspace}/auditEvents/{index}`."""
     index: _builtins.int
@@ -73,7 +74,7 @@ class AuditEvent(_message.Message):
     fact_id: _builtins.str
     """UUIDv7 of the fact."""
     principal: _builtins.str
-    """Who acted, such as "token:5f0c"."""
+    """Who acted, such as "member:ada", "operator" or "service:executor"."""
     action: _builtins.str
     """What was done: the fact's type, such as "FunctionCreated"."""
     target_type: _builtins.str
@@ -92,6 +93,8 @@ class AuditEvent(_message.Message):
     """The service whose log holds the fact."""
     position: _builtins.int
     """The fact's position in that log."""
+    credential: _builtins.str
+    """What the principal proved itself with, such as "token:5f0c"."""
     @_builtins.property
     def occur_time(self) -> _timestamp_pb2.Timestamp:
         """When the act happened, by the clock of the service that did it."""
@@ -123,10 +126,11 @@ class AuditEvent(_message.Message):
         trace_id: _builtins.str = ...,
         service: _builtins.str = ...,
         position: _builtins.int = ...,
+        credential: _builtins.str = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["occur_time", b"occur_time", "record_time", b"record_time"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["action", b"action", "changes", b"changes", "fact_id", b"fact_id", "index", b"index", "name", b"name", "occur_time", b"occur_time", "outcome", b"outcome", "position", b"position", "principal", b"principal", "record_time", b"record_time", "request_id", b"request_id", "service", b"service", "target_display_name", b"target_display_name", "target_id", b"target_id", "target_type", b"target_type", "trace_id", b"trace_id"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["action", b"action", "changes", b"changes", "credential", b"credential", "fact_id", b"fact_id", "index", b"index", "name", b"name", "occur_time", b"occur_time", "outcome", b"outcome", "position", b"position", "principal", b"principal", "record_time", b"record_time", "request_id", b"request_id", "service", b"service", "target_display_name", b"target_display_name", "target_id", b"target_id", "target_type", b"target_type", "trace_id", b"trace_id"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -184,7 +188,7 @@ class ListAuditEventsRequest(_message.Message):
     page_token: _builtins.str
     """From the page before."""
     principal: _builtins.str
-    """Only acts of this principal."""
+    """Only acts of this principal, or with this credential."""
     action: _builtins.str
     """Only this action."""
     target: _builtins.str

@@ -25,15 +25,17 @@ _sym_db = _symbol_database.Default()
 from google.protobuf import descriptor_pb2 as google_dot_protobuf_dot_descriptor__pb2
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x1donward/common/v1/access.proto\x12\x10onward.common.v1\x1a google/protobuf/descriptor.proto\"e\n\x06\x41\x63\x63\x65ss\x12\x30\n\npermission\x18\x01 \x01(\x0e\x32\x1c.onward.common.v1.Permission\x12\x16\n\x0eresource_field\x18\x02 \x01(\t\x12\x11\n\tread_only\x18\x03 \x01(\x08*\x89\x03\n\nPermission\x12\x1a\n\x16PERMISSION_UNSPECIFIED\x10\x00\x12\x13\n\x0fPERMISSION_NONE\x10\x01\x12\x16\n\x12PERMISSION_OPERATE\x10\x02\x12\x16\n\x12PERMISSION_SERVICE\x10\x03\x12\x1d\n\x19PERMISSION_WORKSPACE_VIEW\x10\x04\x12#\n\x1fPERMISSION_WORKSPACE_ADMINISTER\x10\x05\x12\x1c\n\x18PERMISSION_FUNCTION_VIEW\x10\x06\x12\x1e\n\x1aPERMISSION_FUNCTION_CREATE\x10\x07\x12\x1c\n\x18PERMISSION_FUNCTION_EDIT\x10\x08\x12 \n\x1cPERMISSION_SOURCE_ADMINISTER\x10\t\x12\x1c\n\x18PERMISSION_DELIVERY_VIEW\x10\n\x12\x1f\n\x1bPERMISSION_DELIVERY_OPERATE\x10\x0b\x12\x19\n\x15PERMISSION_AUDIT_VIEW\x10\x0c:J\n\x06\x61\x63\x63\x65ss\x12\x1e.google.protobuf.MethodOptions\x18\xb9\x8e\x03 \x01(\x0b\x32\x18.onward.common.v1.Accessb\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x1donward/common/v1/access.proto\x12\x10onward.common.v1\x1a google/protobuf/descriptor.proto\"\xa3\x01\n\x06\x41\x63\x63\x65ss\x12\x30\n\npermission\x18\x01 \x01(\x0e\x32\x1c.onward.common.v1.Permission\x12\x16\n\x0eresource_field\x18\x02 \x01(\t\x12\x11\n\tread_only\x18\x03 \x01(\x08\x12+\n\x04\x61lso\x18\x04 \x03(\x0b\x32\x1d.onward.common.v1.Requirement\x12\x0f\n\x07partial\x18\x05 \x01(\x08\"W\n\x0bRequirement\x12\x30\n\npermission\x18\x01 \x01(\x0e\x32\x1c.onward.common.v1.Permission\x12\x16\n\x0eresource_field\x18\x02 \x01(\t*\xaf\x04\n\nPermission\x12\x1a\n\x16PERMISSION_UNSPECIFIED\x10\x00\x12\x13\n\x0fPERMISSION_NONE\x10\x01\x12\x16\n\x12PERMISSION_OPERATE\x10\x02\x12\x16\n\x12PERMISSION_SERVICE\x10\x03\x12\x1d\n\x19PERMISSION_WORKSPACE_VIEW\x10\x04\x12#\n\x1fPERMISSION_WORKSPACE_ADMINISTER\x10\x05\x12\x1c\n\x18PERMISSION_FUNCTION_VIEW\x10\x06\x12\x1e\n\x1aPERMISSION_FUNCTION_CREATE\x10\x07\x12\x1c\n\x18PERMISSION_FUNCTION_EDIT\x10\x08\x12 \n\x1cPERMISSION_SOURCE_ADMINISTER\x10\t\x12\x1c\n\x18PERMISSION_DELIVERY_VIEW\x10\n\x12\x1f\n\x1bPERMISSION_DELIVERY_OPERATE\x10\x0b\x12\x19\n\x15PERMISSION_AUDIT_VIEW\x10\x0c\x12\x1f\n\x1bPERMISSION_DESTINATION_VIEW\x10\r\x12%\n!PERMISSION_DESTINATION_ADMINISTER\x10\x0e\x12\x1a\n\x16PERMISSION_FILTER_VIEW\x10\x0f\x12 \n\x1cPERMISSION_FILTER_ADMINISTER\x10\x10\x12\x1e\n\x1aPERMISSION_WORKSPACE_ENTER\x10\x11:J\n\x06\x61\x63\x63\x65ss\x12\x1e.google.protobuf.MethodOptions\x18\xb9\x8e\x03 \x01(\x0b\x32\x18.onward.common.v1.Accessb\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
 _builder.BuildTopDescriptorsAndMessages(DESCRIPTOR, 'onward.common.v1.access_pb2', _globals)
 if not _descriptor._USE_C_DESCRIPTORS:
   DESCRIPTOR._loaded_options = None
-  _globals['_PERMISSION']._serialized_start=189
-  _globals['_PERMISSION']._serialized_end=582
-  _globals['_ACCESS']._serialized_start=85
-  _globals['_ACCESS']._serialized_end=186
+  _globals['_PERMISSION']._serialized_start=341
+  _globals['_PERMISSION']._serialized_end=900
+  _globals['_ACCESS']._serialized_start=86
+  _globals['_ACCESS']._serialized_end=249
+  _globals['_REQUIREMENT']._serialized_start=251
+  _globals['_REQUIREMENT']._serialized_end=338
 # @@protoc_insertion_point(module_scope)

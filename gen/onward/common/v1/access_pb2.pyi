@@ -3,9 +3,11 @@
 isort:skip_file
 Who may call an RPC, declared beside it and checked in one place."""
 
+from collections import abc as _abc
 from google.protobuf import descriptor as _descriptor
 from google.protobuf import descriptor_pb2 as _descriptor_pb2
 from google.protobuf import message as _message
+from google.protobuf.internal import containers as _containers
 from google.protobuf.internal import enum_type_wrapper as _enum_type_wrapper
 from google.protobuf.internal import extension_dict as _extension_dict
 import builtins as _builtins
@@ -36,21 +38,31 @@ class _PermissionEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_Permission
     PERMISSION_WORKSPACE_VIEW: _Permission.ValueType  # 4
     """See that the workspace, its sources and its functions' names exist."""
     PERMISSION_WORKSPACE_ADMINISTER: _Permission.ValueType  # 5
-    """Members, roles, tokens, workspace settings."""
+    """Members, roles, tokens, workspace settings, new sources."""
     PERMISSION_FUNCTION_VIEW: _Permission.ValueType  # 6
-    """View code, setting definitions and versions."""
+    """View code, setting definitions and versions. Of a deleted function: Owner and Auditor alone."""
     PERMISSION_FUNCTION_CREATE: _Permission.ValueType  # 7
     """Create functions."""
     PERMISSION_FUNCTION_EDIT: _Permission.ValueType  # 8
     """Save, restore, test and delete."""
     PERMISSION_SOURCE_ADMINISTER: _Permission.ValueType  # 9
-    """Create, edit and delete sources; connect, set, enable and disable destinations."""
+    """Edit a source, its write keys and its filters."""
     PERMISSION_DELIVERY_VIEW: _Permission.ValueType  # 10
-    """View deliveries, their errors, logs and requests."""
+    """View deliveries, their errors, logs and requests: Source Admin of the source."""
     PERMISSION_DELIVERY_OPERATE: _Permission.ValueType  # 11
-    """Retry, cancel, redrive, replay."""
+    """Retry, cancel, redrive, replay: Source Admin of the source, and at least read on the function."""
     PERMISSION_AUDIT_VIEW: _Permission.ValueType  # 12
     """Read the audit trail and subscribe to facts."""
+    PERMISSION_DESTINATION_VIEW: _Permission.ValueType  # 13
+    """View a destination and its counts: read on its function, or Source Admin of its source."""
+    PERMISSION_DESTINATION_ADMINISTER: _Permission.ValueType  # 14
+    """Connect, set, enable, disable, disconnect: Source Admin of the source, and at least read on the function."""
+    PERMISSION_FILTER_VIEW: _Permission.ValueType  # 15
+    """View filters: of a destination who views it, of a source its admins, of the workspace any admin of a source."""
+    PERMISSION_FILTER_ADMINISTER: _Permission.ValueType  # 16
+    """Change filters: of a destination who administers it, of a source its admins, of the workspace its owners."""
+    PERMISSION_WORKSPACE_ENTER: _Permission.ValueType  # 17
+    """Any token of the workspace."""
 
 class Permission(_Permission, metaclass=_PermissionEnumTypeWrapper):
     """One thing that a role allows."""
@@ -66,21 +78,31 @@ PERMISSION_SERVICE: Permission.ValueType  # 3
 PERMISSION_WORKSPACE_VIEW: Permission.ValueType  # 4
 """See that the workspace, its sources and its functions' names exist."""
 PERMISSION_WORKSPACE_ADMINISTER: Permission.ValueType  # 5
-"""Members, roles, tokens, workspace settings."""
+"""Members, roles, tokens, workspace settings, new sources."""
 PERMISSION_FUNCTION_VIEW: Permission.ValueType  # 6
-"""View code, setting definitions and versions."""
+"""View code, setting definitions and versions. Of a deleted function: Owner and Auditor alone."""
 PERMISSION_FUNCTION_CREATE: Permission.ValueType  # 7
 """Create functions."""
 PERMISSION_FUNCTION_EDIT: Permission.ValueType  # 8
 """Save, restore, test and delete."""
 PERMISSION_SOURCE_ADMINISTER: Permission.ValueType  # 9
-"""Create, edit and delete sources; connect, set, enable and disable destinations."""
+"""Edit a source, its write keys and its filters."""
 PERMISSION_DELIVERY_VIEW: Permission.ValueType  # 10
-"""View deliveries, their errors, logs and requests."""
+"""View deliveries, their errors, logs and requests: Source Admin of the source."""
 PERMISSION_DELIVERY_OPERATE: Permission.ValueType  # 11
-"""Retry, cancel, redrive, replay."""
+"""Retry, cancel, redrive, replay: Source Admin of the source, and at least read on the function."""
 PERMISSION_AUDIT_VIEW: Permission.ValueType  # 12
 """Read the audit trail and subscribe to facts."""
+PERMISSION_DESTINATION_VIEW: Permission.ValueType  # 13
+"""View a destination and its counts: read on its function, or Source Admin of its source."""
+PERMISSION_DESTINATION_ADMINISTER: Permission.ValueType  # 14
+"""Connect, set, enable, disable, disconnect: Source Admin of the source, and at least read on the function."""
+PERMISSION_FILTER_VIEW: Permission.ValueType  # 15
+"""View filters: of a destination who views it, of a source its admins, of the workspace any admin of a source."""
+PERMISSION_FILTER_ADMINISTER: Permission.ValueType  # 16
+"""Change filters: of a destination who administers it, of a source its admins, of the workspace its owners."""
+PERMISSION_WORKSPACE_ENTER: Permission.ValueType  # 17
+"""Any token of the workspace."""
 Global___Permission: _TypeAlias = Permission  # noqa: Y015
 
 @_typing.final
@@ -92,6 +114,8 @@ class Access(_message.Message):
     PERMISSION_FIELD_NUMBER: _builtins.int
     RESOURCE_FIELD_FIELD_NUMBER: _builtins.int
     READ_ONLY_FIELD_NUMBER: _builtins.int
+    ALSO_FIELD_NUMBER: _builtins.int
+    PARTIAL_FIELD_NUMBER: _builtins.int
     permission: Global___Permission.ValueType
     """The permission that the caller's token must carry."""
     resource_field: _builtins.str
@@ -100,20 +124,54 @@ class Access(_message.Message):
     """
     read_only: _builtins.bool
     """The call changes nothing. Such calls need no request_id and leave no audit entry."""
+    partial: _builtins.bool
+    """Who holds the permission for a part of the resource only is let in; the method then answers that part."""
+    @_builtins.property
+    def also(self) -> _containers.RepeatedCompositeFieldContainer[Global___Requirement]:
+        """What the caller needs besides."""
+
     def __init__(
         self,
         *,
         permission: Global___Permission.ValueType = ...,
         resource_field: _builtins.str = ...,
         read_only: _builtins.bool = ...,
+        also: _abc.Iterable[Global___Requirement] | None = ...,
+        partial: _builtins.bool = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["permission", b"permission", "read_only", b"read_only", "resource_field", b"resource_field"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["also", b"also", "partial", b"partial", "permission", b"permission", "read_only", b"read_only", "resource_field", b"resource_field"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
 Global___Access: _TypeAlias = Access  # noqa: Y015
+
+@_typing.final
+class Requirement(_message.Message):
+    """One more permission on another resource of the request."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    PERMISSION_FIELD_NUMBER: _builtins.int
+    RESOURCE_FIELD_FIELD_NUMBER: _builtins.int
+    permission: Global___Permission.ValueType
+    """The permission that the caller's token must carry."""
+    resource_field: _builtins.str
+    """The request's field that names the resource."""
+    def __init__(
+        self,
+        *,
+        permission: Global___Permission.ValueType = ...,
+        resource_field: _builtins.str = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["permission", b"permission", "resource_field", b"resource_field"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___Requirement: _TypeAlias = Requirement  # noqa: Y015
 
 ACCESS_FIELD_NUMBER: _builtins.int
 access: _extension_dict._ExtensionFieldDescriptor[_descriptor_pb2.MethodOptions, Global___Access]

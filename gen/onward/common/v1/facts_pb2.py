@@ -25,7 +25,7 @@ _sym_db = _symbol_database.Default()
 from google.protobuf import timestamp_pb2 as google_dot_protobuf_dot_timestamp__pb2
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x1conward/common/v1/facts.proto\x12\x10onward.common.v1\x1a\x1fgoogle/protobuf/timestamp.proto\"\xce\x03\n\nStoredFact\x12\x0f\n\x07service\x18\x01 \x01(\t\x12\x11\n\tworkspace\x18\x02 \x01(\t\x12\x10\n\x08position\x18\x03 \x01(\x03\x12\x0e\n\x06stream\x18\x04 \x01(\t\x12\x0f\n\x07version\x18\x05 \x01(\x05\x12\x0c\n\x04type\x18\x06 \x01(\t\x12\x0c\n\x04\x64\x61ta\x18\x07 \x01(\x0c\x12\x0f\n\x07\x66\x61\x63t_id\x18\x08 \x01(\t\x12\x11\n\tprincipal\x18\t \x01(\t\x12\x12\n\nrequest_id\x18\n \x01(\t\x12\x13\n\x0btraceparent\x18\x0b \x01(\t\x12/\n\x0brecorded_at\x18\x0c \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12/\n\x0boccurred_at\x18\r \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12\x11\n\tcausation\x18\x0e \x01(\t\x12\x13\n\x0b\x63orrelation\x18\x0f \x01(\t\x12\x42\n\x0b\x63ommitments\x18\x10 \x03(\x0b\x32-.onward.common.v1.StoredFact.CommitmentsEntry\x1a\x32\n\x10\x43ommitmentsEntry\x12\x0b\n\x03key\x18\x01 \x01(\t\x12\r\n\x05value\x18\x02 \x01(\t:\x02\x38\x01\"L\n\x10ReadFactsRequest\x12\x11\n\tworkspace\x18\x01 \x01(\t\x12\x16\n\x0e\x61\x66ter_position\x18\x02 \x01(\x03\x12\r\n\x05limit\x18\x03 \x01(\x05\"\xad\x01\n\x11ReadFactsResponse\x12+\n\x05\x66\x61\x63ts\x18\x01 \x03(\x0b\x32\x1c.onward.common.v1.StoredFact\x12=\n\x05heads\x18\x02 \x03(\x0b\x32..onward.common.v1.ReadFactsResponse.HeadsEntry\x1a,\n\nHeadsEntry\x12\x0b\n\x03key\x18\x01 \x01(\t\x12\r\n\x05value\x18\x02 \x01(\x03:\x02\x38\x01\x62\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x1conward/common/v1/facts.proto\x12\x10onward.common.v1\x1a\x1fgoogle/protobuf/timestamp.proto\"\xe2\x03\n\nStoredFact\x12\x0f\n\x07service\x18\x01 \x01(\t\x12\x11\n\tworkspace\x18\x02 \x01(\t\x12\x10\n\x08position\x18\x03 \x01(\x03\x12\x0e\n\x06stream\x18\x04 \x01(\t\x12\x0f\n\x07version\x18\x05 \x01(\x05\x12\x0c\n\x04type\x18\x06 \x01(\t\x12\x0c\n\x04\x64\x61ta\x18\x07 \x01(\x0c\x12\x0f\n\x07\x66\x61\x63t_id\x18\x08 \x01(\t\x12\x11\n\tprincipal\x18\t \x01(\t\x12\x12\n\nrequest_id\x18\n \x01(\t\x12\x13\n\x0btraceparent\x18\x0b \x01(\t\x12/\n\x0brecorded_at\x18\x0c \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12/\n\x0boccurred_at\x18\r \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12\x11\n\tcausation\x18\x0e \x01(\t\x12\x13\n\x0b\x63orrelation\x18\x0f \x01(\t\x12\x42\n\x0b\x63ommitments\x18\x10 \x03(\x0b\x32-.onward.common.v1.StoredFact.CommitmentsEntry\x12\x12\n\ncredential\x18\x11 \x01(\t\x1a\x32\n\x10\x43ommitmentsEntry\x12\x0b\n\x03key\x18\x01 \x01(\t\x12\r\n\x05value\x18\x02 \x01(\t:\x02\x38\x01\"L\n\x10ReadFactsRequest\x12\x11\n\tworkspace\x18\x01 \x01(\t\x12\x16\n\x0e\x61\x66ter_position\x18\x02 \x01(\x03\x12\r\n\x05limit\x18\x03 \x01(\x05\"\xad\x01\n\x11ReadFactsResponse\x12+\n\x05\x66\x61\x63ts\x18\x01 \x03(\x0b\x32\x1c.onward.common.v1.StoredFact\x12=\n\x05heads\x18\x02 \x03(\x0b\x32..onward.common.v1.ReadFactsResponse.HeadsEntry\x1a,\n\nHeadsEntry\x12\x0b\n\x03key\x18\x01 \x01(\t\x12\r\n\x05value\x18\x02 \x01(\x03:\x02\x38\x01\x62\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
@@ -37,13 +37,13 @@ if not _descriptor._USE_C_DESCRIPTORS:
   _globals['_READFACTSRESPONSE_HEADSENTRY']._loaded_options = None
   _globals['_READFACTSRESPONSE_HEADSENTRY']._serialized_options = b'8\001'
   _globals['_STOREDFACT']._serialized_start=84
-  _globals['_STOREDFACT']._serialized_end=546
-  _globals['_STOREDFACT_COMMITMENTSENTRY']._serialized_start=496
-  _globals['_STOREDFACT_COMMITMENTSENTRY']._serialized_end=546
-  _globals['_READFACTSREQUEST']._serialized_start=548
-  _globals['_READFACTSREQUEST']._serialized_end=624
-  _globals['_READFACTSRESPONSE']._serialized_start=627
-  _globals['_READFACTSRESPONSE']._serialized_end=800
-  _globals['_READFACTSRESPONSE_HEADSENTRY']._serialized_start=756
-  _globals['_READFACTSRESPONSE_HEADSENTRY']._serialized_end=800
+  _globals['_STOREDFACT']._serialized_end=566
+  _globals['_STOREDFACT_COMMITMENTSENTRY']._serialized_start=516
+  _globals['_STOREDFACT_COMMITMENTSENTRY']._serialized_end=566
+  _globals['_READFACTSREQUEST']._serialized_start=568
+  _globals['_READFACTSREQUEST']._serialized_end=644
+  _globals['_READFACTSRESPONSE']._serialized_start=647
+  _globals['_READFACTSRESPONSE']._serialized_end=820
+  _globals['_READFACTSRESPONSE_HEADSENTRY']._serialized_start=776
+  _globals['_READFACTSRESPONSE_HEADSENTRY']._serialized_end=820
 # @@protoc_insertion_point(module_scope)

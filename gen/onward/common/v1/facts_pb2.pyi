@@ -61,6 +61,7 @@ class StoredFact(_message.Message):
     CAUSATION_FIELD_NUMBER: _builtins.int
     CORRELATION_FIELD_NUMBER: _builtins.int
     COMMITMENTS_FIELD_NUMBER: _builtins.int
+    CREDENTIAL_FIELD_NUMBER: _builtins.int
     service: _builtins.str
     """The service that owns the log: "registry", "delivery"."""
     workspace: _builtins.str
@@ -78,7 +79,7 @@ class StoredFact(_message.Message):
     fact_id: _builtins.str
     """UUIDv7 of the fact; also its Nats-Msg-Id."""
     principal: _builtins.str
-    """Who acted, such as "token:5f0c"."""
+    """Who acted, such as "member:ada"."""
     request_id: _builtins.str
     """The mutation's request id."""
     traceparent: _builtins.str
@@ -87,6 +88,8 @@ class StoredFact(_message.Message):
     """The fact that it follows from; may be empty."""
     correlation: _builtins.str
     """Shared by all facts of one undertaking; may be empty."""
+    credential: _builtins.str
+    """What the principal proved itself with, such as "token:5f0c"."""
     @_builtins.property
     def recorded_at(self) -> _timestamp_pb2.Timestamp:
         """When the log stored it, by the database's clock."""
@@ -118,10 +121,11 @@ class StoredFact(_message.Message):
         causation: _builtins.str = ...,
         correlation: _builtins.str = ...,
         commitments: _abc.Mapping[_builtins.str, _builtins.str] | None = ...,
+        credential: _builtins.str = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["occurred_at", b"occurred_at", "recorded_at", b"recorded_at"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["causation", b"causation", "commitments", b"commitments", "correlation", b"correlation", "data", b"data", "fact_id", b"fact_id", "occurred_at", b"occurred_at", "position", b"position", "principal", b"principal", "recorded_at", b"recorded_at", "request_id", b"request_id", "service", b"service", "stream", b"stream", "traceparent", b"traceparent", "type", b"type", "version", b"version", "workspace", b"workspace"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["causation", b"causation", "commitments", b"commitments", "correlation", b"correlation", "credential", b"credential", "data", b"data", "fact_id", b"fact_id", "occurred_at", b"occurred_at", "position", b"position", "principal", b"principal", "recorded_at", b"recorded_at", "request_id", b"request_id", "service", b"service", "stream", b"stream", "traceparent", b"traceparent", "type", b"type", "version", b"version", "workspace", b"workspace"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 

@@ -456,3 +456,475 @@ class DisableDestinationResponse(_message.Message):
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
 Global___DisableDestinationResponse: _TypeAlias = DisableDestinationResponse  # noqa: Y015
+
+@_typing.final
+class DisconnectDestinationRequest(_message.Message):
+    """Asks to remove a destination."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    NAME_FIELD_NUMBER: _builtins.int
+    ETAG_FIELD_NUMBER: _builtins.int
+    REQUEST_ID_FIELD_NUMBER: _builtins.int
+    name: _builtins.str
+    """`workspaces/{workspace}/destinations/{destination}`."""
+    etag: _builtins.str
+    """Empty, or the destination's etag."""
+    request_id: _builtins.str
+    """Makes the call repeatable."""
+    def __init__(
+        self,
+        *,
+        name: _builtins.str = ...,
+        etag: _builtins.str = ...,
+        request_id: _builtins.str = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["etag", b"etag", "name", b"name", "request_id", b"request_id"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___DisconnectDestinationRequest: _TypeAlias = DisconnectDestinationRequest  # noqa: Y015
+
+@_typing.final
+class DisconnectDestinationResponse(_message.Message):
+    """The destination is gone."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    POSITION_FIELD_NUMBER: _builtins.int
+    position: _builtins.int
+    """The workspace's log position after the call."""
+    def __init__(
+        self,
+        *,
+        position: _builtins.int = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["position", b"position"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___DisconnectDestinationResponse: _TypeAlias = DisconnectDestinationResponse  # noqa: Y015
+
+@_typing.final
+class UpdateDeliveryPolicyRequest(_message.Message):
+    """Asks for another policy."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    NAME_FIELD_NUMBER: _builtins.int
+    POLICY_FIELD_NUMBER: _builtins.int
+    ETAG_FIELD_NUMBER: _builtins.int
+    REQUEST_ID_FIELD_NUMBER: _builtins.int
+    name: _builtins.str
+    """`workspaces/{workspace}/destinations/{destination}`."""
+    etag: _builtins.str
+    """Empty, or the destination's etag."""
+    request_id: _builtins.str
+    """Makes the call repeatable."""
+    @_builtins.property
+    def policy(self) -> _resources_pb2.DeliveryPolicy:
+        """All of it, from now on."""
+
+    def __init__(
+        self,
+        *,
+        name: _builtins.str = ...,
+        policy: _resources_pb2.DeliveryPolicy | None = ...,
+        etag: _builtins.str = ...,
+        request_id: _builtins.str = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["policy", b"policy"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["etag", b"etag", "name", b"name", "policy", b"policy", "request_id", b"request_id"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___UpdateDeliveryPolicyRequest: _TypeAlias = UpdateDeliveryPolicyRequest  # noqa: Y015
+
+@_typing.final
+class UpdateDeliveryPolicyResponse(_message.Message):
+    """The destination with its new policy."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    DESTINATION_FIELD_NUMBER: _builtins.int
+    POSITION_FIELD_NUMBER: _builtins.int
+    position: _builtins.int
+    """The workspace's log position after the call."""
+    @_builtins.property
+    def destination(self) -> _resources_pb2.Destination:
+        """As stored."""
+
+    def __init__(
+        self,
+        *,
+        destination: _resources_pb2.Destination | None = ...,
+        position: _builtins.int = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["destination", b"destination"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["destination", b"destination", "position", b"position"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___UpdateDeliveryPolicyResponse: _TypeAlias = UpdateDeliveryPolicyResponse  # noqa: Y015
+
+@_typing.final
+class CreateFilterRequest(_message.Message):
+    """Asks for a filter."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    PARENT_FIELD_NUMBER: _builtins.int
+    FILTER_ID_FIELD_NUMBER: _builtins.int
+    RULE_FIELD_NUMBER: _builtins.int
+    REQUEST_ID_FIELD_NUMBER: _builtins.int
+    parent: _builtins.str
+    """`workspaces/{workspace}/destinations/{destination}`, `workspaces/{workspace}/sources/{source}` or
+    `workspaces/{workspace}`.
+    """
+    filter_id: _builtins.str
+    """The id; made from the title where empty."""
+    request_id: _builtins.str
+    """Makes the call repeatable."""
+    @_builtins.property
+    def rule(self) -> _resources_pb2.FilterRule:
+        """What it does."""
+
+    def __init__(
+        self,
+        *,
+        parent: _builtins.str = ...,
+        filter_id: _builtins.str = ...,
+        rule: _resources_pb2.FilterRule | None = ...,
+        request_id: _builtins.str = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["rule", b"rule"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["filter_id", b"filter_id", "parent", b"parent", "request_id", b"request_id", "rule", b"rule"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___CreateFilterRequest: _TypeAlias = CreateFilterRequest  # noqa: Y015
+
+@_typing.final
+class CreateFilterResponse(_message.Message):
+    """The new filter."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    FILTER_FIELD_NUMBER: _builtins.int
+    POSITION_FIELD_NUMBER: _builtins.int
+    position: _builtins.int
+    """The workspace's log position after the call."""
+    @_builtins.property
+    def filter(self) -> _resources_pb2.Filter:
+        """As stored."""
+
+    def __init__(
+        self,
+        *,
+        filter: _resources_pb2.Filter | None = ...,
+        position: _builtins.int = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["filter", b"filter"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["filter", b"filter", "position", b"position"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___CreateFilterResponse: _TypeAlias = CreateFilterResponse  # noqa: Y015
+
+@_typing.final
+class UpdateFilterRequest(_message.Message):
+    """Asks to change a filter."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    NAME_FIELD_NUMBER: _builtins.int
+    RULE_FIELD_NUMBER: _builtins.int
+    ETAG_FIELD_NUMBER: _builtins.int
+    REQUEST_ID_FIELD_NUMBER: _builtins.int
+    name: _builtins.str
+    """`workspaces/{workspace}/destinations/{destination}/filters/{filter}`, or the same of a source or a workspace."""
+    etag: _builtins.str
+    """The filter's etag, to change only what was read; empty changes anything."""
+    request_id: _builtins.str
+    """Makes the call repeatable."""
+    @_builtins.property
+    def rule(self) -> _resources_pb2.FilterRule:
+        """What it does from now on."""
+
+    def __init__(
+        self,
+        *,
+        name: _builtins.str = ...,
+        rule: _resources_pb2.FilterRule | None = ...,
+        etag: _builtins.str = ...,
+        request_id: _builtins.str = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["rule", b"rule"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["etag", b"etag", "name", b"name", "request_id", b"request_id", "rule", b"rule"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___UpdateFilterRequest: _TypeAlias = UpdateFilterRequest  # noqa: Y015
+
+@_typing.final
+class UpdateFilterResponse(_message.Message):
+    """The filter as it is now."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    FILTER_FIELD_NUMBER: _builtins.int
+    POSITION_FIELD_NUMBER: _builtins.int
+    position: _builtins.int
+    """The workspace's log position after the call."""
+    @_builtins.property
+    def filter(self) -> _resources_pb2.Filter:
+        """As stored."""
+
+    def __init__(
+        self,
+        *,
+        filter: _resources_pb2.Filter | None = ...,
+        position: _builtins.int = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["filter", b"filter"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["filter", b"filter", "position", b"position"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___UpdateFilterResponse: _TypeAlias = UpdateFilterResponse  # noqa: Y015
+
+@_typing.final
+class DeleteFilterRequest(_message.Message):
+    """Asks to remove a filter."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    NAME_FIELD_NUMBER: _builtins.int
+    ETAG_FIELD_NUMBER: _builtins.int
+    REQUEST_ID_FIELD_NUMBER: _builtins.int
+    name: _builtins.str
+    """`workspaces/{workspace}/destinations/{destination}/filters/{filter}`, or the same of a source or a workspace."""
+    etag: _builtins.str
+    """The filter's etag, to remove only what was read; empty removes anything."""
+    request_id: _builtins.str
+    """Makes the call repeatable."""
+    def __init__(
+        self,
+        *,
+        name: _builtins.str = ...,
+        etag: _builtins.str = ...,
+        request_id: _builtins.str = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["etag", b"etag", "name", b"name", "request_id", b"request_id"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___DeleteFilterRequest: _TypeAlias = DeleteFilterRequest  # noqa: Y015
+
+@_typing.final
+class DeleteFilterResponse(_message.Message):
+    """The filter is gone."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    POSITION_FIELD_NUMBER: _builtins.int
+    position: _builtins.int
+    """The workspace's log position after the call."""
+    def __init__(
+        self,
+        *,
+        position: _builtins.int = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["position", b"position"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___DeleteFilterResponse: _TypeAlias = DeleteFilterResponse  # noqa: Y015
+
+@_typing.final
+class ListFiltersRequest(_message.Message):
+    """Asks for filters; there are few, so they come without pages."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    PARENT_FIELD_NUMBER: _builtins.int
+    parent: _builtins.str
+    """`workspaces/{workspace}/destinations/{destination}`, `workspaces/{workspace}/sources/{source}` or
+    `workspaces/{workspace}`.
+    """
+    def __init__(
+        self,
+        *,
+        parent: _builtins.str = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["parent", b"parent"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___ListFiltersRequest: _TypeAlias = ListFiltersRequest  # noqa: Y015
+
+@_typing.final
+class ListFiltersResponse(_message.Message):
+    """The filters."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    FILTERS_FIELD_NUMBER: _builtins.int
+    @_builtins.property
+    def filters(self) -> _containers.RepeatedCompositeFieldContainer[_resources_pb2.Filter]:
+        """In the order in which they apply."""
+
+    def __init__(
+        self,
+        *,
+        filters: _abc.Iterable[_resources_pb2.Filter] | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["filters", b"filters"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___ListFiltersResponse: _TypeAlias = ListFiltersResponse  # noqa: Y015
+
+@_typing.final
+class ReorderFiltersRequest(_message.Message):
+    """Asks for another order."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    PARENT_FIELD_NUMBER: _builtins.int
+    FILTERS_FIELD_NUMBER: _builtins.int
+    REQUEST_ID_FIELD_NUMBER: _builtins.int
+    parent: _builtins.str
+    """`workspaces/{workspace}/destinations/{destination}`, `workspaces/{workspace}/sources/{source}` or
+    `workspaces/{workspace}`.
+    """
+    request_id: _builtins.str
+    """Makes the call repeatable."""
+    @_builtins.property
+    def filters(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
+        """Names of all the parent's filters, in their new order."""
+
+    def __init__(
+        self,
+        *,
+        parent: _builtins.str = ...,
+        filters: _abc.Iterable[_builtins.str] | None = ...,
+        request_id: _builtins.str = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["filters", b"filters", "parent", b"parent", "request_id", b"request_id"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___ReorderFiltersRequest: _TypeAlias = ReorderFiltersRequest  # noqa: Y015
+
+@_typing.final
+class ReorderFiltersResponse(_message.Message):
+    """The filters in their new order."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    FILTERS_FIELD_NUMBER: _builtins.int
+    POSITION_FIELD_NUMBER: _builtins.int
+    position: _builtins.int
+    """The workspace's log position after the call."""
+    @_builtins.property
+    def filters(self) -> _containers.RepeatedCompositeFieldContainer[_resources_pb2.Filter]:
+        """In the order in which they apply."""
+
+    def __init__(
+        self,
+        *,
+        filters: _abc.Iterable[_resources_pb2.Filter] | None = ...,
+        position: _builtins.int = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["filters", b"filters", "position", b"position"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___ReorderFiltersResponse: _TypeAlias = ReorderFiltersResponse  # noqa: Y015
+
+@_typing.final
+class PreviewFilterRequest(_message.Message):
+    """Asks what would become of an event."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    PARENT_FIELD_NUMBER: _builtins.int
+    EVENT_FIELD_NUMBER: _builtins.int
+    RULE_FIELD_NUMBER: _builtins.int
+    parent: _builtins.str
+    """`workspaces/{workspace}/destinations/{destination}`, `workspaces/{workspace}/sources/{source}` or
+    `workspaces/{workspace}`.
+    """
+    event: _builtins.str
+    """The event, as JSON."""
+    @_builtins.property
+    def rule(self) -> _resources_pb2.FilterRule:
+        """A filter that need not be saved. Where absent: all filters that an event meets on its way to `parent`."""
+
+    def __init__(
+        self,
+        *,
+        parent: _builtins.str = ...,
+        event: _builtins.str = ...,
+        rule: _resources_pb2.FilterRule | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["rule", b"rule"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["event", b"event", "parent", b"parent", "rule", b"rule"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___PreviewFilterRequest: _TypeAlias = PreviewFilterRequest  # noqa: Y015
+
+@_typing.final
+class PreviewFilterResponse(_message.Message):
+    """What would become of the event."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    EVENT_FIELD_NUMBER: _builtins.int
+    DROPPED_FIELD_NUMBER: _builtins.int
+    DROPPED_BY_FIELD_NUMBER: _builtins.int
+    event: _builtins.str
+    """The event as the handler would get it, as JSON; empty where it is dropped."""
+    dropped: _builtins.bool
+    """It is dropped."""
+    dropped_by: _builtins.str
+    """The title of the filter that drops it."""
+    def __init__(
+        self,
+        *,
+        event: _builtins.str = ...,
+        dropped: _builtins.bool = ...,
+        dropped_by: _builtins.str = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["dropped", b"dropped", "dropped_by", b"dropped_by", "event", b"event"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___PreviewFilterResponse: _TypeAlias = PreviewFilterResponse  # noqa: Y015

@@ -65,6 +65,46 @@ class DestinationServiceStub:
                 request_serializer=onward_dot_registry_dot_v1_dot_destination__service__pb2.DisableDestinationRequest.SerializeToString,
                 response_deserializer=onward_dot_registry_dot_v1_dot_destination__service__pb2.DisableDestinationResponse.FromString,
                 _registered_method=True)
+        self.DisconnectDestination = channel.unary_unary(
+                '/onward.registry.v1.DestinationService/DisconnectDestination',
+                request_serializer=onward_dot_registry_dot_v1_dot_destination__service__pb2.DisconnectDestinationRequest.SerializeToString,
+                response_deserializer=onward_dot_registry_dot_v1_dot_destination__service__pb2.DisconnectDestinationResponse.FromString,
+                _registered_method=True)
+        self.UpdateDeliveryPolicy = channel.unary_unary(
+                '/onward.registry.v1.DestinationService/UpdateDeliveryPolicy',
+                request_serializer=onward_dot_registry_dot_v1_dot_destination__service__pb2.UpdateDeliveryPolicyRequest.SerializeToString,
+                response_deserializer=onward_dot_registry_dot_v1_dot_destination__service__pb2.UpdateDeliveryPolicyResponse.FromString,
+                _registered_method=True)
+        self.CreateFilter = channel.unary_unary(
+                '/onward.registry.v1.DestinationService/CreateFilter',
+                request_serializer=onward_dot_registry_dot_v1_dot_destination__service__pb2.CreateFilterRequest.SerializeToString,
+                response_deserializer=onward_dot_registry_dot_v1_dot_destination__service__pb2.CreateFilterResponse.FromString,
+                _registered_method=True)
+        self.UpdateFilter = channel.unary_unary(
+                '/onward.registry.v1.DestinationService/UpdateFilter',
+                request_serializer=onward_dot_registry_dot_v1_dot_destination__service__pb2.UpdateFilterRequest.SerializeToString,
+                response_deserializer=onward_dot_registry_dot_v1_dot_destination__service__pb2.UpdateFilterResponse.FromString,
+                _registered_method=True)
+        self.DeleteFilter = channel.unary_unary(
+                '/onward.registry.v1.DestinationService/DeleteFilter',
+                request_serializer=onward_dot_registry_dot_v1_dot_destination__service__pb2.DeleteFilterRequest.SerializeToString,
+                response_deserializer=onward_dot_registry_dot_v1_dot_destination__service__pb2.DeleteFilterResponse.FromString,
+                _registered_method=True)
+        self.ListFilters = channel.unary_unary(
+                '/onward.registry.v1.DestinationService/ListFilters',
+                request_serializer=onward_dot_registry_dot_v1_dot_destination__service__pb2.ListFiltersRequest.SerializeToString,
+                response_deserializer=onward_dot_registry_dot_v1_dot_destination__service__pb2.ListFiltersResponse.FromString,
+                _registered_method=True)
+        self.ReorderFilters = channel.unary_unary(
+                '/onward.registry.v1.DestinationService/ReorderFilters',
+                request_serializer=onward_dot_registry_dot_v1_dot_destination__service__pb2.ReorderFiltersRequest.SerializeToString,
+                response_deserializer=onward_dot_registry_dot_v1_dot_destination__service__pb2.ReorderFiltersResponse.FromString,
+                _registered_method=True)
+        self.PreviewFilter = channel.unary_unary(
+                '/onward.registry.v1.DestinationService/PreviewFilter',
+                request_serializer=onward_dot_registry_dot_v1_dot_destination__service__pb2.PreviewFilterRequest.SerializeToString,
+                response_deserializer=onward_dot_registry_dot_v1_dot_destination__service__pb2.PreviewFilterResponse.FromString,
+                _registered_method=True)
 
 
 class DestinationServiceServicer:
@@ -79,14 +119,14 @@ class DestinationServiceServicer:
         raise NotImplementedError('Method not implemented!')
 
     def GetDestination(self, request, context):
-        """Shows one destination.
+        """Shows one destination. Values of settings are told to those who may set them.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
     def ListDestinations(self, request, context):
-        """Lists the destinations of a workspace, by id.
+        """Lists the destinations of a workspace that the caller may view, by id.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
@@ -108,6 +148,62 @@ class DestinationServiceServicer:
 
     def DisableDestination(self, request, context):
         """Skips, and counts, the source's events from now on.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def DisconnectDestination(self, request, context):
+        """Removes a destination. Its deliveries stay visible; what is still pending is given up.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def UpdateDeliveryPolicy(self, request, context):
+        """Changes how a destination's deliveries are run.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def CreateFilter(self, request, context):
+        """Makes a filter, as the last of a destination, a source or the workspace. At most 10 each.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def UpdateFilter(self, request, context):
+        """Changes a filter.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def DeleteFilter(self, request, context):
+        """Removes a filter.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def ListFilters(self, request, context):
+        """Lists the filters of a destination, a source or the workspace, in the order in which they apply.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def ReorderFilters(self, request, context):
+        """Changes the order in which filters apply.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def PreviewFilter(self, request, context):
+        """Shows what a filter, or all that apply at a place, would make of an event. Nothing is sent or kept.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
@@ -145,6 +241,46 @@ def add_DestinationServiceServicer_to_server(servicer, server):
                     servicer.DisableDestination,
                     request_deserializer=onward_dot_registry_dot_v1_dot_destination__service__pb2.DisableDestinationRequest.FromString,
                     response_serializer=onward_dot_registry_dot_v1_dot_destination__service__pb2.DisableDestinationResponse.SerializeToString,
+            ),
+            'DisconnectDestination': grpc.unary_unary_rpc_method_handler(
+                    servicer.DisconnectDestination,
+                    request_deserializer=onward_dot_registry_dot_v1_dot_destination__service__pb2.DisconnectDestinationRequest.FromString,
+                    response_serializer=onward_dot_registry_dot_v1_dot_destination__service__pb2.DisconnectDestinationResponse.SerializeToString,
+            ),
+            'UpdateDeliveryPolicy': grpc.unary_unary_rpc_method_handler(
+                    servicer.UpdateDeliveryPolicy,
+                    request_deserializer=onward_dot_registry_dot_v1_dot_destination__service__pb2.UpdateDeliveryPolicyRequest.FromString,
+                    response_serializer=onward_dot_registry_dot_v1_dot_destination__service__pb2.UpdateDeliveryPolicyResponse.SerializeToString,
+            ),
+            'CreateFilter': grpc.unary_unary_rpc_method_handler(
+                    servicer.CreateFilter,
+                    request_deserializer=onward_dot_registry_dot_v1_dot_destination__service__pb2.CreateFilterRequest.FromString,
+                    response_serializer=onward_dot_registry_dot_v1_dot_destination__service__pb2.CreateFilterResponse.SerializeToString,
+            ),
+            'UpdateFilter': grpc.unary_unary_rpc_method_handler(
+                    servicer.UpdateFilter,
+                    request_deserializer=onward_dot_registry_dot_v1_dot_destination__service__pb2.UpdateFilterRequest.FromString,
+                    response_serializer=onward_dot_registry_dot_v1_dot_destination__service__pb2.UpdateFilterResponse.SerializeToString,
+            ),
+            'DeleteFilter': grpc.unary_unary_rpc_method_handler(
+                    servicer.DeleteFilter,
+                    request_deserializer=onward_dot_registry_dot_v1_dot_destination__service__pb2.DeleteFilterRequest.FromString,
+                    response_serializer=onward_dot_registry_dot_v1_dot_destination__service__pb2.DeleteFilterResponse.SerializeToString,
+            ),
+            'ListFilters': grpc.unary_unary_rpc_method_handler(
+                    servicer.ListFilters,
+                    request_deserializer=onward_dot_registry_dot_v1_dot_destination__service__pb2.ListFiltersRequest.FromString,
+                    response_serializer=onward_dot_registry_dot_v1_dot_destination__service__pb2.ListFiltersResponse.SerializeToString,
+            ),
+            'ReorderFilters': grpc.unary_unary_rpc_method_handler(
+                    servicer.ReorderFilters,
+                    request_deserializer=onward_dot_registry_dot_v1_dot_destination__service__pb2.ReorderFiltersRequest.FromString,
+                    response_serializer=onward_dot_registry_dot_v1_dot_destination__service__pb2.ReorderFiltersResponse.SerializeToString,
+            ),
+            'PreviewFilter': grpc.unary_unary_rpc_method_handler(
+                    servicer.PreviewFilter,
+                    request_deserializer=onward_dot_registry_dot_v1_dot_destination__service__pb2.PreviewFilterRequest.FromString,
+                    response_serializer=onward_dot_registry_dot_v1_dot_destination__service__pb2.PreviewFilterResponse.SerializeToString,
             ),
     }
     generic_handler = grpc.method_handlers_generic_handler(
@@ -310,6 +446,222 @@ class DestinationService:
             '/onward.registry.v1.DestinationService/DisableDestination',
             onward_dot_registry_dot_v1_dot_destination__service__pb2.DisableDestinationRequest.SerializeToString,
             onward_dot_registry_dot_v1_dot_destination__service__pb2.DisableDestinationResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def DisconnectDestination(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/onward.registry.v1.DestinationService/DisconnectDestination',
+            onward_dot_registry_dot_v1_dot_destination__service__pb2.DisconnectDestinationRequest.SerializeToString,
+            onward_dot_registry_dot_v1_dot_destination__service__pb2.DisconnectDestinationResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def UpdateDeliveryPolicy(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/onward.registry.v1.DestinationService/UpdateDeliveryPolicy',
+            onward_dot_registry_dot_v1_dot_destination__service__pb2.UpdateDeliveryPolicyRequest.SerializeToString,
+            onward_dot_registry_dot_v1_dot_destination__service__pb2.UpdateDeliveryPolicyResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def CreateFilter(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/onward.registry.v1.DestinationService/CreateFilter',
+            onward_dot_registry_dot_v1_dot_destination__service__pb2.CreateFilterRequest.SerializeToString,
+            onward_dot_registry_dot_v1_dot_destination__service__pb2.CreateFilterResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def UpdateFilter(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/onward.registry.v1.DestinationService/UpdateFilter',
+            onward_dot_registry_dot_v1_dot_destination__service__pb2.UpdateFilterRequest.SerializeToString,
+            onward_dot_registry_dot_v1_dot_destination__service__pb2.UpdateFilterResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def DeleteFilter(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/onward.registry.v1.DestinationService/DeleteFilter',
+            onward_dot_registry_dot_v1_dot_destination__service__pb2.DeleteFilterRequest.SerializeToString,
+            onward_dot_registry_dot_v1_dot_destination__service__pb2.DeleteFilterResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def ListFilters(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/onward.registry.v1.DestinationService/ListFilters',
+            onward_dot_registry_dot_v1_dot_destination__service__pb2.ListFiltersRequest.SerializeToString,
+            onward_dot_registry_dot_v1_dot_destination__service__pb2.ListFiltersResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def ReorderFilters(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/onward.registry.v1.DestinationService/ReorderFilters',
+            onward_dot_registry_dot_v1_dot_destination__service__pb2.ReorderFiltersRequest.SerializeToString,
+            onward_dot_registry_dot_v1_dot_destination__service__pb2.ReorderFiltersResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def PreviewFilter(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/onward.registry.v1.DestinationService/PreviewFilter',
+            onward_dot_registry_dot_v1_dot_destination__service__pb2.PreviewFilterRequest.SerializeToString,
+            onward_dot_registry_dot_v1_dot_destination__service__pb2.PreviewFilterResponse.FromString,
             options,
             channel_credentials,
             insecure,

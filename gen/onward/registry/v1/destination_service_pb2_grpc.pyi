@@ -36,15 +36,31 @@ class DestinationServiceStub:
     ConnectDestination: _grpc.UnaryUnaryMultiCallable[_destination_service_pb2.ConnectDestinationRequest, _destination_service_pb2.ConnectDestinationResponse]
     """Connects a function to a source. The destination starts disabled."""
     GetDestination: _grpc.UnaryUnaryMultiCallable[_destination_service_pb2.GetDestinationRequest, _destination_service_pb2.GetDestinationResponse]
-    """Shows one destination."""
+    """Shows one destination. Values of settings are told to those who may set them."""
     ListDestinations: _grpc.UnaryUnaryMultiCallable[_destination_service_pb2.ListDestinationsRequest, _destination_service_pb2.ListDestinationsResponse]
-    """Lists the destinations of a workspace, by id."""
+    """Lists the destinations of a workspace that the caller may view, by id."""
     SetSettings: _grpc.UnaryUnaryMultiCallable[_destination_service_pb2.SetSettingsRequest, _destination_service_pb2.SetSettingsResponse]
     """Sets and clears values of settings; settings that are not named keep theirs."""
     EnableDestination: _grpc.UnaryUnaryMultiCallable[_destination_service_pb2.EnableDestinationRequest, _destination_service_pb2.EnableDestinationResponse]
     """Gives the source's events to the destination from now on. Refused while a required setting has no value."""
     DisableDestination: _grpc.UnaryUnaryMultiCallable[_destination_service_pb2.DisableDestinationRequest, _destination_service_pb2.DisableDestinationResponse]
     """Skips, and counts, the source's events from now on."""
+    DisconnectDestination: _grpc.UnaryUnaryMultiCallable[_destination_service_pb2.DisconnectDestinationRequest, _destination_service_pb2.DisconnectDestinationResponse]
+    """Removes a destination. Its deliveries stay visible; what is still pending is given up."""
+    UpdateDeliveryPolicy: _grpc.UnaryUnaryMultiCallable[_destination_service_pb2.UpdateDeliveryPolicyRequest, _destination_service_pb2.UpdateDeliveryPolicyResponse]
+    """Changes how a destination's deliveries are run."""
+    CreateFilter: _grpc.UnaryUnaryMultiCallable[_destination_service_pb2.CreateFilterRequest, _destination_service_pb2.CreateFilterResponse]
+    """Makes a filter, as the last of a destination, a source or the workspace. At most 10 each."""
+    UpdateFilter: _grpc.UnaryUnaryMultiCallable[_destination_service_pb2.UpdateFilterRequest, _destination_service_pb2.UpdateFilterResponse]
+    """Changes a filter."""
+    DeleteFilter: _grpc.UnaryUnaryMultiCallable[_destination_service_pb2.DeleteFilterRequest, _destination_service_pb2.DeleteFilterResponse]
+    """Removes a filter."""
+    ListFilters: _grpc.UnaryUnaryMultiCallable[_destination_service_pb2.ListFiltersRequest, _destination_service_pb2.ListFiltersResponse]
+    """Lists the filters of a destination, a source or the workspace, in the order in which they apply."""
+    ReorderFilters: _grpc.UnaryUnaryMultiCallable[_destination_service_pb2.ReorderFiltersRequest, _destination_service_pb2.ReorderFiltersResponse]
+    """Changes the order in which filters apply."""
+    PreviewFilter: _grpc.UnaryUnaryMultiCallable[_destination_service_pb2.PreviewFilterRequest, _destination_service_pb2.PreviewFilterResponse]
+    """Shows what a filter, or all that apply at a place, would make of an event. Nothing is sent or kept."""
 
 @_typing.type_check_only
 class DestinationServiceAsyncStub(DestinationServiceStub):
@@ -54,15 +70,31 @@ class DestinationServiceAsyncStub(DestinationServiceStub):
     ConnectDestination: _aio.UnaryUnaryMultiCallable[_destination_service_pb2.ConnectDestinationRequest, _destination_service_pb2.ConnectDestinationResponse]  # type: ignore[assignment]
     """Connects a function to a source. The destination starts disabled."""
     GetDestination: _aio.UnaryUnaryMultiCallable[_destination_service_pb2.GetDestinationRequest, _destination_service_pb2.GetDestinationResponse]  # type: ignore[assignment]
-    """Shows one destination."""
+    """Shows one destination. Values of settings are told to those who may set them."""
     ListDestinations: _aio.UnaryUnaryMultiCallable[_destination_service_pb2.ListDestinationsRequest, _destination_service_pb2.ListDestinationsResponse]  # type: ignore[assignment]
-    """Lists the destinations of a workspace, by id."""
+    """Lists the destinations of a workspace that the caller may view, by id."""
     SetSettings: _aio.UnaryUnaryMultiCallable[_destination_service_pb2.SetSettingsRequest, _destination_service_pb2.SetSettingsResponse]  # type: ignore[assignment]
     """Sets and clears values of settings; settings that are not named keep theirs."""
     EnableDestination: _aio.UnaryUnaryMultiCallable[_destination_service_pb2.EnableDestinationRequest, _destination_service_pb2.EnableDestinationResponse]  # type: ignore[assignment]
     """Gives the source's events to the destination from now on. Refused while a required setting has no value."""
     DisableDestination: _aio.UnaryUnaryMultiCallable[_destination_service_pb2.DisableDestinationRequest, _destination_service_pb2.DisableDestinationResponse]  # type: ignore[assignment]
     """Skips, and counts, the source's events from now on."""
+    DisconnectDestination: _aio.UnaryUnaryMultiCallable[_destination_service_pb2.DisconnectDestinationRequest, _destination_service_pb2.DisconnectDestinationResponse]  # type: ignore[assignment]
+    """Removes a destination. Its deliveries stay visible; what is still pending is given up."""
+    UpdateDeliveryPolicy: _aio.UnaryUnaryMultiCallable[_destination_service_pb2.UpdateDeliveryPolicyRequest, _destination_service_pb2.UpdateDeliveryPolicyResponse]  # type: ignore[assignment]
+    """Changes how a destination's deliveries are run."""
+    CreateFilter: _aio.UnaryUnaryMultiCallable[_destination_service_pb2.CreateFilterRequest, _destination_service_pb2.CreateFilterResponse]  # type: ignore[assignment]
+    """Makes a filter, as the last of a destination, a source or the workspace. At most 10 each."""
+    UpdateFilter: _aio.UnaryUnaryMultiCallable[_destination_service_pb2.UpdateFilterRequest, _destination_service_pb2.UpdateFilterResponse]  # type: ignore[assignment]
+    """Changes a filter."""
+    DeleteFilter: _aio.UnaryUnaryMultiCallable[_destination_service_pb2.DeleteFilterRequest, _destination_service_pb2.DeleteFilterResponse]  # type: ignore[assignment]
+    """Removes a filter."""
+    ListFilters: _aio.UnaryUnaryMultiCallable[_destination_service_pb2.ListFiltersRequest, _destination_service_pb2.ListFiltersResponse]  # type: ignore[assignment]
+    """Lists the filters of a destination, a source or the workspace, in the order in which they apply."""
+    ReorderFilters: _aio.UnaryUnaryMultiCallable[_destination_service_pb2.ReorderFiltersRequest, _destination_service_pb2.ReorderFiltersResponse]  # type: ignore[assignment]
+    """Changes the order in which filters apply."""
+    PreviewFilter: _aio.UnaryUnaryMultiCallable[_destination_service_pb2.PreviewFilterRequest, _destination_service_pb2.PreviewFilterResponse]  # type: ignore[assignment]
+    """Shows what a filter, or all that apply at a place, would make of an event. Nothing is sent or kept."""
 
 class DestinationServiceServicer(metaclass=_abc_1.ABCMeta):
     """Connects, sets, enables and shows destinations."""
@@ -81,7 +113,7 @@ class DestinationServiceServicer(metaclass=_abc_1.ABCMeta):
         request: _destination_service_pb2.GetDestinationRequest,
         context: _ServicerContext,
     ) -> _typing.Union[_destination_service_pb2.GetDestinationResponse, _abc.Awaitable[_destination_service_pb2.GetDestinationResponse]]:
-        """Shows one destination."""
+        """Shows one destination. Values of settings are told to those who may set them."""
 
     @_abc_1.abstractmethod
     def ListDestinations(
@@ -89,7 +121,7 @@ class DestinationServiceServicer(metaclass=_abc_1.ABCMeta):
         request: _destination_service_pb2.ListDestinationsRequest,
         context: _ServicerContext,
     ) -> _typing.Union[_destination_service_pb2.ListDestinationsResponse, _abc.Awaitable[_destination_service_pb2.ListDestinationsResponse]]:
-        """Lists the destinations of a workspace, by id."""
+        """Lists the destinations of a workspace that the caller may view, by id."""
 
     @_abc_1.abstractmethod
     def SetSettings(
@@ -114,5 +146,69 @@ class DestinationServiceServicer(metaclass=_abc_1.ABCMeta):
         context: _ServicerContext,
     ) -> _typing.Union[_destination_service_pb2.DisableDestinationResponse, _abc.Awaitable[_destination_service_pb2.DisableDestinationResponse]]:
         """Skips, and counts, the source's events from now on."""
+
+    @_abc_1.abstractmethod
+    def DisconnectDestination(
+        self,
+        request: _destination_service_pb2.DisconnectDestinationRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_destination_service_pb2.DisconnectDestinationResponse, _abc.Awaitable[_destination_service_pb2.DisconnectDestinationResponse]]:
+        """Removes a destination. Its deliveries stay visible; what is still pending is given up."""
+
+    @_abc_1.abstractmethod
+    def UpdateDeliveryPolicy(
+        self,
+        request: _destination_service_pb2.UpdateDeliveryPolicyRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_destination_service_pb2.UpdateDeliveryPolicyResponse, _abc.Awaitable[_destination_service_pb2.UpdateDeliveryPolicyResponse]]:
+        """Changes how a destination's deliveries are run."""
+
+    @_abc_1.abstractmethod
+    def CreateFilter(
+        self,
+        request: _destination_service_pb2.CreateFilterRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_destination_service_pb2.CreateFilterResponse, _abc.Awaitable[_destination_service_pb2.CreateFilterResponse]]:
+        """Makes a filter, as the last of a destination, a source or the workspace. At most 10 each."""
+
+    @_abc_1.abstractmethod
+    def UpdateFilter(
+        self,
+        request: _destination_service_pb2.UpdateFilterRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_destination_service_pb2.UpdateFilterResponse, _abc.Awaitable[_destination_service_pb2.UpdateFilterResponse]]:
+        """Changes a filter."""
+
+    @_abc_1.abstractmethod
+    def DeleteFilter(
+        self,
+        request: _destination_service_pb2.DeleteFilterRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_destination_service_pb2.DeleteFilterResponse, _abc.Awaitable[_destination_service_pb2.DeleteFilterResponse]]:
+        """Removes a filter."""
+
+    @_abc_1.abstractmethod
+    def ListFilters(
+        self,
+        request: _destination_service_pb2.ListFiltersRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_destination_service_pb2.ListFiltersResponse, _abc.Awaitable[_destination_service_pb2.ListFiltersResponse]]:
+        """Lists the filters of a destination, a source or the workspace, in the order in which they apply."""
+
+    @_abc_1.abstractmethod
+    def ReorderFilters(
+        self,
+        request: _destination_service_pb2.ReorderFiltersRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_destination_service_pb2.ReorderFiltersResponse, _abc.Awaitable[_destination_service_pb2.ReorderFiltersResponse]]:
+        """Changes the order in which filters apply."""
+
+    @_abc_1.abstractmethod
+    def PreviewFilter(
+        self,
+        request: _destination_service_pb2.PreviewFilterRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_destination_service_pb2.PreviewFilterResponse, _abc.Awaitable[_destination_service_pb2.PreviewFilterResponse]]:
+        """Shows what a filter, or all that apply at a place, would make of an event. Nothing is sent or kept."""
 
 def add_DestinationServiceServicer_to_server(servicer: DestinationServiceServicer, server: _typing.Union[_grpc.Server, _aio.Server]) -> None: ...

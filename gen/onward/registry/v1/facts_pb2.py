@@ -22,52 +22,101 @@ _runtime_version.ValidateProtobufRuntimeVersion(
 _sym_db = _symbol_database.Default()
 
 
+from google.protobuf import timestamp_pb2 as google_dot_protobuf_dot_timestamp__pb2
 from onward.registry.v1 import resources_pb2 as onward_dot_registry_dot_v1_dot_resources__pb2
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x1eonward/registry/v1/facts.proto\x12\x12onward.registry.v1\x1a\"onward/registry/v1/resources.proto\"R\n\x10WorkspaceCreated\x12\x11\n\tworkspace\x18\x01 \x01(\t\x12\x14\n\x0c\x64isplay_name\x18\x02 \x01(\t\x12\x15\n\rfunctions_max\x18\x03 \x01(\x05\"\"\n\tLimitsSet\x12\x15\n\rfunctions_max\x18\x01 \x01(\x05\"#\n\x12\x45gressRangeAllowed\x12\r\n\x05range\x18\x01 \x01(\t\"A\n\x0cTokenCreated\x12\r\n\x05token\x18\x01 \x01(\t\x12\x14\n\x0c\x64isplay_name\x18\x02 \x01(\t\x12\x0c\n\x04role\x18\x03 \x01(\t\"\xd0\x01\n\x0f\x46unctionCreated\x12\x10\n\x08\x66unction\x18\x01 \x01(\t\x12\x14\n\x0c\x64isplay_name\x18\x02 \x01(\t\x12\x13\n\x0b\x64\x65scription\x18\x03 \x01(\t\x12\x10\n\x08template\x18\x04 \x01(\t\x12?\n\x06labels\x18\x05 \x03(\x0b\x32/.onward.registry.v1.FunctionCreated.LabelsEntry\x1a-\n\x0bLabelsEntry\x12\x0b\n\x03key\x18\x01 \x01(\t\x12\r\n\x05value\x18\x02 \x01(\t:\x02\x38\x01\"\xbd\x01\n\x14\x46unctionVersionSaved\x12\x10\n\x08\x66unction\x18\x01 \x01(\t\x12\x0e\n\x06number\x18\x02 \x01(\x05\x12\x0c\n\x04\x63ode\x18\x03 \x01(\t\x12\x13\n\x0b\x63ode_sha256\x18\x04 \x01(\t\x12:\n\x0b\x64\x65\x66initions\x18\x05 \x03(\x0b\x32%.onward.registry.v1.SettingDefinition\x12\x12\n\ntimeout_ms\x18\x06 \x01(\x05\x12\x10\n\x08handlers\x18\x07 \x03(\t\"I\n\x0fVersionDeployed\x12\x10\n\x08\x66unction\x18\x01 \x01(\t\x12\x0e\n\x06number\x18\x02 \x01(\x05\x12\x14\n\x0c\x64\x65stinations\x18\x03 \x03(\t\"\xa3\x01\n\rSourceCreated\x12\x0e\n\x06source\x18\x01 \x01(\t\x12\x14\n\x0c\x64isplay_name\x18\x02 \x01(\t\x12=\n\x06labels\x18\x03 \x03(\x0b\x32-.onward.registry.v1.SourceCreated.LabelsEntry\x1a-\n\x0bLabelsEntry\x12\x0b\n\x03key\x18\x01 \x01(\t\x12\r\n\x05value\x18\x02 \x01(\t:\x02\x38\x01\"\xe9\x01\n\x14\x44\x65stinationConnected\x12\x13\n\x0b\x64\x65stination\x18\x01 \x01(\t\x12\x14\n\x0c\x64isplay_name\x18\x02 \x01(\t\x12\x10\n\x08\x66unction\x18\x03 \x01(\t\x12\x0e\n\x06source\x18\x04 \x01(\t\x12\x0f\n\x07version\x18\x05 \x01(\x05\x12\x44\n\x06labels\x18\x06 \x03(\x0b\x32\x34.onward.registry.v1.DestinationConnected.LabelsEntry\x1a-\n\x0bLabelsEntry\x12\x0b\n\x03key\x18\x01 \x01(\t\x12\r\n\x05value\x18\x02 \x01(\t:\x02\x38\x01\"l\n\x0fSettingsChanged\x12\x13\n\x0b\x64\x65stination\x18\x01 \x01(\t\x12\x10\n\x08revision\x18\x02 \x01(\x03\x12\x32\n\x07\x63hanges\x18\x03 \x03(\x0b\x32!.onward.registry.v1.SettingChange\"s\n\rSettingChange\x12\x0c\n\x04name\x18\x01 \x01(\t\x12\x0f\n\x07\x63leared\x18\x02 \x01(\x08\x12/\n\x05value\x18\x03 \x01(\x0b\x32 .onward.registry.v1.SettingValue\x12\x12\n\nkeyed_hash\x18\x04 \x01(\t\")\n\x12\x44\x65stinationEnabled\x12\x13\n\x0b\x64\x65stination\x18\x01 \x01(\t\"*\n\x13\x44\x65stinationDisabled\x12\x13\n\x0b\x64\x65stination\x18\x01 \x01(\tb\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x1eonward/registry/v1/facts.proto\x12\x12onward.registry.v1\x1a\x1fgoogle/protobuf/timestamp.proto\x1a\"onward/registry/v1/resources.proto\"R\n\x10WorkspaceCreated\x12\x11\n\tworkspace\x18\x01 \x01(\t\x12\x14\n\x0c\x64isplay_name\x18\x02 \x01(\t\x12\x15\n\rfunctions_max\x18\x03 \x01(\x05\"\"\n\tLimitsSet\x12\x15\n\rfunctions_max\x18\x01 \x01(\x05\"#\n\x12\x45gressRangeAllowed\x12\r\n\x05range\x18\x01 \x01(\t\"&\n\x15\x45gressRangeDisallowed\x12\r\n\x05range\x18\x01 \x01(\t\"\x86\x01\n\x10WorkspaceUpdated\x12\x19\n\x0c\x64isplay_name\x18\x01 \x01(\tH\x00\x88\x01\x01\x12\'\n\x1amembers_may_edit_functions\x18\x02 \x01(\x08H\x01\x88\x01\x01\x42\x0f\n\r_display_nameB\x1d\n\x1b_members_may_edit_functions\"\xdc\x01\n\x0bMemberAdded\x12\x0e\n\x06member\x18\x01 \x01(\t\x12,\n\x04kind\x18\x02 \x01(\x0e\x32\x1e.onward.registry.v1.MemberKind\x12\x14\n\x0c\x64isplay_name\x18\x03 \x01(\t\x12\x45\n\x0b\x63ommitments\x18\x04 \x03(\x0b\x32\x30.onward.registry.v1.MemberAdded.CommitmentsEntry\x1a\x32\n\x10\x43ommitmentsEntry\x12\x0b\n\x03key\x18\x01 \x01(\t\x12\r\n\x05value\x18\x02 \x01(\t:\x02\x38\x01\"\x1f\n\rMemberRemoved\x12\x0e\n\x06member\x18\x01 \x01(\t\"\x1e\n\x0cPersonErased\x12\x0e\n\x06member\x18\x01 \x01(\t\"\\\n\x0bRoleGranted\x12\x0f\n\x07\x62inding\x18\x01 \x01(\t\x12\x0e\n\x06member\x18\x02 \x01(\t\x12,\n\x05grant\x18\x03 \x01(\x0b\x32\x1d.onward.registry.v1.RoleGrant\".\n\x0bRoleRevoked\x12\x0f\n\x07\x62inding\x18\x01 \x01(\t\x12\x0e\n\x06member\x18\x02 \x01(\t\"\xb1\x01\n\x0cTokenCreated\x12\r\n\x05token\x18\x01 \x01(\t\x12\x14\n\x0c\x64isplay_name\x18\x02 \x01(\t\x12\x0c\n\x04role\x18\x03 \x01(\t\x12\x0e\n\x06member\x18\x04 \x01(\t\x12-\n\x06grants\x18\x05 \x03(\x0b\x32\x1d.onward.registry.v1.RoleGrant\x12/\n\x0b\x65xpire_time\x18\x06 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\"\x1d\n\x0cTokenRevoked\x12\r\n\x05token\x18\x01 \x01(\t\"\xd3\x01\n\x0c\x41\x63\x63\x65ssDenied\x12\x0e\n\x06method\x18\x01 \x01(\t\x12\x10\n\x08resource\x18\x02 \x01(\t\x12\x12\n\npermission\x18\x03 \x01(\t\x12\x0e\n\x06reason\x18\x04 \x01(\t\x12\r\n\x05\x63ount\x18\x05 \x01(\x03\x12.\n\nfirst_time\x18\x06 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12-\n\tlast_time\x18\x07 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12\x0f\n\x07service\x18\x08 \x01(\t\"0\n\x0bKeysRotated\x12\x0e\n\x06key_id\x18\x01 \x01(\t\x12\x11\n\trewrapped\x18\x02 \x01(\x03\"\xd0\x01\n\x0f\x46unctionCreated\x12\x10\n\x08\x66unction\x18\x01 \x01(\t\x12\x14\n\x0c\x64isplay_name\x18\x02 \x01(\t\x12\x13\n\x0b\x64\x65scription\x18\x03 \x01(\t\x12\x10\n\x08template\x18\x04 \x01(\t\x12?\n\x06labels\x18\x05 \x03(\x0b\x32/.onward.registry.v1.FunctionCreated.LabelsEntry\x1a-\n\x0bLabelsEntry\x12\x0b\n\x03key\x18\x01 \x01(\t\x12\r\n\x05value\x18\x02 \x01(\t:\x02\x38\x01\"\xd4\x01\n\x14\x46unctionVersionSaved\x12\x10\n\x08\x66unction\x18\x01 \x01(\t\x12\x0e\n\x06number\x18\x02 \x01(\x05\x12\x0c\n\x04\x63ode\x18\x03 \x01(\t\x12\x13\n\x0b\x63ode_sha256\x18\x04 \x01(\t\x12:\n\x0b\x64\x65\x66initions\x18\x05 \x03(\x0b\x32%.onward.registry.v1.SettingDefinition\x12\x12\n\ntimeout_ms\x18\x06 \x01(\x05\x12\x10\n\x08handlers\x18\x07 \x03(\t\x12\x15\n\rrestored_from\x18\x08 \x01(\x05\"\xa5\x01\n\x0f\x46unctionUpdated\x12\x10\n\x08\x66unction\x18\x01 \x01(\t\x12\x19\n\x0c\x64isplay_name\x18\x02 \x01(\tH\x00\x88\x01\x01\x12\x18\n\x0b\x64\x65scription\x18\x03 \x01(\tH\x01\x88\x01\x01\x12*\n\x06labels\x18\x04 \x01(\x0b\x32\x1a.onward.registry.v1.LabelsB\x0f\n\r_display_nameB\x0e\n\x0c_description\"#\n\x0f\x46unctionDeleted\x12\x10\n\x08\x66unction\x18\x01 \x01(\t\"I\n\x0fVersionDeployed\x12\x10\n\x08\x66unction\x18\x01 \x01(\t\x12\x0e\n\x06number\x18\x02 \x01(\x05\x12\x14\n\x0c\x64\x65stinations\x18\x03 \x03(\t\"\xa3\x01\n\rSourceCreated\x12\x0e\n\x06source\x18\x01 \x01(\t\x12\x14\n\x0c\x64isplay_name\x18\x02 \x01(\t\x12=\n\x06labels\x18\x03 \x03(\x0b\x32-.onward.registry.v1.SourceCreated.LabelsEntry\x1a-\n\x0bLabelsEntry\x12\x0b\n\x03key\x18\x01 \x01(\t\x12\r\n\x05value\x18\x02 \x01(\t:\x02\x38\x01\"w\n\rSourceUpdated\x12\x0e\n\x06source\x18\x01 \x01(\t\x12\x19\n\x0c\x64isplay_name\x18\x02 \x01(\tH\x00\x88\x01\x01\x12*\n\x06labels\x18\x03 \x01(\x0b\x32\x1a.onward.registry.v1.LabelsB\x0f\n\r_display_name\"\x1f\n\rSourceDeleted\x12\x0e\n\x06source\x18\x01 \x01(\t\".\n\x0fWriteKeyCreated\x12\x0e\n\x06source\x18\x01 \x01(\t\x12\x0b\n\x03key\x18\x02 \x01(\t\".\n\x0fWriteKeyRevoked\x12\x0e\n\x06source\x18\x01 \x01(\t\x12\x0b\n\x03key\x18\x02 \x01(\t\"\xe9\x01\n\x14\x44\x65stinationConnected\x12\x13\n\x0b\x64\x65stination\x18\x01 \x01(\t\x12\x14\n\x0c\x64isplay_name\x18\x02 \x01(\t\x12\x10\n\x08\x66unction\x18\x03 \x01(\t\x12\x0e\n\x06source\x18\x04 \x01(\t\x12\x0f\n\x07version\x18\x05 \x01(\x05\x12\x44\n\x06labels\x18\x06 \x03(\x0b\x32\x34.onward.registry.v1.DestinationConnected.LabelsEntry\x1a-\n\x0bLabelsEntry\x12\x0b\n\x03key\x18\x01 \x01(\t\x12\r\n\x05value\x18\x02 \x01(\t:\x02\x38\x01\"l\n\x0fSettingsChanged\x12\x13\n\x0b\x64\x65stination\x18\x01 \x01(\t\x12\x10\n\x08revision\x18\x02 \x01(\x03\x12\x32\n\x07\x63hanges\x18\x03 \x03(\x0b\x32!.onward.registry.v1.SettingChange\"s\n\rSettingChange\x12\x0c\n\x04name\x18\x01 \x01(\t\x12\x0f\n\x07\x63leared\x18\x02 \x01(\x08\x12/\n\x05value\x18\x03 \x01(\x0b\x32 .onward.registry.v1.SettingValue\x12\x12\n\nkeyed_hash\x18\x04 \x01(\t\")\n\x12\x44\x65stinationEnabled\x12\x13\n\x0b\x64\x65stination\x18\x01 \x01(\t\"*\n\x13\x44\x65stinationDisabled\x12\x13\n\x0b\x64\x65stination\x18\x01 \x01(\t\".\n\x17\x44\x65stinationDisconnected\x12\x13\n\x0b\x64\x65stination\x18\x01 \x01(\t\"`\n\x15\x44\x65liveryPolicyUpdated\x12\x13\n\x0b\x64\x65stination\x18\x01 \x01(\t\x12\x32\n\x06policy\x18\x02 \x01(\x0b\x32\".onward.registry.v1.DeliveryPolicy\"]\n\rFilterCreated\x12\x0e\n\x06parent\x18\x01 \x01(\t\x12\x0e\n\x06\x66ilter\x18\x02 \x01(\t\x12,\n\x04rule\x18\x03 \x01(\x0b\x32\x1e.onward.registry.v1.FilterRule\"]\n\rFilterUpdated\x12\x0e\n\x06parent\x18\x01 \x01(\t\x12\x0e\n\x06\x66ilter\x18\x02 \x01(\t\x12,\n\x04rule\x18\x03 \x01(\x0b\x32\x1e.onward.registry.v1.FilterRule\"/\n\rFilterDeleted\x12\x0e\n\x06parent\x18\x01 \x01(\t\x12\x0e\n\x06\x66ilter\x18\x02 \x01(\t\"3\n\x10\x46iltersReordered\x12\x0e\n\x06parent\x18\x01 \x01(\t\x12\x0f\n\x07\x66ilters\x18\x02 \x03(\tb\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
 _builder.BuildTopDescriptorsAndMessages(DESCRIPTOR, 'onward.registry.v1.facts_pb2', _globals)
 if not _descriptor._USE_C_DESCRIPTORS:
   DESCRIPTOR._loaded_options = None
+  _globals['_MEMBERADDED_COMMITMENTSENTRY']._loaded_options = None
+  _globals['_MEMBERADDED_COMMITMENTSENTRY']._serialized_options = b'8\001'
   _globals['_FUNCTIONCREATED_LABELSENTRY']._loaded_options = None
   _globals['_FUNCTIONCREATED_LABELSENTRY']._serialized_options = b'8\001'
   _globals['_SOURCECREATED_LABELSENTRY']._loaded_options = None
   _globals['_SOURCECREATED_LABELSENTRY']._serialized_options = b'8\001'
   _globals['_DESTINATIONCONNECTED_LABELSENTRY']._loaded_options = None
   _globals['_DESTINATIONCONNECTED_LABELSENTRY']._serialized_options = b'8\001'
-  _globals['_WORKSPACECREATED']._serialized_start=90
-  _globals['_WORKSPACECREATED']._serialized_end=172
-  _globals['_LIMITSSET']._serialized_start=174
-  _globals['_LIMITSSET']._serialized_end=208
-  _globals['_EGRESSRANGEALLOWED']._serialized_start=210
-  _globals['_EGRESSRANGEALLOWED']._serialized_end=245
-  _globals['_TOKENCREATED']._serialized_start=247
-  _globals['_TOKENCREATED']._serialized_end=312
-  _globals['_FUNCTIONCREATED']._serialized_start=315
-  _globals['_FUNCTIONCREATED']._serialized_end=523
-  _globals['_FUNCTIONCREATED_LABELSENTRY']._serialized_start=478
-  _globals['_FUNCTIONCREATED_LABELSENTRY']._serialized_end=523
-  _globals['_FUNCTIONVERSIONSAVED']._serialized_start=526
-  _globals['_FUNCTIONVERSIONSAVED']._serialized_end=715
-  _globals['_VERSIONDEPLOYED']._serialized_start=717
-  _globals['_VERSIONDEPLOYED']._serialized_end=790
-  _globals['_SOURCECREATED']._serialized_start=793
-  _globals['_SOURCECREATED']._serialized_end=956
-  _globals['_SOURCECREATED_LABELSENTRY']._serialized_start=478
-  _globals['_SOURCECREATED_LABELSENTRY']._serialized_end=523
-  _globals['_DESTINATIONCONNECTED']._serialized_start=959
-  _globals['_DESTINATIONCONNECTED']._serialized_end=1192
-  _globals['_DESTINATIONCONNECTED_LABELSENTRY']._serialized_start=478
-  _globals['_DESTINATIONCONNECTED_LABELSENTRY']._serialized_end=523
-  _globals['_SETTINGSCHANGED']._serialized_start=1194
-  _globals['_SETTINGSCHANGED']._serialized_end=1302
-  _globals['_SETTINGCHANGE']._serialized_start=1304
-  _globals['_SETTINGCHANGE']._serialized_end=1419
-  _globals['_DESTINATIONENABLED']._serialized_start=1421
-  _globals['_DESTINATIONENABLED']._serialized_end=1462
-  _globals['_DESTINATIONDISABLED']._serialized_start=1464
-  _globals['_DESTINATIONDISABLED']._serialized_end=1506
+  _globals['_WORKSPACECREATED']._serialized_start=123
+  _globals['_WORKSPACECREATED']._serialized_end=205
+  _globals['_LIMITSSET']._serialized_start=207
+  _globals['_LIMITSSET']._serialized_end=241
+  _globals['_EGRESSRANGEALLOWED']._serialized_start=243
+  _globals['_EGRESSRANGEALLOWED']._serialized_end=278
+  _globals['_EGRESSRANGEDISALLOWED']._serialized_start=280
+  _globals['_EGRESSRANGEDISALLOWED']._serialized_end=318
+  _globals['_WORKSPACEUPDATED']._serialized_start=321
+  _globals['_WORKSPACEUPDATED']._serialized_end=455
+  _globals['_MEMBERADDED']._serialized_start=458
+  _globals['_MEMBERADDED']._serialized_end=678
+  _globals['_MEMBERADDED_COMMITMENTSENTRY']._serialized_start=628
+  _globals['_MEMBERADDED_COMMITMENTSENTRY']._serialized_end=678
+  _globals['_MEMBERREMOVED']._serialized_start=680
+  _globals['_MEMBERREMOVED']._serialized_end=711
+  _globals['_PERSONERASED']._serialized_start=713
+  _globals['_PERSONERASED']._serialized_end=743
+  _globals['_ROLEGRANTED']._serialized_start=745
+  _globals['_ROLEGRANTED']._serialized_end=837
+  _globals['_ROLEREVOKED']._serialized_start=839
+  _globals['_ROLEREVOKED']._serialized_end=885
+  _globals['_TOKENCREATED']._serialized_start=888
+  _globals['_TOKENCREATED']._serialized_end=1065
+  _globals['_TOKENREVOKED']._serialized_start=1067
+  _globals['_TOKENREVOKED']._serialized_end=1096
+  _globals['_ACCESSDENIED']._serialized_start=1099
+  _globals['_ACCESSDENIED']._serialized_end=1310
+  _globals['_KEYSROTATED']._serialized_start=1312
+  _globals['_KEYSROTATED']._serialized_end=1360
+  _globals['_FUNCTIONCREATED']._serialized_start=1363
+  _globals['_FUNCTIONCREATED']._serialized_end=1571
+  _globals['_FUNCTIONCREATED_LABELSENTRY']._serialized_start=1526
+  _globals['_FUNCTIONCREATED_LABELSENTRY']._serialized_end=1571
+  _globals['_FUNCTIONVERSIONSAVED']._serialized_start=1574
+  _globals['_FUNCTIONVERSIONSAVED']._serialized_end=1786
+  _globals['_FUNCTIONUPDATED']._serialized_start=1789
+  _globals['_FUNCTIONUPDATED']._serialized_end=1954
+  _globals['_FUNCTIONDELETED']._serialized_start=1956
+  _globals['_FUNCTIONDELETED']._serialized_end=1991
+  _globals['_VERSIONDEPLOYED']._serialized_start=1993
+  _globals['_VERSIONDEPLOYED']._serialized_end=2066
+  _globals['_SOURCECREATED']._serialized_start=2069
+  _globals['_SOURCECREATED']._serialized_end=2232
+  _globals['_SOURCECREATED_LABELSENTRY']._serialized_start=1526
+  _globals['_SOURCECREATED_LABELSENTRY']._serialized_end=1571
+  _globals['_SOURCEUPDATED']._serialized_start=2234
+  _globals['_SOURCEUPDATED']._serialized_end=2353
+  _globals['_SOURCEDELETED']._serialized_start=2355
+  _globals['_SOURCEDELETED']._serialized_end=2386
+  _globals['_WRITEKEYCREATED']._serialized_start=2388
+  _globals['_WRITEKEYCREATED']._serialized_end=2434
+  _globals['_WRITEKEYREVOKED']._serialized_start=2436
+  _globals['_WRITEKEYREVOKED']._serialized_end=2482
+  _globals['_DESTINATIONCONNECTED']._serialized_start=2485
+  _globals['_DESTINATIONCONNECTED']._serialized_end=2718
+  _globals['_DESTINATIONCONNECTED_LABELSENTRY']._serialized_start=1526
+  _globals['_DESTINATIONCONNECTED_LABELSENTRY']._serialized_end=1571
+  _globals['_SETTINGSCHANGED']._serialized_start=2720
+  _globals['_SETTINGSCHANGED']._serialized_end=2828
+  _globals['_SETTINGCHANGE']._serialized_start=2830
+  _globals['_SETTINGCHANGE']._serialized_end=2945
+  _globals['_DESTINATIONENABLED']._serialized_start=2947
+  _globals['_DESTINATIONENABLED']._serialized_end=2988
+  _globals['_DESTINATIONDISABLED']._serialized_start=2990
+  _globals['_DESTINATIONDISABLED']._serialized_end=3032
+  _globals['_DESTINATIONDISCONNECTED']._serialized_start=3034
+  _globals['_DESTINATIONDISCONNECTED']._serialized_end=3080
+  _globals['_DELIVERYPOLICYUPDATED']._serialized_start=3082
+  _globals['_DELIVERYPOLICYUPDATED']._serialized_end=3178
+  _globals['_FILTERCREATED']._serialized_start=3180
+  _globals['_FILTERCREATED']._serialized_end=3273
+  _globals['_FILTERUPDATED']._serialized_start=3275
+  _globals['_FILTERUPDATED']._serialized_end=3368
+  _globals['_FILTERDELETED']._serialized_start=3370
+  _globals['_FILTERDELETED']._serialized_end=3417
+  _globals['_FILTERSREORDERED']._serialized_start=3419
+  _globals['_FILTERSREORDERED']._serialized_end=3470
 # @@protoc_insertion_point(module_scope)

@@ -6,6 +6,7 @@ The registry's facts. Stored for ever: fields are added, never changed."""
 from collections import abc as _abc
 from google.protobuf import descriptor as _descriptor
 from google.protobuf import message as _message
+from google.protobuf import timestamp_pb2 as _timestamp_pb2
 from google.protobuf.internal import containers as _containers
 from onward.registry.v1 import resources_pb2 as _resources_pb2
 import builtins as _builtins
@@ -94,6 +95,219 @@ class EgressRangeAllowed(_message.Message):
 Global___EgressRangeAllowed: _TypeAlias = EgressRangeAllowed  # noqa: Y015
 
 @_typing.final
+class EgressRangeDisallowed(_message.Message):
+    """The operator no longer allows an address range. Stream: `workspace`."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    RANGE_FIELD_NUMBER: _builtins.int
+    range: _builtins.str
+    """As it was allowed."""
+    def __init__(
+        self,
+        *,
+        range: _builtins.str = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["range", b"range"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___EgressRangeDisallowed: _TypeAlias = EgressRangeDisallowed  # noqa: Y015
+
+@_typing.final
+class WorkspaceUpdated(_message.Message):
+    """An owner changed the workspace. Stream: `workspace`."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    DISPLAY_NAME_FIELD_NUMBER: _builtins.int
+    MEMBERS_MAY_EDIT_FUNCTIONS_FIELD_NUMBER: _builtins.int
+    display_name: _builtins.str
+    """For people; absent where it did not change."""
+    members_may_edit_functions: _builtins.bool
+    """Every member may edit functions; absent where it did not change."""
+    def __init__(
+        self,
+        *,
+        display_name: _builtins.str | None = ...,
+        members_may_edit_functions: _builtins.bool | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["_display_name", b"_display_name", "_members_may_edit_functions", b"_members_may_edit_functions", "display_name", b"display_name", "members_may_edit_functions", b"members_may_edit_functions"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["_display_name", b"_display_name", "_members_may_edit_functions", b"_members_may_edit_functions", "display_name", b"display_name", "members_may_edit_functions", b"members_may_edit_functions"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    _WhichOneofReturnType__display_name: _TypeAlias = _typing.Literal["display_name"]  # noqa: Y015
+    _WhichOneofArgType__display_name: _TypeAlias = _typing.Literal["_display_name", b"_display_name"]  # noqa: Y015
+    _WhichOneofReturnType__members_may_edit_functions: _TypeAlias = _typing.Literal["members_may_edit_functions"]  # noqa: Y015
+    _WhichOneofArgType__members_may_edit_functions: _TypeAlias = _typing.Literal["_members_may_edit_functions", b"_members_may_edit_functions"]  # noqa: Y015
+    @_typing.overload
+    def WhichOneof(self, oneof_group: _WhichOneofArgType__display_name) -> _WhichOneofReturnType__display_name | None: ...
+    @_typing.overload
+    def WhichOneof(self, oneof_group: _WhichOneofArgType__members_may_edit_functions) -> _WhichOneofReturnType__members_may_edit_functions | None: ...
+
+Global___WorkspaceUpdated: _TypeAlias = WorkspaceUpdated  # noqa: Y015
+
+@_typing.final
+class MemberAdded(_message.Message):
+    """Somebody, or something, may act in the workspace. Stream: `members/{member}`."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    @_typing.final
+    class CommitmentsEntry(_message.Message):
+        DESCRIPTOR: _descriptor.Descriptor
+
+        KEY_FIELD_NUMBER: _builtins.int
+        VALUE_FIELD_NUMBER: _builtins.int
+        key: _builtins.str
+        value: _builtins.str
+        def __init__(
+            self,
+            *,
+            key: _builtins.str = ...,
+            value: _builtins.str = ...,
+        ) -> None: ...
+        _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+        def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+        _ClearFieldArgType: _TypeAlias = _typing.Literal["key", b"key", "value", b"value"]  # noqa: Y015
+        def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+        def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+    MEMBER_FIELD_NUMBER: _builtins.int
+    KIND_FIELD_NUMBER: _builtins.int
+    DISPLAY_NAME_FIELD_NUMBER: _builtins.int
+    COMMITMENTS_FIELD_NUMBER: _builtins.int
+    member: _builtins.str
+    """Its id."""
+    kind: _resources_pb2.MemberKind.ValueType
+    """A person or a program."""
+    display_name: _builtins.str
+    """A program's name. A person's is kept outside the log, so that it can be erased."""
+    @_builtins.property
+    def commitments(self) -> _containers.ScalarMap[_builtins.str, _builtins.str]:
+        """Salted hashes of what is kept outside the log, by its name, such as "email"."""
+
+    def __init__(
+        self,
+        *,
+        member: _builtins.str = ...,
+        kind: _resources_pb2.MemberKind.ValueType = ...,
+        display_name: _builtins.str = ...,
+        commitments: _abc.Mapping[_builtins.str, _builtins.str] | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["commitments", b"commitments", "display_name", b"display_name", "kind", b"kind", "member", b"member"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___MemberAdded: _TypeAlias = MemberAdded  # noqa: Y015
+
+@_typing.final
+class MemberRemoved(_message.Message):
+    """A member is gone, with its roles and tokens. Stream: `members/{member}`."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    MEMBER_FIELD_NUMBER: _builtins.int
+    member: _builtins.str
+    """Its id."""
+    def __init__(
+        self,
+        *,
+        member: _builtins.str = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["member", b"member"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___MemberRemoved: _TypeAlias = MemberRemoved  # noqa: Y015
+
+@_typing.final
+class PersonErased(_message.Message):
+    """What was known of a person outside the log was deleted. Stream: `members/{member}`."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    MEMBER_FIELD_NUMBER: _builtins.int
+    member: _builtins.str
+    """The id of the member that it was."""
+    def __init__(
+        self,
+        *,
+        member: _builtins.str = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["member", b"member"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___PersonErased: _TypeAlias = PersonErased  # noqa: Y015
+
+@_typing.final
+class RoleGranted(_message.Message):
+    """A member got a role. Stream: `members/{member}`."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    BINDING_FIELD_NUMBER: _builtins.int
+    MEMBER_FIELD_NUMBER: _builtins.int
+    GRANT_FIELD_NUMBER: _builtins.int
+    binding: _builtins.str
+    """The binding's id."""
+    member: _builtins.str
+    """The member's id."""
+    @_builtins.property
+    def grant(self) -> _resources_pb2.RoleGrant:
+        """The role and what it holds for."""
+
+    def __init__(
+        self,
+        *,
+        binding: _builtins.str = ...,
+        member: _builtins.str = ...,
+        grant: _resources_pb2.RoleGrant | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["grant", b"grant"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["binding", b"binding", "grant", b"grant", "member", b"member"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___RoleGranted: _TypeAlias = RoleGranted  # noqa: Y015
+
+@_typing.final
+class RoleRevoked(_message.Message):
+    """A member lost a role. Stream: `members/{member}`."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    BINDING_FIELD_NUMBER: _builtins.int
+    MEMBER_FIELD_NUMBER: _builtins.int
+    binding: _builtins.str
+    """The binding's id."""
+    member: _builtins.str
+    """The member's id."""
+    def __init__(
+        self,
+        *,
+        binding: _builtins.str = ...,
+        member: _builtins.str = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["binding", b"binding", "member", b"member"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___RoleRevoked: _TypeAlias = RoleRevoked  # noqa: Y015
+
+@_typing.final
 class TokenCreated(_message.Message):
     """A token was made. The secret's hash is kept outside the log. Stream: `tokens/{token}`."""
 
@@ -102,26 +316,144 @@ class TokenCreated(_message.Message):
     TOKEN_FIELD_NUMBER: _builtins.int
     DISPLAY_NAME_FIELD_NUMBER: _builtins.int
     ROLE_FIELD_NUMBER: _builtins.int
+    MEMBER_FIELD_NUMBER: _builtins.int
+    GRANTS_FIELD_NUMBER: _builtins.int
+    EXPIRE_TIME_FIELD_NUMBER: _builtins.int
     token: _builtins.str
     """Its id."""
     display_name: _builtins.str
     """For people."""
     role: _builtins.str
-    """Its role, such as "owner"."""
+    """Only in facts of the first release: the role of a token that belongs to the member "owner"."""
+    member: _builtins.str
+    """The member whose rights it has."""
+    @_builtins.property
+    def grants(self) -> _containers.RepeatedCompositeFieldContainer[_resources_pb2.RoleGrant]:
+        """What of the member's rights it has; empty means all."""
+
+    @_builtins.property
+    def expire_time(self) -> _timestamp_pb2.Timestamp:
+        """Until when it works; absent means without end."""
+
     def __init__(
         self,
         *,
         token: _builtins.str = ...,
         display_name: _builtins.str = ...,
         role: _builtins.str = ...,
+        member: _builtins.str = ...,
+        grants: _abc.Iterable[_resources_pb2.RoleGrant] | None = ...,
+        expire_time: _timestamp_pb2.Timestamp | None = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["expire_time", b"expire_time"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["display_name", b"display_name", "role", b"role", "token", b"token"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["display_name", b"display_name", "expire_time", b"expire_time", "grants", b"grants", "member", b"member", "role", b"role", "token", b"token"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
 Global___TokenCreated: _TypeAlias = TokenCreated  # noqa: Y015
+
+@_typing.final
+class TokenRevoked(_message.Message):
+    """A token no longer works. Stream: `tokens/{token}`."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    TOKEN_FIELD_NUMBER: _builtins.int
+    token: _builtins.str
+    """Its id."""
+    def __init__(
+        self,
+        *,
+        token: _builtins.str = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["token", b"token"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___TokenRevoked: _TypeAlias = TokenRevoked  # noqa: Y015
+
+@_typing.final
+class AccessDenied(_message.Message):
+    """Calls were refused. Stream: `denials/{date}`."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    METHOD_FIELD_NUMBER: _builtins.int
+    RESOURCE_FIELD_NUMBER: _builtins.int
+    PERMISSION_FIELD_NUMBER: _builtins.int
+    REASON_FIELD_NUMBER: _builtins.int
+    COUNT_FIELD_NUMBER: _builtins.int
+    FIRST_TIME_FIELD_NUMBER: _builtins.int
+    LAST_TIME_FIELD_NUMBER: _builtins.int
+    SERVICE_FIELD_NUMBER: _builtins.int
+    method: _builtins.str
+    """The RPC, such as "/onward.registry.v1.FunctionService/SaveFunction", or "nats" for a connection to NATS."""
+    resource: _builtins.str
+    """The name of the resource asked for; may be empty."""
+    permission: _builtins.str
+    """The name of the permission that was missing."""
+    reason: _builtins.str
+    """The ErrorReason's name without its prefix, such as "PERMISSION_DENIED"."""
+    count: _builtins.int
+    """How many like calls this fact stands for."""
+    service: _builtins.str
+    """The service that refused, such as "delivery"."""
+    @_builtins.property
+    def first_time(self) -> _timestamp_pb2.Timestamp:
+        """When the first of them came."""
+
+    @_builtins.property
+    def last_time(self) -> _timestamp_pb2.Timestamp:
+        """When the last of them came."""
+
+    def __init__(
+        self,
+        *,
+        method: _builtins.str = ...,
+        resource: _builtins.str = ...,
+        permission: _builtins.str = ...,
+        reason: _builtins.str = ...,
+        count: _builtins.int = ...,
+        first_time: _timestamp_pb2.Timestamp | None = ...,
+        last_time: _timestamp_pb2.Timestamp | None = ...,
+        service: _builtins.str = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["first_time", b"first_time", "last_time", b"last_time"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["count", b"count", "first_time", b"first_time", "last_time", b"last_time", "method", b"method", "permission", b"permission", "reason", b"reason", "resource", b"resource", "service", b"service"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___AccessDenied: _TypeAlias = AccessDenied  # noqa: Y015
+
+@_typing.final
+class KeysRotated(_message.Message):
+    """The operator's key was changed and data keys were wrapped anew. Workspace: system. Stream: `keys`."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    KEY_ID_FIELD_NUMBER: _builtins.int
+    REWRAPPED_FIELD_NUMBER: _builtins.int
+    key_id: _builtins.str
+    """Which of the operator's keys wraps them now."""
+    rewrapped: _builtins.int
+    """How many were wrapped anew."""
+    def __init__(
+        self,
+        *,
+        key_id: _builtins.str = ...,
+        rewrapped: _builtins.int = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["key_id", b"key_id", "rewrapped", b"rewrapped"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___KeysRotated: _TypeAlias = KeysRotated  # noqa: Y015
 
 @_typing.final
 class FunctionCreated(_message.Message):
@@ -196,6 +528,7 @@ class FunctionVersionSaved(_message.Message):
     DEFINITIONS_FIELD_NUMBER: _builtins.int
     TIMEOUT_MS_FIELD_NUMBER: _builtins.int
     HANDLERS_FIELD_NUMBER: _builtins.int
+    RESTORED_FROM_FIELD_NUMBER: _builtins.int
     function: _builtins.str
     """The function's id."""
     number: _builtins.int
@@ -206,6 +539,8 @@ class FunctionVersionSaved(_message.Message):
     """Hex SHA-256 of the code."""
     timeout_ms: _builtins.int
     """Wall time of one attempt, in milliseconds."""
+    restored_from: _builtins.int
+    """The number of the version that it repeats; 0 where it repeats none."""
     @_builtins.property
     def definitions(self) -> _containers.RepeatedCompositeFieldContainer[_resources_pb2.SettingDefinition]:
         """The settings that it reads."""
@@ -224,14 +559,80 @@ class FunctionVersionSaved(_message.Message):
         definitions: _abc.Iterable[_resources_pb2.SettingDefinition] | None = ...,
         timeout_ms: _builtins.int = ...,
         handlers: _abc.Iterable[_builtins.str] | None = ...,
+        restored_from: _builtins.int = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["code", b"code", "code_sha256", b"code_sha256", "definitions", b"definitions", "function", b"function", "handlers", b"handlers", "number", b"number", "timeout_ms", b"timeout_ms"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["code", b"code", "code_sha256", b"code_sha256", "definitions", b"definitions", "function", b"function", "handlers", b"handlers", "number", b"number", "restored_from", b"restored_from", "timeout_ms", b"timeout_ms"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
 Global___FunctionVersionSaved: _TypeAlias = FunctionVersionSaved  # noqa: Y015
+
+@_typing.final
+class FunctionUpdated(_message.Message):
+    """Name, description or labels changed. Stream: `functions/{function}`."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    FUNCTION_FIELD_NUMBER: _builtins.int
+    DISPLAY_NAME_FIELD_NUMBER: _builtins.int
+    DESCRIPTION_FIELD_NUMBER: _builtins.int
+    LABELS_FIELD_NUMBER: _builtins.int
+    function: _builtins.str
+    """The function's id."""
+    display_name: _builtins.str
+    """For people; absent where it did not change."""
+    description: _builtins.str
+    """For people; absent where it did not change."""
+    @_builtins.property
+    def labels(self) -> _resources_pb2.Labels:
+        """All labels from now on; absent where they did not change."""
+
+    def __init__(
+        self,
+        *,
+        function: _builtins.str = ...,
+        display_name: _builtins.str | None = ...,
+        description: _builtins.str | None = ...,
+        labels: _resources_pb2.Labels | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["_description", b"_description", "_display_name", b"_display_name", "description", b"description", "display_name", b"display_name", "labels", b"labels"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["_description", b"_description", "_display_name", b"_display_name", "description", b"description", "display_name", b"display_name", "function", b"function", "labels", b"labels"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    _WhichOneofReturnType__description: _TypeAlias = _typing.Literal["description"]  # noqa: Y015
+    _WhichOneofArgType__description: _TypeAlias = _typing.Literal["_description", b"_description"]  # noqa: Y015
+    _WhichOneofReturnType__display_name: _TypeAlias = _typing.Literal["display_name"]  # noqa: Y015
+    _WhichOneofArgType__display_name: _TypeAlias = _typing.Literal["_display_name", b"_display_name"]  # noqa: Y015
+    @_typing.overload
+    def WhichOneof(self, oneof_group: _WhichOneofArgType__description) -> _WhichOneofReturnType__description | None: ...
+    @_typing.overload
+    def WhichOneof(self, oneof_group: _WhichOneofArgType__display_name) -> _WhichOneofReturnType__display_name | None: ...
+
+Global___FunctionUpdated: _TypeAlias = FunctionUpdated  # noqa: Y015
+
+@_typing.final
+class FunctionDeleted(_message.Message):
+    """A function is gone; its history stays readable to owners and auditors. Stream: `functions/{function}`."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    FUNCTION_FIELD_NUMBER: _builtins.int
+    function: _builtins.str
+    """The function's id."""
+    def __init__(
+        self,
+        *,
+        function: _builtins.str = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["function", b"function"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___FunctionDeleted: _TypeAlias = FunctionDeleted  # noqa: Y015
 
 @_typing.final
 class VersionDeployed(_message.Message):
@@ -316,6 +717,114 @@ class SourceCreated(_message.Message):
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
 Global___SourceCreated: _TypeAlias = SourceCreated  # noqa: Y015
+
+@_typing.final
+class SourceUpdated(_message.Message):
+    """Name or labels changed. Stream: `sources/{source}`."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    SOURCE_FIELD_NUMBER: _builtins.int
+    DISPLAY_NAME_FIELD_NUMBER: _builtins.int
+    LABELS_FIELD_NUMBER: _builtins.int
+    source: _builtins.str
+    """The source's id."""
+    display_name: _builtins.str
+    """For people; absent where it did not change."""
+    @_builtins.property
+    def labels(self) -> _resources_pb2.Labels:
+        """All labels from now on; absent where they did not change."""
+
+    def __init__(
+        self,
+        *,
+        source: _builtins.str = ...,
+        display_name: _builtins.str | None = ...,
+        labels: _resources_pb2.Labels | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["_display_name", b"_display_name", "display_name", b"display_name", "labels", b"labels"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["_display_name", b"_display_name", "display_name", b"display_name", "labels", b"labels", "source", b"source"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    _WhichOneofReturnType__display_name: _TypeAlias = _typing.Literal["display_name"]  # noqa: Y015
+    _WhichOneofArgType__display_name: _TypeAlias = _typing.Literal["_display_name", b"_display_name"]  # noqa: Y015
+    def WhichOneof(self, oneof_group: _WhichOneofArgType__display_name) -> _WhichOneofReturnType__display_name | None: ...
+
+Global___SourceUpdated: _TypeAlias = SourceUpdated  # noqa: Y015
+
+@_typing.final
+class SourceDeleted(_message.Message):
+    """A source is gone, with its write keys. Stream: `sources/{source}`."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    SOURCE_FIELD_NUMBER: _builtins.int
+    source: _builtins.str
+    """The source's id."""
+    def __init__(
+        self,
+        *,
+        source: _builtins.str = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["source", b"source"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___SourceDeleted: _TypeAlias = SourceDeleted  # noqa: Y015
+
+@_typing.final
+class WriteKeyCreated(_message.Message):
+    """A write key was made. The secret's hash is kept outside the log. Stream: `sources/{source}`."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    SOURCE_FIELD_NUMBER: _builtins.int
+    KEY_FIELD_NUMBER: _builtins.int
+    source: _builtins.str
+    """The source's id."""
+    key: _builtins.str
+    """The key's id."""
+    def __init__(
+        self,
+        *,
+        source: _builtins.str = ...,
+        key: _builtins.str = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["key", b"key", "source", b"source"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___WriteKeyCreated: _TypeAlias = WriteKeyCreated  # noqa: Y015
+
+@_typing.final
+class WriteKeyRevoked(_message.Message):
+    """A write key no longer works. Stream: `sources/{source}`."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    SOURCE_FIELD_NUMBER: _builtins.int
+    KEY_FIELD_NUMBER: _builtins.int
+    source: _builtins.str
+    """The source's id."""
+    key: _builtins.str
+    """The key's id."""
+    def __init__(
+        self,
+        *,
+        source: _builtins.str = ...,
+        key: _builtins.str = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["key", b"key", "source", b"source"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___WriteKeyRevoked: _TypeAlias = WriteKeyRevoked  # noqa: Y015
 
 @_typing.final
 class DestinationConnected(_message.Message):
@@ -492,3 +1001,173 @@ class DestinationDisabled(_message.Message):
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
 Global___DestinationDisabled: _TypeAlias = DestinationDisabled  # noqa: Y015
+
+@_typing.final
+class DestinationDisconnected(_message.Message):
+    """A destination is gone. Stream: `destinations/{destination}`."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    DESTINATION_FIELD_NUMBER: _builtins.int
+    destination: _builtins.str
+    """The destination's id."""
+    def __init__(
+        self,
+        *,
+        destination: _builtins.str = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["destination", b"destination"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___DestinationDisconnected: _TypeAlias = DestinationDisconnected  # noqa: Y015
+
+@_typing.final
+class DeliveryPolicyUpdated(_message.Message):
+    """How its deliveries are run changed. Stream: `destinations/{destination}`."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    DESTINATION_FIELD_NUMBER: _builtins.int
+    POLICY_FIELD_NUMBER: _builtins.int
+    destination: _builtins.str
+    """The destination's id."""
+    @_builtins.property
+    def policy(self) -> _resources_pb2.DeliveryPolicy:
+        """All of it, from now on."""
+
+    def __init__(
+        self,
+        *,
+        destination: _builtins.str = ...,
+        policy: _resources_pb2.DeliveryPolicy | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["policy", b"policy"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["destination", b"destination", "policy", b"policy"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___DeliveryPolicyUpdated: _TypeAlias = DeliveryPolicyUpdated  # noqa: Y015
+
+@_typing.final
+class FilterCreated(_message.Message):
+    """A filter was made, as the last of its parent's. Stream: that of the parent (`destinations/{destination}`,
+    `sources/{source}` or `workspace`).
+    """
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    PARENT_FIELD_NUMBER: _builtins.int
+    FILTER_FIELD_NUMBER: _builtins.int
+    RULE_FIELD_NUMBER: _builtins.int
+    parent: _builtins.str
+    """The parent, such as "destinations/crm"; empty for the workspace."""
+    filter: _builtins.str
+    """The filter's id; unique among its parent's."""
+    @_builtins.property
+    def rule(self) -> _resources_pb2.FilterRule:
+        """What it does."""
+
+    def __init__(
+        self,
+        *,
+        parent: _builtins.str = ...,
+        filter: _builtins.str = ...,
+        rule: _resources_pb2.FilterRule | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["rule", b"rule"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["filter", b"filter", "parent", b"parent", "rule", b"rule"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___FilterCreated: _TypeAlias = FilterCreated  # noqa: Y015
+
+@_typing.final
+class FilterUpdated(_message.Message):
+    """A filter changed. Stream: as for FilterCreated."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    PARENT_FIELD_NUMBER: _builtins.int
+    FILTER_FIELD_NUMBER: _builtins.int
+    RULE_FIELD_NUMBER: _builtins.int
+    parent: _builtins.str
+    """As in FilterCreated."""
+    filter: _builtins.str
+    """The filter's id."""
+    @_builtins.property
+    def rule(self) -> _resources_pb2.FilterRule:
+        """What it does from now on."""
+
+    def __init__(
+        self,
+        *,
+        parent: _builtins.str = ...,
+        filter: _builtins.str = ...,
+        rule: _resources_pb2.FilterRule | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["rule", b"rule"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["filter", b"filter", "parent", b"parent", "rule", b"rule"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___FilterUpdated: _TypeAlias = FilterUpdated  # noqa: Y015
+
+@_typing.final
+class FilterDeleted(_message.Message):
+    """A filter is gone. Stream: as for FilterCreated."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    PARENT_FIELD_NUMBER: _builtins.int
+    FILTER_FIELD_NUMBER: _builtins.int
+    parent: _builtins.str
+    """As in FilterCreated."""
+    filter: _builtins.str
+    """The filter's id."""
+    def __init__(
+        self,
+        *,
+        parent: _builtins.str = ...,
+        filter: _builtins.str = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["filter", b"filter", "parent", b"parent"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___FilterDeleted: _TypeAlias = FilterDeleted  # noqa: Y015
+
+@_typing.final
+class FiltersReordered(_message.Message):
+    """The order of a parent's filters changed. Stream: as for FilterCreated."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    PARENT_FIELD_NUMBER: _builtins.int
+    FILTERS_FIELD_NUMBER: _builtins.int
+    parent: _builtins.str
+    """As in FilterCreated."""
+    @_builtins.property
+    def filters(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
+        """Ids of all the parent's filters, in their new order."""
+
+    def __init__(
+        self,
+        *,
+        parent: _builtins.str = ...,
+        filters: _abc.Iterable[_builtins.str] | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["filters", b"filters", "parent", b"parent"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___FiltersReordered: _TypeAlias = FiltersReordered  # noqa: Y015

@@ -75,6 +75,31 @@ class FunctionServiceStub:
                 request_serializer=onward_dot_registry_dot_v1_dot_function__service__pb2.ListTemplatesRequest.SerializeToString,
                 response_deserializer=onward_dot_registry_dot_v1_dot_function__service__pb2.ListTemplatesResponse.FromString,
                 _registered_method=True)
+        self.UpdateFunction = channel.unary_unary(
+                '/onward.registry.v1.FunctionService/UpdateFunction',
+                request_serializer=onward_dot_registry_dot_v1_dot_function__service__pb2.UpdateFunctionRequest.SerializeToString,
+                response_deserializer=onward_dot_registry_dot_v1_dot_function__service__pb2.UpdateFunctionResponse.FromString,
+                _registered_method=True)
+        self.DeleteFunction = channel.unary_unary(
+                '/onward.registry.v1.FunctionService/DeleteFunction',
+                request_serializer=onward_dot_registry_dot_v1_dot_function__service__pb2.DeleteFunctionRequest.SerializeToString,
+                response_deserializer=onward_dot_registry_dot_v1_dot_function__service__pb2.DeleteFunctionResponse.FromString,
+                _registered_method=True)
+        self.DiffVersions = channel.unary_unary(
+                '/onward.registry.v1.FunctionService/DiffVersions',
+                request_serializer=onward_dot_registry_dot_v1_dot_function__service__pb2.DiffVersionsRequest.SerializeToString,
+                response_deserializer=onward_dot_registry_dot_v1_dot_function__service__pb2.DiffVersionsResponse.FromString,
+                _registered_method=True)
+        self.RestoreVersion = channel.unary_unary(
+                '/onward.registry.v1.FunctionService/RestoreVersion',
+                request_serializer=onward_dot_registry_dot_v1_dot_function__service__pb2.RestoreVersionRequest.SerializeToString,
+                response_deserializer=onward_dot_registry_dot_v1_dot_function__service__pb2.RestoreVersionResponse.FromString,
+                _registered_method=True)
+        self.GetDeployment = channel.unary_unary(
+                '/onward.registry.v1.FunctionService/GetDeployment',
+                request_serializer=onward_dot_registry_dot_v1_dot_function__service__pb2.GetDeploymentRequest.SerializeToString,
+                response_deserializer=onward_dot_registry_dot_v1_dot_function__service__pb2.GetDeploymentResponse.FromString,
+                _registered_method=True)
 
 
 class FunctionServiceServicer:
@@ -96,7 +121,7 @@ class FunctionServiceServicer:
         raise NotImplementedError('Method not implemented!')
 
     def ListFunctions(self, request, context):
-        """Lists the functions of a workspace, by id.
+        """Lists the functions of a workspace, by id. Of those whose code the caller may not view, only names are told.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
@@ -132,6 +157,41 @@ class FunctionServiceServicer:
 
     def ListTemplates(self, request, context):
         """Lists the templates that a function can be created from.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def UpdateFunction(self, request, context):
+        """Changes a function's name, description and labels.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def DeleteFunction(self, request, context):
+        """Deletes a function. Refused while destinations are connected, unless they are to be disconnected too.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def DiffVersions(self, request, context):
+        """Shows what changed between two versions.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def RestoreVersion(self, request, context):
+        """Saves an older version as the newest one and, where asked, deploys it in the same transaction.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def GetDeployment(self, request, context):
+        """Shows which version each destination runs, and which executors know of it.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
@@ -179,6 +239,31 @@ def add_FunctionServiceServicer_to_server(servicer, server):
                     servicer.ListTemplates,
                     request_deserializer=onward_dot_registry_dot_v1_dot_function__service__pb2.ListTemplatesRequest.FromString,
                     response_serializer=onward_dot_registry_dot_v1_dot_function__service__pb2.ListTemplatesResponse.SerializeToString,
+            ),
+            'UpdateFunction': grpc.unary_unary_rpc_method_handler(
+                    servicer.UpdateFunction,
+                    request_deserializer=onward_dot_registry_dot_v1_dot_function__service__pb2.UpdateFunctionRequest.FromString,
+                    response_serializer=onward_dot_registry_dot_v1_dot_function__service__pb2.UpdateFunctionResponse.SerializeToString,
+            ),
+            'DeleteFunction': grpc.unary_unary_rpc_method_handler(
+                    servicer.DeleteFunction,
+                    request_deserializer=onward_dot_registry_dot_v1_dot_function__service__pb2.DeleteFunctionRequest.FromString,
+                    response_serializer=onward_dot_registry_dot_v1_dot_function__service__pb2.DeleteFunctionResponse.SerializeToString,
+            ),
+            'DiffVersions': grpc.unary_unary_rpc_method_handler(
+                    servicer.DiffVersions,
+                    request_deserializer=onward_dot_registry_dot_v1_dot_function__service__pb2.DiffVersionsRequest.FromString,
+                    response_serializer=onward_dot_registry_dot_v1_dot_function__service__pb2.DiffVersionsResponse.SerializeToString,
+            ),
+            'RestoreVersion': grpc.unary_unary_rpc_method_handler(
+                    servicer.RestoreVersion,
+                    request_deserializer=onward_dot_registry_dot_v1_dot_function__service__pb2.RestoreVersionRequest.FromString,
+                    response_serializer=onward_dot_registry_dot_v1_dot_function__service__pb2.RestoreVersionResponse.SerializeToString,
+            ),
+            'GetDeployment': grpc.unary_unary_rpc_method_handler(
+                    servicer.GetDeployment,
+                    request_deserializer=onward_dot_registry_dot_v1_dot_function__service__pb2.GetDeploymentRequest.FromString,
+                    response_serializer=onward_dot_registry_dot_v1_dot_function__service__pb2.GetDeploymentResponse.SerializeToString,
             ),
     }
     generic_handler = grpc.method_handlers_generic_handler(
@@ -398,6 +483,141 @@ class FunctionService:
             '/onward.registry.v1.FunctionService/ListTemplates',
             onward_dot_registry_dot_v1_dot_function__service__pb2.ListTemplatesRequest.SerializeToString,
             onward_dot_registry_dot_v1_dot_function__service__pb2.ListTemplatesResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def UpdateFunction(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/onward.registry.v1.FunctionService/UpdateFunction',
+            onward_dot_registry_dot_v1_dot_function__service__pb2.UpdateFunctionRequest.SerializeToString,
+            onward_dot_registry_dot_v1_dot_function__service__pb2.UpdateFunctionResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def DeleteFunction(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/onward.registry.v1.FunctionService/DeleteFunction',
+            onward_dot_registry_dot_v1_dot_function__service__pb2.DeleteFunctionRequest.SerializeToString,
+            onward_dot_registry_dot_v1_dot_function__service__pb2.DeleteFunctionResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def DiffVersions(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/onward.registry.v1.FunctionService/DiffVersions',
+            onward_dot_registry_dot_v1_dot_function__service__pb2.DiffVersionsRequest.SerializeToString,
+            onward_dot_registry_dot_v1_dot_function__service__pb2.DiffVersionsResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def RestoreVersion(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/onward.registry.v1.FunctionService/RestoreVersion',
+            onward_dot_registry_dot_v1_dot_function__service__pb2.RestoreVersionRequest.SerializeToString,
+            onward_dot_registry_dot_v1_dot_function__service__pb2.RestoreVersionResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def GetDeployment(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/onward.registry.v1.FunctionService/GetDeployment',
+            onward_dot_registry_dot_v1_dot_function__service__pb2.GetDeploymentRequest.SerializeToString,
+            onward_dot_registry_dot_v1_dot_function__service__pb2.GetDeploymentResponse.FromString,
             options,
             channel_credentials,
             insecure,

@@ -38,7 +38,7 @@ class FunctionServiceStub:
     GetFunction: _grpc.UnaryUnaryMultiCallable[_function_service_pb2.GetFunctionRequest, _function_service_pb2.GetFunctionResponse]
     """Shows one function."""
     ListFunctions: _grpc.UnaryUnaryMultiCallable[_function_service_pb2.ListFunctionsRequest, _function_service_pb2.ListFunctionsResponse]
-    """Lists the functions of a workspace, by id."""
+    """Lists the functions of a workspace, by id. Of those whose code the caller may not view, only names are told."""
     SaveFunction: _grpc.UnaryUnaryMultiCallable[_function_service_pb2.SaveFunctionRequest, _function_service_pb2.SaveFunctionResponse]
     """Saves code and setting definitions as the next version and, where asked, deploys it in the same transaction."""
     GetVersion: _grpc.UnaryUnaryMultiCallable[_function_service_pb2.GetVersionRequest, _function_service_pb2.GetVersionResponse]
@@ -49,6 +49,16 @@ class FunctionServiceStub:
     """Deploys a version to destinations that exist."""
     ListTemplates: _grpc.UnaryUnaryMultiCallable[_function_service_pb2.ListTemplatesRequest, _function_service_pb2.ListTemplatesResponse]
     """Lists the templates that a function can be created from."""
+    UpdateFunction: _grpc.UnaryUnaryMultiCallable[_function_service_pb2.UpdateFunctionRequest, _function_service_pb2.UpdateFunctionResponse]
+    """Changes a function's name, description and labels."""
+    DeleteFunction: _grpc.UnaryUnaryMultiCallable[_function_service_pb2.DeleteFunctionRequest, _function_service_pb2.DeleteFunctionResponse]
+    """Deletes a function. Refused while destinations are connected, unless they are to be disconnected too."""
+    DiffVersions: _grpc.UnaryUnaryMultiCallable[_function_service_pb2.DiffVersionsRequest, _function_service_pb2.DiffVersionsResponse]
+    """Shows what changed between two versions."""
+    RestoreVersion: _grpc.UnaryUnaryMultiCallable[_function_service_pb2.RestoreVersionRequest, _function_service_pb2.RestoreVersionResponse]
+    """Saves an older version as the newest one and, where asked, deploys it in the same transaction."""
+    GetDeployment: _grpc.UnaryUnaryMultiCallable[_function_service_pb2.GetDeploymentRequest, _function_service_pb2.GetDeploymentResponse]
+    """Shows which version each destination runs, and which executors know of it."""
 
 @_typing.type_check_only
 class FunctionServiceAsyncStub(FunctionServiceStub):
@@ -60,7 +70,7 @@ class FunctionServiceAsyncStub(FunctionServiceStub):
     GetFunction: _aio.UnaryUnaryMultiCallable[_function_service_pb2.GetFunctionRequest, _function_service_pb2.GetFunctionResponse]  # type: ignore[assignment]
     """Shows one function."""
     ListFunctions: _aio.UnaryUnaryMultiCallable[_function_service_pb2.ListFunctionsRequest, _function_service_pb2.ListFunctionsResponse]  # type: ignore[assignment]
-    """Lists the functions of a workspace, by id."""
+    """Lists the functions of a workspace, by id. Of those whose code the caller may not view, only names are told."""
     SaveFunction: _aio.UnaryUnaryMultiCallable[_function_service_pb2.SaveFunctionRequest, _function_service_pb2.SaveFunctionResponse]  # type: ignore[assignment]
     """Saves code and setting definitions as the next version and, where asked, deploys it in the same transaction."""
     GetVersion: _aio.UnaryUnaryMultiCallable[_function_service_pb2.GetVersionRequest, _function_service_pb2.GetVersionResponse]  # type: ignore[assignment]
@@ -71,6 +81,16 @@ class FunctionServiceAsyncStub(FunctionServiceStub):
     """Deploys a version to destinations that exist."""
     ListTemplates: _aio.UnaryUnaryMultiCallable[_function_service_pb2.ListTemplatesRequest, _function_service_pb2.ListTemplatesResponse]  # type: ignore[assignment]
     """Lists the templates that a function can be created from."""
+    UpdateFunction: _aio.UnaryUnaryMultiCallable[_function_service_pb2.UpdateFunctionRequest, _function_service_pb2.UpdateFunctionResponse]  # type: ignore[assignment]
+    """Changes a function's name, description and labels."""
+    DeleteFunction: _aio.UnaryUnaryMultiCallable[_function_service_pb2.DeleteFunctionRequest, _function_service_pb2.DeleteFunctionResponse]  # type: ignore[assignment]
+    """Deletes a function. Refused while destinations are connected, unless they are to be disconnected too."""
+    DiffVersions: _aio.UnaryUnaryMultiCallable[_function_service_pb2.DiffVersionsRequest, _function_service_pb2.DiffVersionsResponse]  # type: ignore[assignment]
+    """Shows what changed between two versions."""
+    RestoreVersion: _aio.UnaryUnaryMultiCallable[_function_service_pb2.RestoreVersionRequest, _function_service_pb2.RestoreVersionResponse]  # type: ignore[assignment]
+    """Saves an older version as the newest one and, where asked, deploys it in the same transaction."""
+    GetDeployment: _aio.UnaryUnaryMultiCallable[_function_service_pb2.GetDeploymentRequest, _function_service_pb2.GetDeploymentResponse]  # type: ignore[assignment]
+    """Shows which version each destination runs, and which executors know of it."""
 
 class FunctionServiceServicer(metaclass=_abc_1.ABCMeta):
     """Creates, saves, deploys and shows functions."""
@@ -97,7 +117,7 @@ class FunctionServiceServicer(metaclass=_abc_1.ABCMeta):
         request: _function_service_pb2.ListFunctionsRequest,
         context: _ServicerContext,
     ) -> _typing.Union[_function_service_pb2.ListFunctionsResponse, _abc.Awaitable[_function_service_pb2.ListFunctionsResponse]]:
-        """Lists the functions of a workspace, by id."""
+        """Lists the functions of a workspace, by id. Of those whose code the caller may not view, only names are told."""
 
     @_abc_1.abstractmethod
     def SaveFunction(
@@ -138,5 +158,45 @@ class FunctionServiceServicer(metaclass=_abc_1.ABCMeta):
         context: _ServicerContext,
     ) -> _typing.Union[_function_service_pb2.ListTemplatesResponse, _abc.Awaitable[_function_service_pb2.ListTemplatesResponse]]:
         """Lists the templates that a function can be created from."""
+
+    @_abc_1.abstractmethod
+    def UpdateFunction(
+        self,
+        request: _function_service_pb2.UpdateFunctionRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_function_service_pb2.UpdateFunctionResponse, _abc.Awaitable[_function_service_pb2.UpdateFunctionResponse]]:
+        """Changes a function's name, description and labels."""
+
+    @_abc_1.abstractmethod
+    def DeleteFunction(
+        self,
+        request: _function_service_pb2.DeleteFunctionRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_function_service_pb2.DeleteFunctionResponse, _abc.Awaitable[_function_service_pb2.DeleteFunctionResponse]]:
+        """Deletes a function. Refused while destinations are connected, unless they are to be disconnected too."""
+
+    @_abc_1.abstractmethod
+    def DiffVersions(
+        self,
+        request: _function_service_pb2.DiffVersionsRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_function_service_pb2.DiffVersionsResponse, _abc.Awaitable[_function_service_pb2.DiffVersionsResponse]]:
+        """Shows what changed between two versions."""
+
+    @_abc_1.abstractmethod
+    def RestoreVersion(
+        self,
+        request: _function_service_pb2.RestoreVersionRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_function_service_pb2.RestoreVersionResponse, _abc.Awaitable[_function_service_pb2.RestoreVersionResponse]]:
+        """Saves an older version as the newest one and, where asked, deploys it in the same transaction."""
+
+    @_abc_1.abstractmethod
+    def GetDeployment(
+        self,
+        request: _function_service_pb2.GetDeploymentRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_function_service_pb2.GetDeploymentResponse, _abc.Awaitable[_function_service_pb2.GetDeploymentResponse]]:
+        """Shows which version each destination runs, and which executors know of it."""
 
 def add_FunctionServiceServicer_to_server(servicer: FunctionServiceServicer, server: _typing.Union[_grpc.Server, _aio.Server]) -> None: ...

@@ -6,6 +6,7 @@ What the other services ask the registry. Refused to anybody else."""
 from collections import abc as _abc
 from google.protobuf import descriptor as _descriptor
 from google.protobuf import message as _message
+from google.protobuf import timestamp_pb2 as _timestamp_pb2
 from google.protobuf.internal import containers as _containers
 from onward.common.v1 import access_pb2 as _access_pb2
 from onward.common.v1 import facts_pb2 as _facts_pb2
@@ -105,6 +106,8 @@ class ResolveDestinationResponse(_message.Message):
     WRAPPED_KEY_FIELD_NUMBER: _builtins.int
     KEY_ID_FIELD_NUMBER: _builtins.int
     EGRESS_RANGES_FIELD_NUMBER: _builtins.int
+    FILTERS_FIELD_NUMBER: _builtins.int
+    FILTER_REVISION_FIELD_NUMBER: _builtins.int
     position: _builtins.int
     """The workspace's log position that this answer is true at."""
     settings_revision: _builtins.int
@@ -113,6 +116,8 @@ class ResolveDestinationResponse(_message.Message):
     """The workspace's data key, wrapped by the operator's key."""
     key_id: _builtins.str
     """Which of the operator's keys wraps it."""
+    filter_revision: _builtins.int
+    """The log position of the last change of these filters; 0 where there never was one."""
     @_builtins.property
     def destination(self) -> _resources_pb2.Destination:
         """The destination, its settings in clear except encrypted ones."""
@@ -129,6 +134,10 @@ class ResolveDestinationResponse(_message.Message):
     def egress_ranges(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
         """Address ranges (CIDR) that it may call besides the public internet."""
 
+    @_builtins.property
+    def filters(self) -> _containers.RepeatedCompositeFieldContainer[Global___FilterGroup]:
+        """Enabled filters in the order in which they apply: the workspace's, the source's, the destination's."""
+
     def __init__(
         self,
         *,
@@ -140,14 +149,40 @@ class ResolveDestinationResponse(_message.Message):
         wrapped_key: _builtins.bytes = ...,
         key_id: _builtins.str = ...,
         egress_ranges: _abc.Iterable[_builtins.str] | None = ...,
+        filters: _abc.Iterable[Global___FilterGroup] | None = ...,
+        filter_revision: _builtins.int = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["destination", b"destination", "version", b"version"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["destination", b"destination", "egress_ranges", b"egress_ranges", "encrypted", b"encrypted", "key_id", b"key_id", "position", b"position", "settings_revision", b"settings_revision", "version", b"version", "wrapped_key", b"wrapped_key"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["destination", b"destination", "egress_ranges", b"egress_ranges", "encrypted", b"encrypted", "filter_revision", b"filter_revision", "filters", b"filters", "key_id", b"key_id", "position", b"position", "settings_revision", b"settings_revision", "version", b"version", "wrapped_key", b"wrapped_key"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
 Global___ResolveDestinationResponse: _TypeAlias = ResolveDestinationResponse  # noqa: Y015
+
+@_typing.final
+class FilterGroup(_message.Message):
+    """The filters of one place."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    FILTERS_FIELD_NUMBER: _builtins.int
+    @_builtins.property
+    def filters(self) -> _containers.RepeatedCompositeFieldContainer[_resources_pb2.Filter]:
+        """In order."""
+
+    def __init__(
+        self,
+        *,
+        filters: _abc.Iterable[_resources_pb2.Filter] | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["filters", b"filters"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___FilterGroup: _TypeAlias = FilterGroup  # noqa: Y015
 
 @_typing.final
 class EncryptedSetting(_message.Message):
@@ -190,8 +225,45 @@ class AuthorizeRequest(_message.Message):
     TOKEN_FIELD_NUMBER: _builtins.int
     PERMISSION_FIELD_NUMBER: _builtins.int
     RESOURCE_FIELD_NUMBER: _builtins.int
+    ALSO_FIELD_NUMBER: _builtins.int
+    PARTIAL_FIELD_NUMBER: _builtins.int
     token: _builtins.str
     """As the caller presented it."""
+    permission: _access_pb2.Permission.ValueType
+    """What it wants to do."""
+    resource: _builtins.str
+    """The name of the resource concerned."""
+    partial: _builtins.bool
+    """A part of the resource is enough."""
+    @_builtins.property
+    def also(self) -> _containers.RepeatedCompositeFieldContainer[Global___RequiredAccess]:
+        """What it needs besides."""
+
+    def __init__(
+        self,
+        *,
+        token: _builtins.str = ...,
+        permission: _access_pb2.Permission.ValueType = ...,
+        resource: _builtins.str = ...,
+        also: _abc.Iterable[Global___RequiredAccess] | None = ...,
+        partial: _builtins.bool = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["also", b"also", "partial", b"partial", "permission", b"permission", "resource", b"resource", "token", b"token"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___AuthorizeRequest: _TypeAlias = AuthorizeRequest  # noqa: Y015
+
+@_typing.final
+class RequiredAccess(_message.Message):
+    """One permission on one resource."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    PERMISSION_FIELD_NUMBER: _builtins.int
+    RESOURCE_FIELD_NUMBER: _builtins.int
     permission: _access_pb2.Permission.ValueType
     """What it wants to do."""
     resource: _builtins.str
@@ -199,17 +271,16 @@ class AuthorizeRequest(_message.Message):
     def __init__(
         self,
         *,
-        token: _builtins.str = ...,
         permission: _access_pb2.Permission.ValueType = ...,
         resource: _builtins.str = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["permission", b"permission", "resource", b"resource", "token", b"token"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["permission", b"permission", "resource", b"resource"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
-Global___AuthorizeRequest: _TypeAlias = AuthorizeRequest  # noqa: Y015
+Global___RequiredAccess: _TypeAlias = RequiredAccess  # noqa: Y015
 
 @_typing.final
 class AuthorizeResponse(_message.Message):
@@ -219,20 +290,245 @@ class AuthorizeResponse(_message.Message):
 
     PRINCIPAL_FIELD_NUMBER: _builtins.int
     LEASE_MS_FIELD_NUMBER: _builtins.int
+    CREDENTIAL_FIELD_NUMBER: _builtins.int
+    FUNCTIONS_FIELD_NUMBER: _builtins.int
+    SOURCES_FIELD_NUMBER: _builtins.int
     principal: _builtins.str
-    """Who it is, such as "token:5f0c"."""
+    """Who it is, such as "member:ada"."""
     lease_ms: _builtins.int
     """For how long the answer may be kept, in milliseconds."""
+    credential: _builtins.str
+    """What it proved itself with, such as "token:5f0c"."""
+    @_builtins.property
+    def functions(self) -> Global___Subset:
+        """Functions that it may view."""
+
+    @_builtins.property
+    def sources(self) -> Global___Subset:
+        """Sources that it administers."""
+
     def __init__(
         self,
         *,
         principal: _builtins.str = ...,
         lease_ms: _builtins.int = ...,
+        credential: _builtins.str = ...,
+        functions: Global___Subset | None = ...,
+        sources: Global___Subset | None = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["functions", b"functions", "sources", b"sources"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["lease_ms", b"lease_ms", "principal", b"principal"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["credential", b"credential", "functions", b"functions", "lease_ms", b"lease_ms", "principal", b"principal", "sources", b"sources"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
 Global___AuthorizeResponse: _TypeAlias = AuthorizeResponse  # noqa: Y015
+
+@_typing.final
+class Subset(_message.Message):
+    """All ids of a kind, or some."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    ALL_FIELD_NUMBER: _builtins.int
+    IDS_FIELD_NUMBER: _builtins.int
+    all: _builtins.bool
+    """All, present and future."""
+    @_builtins.property
+    def ids(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
+        """Ids, where not all."""
+
+    def __init__(
+        self,
+        *,
+        all: _builtins.bool = ...,
+        ids: _abc.Iterable[_builtins.str] | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["all", b"all", "ids", b"ids"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___Subset: _TypeAlias = Subset  # noqa: Y015
+
+@_typing.final
+class RecordDenialRequest(_message.Message):
+    """Asks to record refusals."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    DENIALS_FIELD_NUMBER: _builtins.int
+    @_builtins.property
+    def denials(self) -> _containers.RepeatedCompositeFieldContainer[Global___Denial]:
+        """One entry each, like ones counted together."""
+
+    def __init__(
+        self,
+        *,
+        denials: _abc.Iterable[Global___Denial] | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["denials", b"denials"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___RecordDenialRequest: _TypeAlias = RecordDenialRequest  # noqa: Y015
+
+@_typing.final
+class RecordDenialResponse(_message.Message):
+    """They are recorded."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    def __init__(
+        self,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___RecordDenialResponse: _TypeAlias = RecordDenialResponse  # noqa: Y015
+
+@_typing.final
+class Denial(_message.Message):
+    """Like refusals."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    METHOD_FIELD_NUMBER: _builtins.int
+    RESOURCE_FIELD_NUMBER: _builtins.int
+    PERMISSION_FIELD_NUMBER: _builtins.int
+    REASON_FIELD_NUMBER: _builtins.int
+    TOKEN_ID_FIELD_NUMBER: _builtins.int
+    COUNT_FIELD_NUMBER: _builtins.int
+    FIRST_TIME_FIELD_NUMBER: _builtins.int
+    LAST_TIME_FIELD_NUMBER: _builtins.int
+    CLIENT_ADDRESS_FIELD_NUMBER: _builtins.int
+    USER_AGENT_FIELD_NUMBER: _builtins.int
+    method: _builtins.str
+    """The RPC, such as "/onward.registry.v1.FunctionService/SaveFunction", or "nats"."""
+    resource: _builtins.str
+    """The name of the resource asked for; may be empty."""
+    permission: _access_pb2.Permission.ValueType
+    """The permission that was missing."""
+    reason: _builtins.str
+    """The ErrorReason's name without its prefix."""
+    token_id: _builtins.str
+    """The id in the token that was presented, known or not; empty where it had none."""
+    count: _builtins.int
+    """How many."""
+    client_address: _builtins.str
+    """Where the first came from; not verified."""
+    user_agent: _builtins.str
+    """What the first called itself; not verified."""
+    @_builtins.property
+    def first_time(self) -> _timestamp_pb2.Timestamp:
+        """The first of them."""
+
+    @_builtins.property
+    def last_time(self) -> _timestamp_pb2.Timestamp:
+        """The last of them."""
+
+    def __init__(
+        self,
+        *,
+        method: _builtins.str = ...,
+        resource: _builtins.str = ...,
+        permission: _access_pb2.Permission.ValueType = ...,
+        reason: _builtins.str = ...,
+        token_id: _builtins.str = ...,
+        count: _builtins.int = ...,
+        first_time: _timestamp_pb2.Timestamp | None = ...,
+        last_time: _timestamp_pb2.Timestamp | None = ...,
+        client_address: _builtins.str = ...,
+        user_agent: _builtins.str = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["first_time", b"first_time", "last_time", b"last_time"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["client_address", b"client_address", "count", b"count", "first_time", b"first_time", "last_time", b"last_time", "method", b"method", "permission", b"permission", "reason", b"reason", "resource", b"resource", "token_id", b"token_id", "user_agent", b"user_agent"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___Denial: _TypeAlias = Denial  # noqa: Y015
+
+@_typing.final
+class ReportExecutorRequest(_message.Message):
+    """What an executor knows."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    @_typing.final
+    class PositionsEntry(_message.Message):
+        DESCRIPTOR: _descriptor.Descriptor
+
+        KEY_FIELD_NUMBER: _builtins.int
+        VALUE_FIELD_NUMBER: _builtins.int
+        key: _builtins.str
+        value: _builtins.int
+        def __init__(
+            self,
+            *,
+            key: _builtins.str = ...,
+            value: _builtins.int = ...,
+        ) -> None: ...
+        _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+        def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+        _ClearFieldArgType: _TypeAlias = _typing.Literal["key", b"key", "value", b"value"]  # noqa: Y015
+        def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+        def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+    EXECUTOR_FIELD_NUMBER: _builtins.int
+    POSITIONS_FIELD_NUMBER: _builtins.int
+    COMPLETE_FIELD_NUMBER: _builtins.int
+    LEAVING_FIELD_NUMBER: _builtins.int
+    executor: _builtins.str
+    """Its id, made at its start."""
+    complete: _builtins.bool
+    """All workspaces are in this report; others are forgotten."""
+    leaving: _builtins.bool
+    """It stops: forget it."""
+    @_builtins.property
+    def positions(self) -> _containers.ScalarMap[_builtins.str, _builtins.int]:
+        """The log position that it has applied, by workspace; those that changed since its last report."""
+
+    def __init__(
+        self,
+        *,
+        executor: _builtins.str = ...,
+        positions: _abc.Mapping[_builtins.str, _builtins.int] | None = ...,
+        complete: _builtins.bool = ...,
+        leaving: _builtins.bool = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["complete", b"complete", "executor", b"executor", "leaving", b"leaving", "positions", b"positions"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___ReportExecutorRequest: _TypeAlias = ReportExecutorRequest  # noqa: Y015
+
+@_typing.final
+class ReportExecutorResponse(_message.Message):
+    """It is noted."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    WANT_COMPLETE_FIELD_NUMBER: _builtins.int
+    want_complete: _builtins.bool
+    """The next report should be complete, since this service knows nothing of the ones before."""
+    def __init__(
+        self,
+        *,
+        want_complete: _builtins.bool = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["want_complete", b"want_complete"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___ReportExecutorResponse: _TypeAlias = ReportExecutorResponse  # noqa: Y015

@@ -50,6 +50,16 @@ class InternalServiceStub:
                 request_serializer=onward_dot_registry_dot_v1_dot_internal__service__pb2.AuthorizeRequest.SerializeToString,
                 response_deserializer=onward_dot_registry_dot_v1_dot_internal__service__pb2.AuthorizeResponse.FromString,
                 _registered_method=True)
+        self.RecordDenial = channel.unary_unary(
+                '/onward.registry.v1.InternalService/RecordDenial',
+                request_serializer=onward_dot_registry_dot_v1_dot_internal__service__pb2.RecordDenialRequest.SerializeToString,
+                response_deserializer=onward_dot_registry_dot_v1_dot_internal__service__pb2.RecordDenialResponse.FromString,
+                _registered_method=True)
+        self.ReportExecutor = channel.unary_unary(
+                '/onward.registry.v1.InternalService/ReportExecutor',
+                request_serializer=onward_dot_registry_dot_v1_dot_internal__service__pb2.ReportExecutorRequest.SerializeToString,
+                response_deserializer=onward_dot_registry_dot_v1_dot_internal__service__pb2.ReportExecutorResponse.FromString,
+                _registered_method=True)
 
 
 class InternalServiceServicer:
@@ -77,6 +87,20 @@ class InternalServiceServicer:
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
+    def RecordDenial(self, request, context):
+        """Records refusals of other services for the trail.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def ReportExecutor(self, request, context):
+        """Tells what an executor knows, every few seconds and at each change.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
 
 def add_InternalServiceServicer_to_server(servicer, server):
     rpc_method_handlers = {
@@ -94,6 +118,16 @@ def add_InternalServiceServicer_to_server(servicer, server):
                     servicer.Authorize,
                     request_deserializer=onward_dot_registry_dot_v1_dot_internal__service__pb2.AuthorizeRequest.FromString,
                     response_serializer=onward_dot_registry_dot_v1_dot_internal__service__pb2.AuthorizeResponse.SerializeToString,
+            ),
+            'RecordDenial': grpc.unary_unary_rpc_method_handler(
+                    servicer.RecordDenial,
+                    request_deserializer=onward_dot_registry_dot_v1_dot_internal__service__pb2.RecordDenialRequest.FromString,
+                    response_serializer=onward_dot_registry_dot_v1_dot_internal__service__pb2.RecordDenialResponse.SerializeToString,
+            ),
+            'ReportExecutor': grpc.unary_unary_rpc_method_handler(
+                    servicer.ReportExecutor,
+                    request_deserializer=onward_dot_registry_dot_v1_dot_internal__service__pb2.ReportExecutorRequest.FromString,
+                    response_serializer=onward_dot_registry_dot_v1_dot_internal__service__pb2.ReportExecutorResponse.SerializeToString,
             ),
     }
     generic_handler = grpc.method_handlers_generic_handler(
@@ -178,6 +212,60 @@ class InternalService:
             '/onward.registry.v1.InternalService/Authorize',
             onward_dot_registry_dot_v1_dot_internal__service__pb2.AuthorizeRequest.SerializeToString,
             onward_dot_registry_dot_v1_dot_internal__service__pb2.AuthorizeResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def RecordDenial(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/onward.registry.v1.InternalService/RecordDenial',
+            onward_dot_registry_dot_v1_dot_internal__service__pb2.RecordDenialRequest.SerializeToString,
+            onward_dot_registry_dot_v1_dot_internal__service__pb2.RecordDenialResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def ReportExecutor(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/onward.registry.v1.InternalService/ReportExecutor',
+            onward_dot_registry_dot_v1_dot_internal__service__pb2.ReportExecutorRequest.SerializeToString,
+            onward_dot_registry_dot_v1_dot_internal__service__pb2.ReportExecutorResponse.FromString,
             options,
             channel_credentials,
             insecure,

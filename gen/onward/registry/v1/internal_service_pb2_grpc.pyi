@@ -39,6 +39,10 @@ class InternalServiceStub:
     """Answers everything that running a destination takes."""
     Authorize: _grpc.UnaryUnaryMultiCallable[_internal_service_pb2.AuthorizeRequest, _internal_service_pb2.AuthorizeResponse]
     """Decides whether a token may do something."""
+    RecordDenial: _grpc.UnaryUnaryMultiCallable[_internal_service_pb2.RecordDenialRequest, _internal_service_pb2.RecordDenialResponse]
+    """Records refusals of other services for the trail."""
+    ReportExecutor: _grpc.UnaryUnaryMultiCallable[_internal_service_pb2.ReportExecutorRequest, _internal_service_pb2.ReportExecutorResponse]
+    """Tells what an executor knows, every few seconds and at each change."""
 
 @_typing.type_check_only
 class InternalServiceAsyncStub(InternalServiceStub):
@@ -51,6 +55,10 @@ class InternalServiceAsyncStub(InternalServiceStub):
     """Answers everything that running a destination takes."""
     Authorize: _aio.UnaryUnaryMultiCallable[_internal_service_pb2.AuthorizeRequest, _internal_service_pb2.AuthorizeResponse]  # type: ignore[assignment]
     """Decides whether a token may do something."""
+    RecordDenial: _aio.UnaryUnaryMultiCallable[_internal_service_pb2.RecordDenialRequest, _internal_service_pb2.RecordDenialResponse]  # type: ignore[assignment]
+    """Records refusals of other services for the trail."""
+    ReportExecutor: _aio.UnaryUnaryMultiCallable[_internal_service_pb2.ReportExecutorRequest, _internal_service_pb2.ReportExecutorResponse]  # type: ignore[assignment]
+    """Tells what an executor knows, every few seconds and at each change."""
 
 class InternalServiceServicer(metaclass=_abc_1.ABCMeta):
     """For Onward's own services."""
@@ -78,5 +86,21 @@ class InternalServiceServicer(metaclass=_abc_1.ABCMeta):
         context: _ServicerContext,
     ) -> _typing.Union[_internal_service_pb2.AuthorizeResponse, _abc.Awaitable[_internal_service_pb2.AuthorizeResponse]]:
         """Decides whether a token may do something."""
+
+    @_abc_1.abstractmethod
+    def RecordDenial(
+        self,
+        request: _internal_service_pb2.RecordDenialRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_internal_service_pb2.RecordDenialResponse, _abc.Awaitable[_internal_service_pb2.RecordDenialResponse]]:
+        """Records refusals of other services for the trail."""
+
+    @_abc_1.abstractmethod
+    def ReportExecutor(
+        self,
+        request: _internal_service_pb2.ReportExecutorRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_internal_service_pb2.ReportExecutorResponse, _abc.Awaitable[_internal_service_pb2.ReportExecutorResponse]]:
+        """Tells what an executor knows, every few seconds and at each change."""
 
 def add_InternalServiceServicer_to_server(servicer: InternalServiceServicer, server: _typing.Union[_grpc.Server, _aio.Server]) -> None: ...

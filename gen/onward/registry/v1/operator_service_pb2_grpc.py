@@ -26,7 +26,7 @@ if _version_not_supported:
 
 
 class OperatorServiceStub:
-    """Limits and egress of workspaces.
+    """Limits and egress of workspaces, keys, and the erasing of persons.
     """
 
     def __init__(self, channel):
@@ -45,10 +45,30 @@ class OperatorServiceStub:
                 request_serializer=onward_dot_registry_dot_v1_dot_operator__service__pb2.AllowEgressRangeRequest.SerializeToString,
                 response_deserializer=onward_dot_registry_dot_v1_dot_operator__service__pb2.AllowEgressRangeResponse.FromString,
                 _registered_method=True)
+        self.DisallowEgressRange = channel.unary_unary(
+                '/onward.registry.v1.OperatorService/DisallowEgressRange',
+                request_serializer=onward_dot_registry_dot_v1_dot_operator__service__pb2.DisallowEgressRangeRequest.SerializeToString,
+                response_deserializer=onward_dot_registry_dot_v1_dot_operator__service__pb2.DisallowEgressRangeResponse.FromString,
+                _registered_method=True)
+        self.RotateKeys = channel.unary_unary(
+                '/onward.registry.v1.OperatorService/RotateKeys',
+                request_serializer=onward_dot_registry_dot_v1_dot_operator__service__pb2.RotateKeysRequest.SerializeToString,
+                response_deserializer=onward_dot_registry_dot_v1_dot_operator__service__pb2.RotateKeysResponse.FromString,
+                _registered_method=True)
+        self.GetKeyStatus = channel.unary_unary(
+                '/onward.registry.v1.OperatorService/GetKeyStatus',
+                request_serializer=onward_dot_registry_dot_v1_dot_operator__service__pb2.GetKeyStatusRequest.SerializeToString,
+                response_deserializer=onward_dot_registry_dot_v1_dot_operator__service__pb2.GetKeyStatusResponse.FromString,
+                _registered_method=True)
+        self.ErasePerson = channel.unary_unary(
+                '/onward.registry.v1.OperatorService/ErasePerson',
+                request_serializer=onward_dot_registry_dot_v1_dot_operator__service__pb2.ErasePersonRequest.SerializeToString,
+                response_deserializer=onward_dot_registry_dot_v1_dot_operator__service__pb2.ErasePersonResponse.FromString,
+                _registered_method=True)
 
 
 class OperatorServiceServicer:
-    """Limits and egress of workspaces.
+    """Limits and egress of workspaces, keys, and the erasing of persons.
     """
 
     def SetLimits(self, request, context):
@@ -60,6 +80,34 @@ class OperatorServiceServicer:
 
     def AllowEgressRange(self, request, context):
         """Allows a workspace's functions to call a private address range.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def DisallowEgressRange(self, request, context):
+        """No longer allows a workspace's functions to call a private address range.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def RotateKeys(self, request, context):
+        """Wraps data keys anew that an older one of the operator's keys still wraps; call again until none is behind.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def GetKeyStatus(self, request, context):
+        """Tells which of the operator's keys wrap how many data keys.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def ErasePerson(self, request, context):
+        """Deletes what is known of a person who was a member. The log and its proofs stay as they are.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
@@ -78,6 +126,26 @@ def add_OperatorServiceServicer_to_server(servicer, server):
                     request_deserializer=onward_dot_registry_dot_v1_dot_operator__service__pb2.AllowEgressRangeRequest.FromString,
                     response_serializer=onward_dot_registry_dot_v1_dot_operator__service__pb2.AllowEgressRangeResponse.SerializeToString,
             ),
+            'DisallowEgressRange': grpc.unary_unary_rpc_method_handler(
+                    servicer.DisallowEgressRange,
+                    request_deserializer=onward_dot_registry_dot_v1_dot_operator__service__pb2.DisallowEgressRangeRequest.FromString,
+                    response_serializer=onward_dot_registry_dot_v1_dot_operator__service__pb2.DisallowEgressRangeResponse.SerializeToString,
+            ),
+            'RotateKeys': grpc.unary_unary_rpc_method_handler(
+                    servicer.RotateKeys,
+                    request_deserializer=onward_dot_registry_dot_v1_dot_operator__service__pb2.RotateKeysRequest.FromString,
+                    response_serializer=onward_dot_registry_dot_v1_dot_operator__service__pb2.RotateKeysResponse.SerializeToString,
+            ),
+            'GetKeyStatus': grpc.unary_unary_rpc_method_handler(
+                    servicer.GetKeyStatus,
+                    request_deserializer=onward_dot_registry_dot_v1_dot_operator__service__pb2.GetKeyStatusRequest.FromString,
+                    response_serializer=onward_dot_registry_dot_v1_dot_operator__service__pb2.GetKeyStatusResponse.SerializeToString,
+            ),
+            'ErasePerson': grpc.unary_unary_rpc_method_handler(
+                    servicer.ErasePerson,
+                    request_deserializer=onward_dot_registry_dot_v1_dot_operator__service__pb2.ErasePersonRequest.FromString,
+                    response_serializer=onward_dot_registry_dot_v1_dot_operator__service__pb2.ErasePersonResponse.SerializeToString,
+            ),
     }
     generic_handler = grpc.method_handlers_generic_handler(
             'onward.registry.v1.OperatorService', rpc_method_handlers)
@@ -87,7 +155,7 @@ def add_OperatorServiceServicer_to_server(servicer, server):
 
  # This class is part of an EXPERIMENTAL API.
 class OperatorService:
-    """Limits and egress of workspaces.
+    """Limits and egress of workspaces, keys, and the erasing of persons.
     """
 
     @staticmethod
@@ -134,6 +202,114 @@ class OperatorService:
             '/onward.registry.v1.OperatorService/AllowEgressRange',
             onward_dot_registry_dot_v1_dot_operator__service__pb2.AllowEgressRangeRequest.SerializeToString,
             onward_dot_registry_dot_v1_dot_operator__service__pb2.AllowEgressRangeResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def DisallowEgressRange(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/onward.registry.v1.OperatorService/DisallowEgressRange',
+            onward_dot_registry_dot_v1_dot_operator__service__pb2.DisallowEgressRangeRequest.SerializeToString,
+            onward_dot_registry_dot_v1_dot_operator__service__pb2.DisallowEgressRangeResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def RotateKeys(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/onward.registry.v1.OperatorService/RotateKeys',
+            onward_dot_registry_dot_v1_dot_operator__service__pb2.RotateKeysRequest.SerializeToString,
+            onward_dot_registry_dot_v1_dot_operator__service__pb2.RotateKeysResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def GetKeyStatus(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/onward.registry.v1.OperatorService/GetKeyStatus',
+            onward_dot_registry_dot_v1_dot_operator__service__pb2.GetKeyStatusRequest.SerializeToString,
+            onward_dot_registry_dot_v1_dot_operator__service__pb2.GetKeyStatusResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def ErasePerson(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/onward.registry.v1.OperatorService/ErasePerson',
+            onward_dot_registry_dot_v1_dot_operator__service__pb2.ErasePersonRequest.SerializeToString,
+            onward_dot_registry_dot_v1_dot_operator__service__pb2.ErasePersonResponse.FromString,
             options,
             channel_credentials,
             insecure,

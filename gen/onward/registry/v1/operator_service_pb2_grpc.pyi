@@ -27,7 +27,7 @@ GRPC_GENERATED_VERSION: str
 GRPC_VERSION: str
 
 class OperatorServiceStub:
-    """Limits and egress of workspaces."""
+    """Limits and egress of workspaces, keys, and the erasing of persons."""
 
     @_typing.overload
     def __new__(cls, channel: _grpc.Channel) -> _Self: ...
@@ -37,19 +37,35 @@ class OperatorServiceStub:
     """Sets how many functions a workspace may hold."""
     AllowEgressRange: _grpc.UnaryUnaryMultiCallable[_operator_service_pb2.AllowEgressRangeRequest, _operator_service_pb2.AllowEgressRangeResponse]
     """Allows a workspace's functions to call a private address range."""
+    DisallowEgressRange: _grpc.UnaryUnaryMultiCallable[_operator_service_pb2.DisallowEgressRangeRequest, _operator_service_pb2.DisallowEgressRangeResponse]
+    """No longer allows a workspace's functions to call a private address range."""
+    RotateKeys: _grpc.UnaryUnaryMultiCallable[_operator_service_pb2.RotateKeysRequest, _operator_service_pb2.RotateKeysResponse]
+    """Wraps data keys anew that an older one of the operator's keys still wraps; call again until none is behind."""
+    GetKeyStatus: _grpc.UnaryUnaryMultiCallable[_operator_service_pb2.GetKeyStatusRequest, _operator_service_pb2.GetKeyStatusResponse]
+    """Tells which of the operator's keys wrap how many data keys."""
+    ErasePerson: _grpc.UnaryUnaryMultiCallable[_operator_service_pb2.ErasePersonRequest, _operator_service_pb2.ErasePersonResponse]
+    """Deletes what is known of a person who was a member. The log and its proofs stay as they are."""
 
 @_typing.type_check_only
 class OperatorServiceAsyncStub(OperatorServiceStub):
-    """Limits and egress of workspaces."""
+    """Limits and egress of workspaces, keys, and the erasing of persons."""
 
     def __init__(self, channel: _aio.Channel) -> None: ...
     SetLimits: _aio.UnaryUnaryMultiCallable[_operator_service_pb2.SetLimitsRequest, _operator_service_pb2.SetLimitsResponse]  # type: ignore[assignment]
     """Sets how many functions a workspace may hold."""
     AllowEgressRange: _aio.UnaryUnaryMultiCallable[_operator_service_pb2.AllowEgressRangeRequest, _operator_service_pb2.AllowEgressRangeResponse]  # type: ignore[assignment]
     """Allows a workspace's functions to call a private address range."""
+    DisallowEgressRange: _aio.UnaryUnaryMultiCallable[_operator_service_pb2.DisallowEgressRangeRequest, _operator_service_pb2.DisallowEgressRangeResponse]  # type: ignore[assignment]
+    """No longer allows a workspace's functions to call a private address range."""
+    RotateKeys: _aio.UnaryUnaryMultiCallable[_operator_service_pb2.RotateKeysRequest, _operator_service_pb2.RotateKeysResponse]  # type: ignore[assignment]
+    """Wraps data keys anew that an older one of the operator's keys still wraps; call again until none is behind."""
+    GetKeyStatus: _aio.UnaryUnaryMultiCallable[_operator_service_pb2.GetKeyStatusRequest, _operator_service_pb2.GetKeyStatusResponse]  # type: ignore[assignment]
+    """Tells which of the operator's keys wrap how many data keys."""
+    ErasePerson: _aio.UnaryUnaryMultiCallable[_operator_service_pb2.ErasePersonRequest, _operator_service_pb2.ErasePersonResponse]  # type: ignore[assignment]
+    """Deletes what is known of a person who was a member. The log and its proofs stay as they are."""
 
 class OperatorServiceServicer(metaclass=_abc_1.ABCMeta):
-    """Limits and egress of workspaces."""
+    """Limits and egress of workspaces, keys, and the erasing of persons."""
 
     @_abc_1.abstractmethod
     def SetLimits(
@@ -66,5 +82,37 @@ class OperatorServiceServicer(metaclass=_abc_1.ABCMeta):
         context: _ServicerContext,
     ) -> _typing.Union[_operator_service_pb2.AllowEgressRangeResponse, _abc.Awaitable[_operator_service_pb2.AllowEgressRangeResponse]]:
         """Allows a workspace's functions to call a private address range."""
+
+    @_abc_1.abstractmethod
+    def DisallowEgressRange(
+        self,
+        request: _operator_service_pb2.DisallowEgressRangeRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_operator_service_pb2.DisallowEgressRangeResponse, _abc.Awaitable[_operator_service_pb2.DisallowEgressRangeResponse]]:
+        """No longer allows a workspace's functions to call a private address range."""
+
+    @_abc_1.abstractmethod
+    def RotateKeys(
+        self,
+        request: _operator_service_pb2.RotateKeysRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_operator_service_pb2.RotateKeysResponse, _abc.Awaitable[_operator_service_pb2.RotateKeysResponse]]:
+        """Wraps data keys anew that an older one of the operator's keys still wraps; call again until none is behind."""
+
+    @_abc_1.abstractmethod
+    def GetKeyStatus(
+        self,
+        request: _operator_service_pb2.GetKeyStatusRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_operator_service_pb2.GetKeyStatusResponse, _abc.Awaitable[_operator_service_pb2.GetKeyStatusResponse]]:
+        """Tells which of the operator's keys wrap how many data keys."""
+
+    @_abc_1.abstractmethod
+    def ErasePerson(
+        self,
+        request: _operator_service_pb2.ErasePersonRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_operator_service_pb2.ErasePersonResponse, _abc.Awaitable[_operator_service_pb2.ErasePersonResponse]]:
+        """Deletes what is known of a person who was a member. The log and its proofs stay as they are."""
 
 def add_OperatorServiceServicer_to_server(servicer: OperatorServiceServicer, server: _typing.Union[_grpc.Server, _aio.Server]) -> None: ...

@@ -20,6 +20,70 @@ else:
 
 DESCRIPTOR: _descriptor.FileDescriptor
 
+class _MemberKind:
+    ValueType = _typing.NewType("ValueType", _builtins.int)
+    V: _TypeAlias = ValueType  # noqa: Y015
+
+class _MemberKindEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_MemberKind.ValueType], _builtins.type):
+    DESCRIPTOR: _descriptor.EnumDescriptor
+    MEMBER_KIND_UNSPECIFIED: _MemberKind.ValueType  # 0
+    """Never sent."""
+    MEMBER_KIND_PERSON: _MemberKind.ValueType  # 1
+    """A human being, whose name and address can be erased."""
+    MEMBER_KIND_SERVICE_ACCOUNT: _MemberKind.ValueType  # 2
+    """A program with a name."""
+
+class MemberKind(_MemberKind, metaclass=_MemberKindEnumTypeWrapper):
+    """What a member is."""
+
+MEMBER_KIND_UNSPECIFIED: MemberKind.ValueType  # 0
+"""Never sent."""
+MEMBER_KIND_PERSON: MemberKind.ValueType  # 1
+"""A human being, whose name and address can be erased."""
+MEMBER_KIND_SERVICE_ACCOUNT: MemberKind.ValueType  # 2
+"""A program with a name."""
+Global___MemberKind: _TypeAlias = MemberKind  # noqa: Y015
+
+class _Role:
+    ValueType = _typing.NewType("ValueType", _builtins.int)
+    V: _TypeAlias = ValueType  # noqa: Y015
+
+class _RoleEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_Role.ValueType], _builtins.type):
+    DESCRIPTOR: _descriptor.EnumDescriptor
+    ROLE_UNSPECIFIED: _Role.ValueType  # 0
+    """Never sent."""
+    ROLE_OWNER: _Role.ValueType  # 1
+    """Everything in the workspace."""
+    ROLE_FUNCTIONS_ADMIN: _Role.ValueType  # 2
+    """Create (where it holds for all), edit, test and delete functions."""
+    ROLE_FUNCTIONS_READ_ONLY: _Role.ValueType  # 3
+    """View code, setting definitions and versions, and counts of deliveries."""
+    ROLE_SOURCE_ADMIN: _Role.ValueType  # 4
+    """Edit sources; connect, set and enable destinations on them; see and repeat deliveries."""
+    ROLE_MEMBER: _Role.ValueType  # 5
+    """See that the workspace, its sources and its functions' names exist."""
+    ROLE_AUDITOR: _Role.ValueType  # 6
+    """Read the audit trail and the history of deleted functions, and nothing else."""
+
+class Role(_Role, metaclass=_RoleEnumTypeWrapper):
+    """What a member may do."""
+
+ROLE_UNSPECIFIED: Role.ValueType  # 0
+"""Never sent."""
+ROLE_OWNER: Role.ValueType  # 1
+"""Everything in the workspace."""
+ROLE_FUNCTIONS_ADMIN: Role.ValueType  # 2
+"""Create (where it holds for all), edit, test and delete functions."""
+ROLE_FUNCTIONS_READ_ONLY: Role.ValueType  # 3
+"""View code, setting definitions and versions, and counts of deliveries."""
+ROLE_SOURCE_ADMIN: Role.ValueType  # 4
+"""Edit sources; connect, set and enable destinations on them; see and repeat deliveries."""
+ROLE_MEMBER: Role.ValueType  # 5
+"""See that the workspace, its sources and its functions' names exist."""
+ROLE_AUDITOR: Role.ValueType  # 6
+"""Read the audit trail and the history of deleted functions, and nothing else."""
+Global___Role: _TypeAlias = Role  # noqa: Y015
+
 class _FunctionKind:
     ValueType = _typing.NewType("ValueType", _builtins.int)
     V: _TypeAlias = ValueType  # noqa: Y015
@@ -83,12 +147,18 @@ class Workspace(_message.Message):
     FUNCTIONS_MAX_FIELD_NUMBER: _builtins.int
     CREATE_TIME_FIELD_NUMBER: _builtins.int
     EGRESS_RANGES_FIELD_NUMBER: _builtins.int
+    MEMBERS_MAY_EDIT_FUNCTIONS_FIELD_NUMBER: _builtins.int
+    ETAG_FIELD_NUMBER: _builtins.int
     name: _builtins.str
     """`workspaces/{workspace}`."""
     display_name: _builtins.str
     """For people."""
     functions_max: _builtins.int
     """How many functions it may hold."""
+    members_may_edit_functions: _builtins.bool
+    """Every member may edit functions, whatever its roles."""
+    etag: _builtins.str
+    """Changes with every change of the workspace itself."""
     @_builtins.property
     def create_time(self) -> _timestamp_pb2.Timestamp:
         """Set by the service."""
@@ -105,14 +175,362 @@ class Workspace(_message.Message):
         functions_max: _builtins.int = ...,
         create_time: _timestamp_pb2.Timestamp | None = ...,
         egress_ranges: _abc.Iterable[_builtins.str] | None = ...,
+        members_may_edit_functions: _builtins.bool = ...,
+        etag: _builtins.str = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["create_time", b"create_time"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["create_time", b"create_time", "display_name", b"display_name", "egress_ranges", b"egress_ranges", "functions_max", b"functions_max", "name", b"name"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["create_time", b"create_time", "display_name", b"display_name", "egress_ranges", b"egress_ranges", "etag", b"etag", "functions_max", b"functions_max", "members_may_edit_functions", b"members_may_edit_functions", "name", b"name"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
 Global___Workspace: _TypeAlias = Workspace  # noqa: Y015
+
+@_typing.final
+class Member(_message.Message):
+    """A person or a program that may act in a workspace."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    NAME_FIELD_NUMBER: _builtins.int
+    KIND_FIELD_NUMBER: _builtins.int
+    DISPLAY_NAME_FIELD_NUMBER: _builtins.int
+    EMAIL_FIELD_NUMBER: _builtins.int
+    OIDC_SUBJECT_FIELD_NUMBER: _builtins.int
+    CREATE_TIME_FIELD_NUMBER: _builtins.int
+    name: _builtins.str
+    """`workspaces/{workspace}/members/{member}`."""
+    kind: Global___MemberKind.ValueType
+    """A person or a program."""
+    display_name: _builtins.str
+    """For people; empty once the person was erased."""
+    email: _builtins.str
+    """A person's address; by it a token of the configured OIDC issuer finds the member. Empty once erased."""
+    oidc_subject: _builtins.str
+    """The person's subject at the OIDC issuer, kept from its first call. Empty until then."""
+    @_builtins.property
+    def create_time(self) -> _timestamp_pb2.Timestamp:
+        """Set by the service."""
+
+    def __init__(
+        self,
+        *,
+        name: _builtins.str = ...,
+        kind: Global___MemberKind.ValueType = ...,
+        display_name: _builtins.str = ...,
+        email: _builtins.str = ...,
+        oidc_subject: _builtins.str = ...,
+        create_time: _timestamp_pb2.Timestamp | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["create_time", b"create_time"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["create_time", b"create_time", "display_name", b"display_name", "email", b"email", "kind", b"kind", "name", b"name", "oidc_subject", b"oidc_subject"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___Member: _TypeAlias = Member  # noqa: Y015
+
+@_typing.final
+class RoleGrant(_message.Message):
+    """A role and what it holds for."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    ROLE_FIELD_NUMBER: _builtins.int
+    SCOPE_FIELD_NUMBER: _builtins.int
+    role: Global___Role.ValueType
+    """The role."""
+    @_builtins.property
+    def scope(self) -> Global___RoleScope:
+        """What it holds for; absent means all. Roles that are not about functions or sources hold for all."""
+
+    def __init__(
+        self,
+        *,
+        role: Global___Role.ValueType = ...,
+        scope: Global___RoleScope | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["scope", b"scope"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["role", b"role", "scope", b"scope"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___RoleGrant: _TypeAlias = RoleGrant  # noqa: Y015
+
+@_typing.final
+class RoleScope(_message.Message):
+    """Which functions or sources a role holds for."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    ALL_FIELD_NUMBER: _builtins.int
+    NAMES_FIELD_NUMBER: _builtins.int
+    LABEL_SELECTOR_FIELD_NUMBER: _builtins.int
+    all: _builtins.bool
+    """All, present and future. Must be true."""
+    @_builtins.property
+    def names(self) -> Global___ResourceNames:
+        """Those named."""
+
+    @_builtins.property
+    def label_selector(self) -> Global___LabelSelector:
+        """Reserved: those whose labels match. Refused for now."""
+
+    def __init__(
+        self,
+        *,
+        all: _builtins.bool = ...,
+        names: Global___ResourceNames | None = ...,
+        label_selector: Global___LabelSelector | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["all", b"all", "label_selector", b"label_selector", "names", b"names", "scope", b"scope"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["all", b"all", "label_selector", b"label_selector", "names", b"names", "scope", b"scope"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    _WhichOneofReturnType_scope: _TypeAlias = _typing.Literal["all", "names", "label_selector"]  # noqa: Y015
+    _WhichOneofArgType_scope: _TypeAlias = _typing.Literal["scope", b"scope"]  # noqa: Y015
+    def WhichOneof(self, oneof_group: _WhichOneofArgType_scope) -> _WhichOneofReturnType_scope | None: ...
+
+Global___RoleScope: _TypeAlias = RoleScope  # noqa: Y015
+
+@_typing.final
+class ResourceNames(_message.Message):
+    """Names of resources."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    NAMES_FIELD_NUMBER: _builtins.int
+    @_builtins.property
+    def names(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
+        """Such as `workspaces/{workspace}/functions/{function}`; all of one kind."""
+
+    def __init__(
+        self,
+        *,
+        names: _abc.Iterable[_builtins.str] | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["names", b"names"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___ResourceNames: _TypeAlias = ResourceNames  # noqa: Y015
+
+@_typing.final
+class LabelSelector(_message.Message):
+    """Which labels to match."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    @_typing.final
+    class MatchLabelsEntry(_message.Message):
+        DESCRIPTOR: _descriptor.Descriptor
+
+        KEY_FIELD_NUMBER: _builtins.int
+        VALUE_FIELD_NUMBER: _builtins.int
+        key: _builtins.str
+        value: _builtins.str
+        def __init__(
+            self,
+            *,
+            key: _builtins.str = ...,
+            value: _builtins.str = ...,
+        ) -> None: ...
+        _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+        def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+        _ClearFieldArgType: _TypeAlias = _typing.Literal["key", b"key", "value", b"value"]  # noqa: Y015
+        def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+        def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+    MATCH_LABELS_FIELD_NUMBER: _builtins.int
+    @_builtins.property
+    def match_labels(self) -> _containers.ScalarMap[_builtins.str, _builtins.str]:
+        """All of these."""
+
+    def __init__(
+        self,
+        *,
+        match_labels: _abc.Mapping[_builtins.str, _builtins.str] | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["match_labels", b"match_labels"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___LabelSelector: _TypeAlias = LabelSelector  # noqa: Y015
+
+@_typing.final
+class Labels(_message.Message):
+    """Labels as a whole, for where their absence means "as before"."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    @_typing.final
+    class LabelsEntry(_message.Message):
+        DESCRIPTOR: _descriptor.Descriptor
+
+        KEY_FIELD_NUMBER: _builtins.int
+        VALUE_FIELD_NUMBER: _builtins.int
+        key: _builtins.str
+        value: _builtins.str
+        def __init__(
+            self,
+            *,
+            key: _builtins.str = ...,
+            value: _builtins.str = ...,
+        ) -> None: ...
+        _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+        def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+        _ClearFieldArgType: _TypeAlias = _typing.Literal["key", b"key", "value", b"value"]  # noqa: Y015
+        def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+        def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+    LABELS_FIELD_NUMBER: _builtins.int
+    @_builtins.property
+    def labels(self) -> _containers.ScalarMap[_builtins.str, _builtins.str]:
+        """For people and programs."""
+
+    def __init__(
+        self,
+        *,
+        labels: _abc.Mapping[_builtins.str, _builtins.str] | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["labels", b"labels"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___Labels: _TypeAlias = Labels  # noqa: Y015
+
+@_typing.final
+class RoleBinding(_message.Message):
+    """A role that a member has."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    NAME_FIELD_NUMBER: _builtins.int
+    MEMBER_FIELD_NUMBER: _builtins.int
+    GRANT_FIELD_NUMBER: _builtins.int
+    CREATE_TIME_FIELD_NUMBER: _builtins.int
+    name: _builtins.str
+    """`workspaces/{workspace}/roleBindings/{binding}`."""
+    member: _builtins.str
+    """`workspaces/{workspace}/members/{member}`."""
+    @_builtins.property
+    def grant(self) -> Global___RoleGrant:
+        """The role and what it holds for."""
+
+    @_builtins.property
+    def create_time(self) -> _timestamp_pb2.Timestamp:
+        """Set by the service."""
+
+    def __init__(
+        self,
+        *,
+        name: _builtins.str = ...,
+        member: _builtins.str = ...,
+        grant: Global___RoleGrant | None = ...,
+        create_time: _timestamp_pb2.Timestamp | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["create_time", b"create_time", "grant", b"grant"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["create_time", b"create_time", "grant", b"grant", "member", b"member", "name", b"name"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___RoleBinding: _TypeAlias = RoleBinding  # noqa: Y015
+
+@_typing.final
+class Token(_message.Message):
+    """What a caller proves itself with. The secret is shown once, when it is made."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    NAME_FIELD_NUMBER: _builtins.int
+    DISPLAY_NAME_FIELD_NUMBER: _builtins.int
+    MEMBER_FIELD_NUMBER: _builtins.int
+    GRANTS_FIELD_NUMBER: _builtins.int
+    EXPIRE_TIME_FIELD_NUMBER: _builtins.int
+    LAST_USE_TIME_FIELD_NUMBER: _builtins.int
+    CREATE_TIME_FIELD_NUMBER: _builtins.int
+    name: _builtins.str
+    """`workspaces/{workspace}/tokens/{token}`."""
+    display_name: _builtins.str
+    """For people."""
+    member: _builtins.str
+    """`workspaces/{workspace}/members/{member}`, whose rights it has."""
+    @_builtins.property
+    def grants(self) -> _containers.RepeatedCompositeFieldContainer[Global___RoleGrant]:
+        """What of the member's rights it has; empty means all."""
+
+    @_builtins.property
+    def expire_time(self) -> _timestamp_pb2.Timestamp:
+        """Until when it works; absent means without end."""
+
+    @_builtins.property
+    def last_use_time(self) -> _timestamp_pb2.Timestamp:
+        """When it was last used, to the minute; absent means never."""
+
+    @_builtins.property
+    def create_time(self) -> _timestamp_pb2.Timestamp:
+        """Set by the service."""
+
+    def __init__(
+        self,
+        *,
+        name: _builtins.str = ...,
+        display_name: _builtins.str = ...,
+        member: _builtins.str = ...,
+        grants: _abc.Iterable[Global___RoleGrant] | None = ...,
+        expire_time: _timestamp_pb2.Timestamp | None = ...,
+        last_use_time: _timestamp_pb2.Timestamp | None = ...,
+        create_time: _timestamp_pb2.Timestamp | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["create_time", b"create_time", "expire_time", b"expire_time", "last_use_time", b"last_use_time"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["create_time", b"create_time", "display_name", b"display_name", "expire_time", b"expire_time", "grants", b"grants", "last_use_time", b"last_use_time", "member", b"member", "name", b"name"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___Token: _TypeAlias = Token  # noqa: Y015
+
+@_typing.final
+class WriteKey(_message.Message):
+    """What a publisher proves itself with to NATS. The secret is shown once, when it is made."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    NAME_FIELD_NUMBER: _builtins.int
+    CREATE_TIME_FIELD_NUMBER: _builtins.int
+    LAST_USE_TIME_FIELD_NUMBER: _builtins.int
+    name: _builtins.str
+    """`workspaces/{workspace}/sources/{source}/writeKeys/{key}`."""
+    @_builtins.property
+    def create_time(self) -> _timestamp_pb2.Timestamp:
+        """Set by the service."""
+
+    @_builtins.property
+    def last_use_time(self) -> _timestamp_pb2.Timestamp:
+        """When it last connected, to the minute; absent means never."""
+
+    def __init__(
+        self,
+        *,
+        name: _builtins.str = ...,
+        create_time: _timestamp_pb2.Timestamp | None = ...,
+        last_use_time: _timestamp_pb2.Timestamp | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["create_time", b"create_time", "last_use_time", b"last_use_time"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["create_time", b"create_time", "last_use_time", b"last_use_time", "name", b"name"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___WriteKey: _TypeAlias = WriteKey  # noqa: Y015
 
 @_typing.final
 class Function(_message.Message):
@@ -150,6 +568,7 @@ class Function(_message.Message):
     UPDATE_TIME_FIELD_NUMBER: _builtins.int
     HANDLERS_FIELD_NUMBER: _builtins.int
     LABELS_FIELD_NUMBER: _builtins.int
+    DELETE_TIME_FIELD_NUMBER: _builtins.int
     name: _builtins.str
     """`workspaces/{workspace}/functions/{function}`."""
     display_name: _builtins.str
@@ -178,6 +597,10 @@ class Function(_message.Message):
     def labels(self) -> _containers.ScalarMap[_builtins.str, _builtins.str]:
         """For people and programs."""
 
+    @_builtins.property
+    def delete_time(self) -> _timestamp_pb2.Timestamp:
+        """When it was deleted; absent while it lives."""
+
     def __init__(
         self,
         *,
@@ -191,10 +614,11 @@ class Function(_message.Message):
         update_time: _timestamp_pb2.Timestamp | None = ...,
         handlers: _abc.Iterable[_builtins.str] | None = ...,
         labels: _abc.Mapping[_builtins.str, _builtins.str] | None = ...,
+        delete_time: _timestamp_pb2.Timestamp | None = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _typing.Literal["create_time", b"create_time", "update_time", b"update_time"]  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["create_time", b"create_time", "delete_time", b"delete_time", "update_time", b"update_time"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["create_time", b"create_time", "description", b"description", "display_name", b"display_name", "etag", b"etag", "handlers", b"handlers", "kind", b"kind", "labels", b"labels", "latest_version", b"latest_version", "name", b"name", "update_time", b"update_time"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["create_time", b"create_time", "delete_time", b"delete_time", "description", b"description", "display_name", b"display_name", "etag", b"etag", "handlers", b"handlers", "kind", b"kind", "labels", b"labels", "latest_version", b"latest_version", "name", b"name", "update_time", b"update_time"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -649,3 +1073,185 @@ class DeliveryPolicy(_message.Message):
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
 Global___DeliveryPolicy: _TypeAlias = DeliveryPolicy  # noqa: Y015
+
+@_typing.final
+class FilterRule(_message.Message):
+    """What a filter does to the events that it matches."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    TITLE_FIELD_NUMBER: _builtins.int
+    DESCRIPTION_FIELD_NUMBER: _builtins.int
+    ENABLED_FIELD_NUMBER: _builtins.int
+    CONDITION_FIELD_NUMBER: _builtins.int
+    ACTIONS_FIELD_NUMBER: _builtins.int
+    title: _builtins.str
+    """For people; unique among the parent's filters."""
+    description: _builtins.str
+    """For people."""
+    enabled: _builtins.bool
+    """A filter that is not enabled does nothing."""
+    condition: _builtins.str
+    """The events that it matches, in FQL; "all" for every event."""
+    @_builtins.property
+    def actions(self) -> _containers.RepeatedCompositeFieldContainer[Global___FilterAction]:
+        """What happens to them; applied in the order sample, drop, drop fields, allow fields, hash fields."""
+
+    def __init__(
+        self,
+        *,
+        title: _builtins.str = ...,
+        description: _builtins.str = ...,
+        enabled: _builtins.bool = ...,
+        condition: _builtins.str = ...,
+        actions: _abc.Iterable[Global___FilterAction] | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["actions", b"actions", "condition", b"condition", "description", b"description", "enabled", b"enabled", "title", b"title"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___FilterRule: _TypeAlias = FilterRule  # noqa: Y015
+
+@_typing.final
+class FilterAction(_message.Message):
+    """One thing that a filter does."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    DROP_FIELD_NUMBER: _builtins.int
+    DROP_FIELDS_FIELD_NUMBER: _builtins.int
+    ALLOW_FIELDS_FIELD_NUMBER: _builtins.int
+    HASH_FIELDS_FIELD_NUMBER: _builtins.int
+    SAMPLE_FIELD_NUMBER: _builtins.int
+    drop: _builtins.bool
+    """Drops the event. Must be true."""
+    @_builtins.property
+    def drop_fields(self) -> Global___FieldPaths:
+        """Removes these fields."""
+
+    @_builtins.property
+    def allow_fields(self) -> Global___FieldPaths:
+        """Keeps these fields, and those that no event can be without."""
+
+    @_builtins.property
+    def hash_fields(self) -> Global___FieldPaths:
+        """Puts the SHA-256 of these fields' values in their place."""
+
+    @_builtins.property
+    def sample(self) -> Global___Sampling:
+        """Keeps a part of the events."""
+
+    def __init__(
+        self,
+        *,
+        drop: _builtins.bool = ...,
+        drop_fields: Global___FieldPaths | None = ...,
+        allow_fields: Global___FieldPaths | None = ...,
+        hash_fields: Global___FieldPaths | None = ...,
+        sample: Global___Sampling | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["action", b"action", "allow_fields", b"allow_fields", "drop", b"drop", "drop_fields", b"drop_fields", "hash_fields", b"hash_fields", "sample", b"sample"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["action", b"action", "allow_fields", b"allow_fields", "drop", b"drop", "drop_fields", b"drop_fields", "hash_fields", b"hash_fields", "sample", b"sample"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    _WhichOneofReturnType_action: _TypeAlias = _typing.Literal["drop", "drop_fields", "allow_fields", "hash_fields", "sample"]  # noqa: Y015
+    _WhichOneofArgType_action: _TypeAlias = _typing.Literal["action", b"action"]  # noqa: Y015
+    def WhichOneof(self, oneof_group: _WhichOneofArgType_action) -> _WhichOneofReturnType_action | None: ...
+
+Global___FilterAction: _TypeAlias = FilterAction  # noqa: Y015
+
+@_typing.final
+class FieldPaths(_message.Message):
+    """Fields of an event."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    PATHS_FIELD_NUMBER: _builtins.int
+    @_builtins.property
+    def paths(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
+        """Such as "context.traits.email"; a backslash before a dot makes it part of a name."""
+
+    def __init__(
+        self,
+        *,
+        paths: _abc.Iterable[_builtins.str] | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["paths", b"paths"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___FieldPaths: _TypeAlias = FieldPaths  # noqa: Y015
+
+@_typing.final
+class Sampling(_message.Message):
+    """Which part of the events is kept."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    RATE_FIELD_NUMBER: _builtins.int
+    PATH_FIELD_NUMBER: _builtins.int
+    rate: _builtins.float
+    """The part, from 0 (none) to 1 (all)."""
+    path: _builtins.str
+    """Events with the same value at this path are kept or dropped together; empty means at random."""
+    def __init__(
+        self,
+        *,
+        rate: _builtins.float = ...,
+        path: _builtins.str = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["path", b"path", "rate", b"rate"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___Sampling: _TypeAlias = Sampling  # noqa: Y015
+
+@_typing.final
+class Filter(_message.Message):
+    """A filter as it is stored."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    NAME_FIELD_NUMBER: _builtins.int
+    RULE_FIELD_NUMBER: _builtins.int
+    ETAG_FIELD_NUMBER: _builtins.int
+    CREATE_TIME_FIELD_NUMBER: _builtins.int
+    UPDATE_TIME_FIELD_NUMBER: _builtins.int
+    name: _builtins.str
+    """`workspaces/{workspace}/destinations/{destination}/filters/{filter}`, or the same of a source or a workspace."""
+    etag: _builtins.str
+    """Changes with every change."""
+    @_builtins.property
+    def rule(self) -> Global___FilterRule:
+        """What it does."""
+
+    @_builtins.property
+    def create_time(self) -> _timestamp_pb2.Timestamp:
+        """Set by the service."""
+
+    @_builtins.property
+    def update_time(self) -> _timestamp_pb2.Timestamp:
+        """Set by the service."""
+
+    def __init__(
+        self,
+        *,
+        name: _builtins.str = ...,
+        rule: Global___FilterRule | None = ...,
+        etag: _builtins.str = ...,
+        create_time: _timestamp_pb2.Timestamp | None = ...,
+        update_time: _timestamp_pb2.Timestamp | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["create_time", b"create_time", "rule", b"rule", "update_time", b"update_time"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["create_time", b"create_time", "etag", b"etag", "name", b"name", "rule", b"rule", "update_time", b"update_time"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___Filter: _TypeAlias = Filter  # noqa: Y015

@@ -27,7 +27,7 @@ from onward.common.v1 import access_pb2 as onward_dot_common_dot_v1_dot_access__
 from onward.registry.v1 import resources_pb2 as onward_dot_registry_dot_v1_dot_resources__pb2
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\'onward/registry/v1/source_service.proto\x12\x12onward.registry.v1\x1a\x1b\x62uf/validate/validate.proto\x1a\x1donward/common/v1/access.proto\x1a\"onward/registry/v1/resources.proto\"\xae\x02\n\x13\x43reateSourceRequest\x12\x0e\n\x06parent\x18\x01 \x01(\t\x12>\n\tsource_id\x18\x02 \x01(\tB+\xbaH(r#2!^[a-z]([a-z0-9-]{0,61}[a-z0-9])?$\xd8\x01\x01\x12\x1f\n\x0c\x64isplay_name\x18\x03 \x01(\tB\t\xbaH\x06r\x04\x10\x01\x18x\x12Y\n\x06labels\x18\x04 \x03(\x0b\x32\x33.onward.registry.v1.CreateSourceRequest.LabelsEntryB\x14\xbaH\x11\x9a\x01\x0e\x10@\"\x04r\x02(?*\x04r\x02(?\x12\x1c\n\nrequest_id\x18\x05 \x01(\tB\x08\xbaH\x05r\x03\x18\x80\x01\x1a-\n\x0bLabelsEntry\x12\x0b\n\x03key\x18\x01 \x01(\t\x12\r\n\x05value\x18\x02 \x01(\t:\x02\x38\x01\"T\n\x14\x43reateSourceResponse\x12*\n\x06source\x18\x01 \x01(\x0b\x32\x1a.onward.registry.v1.Source\x12\x10\n\x08position\x18\x02 \x01(\x03\";\n\x10GetSourceRequest\x12\x0c\n\x04name\x18\x01 \x01(\t\x12\x19\n\x11\x61t_least_position\x18\x02 \x01(\x03\"?\n\x11GetSourceResponse\x12*\n\x06source\x18\x01 \x01(\x0b\x32\x1a.onward.registry.v1.Source\"K\n\x12ListSourcesRequest\x12\x0e\n\x06parent\x18\x01 \x01(\t\x12\x11\n\tpage_size\x18\x02 \x01(\x05\x12\x12\n\npage_token\x18\x03 \x01(\t\"[\n\x13ListSourcesResponse\x12+\n\x07sources\x18\x01 \x03(\x0b\x32\x1a.onward.registry.v1.Source\x12\x17\n\x0fnext_page_token\x18\x02 \x01(\t2\xde\x02\n\rSourceService\x12q\n\x0c\x43reateSource\x12\'.onward.registry.v1.CreateSourceRequest\x1a(.onward.registry.v1.CreateSourceResponse\"\x0e\xca\xf3\x18\n\x08\x05\x12\x06parent\x12h\n\tGetSource\x12$.onward.registry.v1.GetSourceRequest\x1a%.onward.registry.v1.GetSourceResponse\"\x0e\xca\xf3\x18\n\x08\x04\x12\x04name\x18\x01\x12p\n\x0bListSources\x12&.onward.registry.v1.ListSourcesRequest\x1a\'.onward.registry.v1.ListSourcesResponse\"\x10\xca\xf3\x18\x0c\x08\x04\x12\x06parent\x18\x01\x62\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\'onward/registry/v1/source_service.proto\x12\x12onward.registry.v1\x1a\x1b\x62uf/validate/validate.proto\x1a\x1donward/common/v1/access.proto\x1a\"onward/registry/v1/resources.proto\"\xae\x02\n\x13\x43reateSourceRequest\x12\x0e\n\x06parent\x18\x01 \x01(\t\x12>\n\tsource_id\x18\x02 \x01(\tB+\xbaH(r#2!^[a-z]([a-z0-9-]{0,61}[a-z0-9])?$\xd8\x01\x01\x12\x1f\n\x0c\x64isplay_name\x18\x03 \x01(\tB\t\xbaH\x06r\x04\x10\x01\x18x\x12Y\n\x06labels\x18\x04 \x03(\x0b\x32\x33.onward.registry.v1.CreateSourceRequest.LabelsEntryB\x14\xbaH\x11\x9a\x01\x0e\x10@\"\x04r\x02(?*\x04r\x02(?\x12\x1c\n\nrequest_id\x18\x05 \x01(\tB\x08\xbaH\x05r\x03\x18\x80\x01\x1a-\n\x0bLabelsEntry\x12\x0b\n\x03key\x18\x01 \x01(\t\x12\r\n\x05value\x18\x02 \x01(\t:\x02\x38\x01\"T\n\x14\x43reateSourceResponse\x12*\n\x06source\x18\x01 \x01(\x0b\x32\x1a.onward.registry.v1.Source\x12\x10\n\x08position\x18\x02 \x01(\x03\";\n\x10GetSourceRequest\x12\x0c\n\x04name\x18\x01 \x01(\t\x12\x19\n\x11\x61t_least_position\x18\x02 \x01(\x03\"?\n\x11GetSourceResponse\x12*\n\x06source\x18\x01 \x01(\x0b\x32\x1a.onward.registry.v1.Source\"K\n\x12ListSourcesRequest\x12\x0e\n\x06parent\x18\x01 \x01(\t\x12\x11\n\tpage_size\x18\x02 \x01(\x05\x12\x12\n\npage_token\x18\x03 \x01(\t\"[\n\x13ListSourcesResponse\x12+\n\x07sources\x18\x01 \x03(\x0b\x32\x1a.onward.registry.v1.Source\x12\x17\n\x0fnext_page_token\x18\x02 \x01(\t\"\xb2\x01\n\x13UpdateSourceRequest\x12\x0c\n\x04name\x18\x01 \x01(\t\x12$\n\x0c\x64isplay_name\x18\x02 \x01(\tB\t\xbaH\x06r\x04\x10\x01\x18xH\x00\x88\x01\x01\x12*\n\x06labels\x18\x03 \x01(\x0b\x32\x1a.onward.registry.v1.Labels\x12\x0c\n\x04\x65tag\x18\x04 \x01(\t\x12\x1c\n\nrequest_id\x18\x05 \x01(\tB\x08\xbaH\x05r\x03\x18\x80\x01\x42\x0f\n\r_display_name\"T\n\x14UpdateSourceResponse\x12*\n\x06source\x18\x01 \x01(\x0b\x32\x1a.onward.registry.v1.Source\x12\x10\n\x08position\x18\x02 \x01(\x03\"O\n\x13\x44\x65leteSourceRequest\x12\x0c\n\x04name\x18\x01 \x01(\t\x12\x0c\n\x04\x65tag\x18\x02 \x01(\t\x12\x1c\n\nrequest_id\x18\x03 \x01(\tB\x08\xbaH\x05r\x03\x18\x80\x01\"(\n\x14\x44\x65leteSourceResponse\x12\x10\n\x08position\x18\x01 \x01(\x03\"E\n\x15\x43reateWriteKeyRequest\x12\x0e\n\x06parent\x18\x01 \x01(\t\x12\x1c\n\nrequest_id\x18\x02 \x01(\tB\x08\xbaH\x05r\x03\x18\x80\x01\"k\n\x16\x43reateWriteKeyResponse\x12/\n\twrite_key\x18\x01 \x01(\x0b\x32\x1c.onward.registry.v1.WriteKey\x12\x0e\n\x06secret\x18\x02 \x01(\t\x12\x10\n\x08position\x18\x03 \x01(\x03\"C\n\x15RevokeWriteKeyRequest\x12\x0c\n\x04name\x18\x01 \x01(\t\x12\x1c\n\nrequest_id\x18\x02 \x01(\tB\x08\xbaH\x05r\x03\x18\x80\x01\"*\n\x16RevokeWriteKeyResponse\x12\x10\n\x08position\x18\x01 \x01(\x03\"M\n\x14ListWriteKeysRequest\x12\x0e\n\x06parent\x18\x01 \x01(\t\x12\x11\n\tpage_size\x18\x02 \x01(\x05\x12\x12\n\npage_token\x18\x03 \x01(\t\"b\n\x15ListWriteKeysResponse\x12\x30\n\nwrite_keys\x18\x01 \x03(\x0b\x32\x1c.onward.registry.v1.WriteKey\x12\x17\n\x0fnext_page_token\x18\x02 \x01(\t2\xa8\x07\n\rSourceService\x12q\n\x0c\x43reateSource\x12\'.onward.registry.v1.CreateSourceRequest\x1a(.onward.registry.v1.CreateSourceResponse\"\x0e\xca\xf3\x18\n\x08\x05\x12\x06parent\x12h\n\tGetSource\x12$.onward.registry.v1.GetSourceRequest\x1a%.onward.registry.v1.GetSourceResponse\"\x0e\xca\xf3\x18\n\x08\x04\x12\x04name\x18\x01\x12p\n\x0bListSources\x12&.onward.registry.v1.ListSourcesRequest\x1a\'.onward.registry.v1.ListSourcesResponse\"\x10\xca\xf3\x18\x0c\x08\x04\x12\x06parent\x18\x01\x12o\n\x0cUpdateSource\x12\'.onward.registry.v1.UpdateSourceRequest\x1a(.onward.registry.v1.UpdateSourceResponse\"\x0c\xca\xf3\x18\x08\x08\t\x12\x04name\x12o\n\x0c\x44\x65leteSource\x12\'.onward.registry.v1.DeleteSourceRequest\x1a(.onward.registry.v1.DeleteSourceResponse\"\x0c\xca\xf3\x18\x08\x08\x05\x12\x04name\x12w\n\x0e\x43reateWriteKey\x12).onward.registry.v1.CreateWriteKeyRequest\x1a*.onward.registry.v1.CreateWriteKeyResponse\"\x0e\xca\xf3\x18\n\x08\t\x12\x06parent\x12u\n\x0eRevokeWriteKey\x12).onward.registry.v1.RevokeWriteKeyRequest\x1a*.onward.registry.v1.RevokeWriteKeyResponse\"\x0c\xca\xf3\x18\x08\x08\t\x12\x04name\x12v\n\rListWriteKeys\x12(.onward.registry.v1.ListWriteKeysRequest\x1a).onward.registry.v1.ListWriteKeysResponse\"\x10\xca\xf3\x18\x0c\x08\t\x12\x06parent\x18\x01\x62\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
@@ -44,12 +44,32 @@ if not _descriptor._USE_C_DESCRIPTORS:
   _globals['_CREATESOURCEREQUEST'].fields_by_name['labels']._serialized_options = b'\272H\021\232\001\016\020@\"\004r\002(?*\004r\002(?'
   _globals['_CREATESOURCEREQUEST'].fields_by_name['request_id']._loaded_options = None
   _globals['_CREATESOURCEREQUEST'].fields_by_name['request_id']._serialized_options = b'\272H\005r\003\030\200\001'
+  _globals['_UPDATESOURCEREQUEST'].fields_by_name['display_name']._loaded_options = None
+  _globals['_UPDATESOURCEREQUEST'].fields_by_name['display_name']._serialized_options = b'\272H\006r\004\020\001\030x'
+  _globals['_UPDATESOURCEREQUEST'].fields_by_name['request_id']._loaded_options = None
+  _globals['_UPDATESOURCEREQUEST'].fields_by_name['request_id']._serialized_options = b'\272H\005r\003\030\200\001'
+  _globals['_DELETESOURCEREQUEST'].fields_by_name['request_id']._loaded_options = None
+  _globals['_DELETESOURCEREQUEST'].fields_by_name['request_id']._serialized_options = b'\272H\005r\003\030\200\001'
+  _globals['_CREATEWRITEKEYREQUEST'].fields_by_name['request_id']._loaded_options = None
+  _globals['_CREATEWRITEKEYREQUEST'].fields_by_name['request_id']._serialized_options = b'\272H\005r\003\030\200\001'
+  _globals['_REVOKEWRITEKEYREQUEST'].fields_by_name['request_id']._loaded_options = None
+  _globals['_REVOKEWRITEKEYREQUEST'].fields_by_name['request_id']._serialized_options = b'\272H\005r\003\030\200\001'
   _globals['_SOURCESERVICE'].methods_by_name['CreateSource']._loaded_options = None
   _globals['_SOURCESERVICE'].methods_by_name['CreateSource']._serialized_options = b'\312\363\030\n\010\005\022\006parent'
   _globals['_SOURCESERVICE'].methods_by_name['GetSource']._loaded_options = None
   _globals['_SOURCESERVICE'].methods_by_name['GetSource']._serialized_options = b'\312\363\030\n\010\004\022\004name\030\001'
   _globals['_SOURCESERVICE'].methods_by_name['ListSources']._loaded_options = None
   _globals['_SOURCESERVICE'].methods_by_name['ListSources']._serialized_options = b'\312\363\030\014\010\004\022\006parent\030\001'
+  _globals['_SOURCESERVICE'].methods_by_name['UpdateSource']._loaded_options = None
+  _globals['_SOURCESERVICE'].methods_by_name['UpdateSource']._serialized_options = b'\312\363\030\010\010\t\022\004name'
+  _globals['_SOURCESERVICE'].methods_by_name['DeleteSource']._loaded_options = None
+  _globals['_SOURCESERVICE'].methods_by_name['DeleteSource']._serialized_options = b'\312\363\030\010\010\005\022\004name'
+  _globals['_SOURCESERVICE'].methods_by_name['CreateWriteKey']._loaded_options = None
+  _globals['_SOURCESERVICE'].methods_by_name['CreateWriteKey']._serialized_options = b'\312\363\030\n\010\t\022\006parent'
+  _globals['_SOURCESERVICE'].methods_by_name['RevokeWriteKey']._loaded_options = None
+  _globals['_SOURCESERVICE'].methods_by_name['RevokeWriteKey']._serialized_options = b'\312\363\030\010\010\t\022\004name'
+  _globals['_SOURCESERVICE'].methods_by_name['ListWriteKeys']._loaded_options = None
+  _globals['_SOURCESERVICE'].methods_by_name['ListWriteKeys']._serialized_options = b'\312\363\030\014\010\t\022\006parent\030\001'
   _globals['_CREATESOURCEREQUEST']._serialized_start=160
   _globals['_CREATESOURCEREQUEST']._serialized_end=462
   _globals['_CREATESOURCEREQUEST_LABELSENTRY']._serialized_start=417
@@ -64,6 +84,26 @@ if not _descriptor._USE_C_DESCRIPTORS:
   _globals['_LISTSOURCESREQUEST']._serialized_end=751
   _globals['_LISTSOURCESRESPONSE']._serialized_start=753
   _globals['_LISTSOURCESRESPONSE']._serialized_end=844
-  _globals['_SOURCESERVICE']._serialized_start=847
-  _globals['_SOURCESERVICE']._serialized_end=1197
+  _globals['_UPDATESOURCEREQUEST']._serialized_start=847
+  _globals['_UPDATESOURCEREQUEST']._serialized_end=1025
+  _globals['_UPDATESOURCERESPONSE']._serialized_start=1027
+  _globals['_UPDATESOURCERESPONSE']._serialized_end=1111
+  _globals['_DELETESOURCEREQUEST']._serialized_start=1113
+  _globals['_DELETESOURCEREQUEST']._serialized_end=1192
+  _globals['_DELETESOURCERESPONSE']._serialized_start=1194
+  _globals['_DELETESOURCERESPONSE']._serialized_end=1234
+  _globals['_CREATEWRITEKEYREQUEST']._serialized_start=1236
+  _globals['_CREATEWRITEKEYREQUEST']._serialized_end=1305
+  _globals['_CREATEWRITEKEYRESPONSE']._serialized_start=1307
+  _globals['_CREATEWRITEKEYRESPONSE']._serialized_end=1414
+  _globals['_REVOKEWRITEKEYREQUEST']._serialized_start=1416
+  _globals['_REVOKEWRITEKEYREQUEST']._serialized_end=1483
+  _globals['_REVOKEWRITEKEYRESPONSE']._serialized_start=1485
+  _globals['_REVOKEWRITEKEYRESPONSE']._serialized_end=1527
+  _globals['_LISTWRITEKEYSREQUEST']._serialized_start=1529
+  _globals['_LISTWRITEKEYSREQUEST']._serialized_end=1606
+  _globals['_LISTWRITEKEYSRESPONSE']._serialized_start=1608
+  _globals['_LISTWRITEKEYSRESPONSE']._serialized_end=1706
+  _globals['_SOURCESERVICE']._serialized_start=1709
+  _globals['_SOURCESERVICE']._serialized_end=2645
 # @@protoc_insertion_point(module_scope)

@@ -26,7 +26,7 @@ if _version_not_supported:
 
 
 class SourceServiceStub:
-    """Creates and shows sources.
+    """Creates, changes and shows sources and their write keys.
     """
 
     def __init__(self, channel):
@@ -50,10 +50,35 @@ class SourceServiceStub:
                 request_serializer=onward_dot_registry_dot_v1_dot_source__service__pb2.ListSourcesRequest.SerializeToString,
                 response_deserializer=onward_dot_registry_dot_v1_dot_source__service__pb2.ListSourcesResponse.FromString,
                 _registered_method=True)
+        self.UpdateSource = channel.unary_unary(
+                '/onward.registry.v1.SourceService/UpdateSource',
+                request_serializer=onward_dot_registry_dot_v1_dot_source__service__pb2.UpdateSourceRequest.SerializeToString,
+                response_deserializer=onward_dot_registry_dot_v1_dot_source__service__pb2.UpdateSourceResponse.FromString,
+                _registered_method=True)
+        self.DeleteSource = channel.unary_unary(
+                '/onward.registry.v1.SourceService/DeleteSource',
+                request_serializer=onward_dot_registry_dot_v1_dot_source__service__pb2.DeleteSourceRequest.SerializeToString,
+                response_deserializer=onward_dot_registry_dot_v1_dot_source__service__pb2.DeleteSourceResponse.FromString,
+                _registered_method=True)
+        self.CreateWriteKey = channel.unary_unary(
+                '/onward.registry.v1.SourceService/CreateWriteKey',
+                request_serializer=onward_dot_registry_dot_v1_dot_source__service__pb2.CreateWriteKeyRequest.SerializeToString,
+                response_deserializer=onward_dot_registry_dot_v1_dot_source__service__pb2.CreateWriteKeyResponse.FromString,
+                _registered_method=True)
+        self.RevokeWriteKey = channel.unary_unary(
+                '/onward.registry.v1.SourceService/RevokeWriteKey',
+                request_serializer=onward_dot_registry_dot_v1_dot_source__service__pb2.RevokeWriteKeyRequest.SerializeToString,
+                response_deserializer=onward_dot_registry_dot_v1_dot_source__service__pb2.RevokeWriteKeyResponse.FromString,
+                _registered_method=True)
+        self.ListWriteKeys = channel.unary_unary(
+                '/onward.registry.v1.SourceService/ListWriteKeys',
+                request_serializer=onward_dot_registry_dot_v1_dot_source__service__pb2.ListWriteKeysRequest.SerializeToString,
+                response_deserializer=onward_dot_registry_dot_v1_dot_source__service__pb2.ListWriteKeysResponse.FromString,
+                _registered_method=True)
 
 
 class SourceServiceServicer:
-    """Creates and shows sources.
+    """Creates, changes and shows sources and their write keys.
     """
 
     def CreateSource(self, request, context):
@@ -77,6 +102,41 @@ class SourceServiceServicer:
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
+    def UpdateSource(self, request, context):
+        """Changes a source's name and labels.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def DeleteSource(self, request, context):
+        """Deletes a source, with its write keys and filters. Refused while destinations are connected.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def CreateWriteKey(self, request, context):
+        """Makes a write key, with which publishers connect to NATS. Two may be valid at once.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def RevokeWriteKey(self, request, context):
+        """Ends a write key; connections that use it are closed.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def ListWriteKeys(self, request, context):
+        """Lists a source's write keys, without their secrets.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
 
 def add_SourceServiceServicer_to_server(servicer, server):
     rpc_method_handlers = {
@@ -95,6 +155,31 @@ def add_SourceServiceServicer_to_server(servicer, server):
                     request_deserializer=onward_dot_registry_dot_v1_dot_source__service__pb2.ListSourcesRequest.FromString,
                     response_serializer=onward_dot_registry_dot_v1_dot_source__service__pb2.ListSourcesResponse.SerializeToString,
             ),
+            'UpdateSource': grpc.unary_unary_rpc_method_handler(
+                    servicer.UpdateSource,
+                    request_deserializer=onward_dot_registry_dot_v1_dot_source__service__pb2.UpdateSourceRequest.FromString,
+                    response_serializer=onward_dot_registry_dot_v1_dot_source__service__pb2.UpdateSourceResponse.SerializeToString,
+            ),
+            'DeleteSource': grpc.unary_unary_rpc_method_handler(
+                    servicer.DeleteSource,
+                    request_deserializer=onward_dot_registry_dot_v1_dot_source__service__pb2.DeleteSourceRequest.FromString,
+                    response_serializer=onward_dot_registry_dot_v1_dot_source__service__pb2.DeleteSourceResponse.SerializeToString,
+            ),
+            'CreateWriteKey': grpc.unary_unary_rpc_method_handler(
+                    servicer.CreateWriteKey,
+                    request_deserializer=onward_dot_registry_dot_v1_dot_source__service__pb2.CreateWriteKeyRequest.FromString,
+                    response_serializer=onward_dot_registry_dot_v1_dot_source__service__pb2.CreateWriteKeyResponse.SerializeToString,
+            ),
+            'RevokeWriteKey': grpc.unary_unary_rpc_method_handler(
+                    servicer.RevokeWriteKey,
+                    request_deserializer=onward_dot_registry_dot_v1_dot_source__service__pb2.RevokeWriteKeyRequest.FromString,
+                    response_serializer=onward_dot_registry_dot_v1_dot_source__service__pb2.RevokeWriteKeyResponse.SerializeToString,
+            ),
+            'ListWriteKeys': grpc.unary_unary_rpc_method_handler(
+                    servicer.ListWriteKeys,
+                    request_deserializer=onward_dot_registry_dot_v1_dot_source__service__pb2.ListWriteKeysRequest.FromString,
+                    response_serializer=onward_dot_registry_dot_v1_dot_source__service__pb2.ListWriteKeysResponse.SerializeToString,
+            ),
     }
     generic_handler = grpc.method_handlers_generic_handler(
             'onward.registry.v1.SourceService', rpc_method_handlers)
@@ -104,7 +189,7 @@ def add_SourceServiceServicer_to_server(servicer, server):
 
  # This class is part of an EXPERIMENTAL API.
 class SourceService:
-    """Creates and shows sources.
+    """Creates, changes and shows sources and their write keys.
     """
 
     @staticmethod
@@ -178,6 +263,141 @@ class SourceService:
             '/onward.registry.v1.SourceService/ListSources',
             onward_dot_registry_dot_v1_dot_source__service__pb2.ListSourcesRequest.SerializeToString,
             onward_dot_registry_dot_v1_dot_source__service__pb2.ListSourcesResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def UpdateSource(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/onward.registry.v1.SourceService/UpdateSource',
+            onward_dot_registry_dot_v1_dot_source__service__pb2.UpdateSourceRequest.SerializeToString,
+            onward_dot_registry_dot_v1_dot_source__service__pb2.UpdateSourceResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def DeleteSource(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/onward.registry.v1.SourceService/DeleteSource',
+            onward_dot_registry_dot_v1_dot_source__service__pb2.DeleteSourceRequest.SerializeToString,
+            onward_dot_registry_dot_v1_dot_source__service__pb2.DeleteSourceResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def CreateWriteKey(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/onward.registry.v1.SourceService/CreateWriteKey',
+            onward_dot_registry_dot_v1_dot_source__service__pb2.CreateWriteKeyRequest.SerializeToString,
+            onward_dot_registry_dot_v1_dot_source__service__pb2.CreateWriteKeyResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def RevokeWriteKey(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/onward.registry.v1.SourceService/RevokeWriteKey',
+            onward_dot_registry_dot_v1_dot_source__service__pb2.RevokeWriteKeyRequest.SerializeToString,
+            onward_dot_registry_dot_v1_dot_source__service__pb2.RevokeWriteKeyResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def ListWriteKeys(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/onward.registry.v1.SourceService/ListWriteKeys',
+            onward_dot_registry_dot_v1_dot_source__service__pb2.ListWriteKeysRequest.SerializeToString,
+            onward_dot_registry_dot_v1_dot_source__service__pb2.ListWriteKeysResponse.FromString,
             options,
             channel_credentials,
             insecure,

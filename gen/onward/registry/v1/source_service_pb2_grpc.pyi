@@ -27,7 +27,7 @@ GRPC_GENERATED_VERSION: str
 GRPC_VERSION: str
 
 class SourceServiceStub:
-    """Creates and shows sources."""
+    """Creates, changes and shows sources and their write keys."""
 
     @_typing.overload
     def __new__(cls, channel: _grpc.Channel) -> _Self: ...
@@ -39,10 +39,20 @@ class SourceServiceStub:
     """Shows one source."""
     ListSources: _grpc.UnaryUnaryMultiCallable[_source_service_pb2.ListSourcesRequest, _source_service_pb2.ListSourcesResponse]
     """Lists the sources of a workspace, by id."""
+    UpdateSource: _grpc.UnaryUnaryMultiCallable[_source_service_pb2.UpdateSourceRequest, _source_service_pb2.UpdateSourceResponse]
+    """Changes a source's name and labels."""
+    DeleteSource: _grpc.UnaryUnaryMultiCallable[_source_service_pb2.DeleteSourceRequest, _source_service_pb2.DeleteSourceResponse]
+    """Deletes a source, with its write keys and filters. Refused while destinations are connected."""
+    CreateWriteKey: _grpc.UnaryUnaryMultiCallable[_source_service_pb2.CreateWriteKeyRequest, _source_service_pb2.CreateWriteKeyResponse]
+    """Makes a write key, with which publishers connect to NATS. Two may be valid at once."""
+    RevokeWriteKey: _grpc.UnaryUnaryMultiCallable[_source_service_pb2.RevokeWriteKeyRequest, _source_service_pb2.RevokeWriteKeyResponse]
+    """Ends a write key; connections that use it are closed."""
+    ListWriteKeys: _grpc.UnaryUnaryMultiCallable[_source_service_pb2.ListWriteKeysRequest, _source_service_pb2.ListWriteKeysResponse]
+    """Lists a source's write keys, without their secrets."""
 
 @_typing.type_check_only
 class SourceServiceAsyncStub(SourceServiceStub):
-    """Creates and shows sources."""
+    """Creates, changes and shows sources and their write keys."""
 
     def __init__(self, channel: _aio.Channel) -> None: ...
     CreateSource: _aio.UnaryUnaryMultiCallable[_source_service_pb2.CreateSourceRequest, _source_service_pb2.CreateSourceResponse]  # type: ignore[assignment]
@@ -51,9 +61,19 @@ class SourceServiceAsyncStub(SourceServiceStub):
     """Shows one source."""
     ListSources: _aio.UnaryUnaryMultiCallable[_source_service_pb2.ListSourcesRequest, _source_service_pb2.ListSourcesResponse]  # type: ignore[assignment]
     """Lists the sources of a workspace, by id."""
+    UpdateSource: _aio.UnaryUnaryMultiCallable[_source_service_pb2.UpdateSourceRequest, _source_service_pb2.UpdateSourceResponse]  # type: ignore[assignment]
+    """Changes a source's name and labels."""
+    DeleteSource: _aio.UnaryUnaryMultiCallable[_source_service_pb2.DeleteSourceRequest, _source_service_pb2.DeleteSourceResponse]  # type: ignore[assignment]
+    """Deletes a source, with its write keys and filters. Refused while destinations are connected."""
+    CreateWriteKey: _aio.UnaryUnaryMultiCallable[_source_service_pb2.CreateWriteKeyRequest, _source_service_pb2.CreateWriteKeyResponse]  # type: ignore[assignment]
+    """Makes a write key, with which publishers connect to NATS. Two may be valid at once."""
+    RevokeWriteKey: _aio.UnaryUnaryMultiCallable[_source_service_pb2.RevokeWriteKeyRequest, _source_service_pb2.RevokeWriteKeyResponse]  # type: ignore[assignment]
+    """Ends a write key; connections that use it are closed."""
+    ListWriteKeys: _aio.UnaryUnaryMultiCallable[_source_service_pb2.ListWriteKeysRequest, _source_service_pb2.ListWriteKeysResponse]  # type: ignore[assignment]
+    """Lists a source's write keys, without their secrets."""
 
 class SourceServiceServicer(metaclass=_abc_1.ABCMeta):
-    """Creates and shows sources."""
+    """Creates, changes and shows sources and their write keys."""
 
     @_abc_1.abstractmethod
     def CreateSource(
@@ -78,5 +98,45 @@ class SourceServiceServicer(metaclass=_abc_1.ABCMeta):
         context: _ServicerContext,
     ) -> _typing.Union[_source_service_pb2.ListSourcesResponse, _abc.Awaitable[_source_service_pb2.ListSourcesResponse]]:
         """Lists the sources of a workspace, by id."""
+
+    @_abc_1.abstractmethod
+    def UpdateSource(
+        self,
+        request: _source_service_pb2.UpdateSourceRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_source_service_pb2.UpdateSourceResponse, _abc.Awaitable[_source_service_pb2.UpdateSourceResponse]]:
+        """Changes a source's name and labels."""
+
+    @_abc_1.abstractmethod
+    def DeleteSource(
+        self,
+        request: _source_service_pb2.DeleteSourceRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_source_service_pb2.DeleteSourceResponse, _abc.Awaitable[_source_service_pb2.DeleteSourceResponse]]:
+        """Deletes a source, with its write keys and filters. Refused while destinations are connected."""
+
+    @_abc_1.abstractmethod
+    def CreateWriteKey(
+        self,
+        request: _source_service_pb2.CreateWriteKeyRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_source_service_pb2.CreateWriteKeyResponse, _abc.Awaitable[_source_service_pb2.CreateWriteKeyResponse]]:
+        """Makes a write key, with which publishers connect to NATS. Two may be valid at once."""
+
+    @_abc_1.abstractmethod
+    def RevokeWriteKey(
+        self,
+        request: _source_service_pb2.RevokeWriteKeyRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_source_service_pb2.RevokeWriteKeyResponse, _abc.Awaitable[_source_service_pb2.RevokeWriteKeyResponse]]:
+        """Ends a write key; connections that use it are closed."""
+
+    @_abc_1.abstractmethod
+    def ListWriteKeys(
+        self,
+        request: _source_service_pb2.ListWriteKeysRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_source_service_pb2.ListWriteKeysResponse, _abc.Awaitable[_source_service_pb2.ListWriteKeysResponse]]:
+        """Lists a source's write keys, without their secrets."""
 
 def add_SourceServiceServicer_to_server(servicer: SourceServiceServicer, server: _typing.Union[_grpc.Server, _aio.Server]) -> None: ...

@@ -26,7 +26,7 @@ if _version_not_supported:
 
 
 class WorkspaceServiceStub:
-    """Makes and shows workspaces.
+    """Makes and shows workspaces, and says who may do what in them.
     """
 
     def __init__(self, channel):
@@ -50,10 +50,65 @@ class WorkspaceServiceStub:
                 request_serializer=onward_dot_registry_dot_v1_dot_workspace__service__pb2.ListWorkspacesRequest.SerializeToString,
                 response_deserializer=onward_dot_registry_dot_v1_dot_workspace__service__pb2.ListWorkspacesResponse.FromString,
                 _registered_method=True)
+        self.UpdateWorkspace = channel.unary_unary(
+                '/onward.registry.v1.WorkspaceService/UpdateWorkspace',
+                request_serializer=onward_dot_registry_dot_v1_dot_workspace__service__pb2.UpdateWorkspaceRequest.SerializeToString,
+                response_deserializer=onward_dot_registry_dot_v1_dot_workspace__service__pb2.UpdateWorkspaceResponse.FromString,
+                _registered_method=True)
+        self.AddMember = channel.unary_unary(
+                '/onward.registry.v1.WorkspaceService/AddMember',
+                request_serializer=onward_dot_registry_dot_v1_dot_workspace__service__pb2.AddMemberRequest.SerializeToString,
+                response_deserializer=onward_dot_registry_dot_v1_dot_workspace__service__pb2.AddMemberResponse.FromString,
+                _registered_method=True)
+        self.RemoveMember = channel.unary_unary(
+                '/onward.registry.v1.WorkspaceService/RemoveMember',
+                request_serializer=onward_dot_registry_dot_v1_dot_workspace__service__pb2.RemoveMemberRequest.SerializeToString,
+                response_deserializer=onward_dot_registry_dot_v1_dot_workspace__service__pb2.RemoveMemberResponse.FromString,
+                _registered_method=True)
+        self.ListMembers = channel.unary_unary(
+                '/onward.registry.v1.WorkspaceService/ListMembers',
+                request_serializer=onward_dot_registry_dot_v1_dot_workspace__service__pb2.ListMembersRequest.SerializeToString,
+                response_deserializer=onward_dot_registry_dot_v1_dot_workspace__service__pb2.ListMembersResponse.FromString,
+                _registered_method=True)
+        self.GrantRole = channel.unary_unary(
+                '/onward.registry.v1.WorkspaceService/GrantRole',
+                request_serializer=onward_dot_registry_dot_v1_dot_workspace__service__pb2.GrantRoleRequest.SerializeToString,
+                response_deserializer=onward_dot_registry_dot_v1_dot_workspace__service__pb2.GrantRoleResponse.FromString,
+                _registered_method=True)
+        self.RevokeRole = channel.unary_unary(
+                '/onward.registry.v1.WorkspaceService/RevokeRole',
+                request_serializer=onward_dot_registry_dot_v1_dot_workspace__service__pb2.RevokeRoleRequest.SerializeToString,
+                response_deserializer=onward_dot_registry_dot_v1_dot_workspace__service__pb2.RevokeRoleResponse.FromString,
+                _registered_method=True)
+        self.ListRoleBindings = channel.unary_unary(
+                '/onward.registry.v1.WorkspaceService/ListRoleBindings',
+                request_serializer=onward_dot_registry_dot_v1_dot_workspace__service__pb2.ListRoleBindingsRequest.SerializeToString,
+                response_deserializer=onward_dot_registry_dot_v1_dot_workspace__service__pb2.ListRoleBindingsResponse.FromString,
+                _registered_method=True)
+        self.CreateToken = channel.unary_unary(
+                '/onward.registry.v1.WorkspaceService/CreateToken',
+                request_serializer=onward_dot_registry_dot_v1_dot_workspace__service__pb2.CreateTokenRequest.SerializeToString,
+                response_deserializer=onward_dot_registry_dot_v1_dot_workspace__service__pb2.CreateTokenResponse.FromString,
+                _registered_method=True)
+        self.RevokeToken = channel.unary_unary(
+                '/onward.registry.v1.WorkspaceService/RevokeToken',
+                request_serializer=onward_dot_registry_dot_v1_dot_workspace__service__pb2.RevokeTokenRequest.SerializeToString,
+                response_deserializer=onward_dot_registry_dot_v1_dot_workspace__service__pb2.RevokeTokenResponse.FromString,
+                _registered_method=True)
+        self.ListTokens = channel.unary_unary(
+                '/onward.registry.v1.WorkspaceService/ListTokens',
+                request_serializer=onward_dot_registry_dot_v1_dot_workspace__service__pb2.ListTokensRequest.SerializeToString,
+                response_deserializer=onward_dot_registry_dot_v1_dot_workspace__service__pb2.ListTokensResponse.FromString,
+                _registered_method=True)
+        self.TestPermissions = channel.unary_unary(
+                '/onward.registry.v1.WorkspaceService/TestPermissions',
+                request_serializer=onward_dot_registry_dot_v1_dot_workspace__service__pb2.TestPermissionsRequest.SerializeToString,
+                response_deserializer=onward_dot_registry_dot_v1_dot_workspace__service__pb2.TestPermissionsResponse.FromString,
+                _registered_method=True)
 
 
 class WorkspaceServiceServicer:
-    """Makes and shows workspaces.
+    """Makes and shows workspaces, and says who may do what in them.
     """
 
     def CreateWorkspace(self, request, context):
@@ -77,6 +132,83 @@ class WorkspaceServiceServicer:
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
+    def UpdateWorkspace(self, request, context):
+        """Changes a workspace's name and policies.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def AddMember(self, request, context):
+        """Adds a person or a service account, with its first roles.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def RemoveMember(self, request, context):
+        """Removes a member, with its roles and tokens. The last owner stays.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def ListMembers(self, request, context):
+        """Lists the members of a workspace, by id.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def GrantRole(self, request, context):
+        """Gives a member a role, for all or for a listed subset.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def RevokeRole(self, request, context):
+        """Takes a role from a member; effective on its next call. The last owner stays one.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def ListRoleBindings(self, request, context):
+        """Lists who has which role, by id.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def CreateToken(self, request, context):
+        """Makes a token of a member. Its secret is in this answer alone.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def RevokeToken(self, request, context):
+        """Ends a token; effective on its next call.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def ListTokens(self, request, context):
+        """Lists the tokens of a workspace, by id, without their secrets.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def TestPermissions(self, request, context):
+        """Tells which of some permissions the caller has on a resource.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
 
 def add_WorkspaceServiceServicer_to_server(servicer, server):
     rpc_method_handlers = {
@@ -95,6 +227,61 @@ def add_WorkspaceServiceServicer_to_server(servicer, server):
                     request_deserializer=onward_dot_registry_dot_v1_dot_workspace__service__pb2.ListWorkspacesRequest.FromString,
                     response_serializer=onward_dot_registry_dot_v1_dot_workspace__service__pb2.ListWorkspacesResponse.SerializeToString,
             ),
+            'UpdateWorkspace': grpc.unary_unary_rpc_method_handler(
+                    servicer.UpdateWorkspace,
+                    request_deserializer=onward_dot_registry_dot_v1_dot_workspace__service__pb2.UpdateWorkspaceRequest.FromString,
+                    response_serializer=onward_dot_registry_dot_v1_dot_workspace__service__pb2.UpdateWorkspaceResponse.SerializeToString,
+            ),
+            'AddMember': grpc.unary_unary_rpc_method_handler(
+                    servicer.AddMember,
+                    request_deserializer=onward_dot_registry_dot_v1_dot_workspace__service__pb2.AddMemberRequest.FromString,
+                    response_serializer=onward_dot_registry_dot_v1_dot_workspace__service__pb2.AddMemberResponse.SerializeToString,
+            ),
+            'RemoveMember': grpc.unary_unary_rpc_method_handler(
+                    servicer.RemoveMember,
+                    request_deserializer=onward_dot_registry_dot_v1_dot_workspace__service__pb2.RemoveMemberRequest.FromString,
+                    response_serializer=onward_dot_registry_dot_v1_dot_workspace__service__pb2.RemoveMemberResponse.SerializeToString,
+            ),
+            'ListMembers': grpc.unary_unary_rpc_method_handler(
+                    servicer.ListMembers,
+                    request_deserializer=onward_dot_registry_dot_v1_dot_workspace__service__pb2.ListMembersRequest.FromString,
+                    response_serializer=onward_dot_registry_dot_v1_dot_workspace__service__pb2.ListMembersResponse.SerializeToString,
+            ),
+            'GrantRole': grpc.unary_unary_rpc_method_handler(
+                    servicer.GrantRole,
+                    request_deserializer=onward_dot_registry_dot_v1_dot_workspace__service__pb2.GrantRoleRequest.FromString,
+                    response_serializer=onward_dot_registry_dot_v1_dot_workspace__service__pb2.GrantRoleResponse.SerializeToString,
+            ),
+            'RevokeRole': grpc.unary_unary_rpc_method_handler(
+                    servicer.RevokeRole,
+                    request_deserializer=onward_dot_registry_dot_v1_dot_workspace__service__pb2.RevokeRoleRequest.FromString,
+                    response_serializer=onward_dot_registry_dot_v1_dot_workspace__service__pb2.RevokeRoleResponse.SerializeToString,
+            ),
+            'ListRoleBindings': grpc.unary_unary_rpc_method_handler(
+                    servicer.ListRoleBindings,
+                    request_deserializer=onward_dot_registry_dot_v1_dot_workspace__service__pb2.ListRoleBindingsRequest.FromString,
+                    response_serializer=onward_dot_registry_dot_v1_dot_workspace__service__pb2.ListRoleBindingsResponse.SerializeToString,
+            ),
+            'CreateToken': grpc.unary_unary_rpc_method_handler(
+                    servicer.CreateToken,
+                    request_deserializer=onward_dot_registry_dot_v1_dot_workspace__service__pb2.CreateTokenRequest.FromString,
+                    response_serializer=onward_dot_registry_dot_v1_dot_workspace__service__pb2.CreateTokenResponse.SerializeToString,
+            ),
+            'RevokeToken': grpc.unary_unary_rpc_method_handler(
+                    servicer.RevokeToken,
+                    request_deserializer=onward_dot_registry_dot_v1_dot_workspace__service__pb2.RevokeTokenRequest.FromString,
+                    response_serializer=onward_dot_registry_dot_v1_dot_workspace__service__pb2.RevokeTokenResponse.SerializeToString,
+            ),
+            'ListTokens': grpc.unary_unary_rpc_method_handler(
+                    servicer.ListTokens,
+                    request_deserializer=onward_dot_registry_dot_v1_dot_workspace__service__pb2.ListTokensRequest.FromString,
+                    response_serializer=onward_dot_registry_dot_v1_dot_workspace__service__pb2.ListTokensResponse.SerializeToString,
+            ),
+            'TestPermissions': grpc.unary_unary_rpc_method_handler(
+                    servicer.TestPermissions,
+                    request_deserializer=onward_dot_registry_dot_v1_dot_workspace__service__pb2.TestPermissionsRequest.FromString,
+                    response_serializer=onward_dot_registry_dot_v1_dot_workspace__service__pb2.TestPermissionsResponse.SerializeToString,
+            ),
     }
     generic_handler = grpc.method_handlers_generic_handler(
             'onward.registry.v1.WorkspaceService', rpc_method_handlers)
@@ -104,7 +291,7 @@ def add_WorkspaceServiceServicer_to_server(servicer, server):
 
  # This class is part of an EXPERIMENTAL API.
 class WorkspaceService:
-    """Makes and shows workspaces.
+    """Makes and shows workspaces, and says who may do what in them.
     """
 
     @staticmethod
@@ -178,6 +365,303 @@ class WorkspaceService:
             '/onward.registry.v1.WorkspaceService/ListWorkspaces',
             onward_dot_registry_dot_v1_dot_workspace__service__pb2.ListWorkspacesRequest.SerializeToString,
             onward_dot_registry_dot_v1_dot_workspace__service__pb2.ListWorkspacesResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def UpdateWorkspace(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/onward.registry.v1.WorkspaceService/UpdateWorkspace',
+            onward_dot_registry_dot_v1_dot_workspace__service__pb2.UpdateWorkspaceRequest.SerializeToString,
+            onward_dot_registry_dot_v1_dot_workspace__service__pb2.UpdateWorkspaceResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def AddMember(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/onward.registry.v1.WorkspaceService/AddMember',
+            onward_dot_registry_dot_v1_dot_workspace__service__pb2.AddMemberRequest.SerializeToString,
+            onward_dot_registry_dot_v1_dot_workspace__service__pb2.AddMemberResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def RemoveMember(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/onward.registry.v1.WorkspaceService/RemoveMember',
+            onward_dot_registry_dot_v1_dot_workspace__service__pb2.RemoveMemberRequest.SerializeToString,
+            onward_dot_registry_dot_v1_dot_workspace__service__pb2.RemoveMemberResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def ListMembers(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/onward.registry.v1.WorkspaceService/ListMembers',
+            onward_dot_registry_dot_v1_dot_workspace__service__pb2.ListMembersRequest.SerializeToString,
+            onward_dot_registry_dot_v1_dot_workspace__service__pb2.ListMembersResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def GrantRole(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/onward.registry.v1.WorkspaceService/GrantRole',
+            onward_dot_registry_dot_v1_dot_workspace__service__pb2.GrantRoleRequest.SerializeToString,
+            onward_dot_registry_dot_v1_dot_workspace__service__pb2.GrantRoleResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def RevokeRole(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/onward.registry.v1.WorkspaceService/RevokeRole',
+            onward_dot_registry_dot_v1_dot_workspace__service__pb2.RevokeRoleRequest.SerializeToString,
+            onward_dot_registry_dot_v1_dot_workspace__service__pb2.RevokeRoleResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def ListRoleBindings(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/onward.registry.v1.WorkspaceService/ListRoleBindings',
+            onward_dot_registry_dot_v1_dot_workspace__service__pb2.ListRoleBindingsRequest.SerializeToString,
+            onward_dot_registry_dot_v1_dot_workspace__service__pb2.ListRoleBindingsResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def CreateToken(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/onward.registry.v1.WorkspaceService/CreateToken',
+            onward_dot_registry_dot_v1_dot_workspace__service__pb2.CreateTokenRequest.SerializeToString,
+            onward_dot_registry_dot_v1_dot_workspace__service__pb2.CreateTokenResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def RevokeToken(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/onward.registry.v1.WorkspaceService/RevokeToken',
+            onward_dot_registry_dot_v1_dot_workspace__service__pb2.RevokeTokenRequest.SerializeToString,
+            onward_dot_registry_dot_v1_dot_workspace__service__pb2.RevokeTokenResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def ListTokens(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/onward.registry.v1.WorkspaceService/ListTokens',
+            onward_dot_registry_dot_v1_dot_workspace__service__pb2.ListTokensRequest.SerializeToString,
+            onward_dot_registry_dot_v1_dot_workspace__service__pb2.ListTokensResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def TestPermissions(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/onward.registry.v1.WorkspaceService/TestPermissions',
+            onward_dot_registry_dot_v1_dot_workspace__service__pb2.TestPermissionsRequest.SerializeToString,
+            onward_dot_registry_dot_v1_dot_workspace__service__pb2.TestPermissionsResponse.FromString,
             options,
             channel_credentials,
             insecure,

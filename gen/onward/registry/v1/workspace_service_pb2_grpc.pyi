@@ -27,7 +27,7 @@ GRPC_GENERATED_VERSION: str
 GRPC_VERSION: str
 
 class WorkspaceServiceStub:
-    """Makes and shows workspaces."""
+    """Makes and shows workspaces, and says who may do what in them."""
 
     @_typing.overload
     def __new__(cls, channel: _grpc.Channel) -> _Self: ...
@@ -39,10 +39,32 @@ class WorkspaceServiceStub:
     """Shows one workspace."""
     ListWorkspaces: _grpc.UnaryUnaryMultiCallable[_workspace_service_pb2.ListWorkspacesRequest, _workspace_service_pb2.ListWorkspacesResponse]
     """Lists all workspaces. Operator only."""
+    UpdateWorkspace: _grpc.UnaryUnaryMultiCallable[_workspace_service_pb2.UpdateWorkspaceRequest, _workspace_service_pb2.UpdateWorkspaceResponse]
+    """Changes a workspace's name and policies."""
+    AddMember: _grpc.UnaryUnaryMultiCallable[_workspace_service_pb2.AddMemberRequest, _workspace_service_pb2.AddMemberResponse]
+    """Adds a person or a service account, with its first roles."""
+    RemoveMember: _grpc.UnaryUnaryMultiCallable[_workspace_service_pb2.RemoveMemberRequest, _workspace_service_pb2.RemoveMemberResponse]
+    """Removes a member, with its roles and tokens. The last owner stays."""
+    ListMembers: _grpc.UnaryUnaryMultiCallable[_workspace_service_pb2.ListMembersRequest, _workspace_service_pb2.ListMembersResponse]
+    """Lists the members of a workspace, by id."""
+    GrantRole: _grpc.UnaryUnaryMultiCallable[_workspace_service_pb2.GrantRoleRequest, _workspace_service_pb2.GrantRoleResponse]
+    """Gives a member a role, for all or for a listed subset."""
+    RevokeRole: _grpc.UnaryUnaryMultiCallable[_workspace_service_pb2.RevokeRoleRequest, _workspace_service_pb2.RevokeRoleResponse]
+    """Takes a role from a member; effective on its next call. The last owner stays one."""
+    ListRoleBindings: _grpc.UnaryUnaryMultiCallable[_workspace_service_pb2.ListRoleBindingsRequest, _workspace_service_pb2.ListRoleBindingsResponse]
+    """Lists who has which role, by id."""
+    CreateToken: _grpc.UnaryUnaryMultiCallable[_workspace_service_pb2.CreateTokenRequest, _workspace_service_pb2.CreateTokenResponse]
+    """Makes a token of a member. Its secret is in this answer alone."""
+    RevokeToken: _grpc.UnaryUnaryMultiCallable[_workspace_service_pb2.RevokeTokenRequest, _workspace_service_pb2.RevokeTokenResponse]
+    """Ends a token; effective on its next call."""
+    ListTokens: _grpc.UnaryUnaryMultiCallable[_workspace_service_pb2.ListTokensRequest, _workspace_service_pb2.ListTokensResponse]
+    """Lists the tokens of a workspace, by id, without their secrets."""
+    TestPermissions: _grpc.UnaryUnaryMultiCallable[_workspace_service_pb2.TestPermissionsRequest, _workspace_service_pb2.TestPermissionsResponse]
+    """Tells which of some permissions the caller has on a resource."""
 
 @_typing.type_check_only
 class WorkspaceServiceAsyncStub(WorkspaceServiceStub):
-    """Makes and shows workspaces."""
+    """Makes and shows workspaces, and says who may do what in them."""
 
     def __init__(self, channel: _aio.Channel) -> None: ...
     CreateWorkspace: _aio.UnaryUnaryMultiCallable[_workspace_service_pb2.CreateWorkspaceRequest, _workspace_service_pb2.CreateWorkspaceResponse]  # type: ignore[assignment]
@@ -51,9 +73,31 @@ class WorkspaceServiceAsyncStub(WorkspaceServiceStub):
     """Shows one workspace."""
     ListWorkspaces: _aio.UnaryUnaryMultiCallable[_workspace_service_pb2.ListWorkspacesRequest, _workspace_service_pb2.ListWorkspacesResponse]  # type: ignore[assignment]
     """Lists all workspaces. Operator only."""
+    UpdateWorkspace: _aio.UnaryUnaryMultiCallable[_workspace_service_pb2.UpdateWorkspaceRequest, _workspace_service_pb2.UpdateWorkspaceResponse]  # type: ignore[assignment]
+    """Changes a workspace's name and policies."""
+    AddMember: _aio.UnaryUnaryMultiCallable[_workspace_service_pb2.AddMemberRequest, _workspace_service_pb2.AddMemberResponse]  # type: ignore[assignment]
+    """Adds a person or a service account, with its first roles."""
+    RemoveMember: _aio.UnaryUnaryMultiCallable[_workspace_service_pb2.RemoveMemberRequest, _workspace_service_pb2.RemoveMemberResponse]  # type: ignore[assignment]
+    """Removes a member, with its roles and tokens. The last owner stays."""
+    ListMembers: _aio.UnaryUnaryMultiCallable[_workspace_service_pb2.ListMembersRequest, _workspace_service_pb2.ListMembersResponse]  # type: ignore[assignment]
+    """Lists the members of a workspace, by id."""
+    GrantRole: _aio.UnaryUnaryMultiCallable[_workspace_service_pb2.GrantRoleRequest, _workspace_service_pb2.GrantRoleResponse]  # type: ignore[assignment]
+    """Gives a member a role, for all or for a listed subset."""
+    RevokeRole: _aio.UnaryUnaryMultiCallable[_workspace_service_pb2.RevokeRoleRequest, _workspace_service_pb2.RevokeRoleResponse]  # type: ignore[assignment]
+    """Takes a role from a member; effective on its next call. The last owner stays one."""
+    ListRoleBindings: _aio.UnaryUnaryMultiCallable[_workspace_service_pb2.ListRoleBindingsRequest, _workspace_service_pb2.ListRoleBindingsResponse]  # type: ignore[assignment]
+    """Lists who has which role, by id."""
+    CreateToken: _aio.UnaryUnaryMultiCallable[_workspace_service_pb2.CreateTokenRequest, _workspace_service_pb2.CreateTokenResponse]  # type: ignore[assignment]
+    """Makes a token of a member. Its secret is in this answer alone."""
+    RevokeToken: _aio.UnaryUnaryMultiCallable[_workspace_service_pb2.RevokeTokenRequest, _workspace_service_pb2.RevokeTokenResponse]  # type: ignore[assignment]
+    """Ends a token; effective on its next call."""
+    ListTokens: _aio.UnaryUnaryMultiCallable[_workspace_service_pb2.ListTokensRequest, _workspace_service_pb2.ListTokensResponse]  # type: ignore[assignment]
+    """Lists the tokens of a workspace, by id, without their secrets."""
+    TestPermissions: _aio.UnaryUnaryMultiCallable[_workspace_service_pb2.TestPermissionsRequest, _workspace_service_pb2.TestPermissionsResponse]  # type: ignore[assignment]
+    """Tells which of some permissions the caller has on a resource."""
 
 class WorkspaceServiceServicer(metaclass=_abc_1.ABCMeta):
-    """Makes and shows workspaces."""
+    """Makes and shows workspaces, and says who may do what in them."""
 
     @_abc_1.abstractmethod
     def CreateWorkspace(
@@ -78,5 +122,93 @@ class WorkspaceServiceServicer(metaclass=_abc_1.ABCMeta):
         context: _ServicerContext,
     ) -> _typing.Union[_workspace_service_pb2.ListWorkspacesResponse, _abc.Awaitable[_workspace_service_pb2.ListWorkspacesResponse]]:
         """Lists all workspaces. Operator only."""
+
+    @_abc_1.abstractmethod
+    def UpdateWorkspace(
+        self,
+        request: _workspace_service_pb2.UpdateWorkspaceRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_workspace_service_pb2.UpdateWorkspaceResponse, _abc.Awaitable[_workspace_service_pb2.UpdateWorkspaceResponse]]:
+        """Changes a workspace's name and policies."""
+
+    @_abc_1.abstractmethod
+    def AddMember(
+        self,
+        request: _workspace_service_pb2.AddMemberRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_workspace_service_pb2.AddMemberResponse, _abc.Awaitable[_workspace_service_pb2.AddMemberResponse]]:
+        """Adds a person or a service account, with its first roles."""
+
+    @_abc_1.abstractmethod
+    def RemoveMember(
+        self,
+        request: _workspace_service_pb2.RemoveMemberRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_workspace_service_pb2.RemoveMemberResponse, _abc.Awaitable[_workspace_service_pb2.RemoveMemberResponse]]:
+        """Removes a member, with its roles and tokens. The last owner stays."""
+
+    @_abc_1.abstractmethod
+    def ListMembers(
+        self,
+        request: _workspace_service_pb2.ListMembersRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_workspace_service_pb2.ListMembersResponse, _abc.Awaitable[_workspace_service_pb2.ListMembersResponse]]:
+        """Lists the members of a workspace, by id."""
+
+    @_abc_1.abstractmethod
+    def GrantRole(
+        self,
+        request: _workspace_service_pb2.GrantRoleRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_workspace_service_pb2.GrantRoleResponse, _abc.Awaitable[_workspace_service_pb2.GrantRoleResponse]]:
+        """Gives a member a role, for all or for a listed subset."""
+
+    @_abc_1.abstractmethod
+    def RevokeRole(
+        self,
+        request: _workspace_service_pb2.RevokeRoleRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_workspace_service_pb2.RevokeRoleResponse, _abc.Awaitable[_workspace_service_pb2.RevokeRoleResponse]]:
+        """Takes a role from a member; effective on its next call. The last owner stays one."""
+
+    @_abc_1.abstractmethod
+    def ListRoleBindings(
+        self,
+        request: _workspace_service_pb2.ListRoleBindingsRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_workspace_service_pb2.ListRoleBindingsResponse, _abc.Awaitable[_workspace_service_pb2.ListRoleBindingsResponse]]:
+        """Lists who has which role, by id."""
+
+    @_abc_1.abstractmethod
+    def CreateToken(
+        self,
+        request: _workspace_service_pb2.CreateTokenRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_workspace_service_pb2.CreateTokenResponse, _abc.Awaitable[_workspace_service_pb2.CreateTokenResponse]]:
+        """Makes a token of a member. Its secret is in this answer alone."""
+
+    @_abc_1.abstractmethod
+    def RevokeToken(
+        self,
+        request: _workspace_service_pb2.RevokeTokenRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_workspace_service_pb2.RevokeTokenResponse, _abc.Awaitable[_workspace_service_pb2.RevokeTokenResponse]]:
+        """Ends a token; effective on its next call."""
+
+    @_abc_1.abstractmethod
+    def ListTokens(
+        self,
+        request: _workspace_service_pb2.ListTokensRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_workspace_service_pb2.ListTokensResponse, _abc.Awaitable[_workspace_service_pb2.ListTokensResponse]]:
+        """Lists the tokens of a workspace, by id, without their secrets."""
+
+    @_abc_1.abstractmethod
+    def TestPermissions(
+        self,
+        request: _workspace_service_pb2.TestPermissionsRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_workspace_service_pb2.TestPermissionsResponse, _abc.Awaitable[_workspace_service_pb2.TestPermissionsResponse]]:
+        """Tells which of some permissions the caller has on a resource."""
 
 def add_WorkspaceServiceServicer_to_server(servicer: WorkspaceServiceServicer, server: _typing.Union[_grpc.Server, _aio.Server]) -> None: ...
