@@ -4,6 +4,8 @@ import difflib
 import os
 import re
 from collections.abc import Iterable
+from ipaddress import ip_address
+from pathlib import Path
 from typing import Annotated, Literal, TypeVar
 
 from pydantic import AfterValidator, Field, SecretStr, ValidationError
@@ -12,6 +14,9 @@ from pydantic_settings import BaseSettings, SettingsConfigDict
 PREFIX = "ONWARD_"
 # Services prove themselves to one another with this; shorter ones can be guessed.
 SERVICE_TOKEN_LENGTH_MIN = 16
+
+# TLS takes all of them.
+_TLS_FIELDS = ("tls_certificate", "tls_key", "tls_ca", "internal_listen")
 
 S = TypeVar("S", bound="ServiceSettings")
 
@@ -60,6 +65,12 @@ class ServiceSettings(BaseSettings):
     # Where /varz is, to see whether an acknowledged event is on the disk.
     nats_monitoring_url: str | None = None
     listen: Address = "127.0.0.1:0"
+    # PEM files. With them `listen` is TLS, and `internal_listen` is where the other services call, by mutual TLS.
+    tls_certificate: Path | None = None
+    tls_key: Path | None = None
+    # Who signs the services' certificates (and that of NATS, where its URL begins with tls://).
+    tls_ca: Path | None = None
+    internal_listen: Address | None = None
     registry_address: Address = "127.0.0.1:7801"
     executor_address: Address = "127.0.0.1:7802"
     delivery_address: Address = "127.0.0.1:7803"
@@ -82,9 +93,44 @@ def load(cls: type[S]) -> S:
     """Read `cls` from the environment; raise `SettingsError` for a bad, missing or unknown variable."""
     _refuse_unknown(cls, os.environ)
     try:
-        return cls()  # type: ignore[call-arg]  # required fields come from the environment
+        settings = cls()  # type: ignore[call-arg]  # required fields come from the environment
     except ValidationError as error:
         raise SettingsError("; ".join(_complaints(error))) from None
+    _refuse_half_tls(settings)
+    _refuse_plaintext(settings)
+    return settings
+
+
+def is_loopback(address: str) -> bool:
+    """Whether host:port is reached from this machine alone."""
+    host = address.rpartition(":")[0].strip("[]")
+    if host == "localhost":
+        return True
+    try:
+        return ip_address(host).is_loopback
+    except ValueError:
+        return False
+
+
+def _refuse_half_tls(settings: ServiceSettings) -> None:
+    # An authority alone is enough to trust NATS by.
+    if not any(getattr(settings, field) for field in _TLS_FIELDS if field != "tls_ca"):
+        return
+    missing = [variable(field) for field in _TLS_FIELDS if getattr(settings, field) is None]
+    if missing:
+        raise SettingsError(f"{', '.join(missing)} not set: TLS needs all of {', '.join(map(variable, _TLS_FIELDS))}")
+
+
+def _refuse_plaintext(settings: ServiceSettings) -> None:
+    if settings.tls_certificate is not None:
+        return
+    for field in ("listen", "registry_address", "executor_address", "delivery_address", "audit_address"):
+        address = getattr(settings, field)
+        if not is_loopback(address):
+            raise SettingsError(
+                f"{variable(field)} is {address}, and without TLS only loopback addresses may be used: set"
+                f" {', '.join(map(variable, _TLS_FIELDS))} (`onward certificates create` makes the files)"
+            )
 
 
 def _refuse_unknown(cls: type[ServiceSettings], names: Iterable[str]) -> None:

@@ -8,6 +8,7 @@ import grpc.aio
 
 from kit.errors import Internal
 from kit.ids import Ids
+from kit.rpc.identity import service_of
 
 REQUEST_ID_KEY = "x-request-id"
 TRACEPARENT_KEY = "traceparent"
@@ -30,8 +31,9 @@ class Call:
     user_agent: str
     # As presented; the authorization layer alone reads it.
     token: str
-    # The name that a service gives itself; worth nothing without the service token.
-    service: str
+    # The service that calls: by its certificate, None without one. Without TLS it is what the caller says. Worth nothing
+    # without the service token.
+    service: str | None
     traceparent: str
 
     def __repr__(self) -> str:
@@ -64,7 +66,7 @@ def read_call(method: str, context: "grpc.aio.ServicerContext[object, object]", 
         client_address=_address(context.peer() or ""),
         user_agent=said.get("user-agent", "")[:USER_AGENT_LENGTH_MAX],
         token=_bearer(said.get(AUTHORIZATION_KEY, "")),
-        service=said.get(SERVICE_KEY, ""),
+        service=_service(context, said.get(SERVICE_KEY, "")),
         traceparent=said.get(TRACEPARENT_KEY, ""),
     )
 
@@ -72,6 +74,14 @@ def read_call(method: str, context: "grpc.aio.ServicerContext[object, object]", 
 def _bearer(header: str) -> str:
     scheme, _, token = header.partition(" ")
     return token.strip() if scheme.lower() == "bearer" else ""
+
+
+def _service(context: "grpc.aio.ServicerContext[object, object]", claimed: str) -> str | None:
+    connection = context.auth_context()
+    # Known to be plaintext, which happens on the loopback only; of anything else the certificate decides.
+    if list(connection.get("transport_security_type", ())) == [b"insecure"]:
+        return claimed
+    return service_of(name.decode(errors="replace") for name in connection.get("peer_dns", ()))
 
 
 def _address(peer: str) -> str:

@@ -1,5 +1,6 @@
 """Channels to other services: token, deadline, trace; answers' errors in the classes of kit.errors."""
 
+import re
 from collections.abc import AsyncIterator, Callable
 from typing import Any
 
@@ -8,7 +9,7 @@ import grpc.aio
 import structlog
 
 from kit import telemetry
-from kit.errors import Internal, OnwardError
+from kit.errors import Internal, OnwardError, Unavailable
 from kit.rpc.call import AUTHORIZATION_KEY, REQUEST_ID_KEY, SERVICE_KEY, TRACEPARENT_KEY, Call, current_call
 from kit.rpc.status import from_rpc_error
 
@@ -22,6 +23,9 @@ RECONNECT_S_MAX = 2.0
 RECONNECT_S_MIN = 0.1
 KEEPALIVE_S = 30.0
 KEEPALIVE_TIMEOUT_S = 10.0
+
+# What gRPC says where the callee's certificate, or its lack of TLS, was the matter.
+_TLS_FAILED = re.compile(r"Tls handshake failed|Hostname Verification", re.IGNORECASE)
 
 _OPTIONS: list[tuple[str, int]] = [
     # A retry is for the caller to decide: it knows whether the call may be repeated.
@@ -49,7 +53,7 @@ def open_channel(
     """A channel whose calls carry `token` and raise `OnwardError`s. Connects when first used; close it.
 
     `service` is the caller's own name where `token` is the service token. A call without a timeout gets `deadline_s`;
-    a stream gets none.
+    a stream gets none. Without `credentials` nothing is encrypted: for the loopback only.
     """
     headers = [(AUTHORIZATION_KEY, f"Bearer {token}")] if token else []
     if service:
@@ -79,11 +83,16 @@ class _Outgoing:
     def _translated(self, error: grpc.aio.AioRpcError, method: bytes | str) -> OnwardError:
         name = method.decode() if isinstance(method, bytes) else method
         ours = from_rpc_error(error, name)
-        if not self._of_a_service or ours.metadata.get("token") != "service":
-            return ours
-        # Passed on unchanged, this would tell our caller that its own token is wrong.
-        log.error("service_token_refused", method=name)
-        return Internal("A service refused this one's token: ONWARD_SERVICE_TOKEN must be the same for all.")
+        if _TLS_FAILED.search(error.details() or ""):
+            return Unavailable(f"{name} failed: the service's certificate is not one that is trusted for its address.")
+        # Passed on unchanged, these would tell our caller that its own token is wrong.
+        if self._of_a_service and ours.metadata.get("token") == "service":
+            log.error("service_token_refused", method=name)
+            return Internal("A service refused this one's token: ONWARD_SERVICE_TOKEN must be the same for all.")
+        if self._of_a_service and ours.metadata.get("certificate") == "service":
+            log.error("service_certificate_refused", method=name)
+            return Internal("A service refused this one's certificate: see ONWARD_TLS_CERTIFICATE and the addresses.")
+        return ours
 
 
 class _Unary(_Outgoing, grpc.aio.UnaryUnaryClientInterceptor):

@@ -18,6 +18,7 @@ from kit.errors import Unavailable
 from kit.ids import Ids, SystemIds
 from kit.rpc.limits import Limits, channel_arguments
 from kit.rpc.methods import Layered, Servicer, declared, recorded
+from kit.rpc.tls import PLAINTEXT, Tls
 
 log = structlog.get_logger(__name__)
 
@@ -38,6 +39,8 @@ class CannotListen(Unavailable):
 class RpcServer:
     """Serves the given servicers once `start` has returned; answers health checks with SERVING after `ready`.
 
+    With TLS it also listens where services call one another, and demands their certificates there.
+
     `servicers` are pairs of generated `add_...Servicer_to_server` and the servicer, whose streaming methods are async
     generators. Raises `AccessUndeclared` at once if one of their methods declares no access.
     """
@@ -50,22 +53,30 @@ class RpcServer:
         *,
         limits: Limits | None = None,
         ids: Ids | None = None,
-        credentials: grpc.ServerCredentials | None = None,
+        tls: Tls = PLAINTEXT,
     ) -> None:
         self._listen = listen
         self._limits = limits or Limits()
         self._layered = Layered(gate, self._limits, ids or SystemIds())
-        self._credentials = credentials
+        self._tls = tls
         self._services = recorded(servicers)
         self._methods = declared(self._services)
         self._health = HealthServicer()
         self._server: grpc.aio.Server | None = None
         self.port = 0
+        self.internal_port = 0
 
     @property
     def address(self) -> str:
         """host:port as clients reach it; known after `start`."""
         return f"{self._listen.rpartition(':')[0]}:{self.port}"
+
+    @property
+    def internal_address(self) -> str:
+        """host:port as other services reach it, the same one where there is no TLS; known after `start`."""
+        if self._tls.internal_listen is None:
+            return self.address
+        return f"{self._tls.internal_listen.rpartition(':')[0]}:{self.internal_port}"
 
     async def start(self) -> None:
         """Bind and answer; raise `CannotListen` if the address can't be had."""
@@ -76,10 +87,14 @@ class RpcServer:
         )
         self._add_methods(server)
         self._add_exempt(server)
-        self.port = self._bind(server)
+        self.port = _bind(server, self._listen, self._tls.public, "ONWARD_LISTEN")
+        if self._tls.internal_listen is not None:
+            self.internal_port = _bind(server, self._tls.internal_listen, self._tls.internal, "ONWARD_INTERNAL_LISTEN")
         await server.start()
         self._server = server
-        log.info("rpc_listening", address=self.address)
+        log.info(
+            "rpc_listening", address=self.address, internal=self.internal_address, tls=self._tls.public is not None
+        )
 
     async def ready(self) -> None:
         """Tell health checks that calls are welcome."""
@@ -138,16 +153,17 @@ class RpcServer:
         }
         _register(server, handlers)
 
-    def _bind(self, server: grpc.aio.Server) -> int:
-        try:
-            if self._credentials is not None:
-                return server.add_secure_port(self._listen, self._credentials)
-            return server.add_insecure_port(self._listen)
-        except RuntimeError:
-            raise CannotListen(
-                f"Cannot listen on {self._listen}: another program has it, or it is no address of this machine; "
-                "set ONWARD_LISTEN to another."
-            ) from None
+
+def _bind(server: grpc.aio.Server, listen: str, credentials: grpc.ServerCredentials | None, setting: str) -> int:
+    try:
+        if credentials is not None:
+            return server.add_secure_port(listen, credentials)
+        return server.add_insecure_port(listen)
+    except RuntimeError:
+        raise CannotListen(
+            f"Cannot listen on {listen}: another program has it, or it is no address of this machine; "
+            f"set {setting} to another."
+        ) from None
 
 
 def _reflection(names: list[str]) -> object:

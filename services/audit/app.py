@@ -23,6 +23,7 @@ from kit.postgres.pool import Pool, connect_pool
 from kit.rpc.client import open_channel
 from kit.rpc.pages import PageTokens
 from kit.rpc.server import RpcServer
+from kit.rpc.tls import service_tls
 from onward.audit.v1.audit_service_pb2_grpc import add_AuditServiceServicer_to_server
 from services.audit.consumers import COMPARE_INTERVAL_S, FactsIntake, LogFollower, RegistryLog
 from services.audit.projections import record
@@ -53,8 +54,12 @@ class AuditApp:
     def __init__(self, settings: Settings, compare_interval_s: float) -> None:
         self._settings = settings
         self._compare_interval_s = compare_interval_s
+        self._tls = service_tls(settings, SERVICE)
         self._registry = open_channel(
-            settings.registry_address, settings.service_token.get_secret_value(), service=SERVICE
+            settings.registry_address,
+            settings.service_token.get_secret_value(),
+            service=SERVICE,
+            credentials=self._tls.client,
         )
         self._pool: Pool | None = None
         self._bus: Bus | None = None
@@ -106,7 +111,7 @@ class AuditApp:
         token = self._settings.service_token.get_secret_value()
         servicer = AuditServicer(pool, PageTokens(token), growth)
         gate = Gate(RegistryAuthorizer(registry_ask(self._registry)), token)
-        return RpcServer(self._settings.listen, [(add_AuditServiceServicer_to_server, servicer)], gate)
+        return RpcServer(self._settings.listen, [(add_AuditServiceServicer_to_server, servicer)], gate, tls=self._tls)
 
     def _make_consumers(self, pool: Pool, bus: Bus, growth: Growth) -> None:
         owner = RegistryLog(self._registry)

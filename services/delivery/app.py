@@ -25,6 +25,7 @@ from kit.rpc.client import open_channel
 from kit.rpc.methods import Servicer
 from kit.rpc.pages import PageTokens
 from kit.rpc.server import RpcServer
+from kit.rpc.tls import service_tls
 from onward.delivery.v1.delivery_service_pb2_grpc import add_DeliveryServiceServicer_to_server
 from onward.delivery.v1.internal_service_pb2_grpc import add_InternalServiceServicer_to_server
 from services.delivery.consumers import PULL_MESSAGES, OutcomesConsumer
@@ -83,8 +84,12 @@ class DeliveryApp:
         self._jitter = jitter
         self._unanswered_after_s = unanswered_after_s
         self._dsn = settings.postgres_dsn.get_secret_value()
+        self._tls = service_tls(settings, SERVICE)
         self._registry = open_channel(
-            settings.registry_address, settings.service_token.get_secret_value(), service=SERVICE
+            settings.registry_address,
+            settings.service_token.get_secret_value(),
+            service=SERVICE,
+            credentials=self._tls.client,
         )
         self._authorizer = authorizer or RegistryAuthorizer(registry_ask(self._registry), clock)
         self._watchers = Watchers()
@@ -177,7 +182,7 @@ class DeliveryApp:
             (add_DeliveryServiceServicer_to_server, deliveries),
             (add_InternalServiceServicer_to_server, InternalServicer(pool, applied, self._clock)),
         ]
-        return RpcServer(self._settings.listen, servicers, Gate(self._authorizer, service_token))
+        return RpcServer(self._settings.listen, servicers, Gate(self._authorizer, service_token), tls=self._tls)
 
     def _told(self, applied: Applied) -> None:
         """A transaction is committed: the releaser and the watchers hear of it."""

@@ -24,6 +24,7 @@ from kit.clock import SystemClock
 from kit.errors import LimitReached, OnwardError
 from kit.rpc.client import open_channel
 from kit.rpc.server import RpcServer
+from kit.rpc.tls import service_tls
 from kit.settings import SettingsError
 from kit.vault import Vault, VaultError
 from onward.common.v1 import facts_pb2
@@ -68,8 +69,9 @@ class App:
         self._zygote = zygote
         self._clock = SystemClock()
         token = settings.service_token.get_secret_value()
-        self._registry = open_channel(settings.registry_address, token, service="executor")
-        self._delivery = open_channel(settings.delivery_address, token, service="executor")
+        tls = service_tls(settings, "executor")
+        self._registry = open_channel(settings.registry_address, token, service="executor", credentials=tls.client)
+        self._delivery = open_channel(settings.delivery_address, token, service="executor", credentials=tls.client)
         self._registry_stub: registry_rpc.InternalServiceAsyncStub = registry_rpc.InternalServiceStub(self._registry)
         self._delivery_stub: delivery_rpc.InternalServiceAsyncStub = delivery_rpc.InternalServiceStub(self._delivery)
         self._publisher = Publisher(bus)
@@ -90,7 +92,7 @@ class App:
         self._pullers: dict[str, Puller] = {}
         gate = Gate(RegistryAuthorizer(registry_ask(self._registry)), token)
         servicer = (executor_rpc.add_ExecutionServiceServicer_to_server, ExecutionService(zygote))
-        self._server = RpcServer(settings.listen, [servicer], gate)
+        self._server = RpcServer(settings.listen, [servicer], gate, tls=tls)
 
     # --- life ------------------------------------------------------------------------------------------------
 
@@ -240,13 +242,15 @@ def _replica() -> str:
 
 def _own_endpoints(settings: Settings) -> list[tuple[str, int]]:
     """List what functions may never call: Onward's own servers, and what the operator names."""
-    nats = settings.nats_url.rpartition("@")[2].removeprefix("nats://")
+    nats = settings.nats_url.rpartition("@")[2].rpartition("/")[2]
     addresses = [
         nats,
         settings.registry_address,
         settings.executor_address,
         settings.delivery_address,
         settings.audit_address,
+        settings.listen,
+        settings.internal_listen or "",
         *settings.egress_denied.split(","),
     ]
     if settings.nats_monitoring_url:

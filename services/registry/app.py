@@ -26,6 +26,7 @@ from kit.rpc.client import open_channel
 from kit.rpc.methods import Servicer
 from kit.rpc.pages import PageTokens
 from kit.rpc.server import RpcServer
+from kit.rpc.tls import service_tls
 from kit.settings import SettingsError
 from kit.vault import Vault, WrongKeyError
 from onward.executor.v1 import execution_service_pb2, execution_service_pb2_grpc
@@ -84,8 +85,12 @@ class RegistryApp:
         self._clock = clock
         self._ids = ids
         self._vault = Vault.from_base64(settings.key_encryption_key.get_secret_value())
+        self._tls = service_tls(settings, SERVICE)
         self._executor = open_channel(
-            settings.executor_address, settings.service_token.get_secret_value(), service=SERVICE
+            settings.executor_address,
+            settings.service_token.get_secret_value(),
+            service=SERVICE,
+            credentials=self._tls.client,
         )
         self._pool: Pool | None = None
         self._bus: Bus | None = None
@@ -157,7 +162,8 @@ class RegistryApp:
             (add_DestinationServiceServicer_to_server, DestinationServicer(destinations, reading)),
             (add_InternalServiceServicer_to_server, InternalServicer(pool, store, authorizer)),
         ]
-        return RpcServer(settings.listen, servicers, Gate(authorizer, service_token, operator_token), ids=self._ids)
+        gate = Gate(authorizer, service_token, operator_token)
+        return RpcServer(settings.listen, servicers, gate, ids=self._ids, tls=self._tls)
 
     async def _ask_executor(self, code: str) -> execution_service_pb2.CheckCodeResponse:
         stub: execution_service_pb2_grpc.ExecutionServiceAsyncStub = execution_service_pb2_grpc.ExecutionServiceStub(
