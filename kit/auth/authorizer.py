@@ -9,6 +9,7 @@ from typing import Protocol
 import structlog
 
 from kit.auth.caller import Caller
+from kit.auth.demand import NOTHING, Demand, Subset
 from kit.clock import Clock, SystemClock
 from kit.errors import DeadlineExceeded, Internal, Unavailable
 
@@ -23,13 +24,12 @@ LEASES_MAX = 10_000
 class Authorizer(Protocol):
     """Knows tokens and roles. The registry decides by itself, the other services ask it."""
 
-    async def authorize(self, token: str, permission: int, resource: str) -> Caller:
+    async def authorize(self, token: str, demand: Demand) -> Caller:
         """Who the token is, if it may; otherwise `InvalidToken`, `PermissionDenied` or `NotFound`.
 
-        `permission` is a number of `onward.common.v1.Permission`; `resource` is a name that starts with
-        `workspaces/{workspace}`, or "" for PERMISSION_OPERATE and where the request's name is malformed: the token is
-        to be judged before the resource. Somebody from outside the workspace is told `NotFound`,
-        whether or not the resource exists. Raises `Unavailable` when nobody can tell: the call is then refused.
+        The demand's resource is "" where the request's name is malformed: the token is to be judged before the
+        resource. Somebody from outside the workspace is told `NotFound`, whether or not the resource exists.
+        Raises `Unavailable` when nobody can tell: the call is then refused.
         """
 
 
@@ -39,10 +39,13 @@ class Grant:
 
     principal: str
     lease_s: float
+    credential: str = ""
+    functions: Subset = NOTHING
+    sources: Subset = NOTHING
 
 
-# Asks the registry: (token, permission, resource).
-Ask = Callable[[str, int, str], Awaitable[Grant]]
+# Asks the registry about a token and what it wants.
+Ask = Callable[[str, Demand], Awaitable[Grant]]
 
 
 class RegistryAuthorizer:
@@ -52,39 +55,41 @@ class RegistryAuthorizer:
         self._ask = ask
         self._clock = clock or SystemClock()
         self._leases_max = leases_max
-        self._leases: OrderedDict[tuple[bytes, int, str], tuple[float, Caller]] = OrderedDict()
+        self._leases: OrderedDict[tuple[bytes, Demand], tuple[float, Caller]] = OrderedDict()
 
-    async def authorize(self, token: str, permission: int, resource: str) -> Caller:
+    async def authorize(self, token: str, demand: Demand) -> Caller:
         """See `Authorizer`."""
         # The token itself is not kept in memory.
-        key = (hashlib.sha256(token.encode()).digest(), permission, resource)
+        key = (hashlib.sha256(token.encode()).digest(), demand)
         asked_at = self._clock.monotonic()
         until, caller = self._leases.get(key, (0.0, None))
         if caller is not None and asked_at < until:
             return caller
-        grant = await self._grant(token, permission, resource)
-        caller = Caller(grant.principal, workspace_in(resource), frozenset({permission}))
+        grant = await self._grant(token, demand)
+        caller = Caller(
+            grant.principal,
+            demand.workspace,
+            frozenset(permission for permission, _ in demand.pairs),
+            credential=grant.credential,
+            functions=grant.functions,
+            sources=grant.sources,
+            demand=demand,
+        )
         # From before the question: the decision may be as old as that.
         self._remember(key, asked_at + min(grant.lease_s, LEASE_S_MAX), caller)
         return caller
 
-    async def _grant(self, token: str, permission: int, resource: str) -> Grant:
+    async def _grant(self, token: str, demand: Demand) -> Grant:
         try:
-            return await self._ask(token, permission, resource)
+            return await self._ask(token, demand)
         except (Unavailable, DeadlineExceeded, Internal) as error:
             log.warning("authorization_unavailable", failure=error.reason)
             raise Unavailable(
                 "The registry can't be asked whether this is allowed, so it is refused; try again.", retry_after_s=1
             ) from error
 
-    def _remember(self, key: tuple[bytes, int, str], until: float, caller: Caller) -> None:
+    def _remember(self, key: tuple[bytes, Demand], until: float, caller: Caller) -> None:
         self._leases[key] = (until, caller)
         self._leases.move_to_end(key)
         while len(self._leases) > self._leases_max:
             self._leases.popitem(last=False)
-
-
-def workspace_in(resource: str) -> str:
-    """The workspace's id in a resource name, "" if there is none."""
-    parts = resource.split("/", 2)
-    return parts[1] if len(parts) > 1 and parts[0] == "workspaces" else ""

@@ -3,6 +3,7 @@
 from contextvars import ContextVar
 from dataclasses import dataclass
 
+from kit.auth.demand import NOTHING, Demand, Subset
 from kit.errors import Internal
 
 
@@ -10,14 +11,21 @@ from kit.errors import Internal
 class Caller:
     """Who calls, as the authorization layer found out.
 
-    `principal` is opaque and safe to store in facts: "token:5f0c", "service:executor", "operator" or "anonymous".
+    `principal` is opaque and safe to store in facts: "member:ada", "service:executor", "operator" or "anonymous";
+    so is `credential`, what it proved itself with: "token:5f0c", "oidc", or "" for those who have but one.
     `workspace` is that of the resource asked for, "" where the call belongs to none. `permissions` are the numbers
-    of `onward.common.v1.Permission` that are known to be held on the resource: at least the one that was checked.
+    of `onward.common.v1.Permission` that are known to be held on the resource: at least those that were checked.
+    `functions` are those that it may view, `sources` those that it administers; what a partial method answers
+    must keep within them. `demand` is what was checked.
     """
 
     principal: str
     workspace: str = ""
     permissions: frozenset[int] = frozenset()
+    credential: str = ""
+    functions: Subset = NOTHING
+    sources: Subset = NOTHING
+    demand: Demand | None = None
 
 
 ANONYMOUS = Caller("anonymous")

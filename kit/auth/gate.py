@@ -3,8 +3,10 @@
 import hmac
 import re
 
-from kit.auth.authorizer import Authorizer, workspace_in
+from kit.auth.authorizer import Authorizer
 from kit.auth.caller import ANONYMOUS, OPERATOR_PRINCIPAL, Caller
+from kit.auth.demand import Demand
+from kit.auth.names import workspace_in
 from kit.auth.tokens import BEARER_LENGTH_MAX, TOKEN_LENGTH_MAX, parse_token
 from kit.errors import InvalidToken, OnwardError, PermissionDenied
 from onward.common.v1 import access_pb2
@@ -12,13 +14,15 @@ from onward.common.v1 import access_pb2
 _SERVICE_NAME = re.compile(r"[a-z]{1,32}")
 # Tells a service that it is its own token that was refused, not the one that it asks about.
 SERVICE_TOKEN_REFUSED = {"token": "service"}
+SERVICE_CERTIFICATE_REFUSED = {"certificate": "service"}
 
 
 class Gate:
     """Lets calls in by their method's permission.
 
-    Services prove themselves by one shared token and say which one they are; the operator has a token as well. Where
-    no operator token is configured, the authorizer decides about PERMISSION_OPERATE.
+    Services prove themselves by one shared token, and by a certificate that says which one they are (without TLS, on the
+    loopback, they say it themselves); the operator has a token as well. Where no operator token is configured, the
+    authorizer decides about PERMISSION_OPERATE.
     """
 
     def __init__(self, authorizer: Authorizer, service_token: str, operator_token: str | None = None) -> None:
@@ -34,22 +38,29 @@ class Gate:
         if not token or len(token) > BEARER_LENGTH_MAX:
             raise InvalidToken("A token is needed: send it as metadata `authorization: Bearer onw_...`.")
 
-    async def admit(self, token: str, service: str, permission: int, resource: str) -> Caller:
-        """The caller, if `token` carries `permission` on `resource`; see `Authorizer` for what is raised.
+    async def admit(self, token: str, service: str | None, demand: Demand) -> Caller:
+        """The caller, if `token` carries what is demanded; see `Authorizer` for what is raised.
 
-        `service` is the name that a service gives itself; it counts only beside the service token.
+        `service` is the service that calls, None where it should have proved so by a certificate and did not; it
+        counts only beside the service token.
         """
-        if permission == access_pb2.PERMISSION_NONE:
+        if demand.permission == access_pb2.PERMISSION_NONE:
             return ANONYMOUS
-        if permission == access_pb2.PERMISSION_SERVICE:
-            return self._admit_service(token, service, resource)
-        if permission == access_pb2.PERMISSION_OPERATE and self._operator_token is not None:
+        if demand.permission == access_pb2.PERMISSION_SERVICE:
+            return self._admit_service(token, service, demand.resource)
+        if demand.permission == access_pb2.PERMISSION_OPERATE and self._operator_token is not None:
             return self._admit_operator(token)
-        return await self._authorizer.authorize(token, permission, resource)
+        return await self._authorizer.authorize(token, demand)
 
-    def _admit_service(self, token: str, service: str, resource: str) -> Caller:
+    def _admit_service(self, token: str, service: str | None, resource: str) -> Caller:
         if not _same(token, self._service_token):
             raise _refusal(token, "Only Onward's own services may call this.", SERVICE_TOKEN_REFUSED)
+        if service is None:
+            raise InvalidToken(
+                "Only Onward's own services may call this: call ONWARD_INTERNAL_LISTEN, with a certificate whose DNS"
+                " names hold the service's, such as onward-executor.",
+                metadata=SERVICE_CERTIFICATE_REFUSED,
+            )
         name = service if _SERVICE_NAME.fullmatch(service) else "unnamed"
         permissions = frozenset({int(access_pb2.PERMISSION_SERVICE)})
         return Caller(f"service:{name}", workspace_in(resource), permissions)

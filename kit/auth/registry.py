@@ -3,6 +3,7 @@
 from typing import TYPE_CHECKING, cast
 
 from kit.auth.authorizer import Ask, Grant
+from kit.auth.demand import Demand, Subset
 from onward.common.v1 import access_pb2
 from onward.registry.v1 import internal_service_pb2 as pb
 from onward.registry.v1 import internal_service_pb2_grpc as pb_grpc
@@ -18,10 +19,29 @@ def registry_ask(channel: "grpc.aio.Channel") -> Ask:
     """For `RegistryAuthorizer`: asks over a channel of `kit.rpc.client.open_channel` with the service token."""
     stub: pb_grpc.InternalServiceAsyncStub = pb_grpc.InternalServiceStub(channel)
 
-    async def ask(token: str, permission: int, resource: str) -> Grant:
-        wanted = cast("access_pb2.Permission.ValueType", permission)
-        request = pb.AuthorizeRequest(token=token, permission=wanted, resource=resource)
+    async def ask(token: str, demand: Demand) -> Grant:
+        request = pb.AuthorizeRequest(
+            token=token,
+            permission=_permission(demand.permission),
+            resource=demand.resource,
+            also=[pb.RequiredAccess(permission=_permission(one), resource=name) for one, name in demand.also],
+            partial=demand.partial,
+        )
         answer = await stub.Authorize(request, timeout=AUTHORIZE_TIMEOUT_S)
-        return Grant(answer.principal, answer.lease_ms / 1000)
+        return Grant(
+            answer.principal,
+            answer.lease_ms / 1000,
+            answer.credential,
+            _subset(answer.functions),
+            _subset(answer.sources),
+        )
 
     return ask
+
+
+def _permission(number: int) -> "access_pb2.Permission.ValueType":
+    return cast("access_pb2.Permission.ValueType", number)
+
+
+def _subset(subset: pb.Subset) -> Subset:
+    return Subset(subset.all, frozenset(subset.ids))

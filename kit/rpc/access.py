@@ -7,6 +7,7 @@ from typing import cast
 from google.protobuf.descriptor import Descriptor, FieldDescriptor, MethodDescriptor
 from google.protobuf.message import Message
 
+from kit.auth.demand import Demand
 from kit.errors import Internal
 from onward.common.v1 import access_pb2
 
@@ -22,18 +23,25 @@ class AccessUndeclared(Internal):
 
 @dataclass(frozen=True, slots=True)
 class Access:
-    """An RPC's permission and where its request names the resource (as a path of field names)."""
+    """An RPC's permission and where its request names the resource (as a path of field names).
+
+    `also` holds further permissions with their paths; `partial` is as in `Demand`.
+    """
 
     permission: int
     resource_path: tuple[str, ...]
     read_only: bool
+    also: tuple[tuple[int, tuple[str, ...]], ...] = ()
+    partial: bool = False
 
     def resource_of(self, request: Message) -> str:
         """The resource's name as the request has it; "" for methods that name none."""
-        value: object = request
-        for name in self.resource_path:
-            value = getattr(value, name)
-        return cast(str, value) if self.resource_path else ""
+        return _named(request, self.resource_path)
+
+    def demand(self, request: Message) -> Demand:
+        """What the caller of this request needs."""
+        also = tuple((permission, _named(request, path)) for permission, path in self.also)
+        return Demand(self.permission, self.resource_of(request), also, self.partial)
 
     @property
     def resource_field(self) -> str:
@@ -47,11 +55,24 @@ def declared_access(method: MethodDescriptor) -> Access:
     if not options.HasExtension(access_pb2.access):
         raise AccessUndeclared(f"{method.full_name} declares no access; add option (onward.common.v1.access)")
     option = options.Extensions[access_pb2.access]
-    path = tuple(option.resource_field.split(".")) if option.resource_field else ()
-    _check_permission(method, option.permission, path)
+    path = _checked(method, option.permission, option.resource_field)
+    also = tuple((one.permission, _checked(method, one.permission, one.resource_field)) for one in option.also)
+    return Access(option.permission, path, option.read_only, also, option.partial)
+
+
+def _checked(method: MethodDescriptor, permission: int, resource_field: str) -> tuple[str, ...]:
+    path = tuple(resource_field.split(".")) if resource_field else ()
+    _check_permission(method, permission, path)
     if path:
         _check_path(method, path)
-    return Access(option.permission, path, option.read_only)
+    return path
+
+
+def _named(request: Message, path: tuple[str, ...]) -> str:
+    value: object = request
+    for name in path:
+        value = getattr(value, name)
+    return cast(str, value) if path else ""
 
 
 def undeclared(methods: Iterable[MethodDescriptor]) -> list[str]:

@@ -13,6 +13,7 @@ from google.protobuf import descriptor_pool
 from google.protobuf.message import DecodeError, Message
 
 from kit.auth.caller import set_caller
+from kit.auth.demand import Demand
 from kit.auth.gate import Gate
 from kit.errors import Internal, InvalidArgument, NotFound, PermissionDenied
 from kit.ids import Ids
@@ -175,22 +176,24 @@ class Layered:
         access, call = method.access, turn.call
         self._gate.require_token(call.token, access.permission)
         request = method.parse(raw)
-        resource = access.resource_of(request)
-        workspace = await self._workspace(access, call, resource)
-        set_caller(await self._gate.admit(call.token, call.service, access.permission, resource))
+        workspace = await self._workspace(access, call, request)
+        set_caller(await self._gate.admit(call.token, call.service, access.demand(request)))
         places = self._streams if turn.streams else self._calls
         held.enter_context(places.taken_by(workspace))
         validate(request)
         return request
 
-    async def _workspace(self, access: Access, call: Call, resource: str) -> str:
+    async def _workspace(self, access: Access, call: Call, request: Message) -> str:
         """The workspace that the call belongs to, "" for none."""
         if not access.resource_path:
             return ""
+        demand = access.demand(request)
         try:
-            return workspace_of(resource, access.resource_field)
+            for _, resource in demand.also:
+                workspace_of(resource)
+            return workspace_of(demand.resource, access.resource_field)
         except InvalidArgument:
             # A malformed name is told to those only whose token is good.
             with suppress(NotFound, PermissionDenied, InvalidArgument):
-                await self._gate.admit(call.token, call.service, access.permission, "")
+                await self._gate.admit(call.token, call.service, Demand(access.permission))
             raise

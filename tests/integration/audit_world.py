@@ -11,8 +11,8 @@ import asyncpg
 import grpc.aio
 from grpc_health.v1 import health_pb2, health_pb2_grpc
 
-from kit.auth.authorizer import workspace_in
 from kit.auth.caller import Caller
+from kit.auth.demand import Demand
 from kit.auth.gate import Gate
 from kit.bus.connection import Bus
 from kit.bus.connection import connect as connect_bus
@@ -43,11 +43,11 @@ NEVER_S = 600.0
 class Tokens:
     """Each token opens the workspace that it is of."""
 
-    async def authorize(self, token: str, permission: int, resource: str) -> Caller:
+    async def authorize(self, token: str, demand: Demand) -> Caller:
         if token not in TOKENS:
             raise InvalidToken("The token is not known.")
-        if workspace_in(resource) != TOKENS[token]:
-            raise NotFound(f"{resource} does not exist.")
+        if demand.workspace != TOKENS[token]:
+            raise NotFound(f"{demand.resource} does not exist.")
         return Caller(f"token:{TOKENS[token]}", TOKENS[token])
 
 

@@ -12,6 +12,7 @@ import asyncpg
 import grpc.aio
 
 from kit.auth.caller import Caller
+from kit.auth.demand import EVERYTHING, Demand
 from kit.bus.acks import ack
 from kit.bus.connection import Bus, connect
 from kit.bus.message import Message
@@ -41,12 +42,12 @@ START_US = int(START.timestamp() * 1_000_000)
 class StillAuthorizer:
     """Knows one token, which may view the deliveries of `acme`."""
 
-    async def authorize(self, token: str, permission: int, resource: str) -> Caller:
+    async def authorize(self, token: str, demand: Demand) -> Caller:
         if token != VIEWER_TOKEN:
             raise InvalidToken("unknown")
-        if not (resource + "/").startswith("workspaces/acme/"):
+        if not (demand.resource + "/").startswith("workspaces/acme/"):
             raise PermissionDenied("not yours")
-        return Caller("token:viewer", "acme", frozenset({permission}))
+        return Caller("token:viewer", "acme", frozenset({demand.permission}), functions=EVERYTHING, sources=EVERYTHING)
 
 
 def settings(database: str, nats_url: str, **changes: Any) -> Settings:

@@ -14,6 +14,7 @@ import grpc.aio
 from grpc_tools import protoc
 
 from kit.auth.caller import Caller, current_caller
+from kit.auth.demand import Demand
 from kit.auth.gate import Gate
 from kit.errors import InvalidToken, NotFound, PermissionDenied
 from kit.rpc.call import current_call
@@ -86,14 +87,15 @@ def generated() -> tuple[Any, Any]:
 class Roles:
     """An authorizer that knows one token with one permission in the workspaces "a" and "b"."""
 
-    async def authorize(self, token: str, permission: int, resource: str) -> Caller:
+    async def authorize(self, token: str, demand: Demand) -> Caller:
+        resource = demand.resource
         if token != TOKEN:
             raise InvalidToken("unknown")
         if not resource.startswith(("workspaces/a/", "workspaces/b/")):
             raise NotFound("not here")
         if resource.endswith("/denied"):
             raise PermissionDenied("not that")
-        return Caller("token:abcd1234", resource.split("/")[1], frozenset({permission}))
+        return Caller("token:abcd1234", resource.split("/")[1], frozenset({demand.permission}))
 
 
 class Probe:

@@ -6,6 +6,7 @@ import pytest
 
 from kit.auth.authorizer import LEASE_S_MAX, Grant, RegistryAuthorizer
 from kit.auth.caller import Caller
+from kit.auth.demand import Demand
 from kit.auth.gate import SERVICE_TOKEN_REFUSED, Gate
 from kit.auth.tokens import (
     BEARER_LENGTH_MAX,
@@ -36,7 +37,7 @@ class Registry:
         self.asked = 0
         self.answer: Grant | OnwardError = Grant("token:abc", 60.0)
 
-    async def ask(self, token: str, permission: int, resource: str) -> Grant:
+    async def ask(self, token: str, demand: Demand) -> Grant:
         self.asked += 1
         if isinstance(self.answer, OnwardError):
             raise self.answer
@@ -46,7 +47,7 @@ class Registry:
 class Nobody:
     """An authorizer that refuses."""
 
-    async def authorize(self, token: str, permission: int, resource: str) -> Caller:
+    async def authorize(self, token: str, demand: Demand) -> Caller:
         raise InvalidToken("unknown")
 
 
@@ -92,7 +93,7 @@ async def test_the_gate_looks_at_tokens_as_long_as_an_identity_providers_and_no_
         gate.require_token("x" * (BEARER_LENGTH_MAX + 1), VIEW)
     for permission in (SERVICE, OPERATE):
         with pytest.raises(InvalidToken):
-            await gate.admit("x" * BEARER_LENGTH_MAX, "executor", permission, "")
+            await gate.admit("x" * BEARER_LENGTH_MAX, "executor", Demand(permission, ""))
 
 
 def test_a_secret_matches_its_hash_alone() -> None:
@@ -113,24 +114,28 @@ def test_uuids_of_one_process_sort_in_the_order_made_even_when_the_clock_goes_ba
 async def test_a_yes_is_kept_for_a_second_at_most() -> None:
     registry, clock = Registry(), FakeClock()
     authorizer = RegistryAuthorizer(registry.ask, clock)
-    await authorizer.authorize("t", VIEW, "workspaces/a")
+    await authorizer.authorize("t", Demand(VIEW, "workspaces/a"))
     clock.advance(LEASE_S_MAX - 0.01)
-    caller = await authorizer.authorize("t", VIEW, "workspaces/a")
+    caller = await authorizer.authorize("t", Demand(VIEW, "workspaces/a"))
     assert (caller.principal, caller.workspace, registry.asked) == ("token:abc", "a", 1)
     clock.advance(0.02)
     registry.answer = InvalidToken("revoked")
     with pytest.raises(InvalidToken):
-        await authorizer.authorize("t", VIEW, "workspaces/a")
+        await authorizer.authorize("t", Demand(VIEW, "workspaces/a"))
 
 
 async def test_a_yes_for_one_thing_is_none_for_another() -> None:
     registry = Registry()
     authorizer = RegistryAuthorizer(registry.ask, FakeClock())
-    await authorizer.authorize("t", VIEW, "workspaces/a")
+    await authorizer.authorize("t", Demand(VIEW, "workspaces/a"))
     registry.answer = PermissionDenied("no")
-    for question in (("u", VIEW, "workspaces/a"), ("t", VIEW + 1, "workspaces/a"), ("t", VIEW, "workspaces/b")):
+    for token, permission, resource in (
+        ("u", VIEW, "workspaces/a"),
+        ("t", VIEW + 1, "workspaces/a"),
+        ("t", VIEW, "workspaces/b"),
+    ):
         with pytest.raises(PermissionDenied):
-            await authorizer.authorize(*question)
+            await authorizer.authorize(token, Demand(permission, resource))
 
 
 async def test_a_no_is_asked_about_again() -> None:
@@ -138,53 +143,53 @@ async def test_a_no_is_asked_about_again() -> None:
     authorizer = RegistryAuthorizer(registry.ask, FakeClock())
     registry.answer = InvalidToken("not yet")
     with pytest.raises(InvalidToken):
-        await authorizer.authorize("t", VIEW, "workspaces/a")
+        await authorizer.authorize("t", Demand(VIEW, "workspaces/a"))
     registry.answer = Grant("token:abc", 1)
-    assert (await authorizer.authorize("t", VIEW, "workspaces/a")).principal == "token:abc"
+    assert (await authorizer.authorize("t", Demand(VIEW, "workspaces/a"))).principal == "token:abc"
 
 
 async def test_without_the_registry_calls_are_refused_as_unavailable() -> None:
     registry = Registry()
     registry.answer = Unavailable("down")
     with pytest.raises(Unavailable, match="refused"):
-        await RegistryAuthorizer(registry.ask).authorize("t", VIEW, "workspaces/a")
+        await RegistryAuthorizer(registry.ask).authorize("t", Demand(VIEW, "workspaces/a"))
 
 
 async def test_the_memory_of_answers_is_bounded() -> None:
     registry = Registry()
     authorizer = RegistryAuthorizer(registry.ask, FakeClock(), leases_max=10)
     for i in range(100):
-        await authorizer.authorize(f"t{i}", VIEW, "workspaces/a")
+        await authorizer.authorize(f"t{i}", Demand(VIEW, "workspaces/a"))
     asked = registry.asked
-    await authorizer.authorize("t99", VIEW, "workspaces/a")
+    await authorizer.authorize("t99", Demand(VIEW, "workspaces/a"))
     assert registry.asked == asked
-    await authorizer.authorize("t0", VIEW, "workspaces/a")
+    await authorizer.authorize("t0", Demand(VIEW, "workspaces/a"))
     assert registry.asked == asked + 1
 
 
 async def test_the_service_token_opens_what_is_for_services_and_nothing_else() -> None:
     gate = Gate(Nobody(), SERVICE_TOKEN, operator_token="the operator has this")
-    caller = await gate.admit(SERVICE_TOKEN, "executor", SERVICE, "")
+    caller = await gate.admit(SERVICE_TOKEN, "executor", Demand(SERVICE, ""))
     assert caller.principal == "service:executor"
     for permission in (OPERATE, VIEW):
         with pytest.raises(InvalidToken):
-            await gate.admit(SERVICE_TOKEN, "executor", permission, "workspaces/a")
+            await gate.admit(SERVICE_TOKEN, "executor", Demand(permission, "workspaces/a"))
 
 
 async def test_a_users_token_is_denied_what_is_for_services() -> None:
     gate = Gate(Nobody(), SERVICE_TOKEN)
     with pytest.raises(PermissionDenied) as caught:
-        await gate.admit(USER_TOKEN, "executor", SERVICE, "")
+        await gate.admit(USER_TOKEN, "executor", Demand(SERVICE, ""))
     assert caught.value.metadata == SERVICE_TOKEN_REFUSED
 
 
 async def test_a_service_can_not_call_itself_anything() -> None:
-    caller = await Gate(Nobody(), SERVICE_TOKEN).admit(SERVICE_TOKEN, "operator\n", SERVICE, "")
+    caller = await Gate(Nobody(), SERVICE_TOKEN).admit(SERVICE_TOKEN, "operator\n", Demand(SERVICE, ""))
     assert caller.principal == "service:unnamed"
 
 
 async def test_the_operators_token_opens_what_is_for_the_operator() -> None:
     gate = Gate(Nobody(), SERVICE_TOKEN, operator_token="the operator has this")
-    assert (await gate.admit("the operator has this", "", OPERATE, "")).principal == "operator"
+    assert (await gate.admit("the operator has this", "", Demand(OPERATE, ""))).principal == "operator"
     with pytest.raises(PermissionDenied):
-        await gate.admit(USER_TOKEN, "", OPERATE, "")
+        await gate.admit(USER_TOKEN, "", Demand(OPERATE, ""))
