@@ -31,8 +31,8 @@ class Call:
     user_agent: str
     # As presented; the authorization layer alone reads it.
     token: str
-    # The service that calls: by its certificate, None without one. Without TLS it is what the caller says. Worth nothing
-    # without the service token.
+    # The service that calls: by its certificate, None without one. Without TLS it is what the caller says. It counts
+    # beside the service token only.
     service: str | None
     traceparent: str
 
