@@ -32,6 +32,8 @@ class Limits:
     exempt_streams_max: int = 64
     # A function's code is at most 1 MB; everything else is smaller.
     message_bytes_max: int = 4 * 1024 * 1024
+    # An identity provider's token (8 KiB) and all else; from gRPC's own 8 KiB on, calls are refused by chance.
+    metadata_bytes_max: int = 12 * 1024
     # On one connection; the next call waits in the client.
     streams_per_connection_max: int = 100
     # A connection costs about 30 kB and a file descriptor; more are closed at once.
@@ -97,6 +99,7 @@ def channel_arguments(limits: Limits) -> list[tuple[str, int]]:
         ("grpc.so_reuseport", 0),
         ("grpc.max_receive_message_length", limits.message_bytes_max),
         ("grpc.max_send_message_length", limits.message_bytes_max),
+        ("grpc.max_metadata_size", limits.metadata_bytes_max),
         ("grpc.max_concurrent_streams", limits.streams_per_connection_max),
         ("grpc.max_allowed_incoming_connections", limits.connections_max),
         ("grpc.server_handshake_timeout_ms", int(limits.handshake_s * 1000)),
