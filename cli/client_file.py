@@ -9,7 +9,7 @@ from typing import Any
 
 
 class ClientFile:
-    """`client.json` of a data folder: addresses, NATS login, operator token, and an owner token a workspace."""
+    """`client.json` of a data folder: addresses, whom to trust, NATS login, operator's and owners' tokens."""
 
     def __init__(self, path: Path) -> None:
         self.path = path

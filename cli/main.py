@@ -58,6 +58,7 @@ app.command(
 app.command("cli.commands.events:app", name="events", help="Publish events to a source.", sort_key=7)
 app.command("cli.commands.deliveries:app", name="deliveries", help="See what became of every event.", sort_key=8)
 app.command("cli.commands.audit:app", name="audit", help="See who changed what, when.", sort_key=9)
+app.command("cli.commands.certificates:app", name="certificates", help="Make the services' certificates.", sort_key=10)
 
 
 # 128 + SIGINT, as shells have it.

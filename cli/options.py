@@ -37,6 +37,9 @@ class Options:
     nats: Annotated[
         str, _option("--nats", "nats://user:password@host:port, instead of the data folder's.", "ONWARD_NATS")
     ] = ""
+    ca: Annotated[
+        str, _option("--ca", "PEM file of the authority to trust, instead of the data folder's.", "ONWARD_CA")
+    ] = ""
     json: Annotated[bool, _option("--json", "Print JSON, for programs.", None, _OUTPUT)] = False
     debug: Annotated[bool, _option("--debug", "Show the traceback of an error.", None, _OUTPUT)] = False
 

@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import re
 from contextlib import AsyncExitStack
+from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal, Self
 
+import grpc
 import grpc.aio
 
 from cli.client_file import ClientFile
@@ -13,6 +15,7 @@ from cli.failures import CommandError, Exit, UsageError
 from cli.options import Options
 from kit.errors import Unavailable
 from kit.rpc.client import open_channel
+from kit.rpc.loopback import is_loopback
 
 if TYPE_CHECKING:
     from kit.bus.connection import Bus
@@ -102,14 +105,16 @@ class Session:
         """Connect as a publisher."""
         # Only publishing needs it, and it takes a while to import.
         from kit.bus.connection import connect
+        from kit.bus.tls import tls_context
 
         url = self.options.nats or self._known.get("nats_url", "")
         if not url:
             raise UsageError(self._nothing_known("the address of NATS"))
         login = ("", "") if self.options.nats else (self._known["nats_user"], self._known["nats_password"])
+        trust = tls_context(url, self.options.ca or None)
         try:
             bus = await connect(
-                url, login[0] or None, login[1] or None, name="onward-cli", timeout_s=NATS_CONNECT_TIMEOUT_S
+                url, login[0] or None, login[1] or None, name="onward-cli", tls=trust, timeout_s=NATS_CONNECT_TIMEOUT_S
             )
         except Unavailable as error:
             raise self._no_nats(url, error) from error
@@ -117,7 +122,7 @@ class Session:
         return bus
 
     def _no_nats(self, url: str, error: Unavailable) -> CommandError:
-        host = url.rpartition("@")[2].removeprefix("nats://")
+        host = url.rpartition("@")[2].rpartition("/")[2]
         if "authorization" in error.message.lower():
             return UsageError(f"NATS at {host} refused the login: check the user and password in --nats")
         return CommandError(
@@ -127,7 +132,7 @@ class Session:
 
     def _channel(self, service: Service, token: str) -> grpc.aio.Channel:
         if (service, token) not in self._channels:
-            channel = open_channel(self._address(service), token)
+            channel = open_channel(self._address(service), token, credentials=self._credentials(service))
             self._exit.push_async_callback(channel.close)
             self._channels[service, token] = channel
         return self._channels[service, token]
@@ -137,6 +142,15 @@ class Session:
         if not address:
             raise UsageError(self._nothing_known(f"the address of the {service} service"))
         return str(address)
+
+    def _credentials(self, service: Service) -> grpc.ChannelCredentials | None:
+        """Whom to trust. Plaintext goes to this machine's own addresses only, and where no authority is known."""
+        named = getattr(self.options, service)
+        # What the data folder trusts are its own services.
+        path = self.options.ca or ("" if named else self._known.get("ca", ""))
+        if path:
+            return grpc.ssl_channel_credentials(_authority(path))
+        return None if is_loopback(self._address(service)) else grpc.ssl_channel_credentials()
 
     def _nothing_known(self, what: str) -> str:
         folder = self.options.data
@@ -161,6 +175,13 @@ def checked_id(identifier: str, what: str) -> str:
 def as_id(name: str) -> str:
     """Give the name itself where it can be an id, else nothing: the registry then makes one."""
     return name if _ID.fullmatch(name) else ""
+
+
+def _authority(path: str) -> bytes:
+    try:
+        return Path(path).read_bytes()
+    except OSError as error:
+        raise UsageError(f"the authority's certificate {path} can't be read ({error.strerror}): see --ca") from None
 
 
 def _read(client_file: ClientFile) -> dict[str, Any]:

@@ -9,14 +9,16 @@ import os
 import sys
 from collections.abc import Mapping
 from contextlib import AsyncExitStack, ExitStack
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Self
 
+import grpc
 import grpc.aio
 from grpc_health.v1 import health_pb2, health_pb2_grpc
 
 from cli.client_file import ClientFile
+from kit.embedded.certificates import authority_file, make_certificates, service_files
 from kit.embedded.data_folder import DataFolder, is_port_free
 from kit.embedded.errors import EmbeddedError
 from kit.embedded.nats import EmbeddedNats
@@ -24,6 +26,8 @@ from kit.embedded.nats_users import USER_NAMES, service_users
 from kit.embedded.postgres import EmbeddedPostgres
 from kit.embedded.program import LineFile, Program
 from kit.embedded.supervisor import Supervisor
+from kit.errors import OnwardError
+from kit.rpc.client import open_channel
 
 # In the order in which they start; they stop the other way round.
 SERVICES = ("registry", "delivery", "audit", "executor")
@@ -39,6 +43,8 @@ LOG_LINE_CHARACTERS_MAX = 400
 # JetStream counts every stream's limit as if it were full: 4 GiB a workspace, of which few are ever used.
 STREAM_BYTES_PROMISED_MAX = 1 << 50
 # Of a variable for programs that we start: what Python and the C library look at, and nothing else.
+# By what clients and services call one another here.
+HOSTS = ("127.0.0.1", "localhost")
 PASSED_ON = ("PATH", "HOME", "LANG", "LC_ALL", "TZ", "TMPDIR", "SSL_CERT_FILE", "SSL_CERT_DIR")
 
 
@@ -54,6 +60,18 @@ class Endpoints:
     service_token: str
     operator_token: str
     key_encryption_key: str
+    # With TLS: where services call one another, and the folder of their certificates.
+    internal_addresses: Mapping[str, str] = field(default_factory=dict)
+    certificates: Path | None = None
+
+    @property
+    def ca(self) -> Path | None:
+        """The file that callers trust; None where nothing is encrypted."""
+        return authority_file(self.certificates) if self.certificates is not None else None
+
+    def credentials(self) -> grpc.ChannelCredentials | None:
+        """What callers open channels with."""
+        return grpc.ssl_channel_credentials(self.ca.read_bytes()) if self.ca is not None else None
 
 
 def environment(service: str, ends: Endpoints) -> dict[str, str]:
@@ -66,24 +84,45 @@ def environment(service: str, ends: Endpoints) -> dict[str, str]:
         "ONWARD_NATS_MONITORING_URL": ends.nats_monitoring_url,
         "ONWARD_SERVICE_TOKEN": ends.service_token,
     }
-    variables |= {f"ONWARD_{name.upper()}_ADDRESS": address for name, address in ends.addresses.items()}
+    called = ends.internal_addresses or ends.addresses
+    variables |= {f"ONWARD_{name.upper()}_ADDRESS": address for name, address in called.items()}
     if service in STORING_SERVICES:
         variables["ONWARD_POSTGRES_DSN"] = ends.postgres_dsns[service]
     if service in ("registry", "executor"):
         variables["ONWARD_KEY_ENCRYPTION_KEY"] = ends.key_encryption_key
     if service == "registry":
         variables["ONWARD_OPERATOR_TOKEN"] = ends.operator_token
+    return variables | _tls(service, ends)
+
+
+def _tls(service: str, ends: Endpoints) -> dict[str, str]:
+    if ends.certificates is None:
+        return {}
+    files = service_files(ends.certificates, service)
+    variables = {
+        "ONWARD_INTERNAL_LISTEN": ends.internal_addresses[service],
+        "ONWARD_TLS_CERTIFICATE": str(files.certificate),
+        "ONWARD_TLS_KEY": str(files.key),
+        "ONWARD_TLS_CA": str(files.ca),
+    }
+    if service == "executor":
+        # It knows where services call one another, and closes those to functions; these are the others.
+        variables["ONWARD_EGRESS_DENIED"] = ",".join(ends.addresses.values())
     return variables
 
 
 class Stack:
     """Everything, on one machine. Use it as an async context manager; it is ready when entered.
 
-    `overrides` adds ONWARD_* variables to a service, such as `{"delivery": {"ONWARD_RETRY_OFFSETS_S": "1,2"}}`.
+    Services speak TLS with certificates of their own, unless `plaintext` is asked for. `overrides` adds ONWARD_*
+    variables to a service, such as `{"delivery": {"ONWARD_RETRY_OFFSETS_S": "1,2"}}`.
     """
 
-    def __init__(self, data: Path, overrides: Mapping[str, Mapping[str, str]] | None = None) -> None:
+    def __init__(
+        self, data: Path, overrides: Mapping[str, Mapping[str, str]] | None = None, *, plaintext: bool = False
+    ) -> None:
         self.data = data
+        self._plaintext = plaintext
         self._overrides = overrides or {}
         self._exit = AsyncExitStack()
         self._logs = ExitStack()
@@ -124,14 +163,30 @@ class Stack:
             service_token=folder.secret("service token"),
             operator_token=folder.secret("operator token"),
             key_encryption_key=_key(folder.secret("key encryption key")),
+            internal_addresses=self._internal_addresses(folder),
+            certificates=self._certificates(folder),
         )
         for service in SERVICES:
             await self.supervisor.start(self._program(service, folder, self.ends))
         self._write_client_file(self.ends)
         await self._ready(self.ends)
 
+    def _internal_addresses(self, folder: DataFolder) -> dict[str, str]:
+        if self._plaintext:
+            return {}
+        return {service: f"127.0.0.1:{folder.port(_internal(service))}" for service in SERVICES}
+
+    def _certificates(self, folder: DataFolder) -> Path | None:
+        if self._plaintext:
+            return None
+        certificates = folder.part("certificates")
+        make_certificates(certificates, dict.fromkeys(SERVICES, HOSTS))
+        return certificates
+
     def _program(self, service: str, folder: DataFolder, ends: Endpoints) -> Program:
         _check_port(service, folder)
+        if ends.internal_addresses:
+            _check_port(_internal(service), folder)
         passed_on = {name: os.environ[name] for name in PASSED_ON if name in os.environ}
         variables = environment(service, ends) | dict(self._overrides.get(service, {}))
         log = LineFile(folder.log_path(service))
@@ -151,6 +206,7 @@ class Stack:
             nats_user="publisher",
             nats_password=ends.nats_passwords["publisher"],
             operator_token=ends.operator_token,
+            ca=str(ends.ca or ""),
         )
 
     async def _ready(self, ends: Endpoints) -> None:
@@ -186,6 +242,10 @@ class Stack:
         return self.supervisor.pid(name)
 
 
+def _internal(service: str) -> str:
+    return f"{service} internal"
+
+
 def _check_port(service: str, folder: DataFolder) -> None:
     port = folder.port(service)
     if not is_port_free(port):
@@ -204,11 +264,11 @@ def _no_start(service: str, log: Path) -> EmbeddedError:
 async def _all_serving(ends: Endpoints) -> None:
     async with asyncio.TaskGroup() as group:
         for name, address in ends.addresses.items():
-            group.create_task(_serving(name, address))
+            group.create_task(_serving(name, address, ends.credentials()))
 
 
-async def _serving(service: str, address: str) -> None:
-    async with grpc.aio.insecure_channel(address, options=[("grpc.enable_http_proxy", 0)]) as channel:
+async def _serving(service: str, address: str, credentials: grpc.ChannelCredentials | None) -> None:
+    async with open_channel(address, "", credentials=credentials) as channel:
         stub = health_pb2_grpc.HealthStub(channel)  # type: ignore[no-untyped-call]  # the package ships no types
         try:
             async with asyncio.timeout(READY_TIMEOUT_S):
@@ -223,7 +283,7 @@ async def _serving(service: str, address: str) -> None:
 async def _is_serving(stub: health_pb2_grpc.HealthStub) -> bool:
     try:
         answer = await stub.Check(health_pb2.HealthCheckRequest(), timeout=2.0)
-    except grpc.aio.AioRpcError:
+    except OnwardError:
         return False
     return bool(answer.status == health_pb2.HealthCheckResponse.SERVING)
 

@@ -4,12 +4,13 @@ import difflib
 import os
 import re
 from collections.abc import Iterable
-from ipaddress import ip_address
 from pathlib import Path
 from typing import Annotated, Literal, TypeVar
 
 from pydantic import AfterValidator, Field, SecretStr, ValidationError
 from pydantic_settings import BaseSettings, SettingsConfigDict
+
+from kit.rpc.loopback import is_loopback
 
 PREFIX = "ONWARD_"
 # Services prove themselves to one another with this; shorter ones can be guessed.
@@ -99,17 +100,6 @@ def load(cls: type[S]) -> S:
     _refuse_half_tls(settings)
     _refuse_plaintext(settings)
     return settings
-
-
-def is_loopback(address: str) -> bool:
-    """Whether host:port is reached from this machine alone."""
-    host = address.rpartition(":")[0].strip("[]")
-    if host == "localhost":
-        return True
-    try:
-        return ip_address(host).is_loopback
-    except ValueError:
-        return False
 
 
 def _refuse_half_tls(settings: ServiceSettings) -> None:

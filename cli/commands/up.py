@@ -9,7 +9,7 @@ from contextlib import suppress
 from cli.console_log import show_warnings
 from cli.options import DEFAULTS, Options
 from cli.output import console, print_json_line, print_table, say
-from cli.stack import SERVICES, Stack
+from cli.stack import SERVICES, Endpoints, Stack
 
 WORDS = {
     "postgres": "database, on a unix socket",
@@ -21,12 +21,19 @@ WORDS = {
 }
 
 
-async def up(*, options: Options = DEFAULTS) -> int:
+async def up(*, plaintext: bool = False, options: Options = DEFAULTS) -> int:
     """Run Postgres, NATS and the four services from one data folder until Ctrl-C.
 
     The folder is made where it does not exist; everything is kept in it and goes on at the next start.
 
+    Services speak TLS with certificates that are made here, and renewed at a start.
+
     Example: onward up --data ./onward-data
+
+    Parameters
+    ----------
+    plaintext
+        Without TLS, for a look at the traffic; everything stays on the loopback in any case.
     """
     show_warnings()
     stop = asyncio.Event()
@@ -35,7 +42,7 @@ async def up(*, options: Options = DEFAULTS) -> int:
     if not options.json:
         say(f"Starting Postgres, NATS and {len(SERVICES)} services in {options.data}…")
     async with asyncio.TaskGroup() as group:
-        running = group.create_task(_run(options, stop))
+        running = group.create_task(_run(options, plaintext))
         stopping = group.create_task(stop.wait())
         await asyncio.wait({running, stopping}, return_when=asyncio.FIRST_COMPLETED)
         if not running.done():
@@ -54,8 +61,8 @@ async def _end(running: asyncio.Task[None], options: Options) -> None:
         say("Stopped; everything is kept.")
 
 
-async def _run(options: Options, stop: asyncio.Event) -> None:
-    async with Stack(options.data) as stack:
+async def _run(options: Options, plaintext: bool) -> None:
+    async with Stack(options.data, plaintext=plaintext) as stack:
         if options.json:
             print_json_line(_as_json(stack))
         else:
@@ -71,6 +78,7 @@ def _as_json(stack: Stack) -> dict[str, object]:
         "data": str(stack.data.resolve()),
         "addresses": dict(stack.ends.addresses),
         "nats": stack.ends.nats_url,
+        "ca": str(stack.ends.ca or ""),
         "pids": pids,
     }
 
@@ -81,6 +89,7 @@ def _print_ready(stack: Stack) -> None:
     rows = [(name, where.get(name), stack.pid(name), WORDS[name]) for name in ("postgres", "nats", *SERVICES)]
     print_table(("part", "address", ">pid", "~does"), rows)
     data = "" if stack.data == DEFAULTS.data else f" --data {stack.data}"
+    say(_trust(stack.ends))
     known = sorted(stack.client_file.read().get("workspaces", {}))
     say(f"Ready. Everything is in {stack.data.resolve()}, logs are in its folder logs.")
     if known:
@@ -88,3 +97,10 @@ def _print_ready(stack: Stack) -> None:
     else:
         say(f"In another terminal: onward workspaces create acme{data}")
     console().print("Press Ctrl-C to stop.", style="dim")
+
+
+def _trust(ends: Endpoints) -> str:
+    if ends.ca is None:
+        return "Nothing is encrypted, since --plaintext was given."
+    address = ends.addresses["registry"]
+    return f"Services speak TLS; other clients need {ends.ca}, such as grpcurl -cacert {ends.ca} {address} list"

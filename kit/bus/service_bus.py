@@ -6,6 +6,7 @@ import structlog
 
 from kit.bus.connection import Bus, connect
 from kit.bus.durability import require_durability
+from kit.bus.tls import tls_context
 from kit.settings import ServiceSettings, SettingsError
 
 log = structlog.get_logger(__name__)
@@ -27,4 +28,8 @@ async def connect_service(service: str, settings: ServiceSettings) -> Bus:
     else:
         log.warning("bus_durability_unchecked", durability=settings.durability)
     password = settings.nats_password.get_secret_value() if settings.nats_password else None
-    return await connect(settings.nats_url, settings.nats_user, password, name=f"onward-{service}")
+    try:
+        tls = tls_context(settings.nats_url, settings.tls_ca)
+    except OSError as error:
+        raise SettingsError(f"ONWARD_TLS_CA: {settings.tls_ca} can't be used ({error.strerror or error})") from None
+    return await connect(settings.nats_url, settings.nats_user, password, name=f"onward-{service}", tls=tls)
