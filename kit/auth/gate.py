@@ -20,9 +20,9 @@ SERVICE_CERTIFICATE_REFUSED = {"certificate": "service"}
 class Gate:
     """Lets calls in by their method's permission.
 
-    Services prove themselves by one shared token, and by a certificate that says which one they are (without TLS, on the
-    loopback, they say it themselves); the operator has a token as well. Where no operator token is configured, the
-    authorizer decides about PERMISSION_OPERATE.
+    Services prove themselves by one shared token, and by a certificate that says which one they are (without TLS they
+    say it themselves); the operator has a token as well. Where no operator token is configured, the authorizer decides
+    about PERMISSION_OPERATE.
     """
 
     def __init__(self, authorizer: Authorizer, service_token: str, operator_token: str | None = None) -> None:
