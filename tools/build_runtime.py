@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import hashlib
 import os
+import shutil
 import subprocess
 import sys
 from importlib.metadata import PackageNotFoundError, version
@@ -108,9 +109,21 @@ def build(*, force: bool = False) -> bool:
     node = folder / "node.exe" if windows else folder / "bin" / "node"
     modules = folder / "node_modules" if windows else folder / "lib" / "node_modules"
     install_packages(node, modules / "npm" / "bin" / "npm-cli.js")
-    run(node, "build.mjs", OUTPUT)
-    STAMP.write_text(wanted, "utf-8")
+    fresh = OUTPUT.with_name(f"{OUTPUT.name}.new")
+    run(node, "build.mjs", fresh)
+    (fresh / STAMP.name).write_text(wanted, "utf-8")
+    replace(OUTPUT, fresh)
     return True
+
+
+def replace(folder: Path, fresh: Path) -> None:
+    """Put one folder in the place of another, so that what runs at the same time finds either."""
+    old = folder.with_name(f"{folder.name}.old")
+    shutil.rmtree(old, ignore_errors=True)
+    if folder.exists():
+        folder.rename(old)
+    fresh.rename(folder)
+    shutil.rmtree(old, ignore_errors=True)
 
 
 def main() -> int:

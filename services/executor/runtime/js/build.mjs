@@ -192,6 +192,12 @@ async function bundle(entry, outfile, options) {
   });
 }
 
+// What checks code when it is saved: a script whose value is the function, so that it leaves no name behind.
+async function checker() {
+  const { outputFiles } = await esbuild.build({ ...OPTIONS, entryPoints: [path.join(HERE, 'check/main.js')], format: 'cjs', minifyIdentifiers: true, write: false });
+  await writeFile(path.join(OUTPUT, 'check.js'), `(()=>{const module={exports:{}};${outputFiles[0].text.trim()};return module.exports.check})()\n`);
+}
+
 const manifest = JSON.parse(await readFile(path.join(HERE, 'packages.json'), 'utf8'));
 const { devDependencies } = JSON.parse(await readFile(path.join(HERE, 'package.json'), 'utf8'));
 for (const { global, package: name, version } of manifest.packages) {
@@ -205,6 +211,7 @@ await bundle(process.env.RUNTIME_ENTRY ?? 'main.js', 'prelude.js');
 for (const entry of manifest.packages.filter((known) => known.lazy)) {
   await bundle(`lib/${entry.package}.js`, fileOf(entry), { inject: [path.join(HERE, 'node/process.js')] });
 }
+await checker();
 // The worker reads this one: which file to evaluate when the code names which global.
 const listed = manifest.packages.map((entry) => (entry.lazy ? { ...entry, file: fileOf(entry) } : entry));
 await writeFile(path.join(OUTPUT, 'packages.json'), JSON.stringify({ packages: listed }, null, 2) + '\n');

@@ -3,6 +3,7 @@
 
 import { detached, primordials, state } from './host.js';
 import { describe } from './failure.js';
+import { asBody } from './source.js';
 import { SCRIPT, setColumnsBefore } from './stack.js';
 
 const { apply, stringify } = primordials;
@@ -26,7 +27,8 @@ function isStrict(compiled) {
 
 // Answers {text, columns, error}: the text to compile, and how many columns it puts before the first line. The
 // Function constructor refuses what only parses because of our brackets.
-export function wrap(code) {
+export function wrap(script) {
+  const code = asBody(script);
   let strict = false;
   let error = null;
   try {
