@@ -1,0 +1,41 @@
+"""A condition: the text that people wrote, and the test that it became."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any, Final
+
+from kit.fql.errors import FqlError
+from kit.fql.evaluate import Test, test_of
+from kit.fql.parser import parse
+
+# The product's limit for the text of a condition.
+TEXT_BYTES_MAX: Final = 5 * 1024
+# The whole text of a condition that every event meets.
+ALL: Final = "all"
+
+
+@dataclass(frozen=True, slots=True)
+class Condition:
+    """A compiled condition; conditions of the same text are equal.
+
+    Calling it tests an event, a JSON object of dicts and lists; it never raises and changes nothing.
+    `matches` is the same without the cost of a method.
+    """
+
+    text: str
+    matches: Test = field(compare=False, repr=False)
+
+    def __call__(self, event: Mapping[str, Any]) -> bool:
+        return self.matches(event)
+
+
+def compile_condition(text: str) -> Condition:
+    """Compile the text of a condition, `all` for every event. Raises `FqlError`."""
+    size_bytes = len(text.encode("utf-8", "surrogatepass"))
+    if size_bytes > TEXT_BYTES_MAX:
+        raise FqlError(f"the condition has {size_bytes} bytes; at most {TEXT_BYTES_MAX} are accepted", 1, 1)
+    if text.strip() == ALL:
+        return Condition(text, lambda event: True)
+    return Condition(text, test_of(parse(text)))
