@@ -26,7 +26,7 @@ from buf.validate import validate_pb2 as buf_dot_validate_dot_validate__pb2
 from onward.common.v1 import access_pb2 as onward_dot_common_dot_v1_dot_access__pb2
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n*onward/executor/v1/execution_service.proto\x12\x12onward.executor.v1\x1a\x1b\x62uf/validate/validate.proto\x1a\x1donward/common/v1/access.proto\"+\n\x10\x43heckCodeRequest\x12\x17\n\x04\x63ode\x18\x01 \x01(\tB\t\xbaH\x06r\x04(\x80\x80\x10\"S\n\x11\x43heckCodeResponse\x12\x10\n\x08handlers\x18\x01 \x03(\t\x12,\n\x05\x65rror\x18\x02 \x01(\x0b\x32\x1d.onward.executor.v1.CodeError\":\n\tCodeError\x12\x0f\n\x07message\x18\x01 \x01(\t\x12\x0c\n\x04line\x18\x02 \x01(\x05\x12\x0e\n\x06\x63olumn\x18\x03 \x01(\x05\"\x18\n\x16\x44\x65scribeRuntimeRequest\"\x81\x01\n\x17\x44\x65scribeRuntimeResponse\x12\x12\n\nv8_version\x18\x01 \x01(\t\x12\x34\n\x08packages\x18\x02 \x03(\x0b\x32\".onward.executor.v1.RuntimePackage\x12\x1c\n\x14sandbox_degradations\x18\x03 \x03(\t\"B\n\x0eRuntimePackage\x12\x0e\n\x06global\x18\x01 \x01(\t\x12\x0f\n\x07package\x18\x02 \x01(\t\x12\x0f\n\x07version\x18\x03 \x01(\t2\xec\x01\n\x10\x45xecutionService\x12\x62\n\tCheckCode\x12$.onward.executor.v1.CheckCodeRequest\x1a%.onward.executor.v1.CheckCodeResponse\"\x08\xca\xf3\x18\x04\x08\x03\x18\x01\x12t\n\x0f\x44\x65scribeRuntime\x12*.onward.executor.v1.DescribeRuntimeRequest\x1a+.onward.executor.v1.DescribeRuntimeResponse\"\x08\xca\xf3\x18\x04\x08\x01\x18\x01\x62\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n*onward/executor/v1/execution_service.proto\x12\x12onward.executor.v1\x1a\x1b\x62uf/validate/validate.proto\x1a\x1donward/common/v1/access.proto\"S\n\x10\x43heckCodeRequest\x12\x17\n\x04\x63ode\x18\x01 \x01(\tB\t\xbaH\x06r\x04(\x80\x80\x10\x12&\n\rsetting_names\x18\x02 \x03(\tB\x0f\xbaH\x0c\x92\x01\t\x10\x64\"\x05r\x03\x18\x80\x02\"\x86\x01\n\x11\x43heckCodeResponse\x12\x10\n\x08handlers\x18\x01 \x03(\t\x12,\n\x05\x65rror\x18\x02 \x01(\x0b\x32\x1d.onward.executor.v1.CodeError\x12\x31\n\x08warnings\x18\x03 \x03(\x0b\x32\x1f.onward.executor.v1.CodeWarning\"J\n\x0b\x43odeWarning\x12\x0c\n\x04rule\x18\x01 \x01(\t\x12\x0f\n\x07message\x18\x02 \x01(\t\x12\x0c\n\x04line\x18\x03 \x01(\x05\x12\x0e\n\x06\x63olumn\x18\x04 \x01(\x05\":\n\tCodeError\x12\x0f\n\x07message\x18\x01 \x01(\t\x12\x0c\n\x04line\x18\x02 \x01(\x05\x12\x0e\n\x06\x63olumn\x18\x03 \x01(\x05\"\x18\n\x16\x44\x65scribeRuntimeRequest\"\x81\x01\n\x17\x44\x65scribeRuntimeResponse\x12\x12\n\nv8_version\x18\x01 \x01(\t\x12\x34\n\x08packages\x18\x02 \x03(\x0b\x32\".onward.executor.v1.RuntimePackage\x12\x1c\n\x14sandbox_degradations\x18\x03 \x03(\t\"B\n\x0eRuntimePackage\x12\x0e\n\x06global\x18\x01 \x01(\t\x12\x0f\n\x07package\x18\x02 \x01(\t\x12\x0f\n\x07version\x18\x03 \x01(\t2\xec\x01\n\x10\x45xecutionService\x12\x62\n\tCheckCode\x12$.onward.executor.v1.CheckCodeRequest\x1a%.onward.executor.v1.CheckCodeResponse\"\x08\xca\xf3\x18\x04\x08\x03\x18\x01\x12t\n\x0f\x44\x65scribeRuntime\x12*.onward.executor.v1.DescribeRuntimeRequest\x1a+.onward.executor.v1.DescribeRuntimeResponse\"\x08\xca\xf3\x18\x04\x08\x01\x18\x01\x62\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
@@ -35,22 +35,26 @@ if not _descriptor._USE_C_DESCRIPTORS:
   DESCRIPTOR._loaded_options = None
   _globals['_CHECKCODEREQUEST'].fields_by_name['code']._loaded_options = None
   _globals['_CHECKCODEREQUEST'].fields_by_name['code']._serialized_options = b'\272H\006r\004(\200\200\020'
+  _globals['_CHECKCODEREQUEST'].fields_by_name['setting_names']._loaded_options = None
+  _globals['_CHECKCODEREQUEST'].fields_by_name['setting_names']._serialized_options = b'\272H\014\222\001\t\020d\"\005r\003\030\200\002'
   _globals['_EXECUTIONSERVICE'].methods_by_name['CheckCode']._loaded_options = None
   _globals['_EXECUTIONSERVICE'].methods_by_name['CheckCode']._serialized_options = b'\312\363\030\004\010\003\030\001'
   _globals['_EXECUTIONSERVICE'].methods_by_name['DescribeRuntime']._loaded_options = None
   _globals['_EXECUTIONSERVICE'].methods_by_name['DescribeRuntime']._serialized_options = b'\312\363\030\004\010\001\030\001'
   _globals['_CHECKCODEREQUEST']._serialized_start=126
-  _globals['_CHECKCODEREQUEST']._serialized_end=169
-  _globals['_CHECKCODERESPONSE']._serialized_start=171
-  _globals['_CHECKCODERESPONSE']._serialized_end=254
-  _globals['_CODEERROR']._serialized_start=256
-  _globals['_CODEERROR']._serialized_end=314
-  _globals['_DESCRIBERUNTIMEREQUEST']._serialized_start=316
-  _globals['_DESCRIBERUNTIMEREQUEST']._serialized_end=340
-  _globals['_DESCRIBERUNTIMERESPONSE']._serialized_start=343
-  _globals['_DESCRIBERUNTIMERESPONSE']._serialized_end=472
-  _globals['_RUNTIMEPACKAGE']._serialized_start=474
-  _globals['_RUNTIMEPACKAGE']._serialized_end=540
-  _globals['_EXECUTIONSERVICE']._serialized_start=543
-  _globals['_EXECUTIONSERVICE']._serialized_end=779
+  _globals['_CHECKCODEREQUEST']._serialized_end=209
+  _globals['_CHECKCODERESPONSE']._serialized_start=212
+  _globals['_CHECKCODERESPONSE']._serialized_end=346
+  _globals['_CODEWARNING']._serialized_start=348
+  _globals['_CODEWARNING']._serialized_end=422
+  _globals['_CODEERROR']._serialized_start=424
+  _globals['_CODEERROR']._serialized_end=482
+  _globals['_DESCRIBERUNTIMEREQUEST']._serialized_start=484
+  _globals['_DESCRIBERUNTIMEREQUEST']._serialized_end=508
+  _globals['_DESCRIBERUNTIMERESPONSE']._serialized_start=511
+  _globals['_DESCRIBERUNTIMERESPONSE']._serialized_end=640
+  _globals['_RUNTIMEPACKAGE']._serialized_start=642
+  _globals['_RUNTIMEPACKAGE']._serialized_end=708
+  _globals['_EXECUTIONSERVICE']._serialized_start=711
+  _globals['_EXECUTIONSERVICE']._serialized_end=947
 # @@protoc_insertion_point(module_scope)

@@ -25,16 +25,22 @@ class CheckCodeRequest(_message.Message):
     DESCRIPTOR: _descriptor.Descriptor
 
     CODE_FIELD_NUMBER: _builtins.int
+    SETTING_NAMES_FIELD_NUMBER: _builtins.int
     code: _builtins.str
     """The JavaScript; at most 256 KiB."""
+    @_builtins.property
+    def setting_names(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
+        """Names of the settings that are defined beside it."""
+
     def __init__(
         self,
         *,
         code: _builtins.str = ...,
+        setting_names: _abc.Iterable[_builtins.str] | None = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["code", b"code"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["code", b"code", "setting_names", b"setting_names"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -48,6 +54,7 @@ class CheckCodeResponse(_message.Message):
 
     HANDLERS_FIELD_NUMBER: _builtins.int
     ERROR_FIELD_NUMBER: _builtins.int
+    WARNINGS_FIELD_NUMBER: _builtins.int
     @_builtins.property
     def handlers(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
         """Handlers that the code defines, such as "onTrack"."""
@@ -56,19 +63,60 @@ class CheckCodeResponse(_message.Message):
     def error(self) -> Global___CodeError:
         """Set when the code does not parse, or throws at its top level."""
 
+    @_builtins.property
+    def warnings(self) -> _containers.RepeatedCompositeFieldContainer[Global___CodeWarning]:
+        """What deserves a look: first what concerns the whole code, then by line; at most 50. Absent beside an error."""
+
     def __init__(
         self,
         *,
         handlers: _abc.Iterable[_builtins.str] | None = ...,
         error: Global___CodeError | None = ...,
+        warnings: _abc.Iterable[Global___CodeWarning] | None = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["error", b"error"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["error", b"error", "handlers", b"handlers"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["error", b"error", "handlers", b"handlers", "warnings", b"warnings"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
 Global___CheckCodeResponse: _TypeAlias = CheckCodeResponse  # noqa: Y015
+
+@_typing.final
+class CodeWarning(_message.Message):
+    """Something in the code that deserves a look; the code may be saved all the same."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    RULE_FIELD_NUMBER: _builtins.int
+    MESSAGE_FIELD_NUMBER: _builtins.int
+    LINE_FIELD_NUMBER: _builtins.int
+    COLUMN_FIELD_NUMBER: _builtins.int
+    rule: _builtins.str
+    """A stable name: "literal-key", "logs-event", "logs-settings", "fetch-not-awaited", "unknown-setting", "no-handler",
+    "misnamed-handler" or "batch-only".
+    """
+    message: _builtins.str
+    """For people."""
+    line: _builtins.int
+    """1-based, as JavaScript counts lines; 0 where it concerns the whole code."""
+    column: _builtins.int
+    """1-based, in UTF-16 code units; 0 where it concerns the whole code."""
+    def __init__(
+        self,
+        *,
+        rule: _builtins.str = ...,
+        message: _builtins.str = ...,
+        line: _builtins.int = ...,
+        column: _builtins.int = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["column", b"column", "line", b"line", "message", b"message", "rule", b"rule"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___CodeWarning: _TypeAlias = CodeWarning  # noqa: Y015
 
 @_typing.final
 class CodeError(_message.Message):
@@ -80,11 +128,11 @@ class CodeError(_message.Message):
     LINE_FIELD_NUMBER: _builtins.int
     COLUMN_FIELD_NUMBER: _builtins.int
     message: _builtins.str
-    """V8's words."""
+    """V8's words, or the parser's where V8's tell of something else."""
     line: _builtins.int
-    """1-based; 0 where unknown."""
+    """1-based, as JavaScript counts lines; 0 where unknown."""
     column: _builtins.int
-    """1-based; 0 where unknown."""
+    """1-based, in UTF-16 code units; 0 where unknown."""
     def __init__(
         self,
         *,

@@ -52,7 +52,8 @@ class ExecutionServiceServicer:
     """
 
     def CheckCode(self, request, context):
-        """Parses code with the V8 that runs it and tells which handlers it defines. Services only.
+        """Parses code with the V8 that runs it and tells which handlers it defines, and what its author should look at.
+        Services only.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')

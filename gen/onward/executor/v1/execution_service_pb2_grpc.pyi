@@ -34,7 +34,9 @@ class ExecutionServiceStub:
     @_typing.overload
     def __new__(cls, channel: _aio.Channel) -> ExecutionServiceAsyncStub: ...
     CheckCode: _grpc.UnaryUnaryMultiCallable[_execution_service_pb2.CheckCodeRequest, _execution_service_pb2.CheckCodeResponse]
-    """Parses code with the V8 that runs it and tells which handlers it defines. Services only."""
+    """Parses code with the V8 that runs it and tells which handlers it defines, and what its author should look at.
+    Services only.
+    """
     DescribeRuntime: _grpc.UnaryUnaryMultiCallable[_execution_service_pb2.DescribeRuntimeRequest, _execution_service_pb2.DescribeRuntimeResponse]
     """Tells what user code finds: V8's version, globals and packages."""
 
@@ -44,7 +46,9 @@ class ExecutionServiceAsyncStub(ExecutionServiceStub):
 
     def __init__(self, channel: _aio.Channel) -> None: ...
     CheckCode: _aio.UnaryUnaryMultiCallable[_execution_service_pb2.CheckCodeRequest, _execution_service_pb2.CheckCodeResponse]  # type: ignore[assignment]
-    """Parses code with the V8 that runs it and tells which handlers it defines. Services only."""
+    """Parses code with the V8 that runs it and tells which handlers it defines, and what its author should look at.
+    Services only.
+    """
     DescribeRuntime: _aio.UnaryUnaryMultiCallable[_execution_service_pb2.DescribeRuntimeRequest, _execution_service_pb2.DescribeRuntimeResponse]  # type: ignore[assignment]
     """Tells what user code finds: V8's version, globals and packages."""
 
@@ -57,7 +61,9 @@ class ExecutionServiceServicer(metaclass=_abc_1.ABCMeta):
         request: _execution_service_pb2.CheckCodeRequest,
         context: _ServicerContext,
     ) -> _typing.Union[_execution_service_pb2.CheckCodeResponse, _abc.Awaitable[_execution_service_pb2.CheckCodeResponse]]:
-        """Parses code with the V8 that runs it and tells which handlers it defines. Services only."""
+        """Parses code with the V8 that runs it and tells which handlers it defines, and what its author should look at.
+        Services only.
+        """
 
     @_abc_1.abstractmethod
     def DescribeRuntime(
