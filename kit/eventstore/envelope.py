@@ -83,6 +83,7 @@ def to_stored(service: str, fact: Fact) -> StoredFact:
         data=fact.data,
         fact_id=fact.fact_id,
         principal=fact.meta.principal,
+        credential=fact.meta.credential,
         request_id=fact.meta.request_id,
         traceparent=fact.meta.traceparent,
         causation=fact.meta.causation,
@@ -99,6 +100,7 @@ def from_stored(stored: StoredFact) -> OwnedFact:
     """The inverse of `to_stored`."""
     meta = Meta(
         principal=stored.principal,
+        credential=stored.credential,
         request_id=stored.request_id,
         causation=stored.causation,
         correlation=stored.correlation,

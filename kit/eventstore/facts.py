@@ -39,6 +39,8 @@ class Meta:
     traceparent: str = ""
     occurred_at: datetime | None = None
     commitments: Mapping[str, str] = field(default_factory=dict)
+    # What the principal proved itself with, such as "token:5f0c".
+    credential: str = ""
 
     def at(self, now: datetime) -> "Meta":
         """The same with `occurred_at` filled in where it is absent."""
@@ -48,6 +50,7 @@ class Meta:
         """What is stored and published; empty fields are left out."""
         values = {
             "principal": self.principal,
+            "credential": self.credential,
             "request_id": self.request_id,
             "causation": self.causation,
             "correlation": self.correlation,
@@ -63,6 +66,7 @@ class Meta:
         occurred_at = values.get("occurred_at")
         return cls(
             principal=values.get("principal", ""),
+            credential=values.get("credential", ""),
             request_id=values.get("request_id", ""),
             causation=values.get("causation", ""),
             correlation=values.get("correlation", ""),

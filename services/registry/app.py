@@ -149,7 +149,7 @@ class RegistryApp:
         service_token = settings.service_token.get_secret_value()
         authorizer = LocalAuthorizer(pool, self._clock, operator_token)
         reading = Reading(pool, store, PageTokens(service_token), self._clock)
-        changes = Changes(store, self._vault, self._published)
+        changes = Changes(store, self._vault, authorizer.confirm, self._published)
         templates = load_templates()
         workspaces = WorkspaceHandlers(changes, pool, self._ids, self._provisioned)
         functions = FunctionHandlers(changes, self._vault, templates, self._check_code or self._ask_executor)

@@ -5,9 +5,10 @@ from __future__ import annotations
 from kit.eventstore.facts import NewFact
 from onward.registry.v1 import destination_service_pb2, facts_pb2
 from services.registry.domain import ids
+from services.registry.domain.evolve import evolve
 from services.registry.domain.functions import destination_name, require_function, require_version
 from services.registry.domain.settings import KeyedHash, change_settings, missing_settings
-from services.registry.domain.state import DestinationState, State, VersionState, evolve
+from services.registry.domain.state import DestinationState, State, VersionState
 from services.registry.errors import (
     DisplayNameTaken,
     IdTaken,

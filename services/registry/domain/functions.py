@@ -9,8 +9,9 @@ from kit.errors import LimitReached
 from kit.eventstore.facts import NewFact
 from onward.registry.v1 import facts_pb2, function_service_pb2, resources_pb2
 from services.registry.domain import ids
+from services.registry.domain.evolve import evolve
 from services.registry.domain.settings import KeyedHash, migrate_settings, missing_settings
-from services.registry.domain.state import DestinationState, FunctionState, State, VersionState, evolve
+from services.registry.domain.state import DestinationState, FunctionState, State, VersionState
 from services.registry.errors import (
     IdTaken,
     InvalidField,

@@ -1,19 +1,16 @@
-"""The frozen state of a workspace, and how each fact changes it.
+"""The frozen state of a workspace; `evolve` says how each fact changes it.
 
 Code bodies are left out: only their hashes are needed to decide, and a workspace may hold megabytes of code.
 """
 
 from __future__ import annotations
 
-import dataclasses
-from collections.abc import Callable, Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from types import MappingProxyType
 from typing import Any, TypeAlias
 
-from google.protobuf.message import Message
-
-from onward.registry.v1 import facts_pb2, resources_pb2
+from onward.registry.v1 import resources_pb2
 
 SettingTypeValue: TypeAlias = resources_pb2.SettingType.ValueType
 Definitions = tuple[resources_pb2.SettingDefinition, ...]
@@ -49,12 +46,55 @@ class VersionState:
 
 
 @dataclass(frozen=True, slots=True)
+class FilterState:
+    """A filter; `revision` counts its own changes."""
+
+    id: str
+    rule: resources_pb2.FilterRule
+    revision: int = 1
+
+
+@dataclass(frozen=True, slots=True)
+class BindingState:
+    """A role that a member has."""
+
+    id: str
+    grant: resources_pb2.RoleGrant
+
+
+@dataclass(frozen=True, slots=True)
+class MemberState:
+    """A person or a service account; `revision` is the version of its stream."""
+
+    id: str
+    kind: resources_pb2.MemberKind.ValueType
+    revision: int = 0
+    bindings: Mapping[str, BindingState] = field(default_factory=dict)
+
+    @property
+    def owner(self) -> bool:
+        return any(one.grant.role == resources_pb2.ROLE_OWNER for one in self.bindings.values())
+
+
+@dataclass(frozen=True, slots=True)
+class TokenState:
+    """A token that works; `revision` is the version of its stream."""
+
+    id: str
+    member: str
+    revision: int = 0
+
+
+@dataclass(frozen=True, slots=True)
 class FunctionState:
     """A function; `revision` is the version of its stream."""
 
     id: str
     revision: int = 0
     versions: tuple[VersionState, ...] = ()
+    display_name: str = ""
+    description: str = ""
+    labels: Mapping[str, str] = field(default_factory=dict)
 
     @property
     def latest(self) -> VersionState:
@@ -66,10 +106,14 @@ class FunctionState:
 
 @dataclass(frozen=True, slots=True)
 class SourceState:
-    """A source."""
+    """A source; `revision` is the version of its stream."""
 
     id: str
     revision: int = 0
+    display_name: str = ""
+    labels: Mapping[str, str] = field(default_factory=dict)
+    write_keys: tuple[str, ...] = ()
+    filters: tuple[FilterState, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -101,18 +145,30 @@ class DestinationState:
     enabled: bool = False
     settings: Mapping[str, StoredSetting] = field(default_factory=dict)
     settings_revision: int = 0
+    policy: resources_pb2.DeliveryPolicy = field(default_factory=resources_pb2.DeliveryPolicy)
+    filters: tuple[FilterState, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
 class State:
-    """A workspace as far as decisions need it. `revision` is the version of the stream `workspace`."""
+    """A workspace as far as decisions need it. `revision` is the version of the stream `workspace`.
+
+    What was deleted is in `ended` only: the last version of its stream by the stream's name. Its id is not given
+    again, since the trail and the history of deliveries go on naming it.
+    """
 
     revision: int = 0
+    display_name: str = ""
     functions_max: int = 0
+    members_may_edit_functions: bool = False
     egress_ranges: tuple[str, ...] = ()
+    filters: tuple[FilterState, ...] = ()
+    members: Mapping[str, MemberState] = field(default_factory=dict)
+    tokens: Mapping[str, TokenState] = field(default_factory=dict)
     functions: Mapping[str, FunctionState] = field(default_factory=dict)
     sources: Mapping[str, SourceState] = field(default_factory=dict)
     destinations: Mapping[str, DestinationState] = field(default_factory=dict)
+    ended: Mapping[str, int] = field(default_factory=dict)
 
     @property
     def exists(self) -> bool:
@@ -124,149 +180,30 @@ class State:
         if kind == "workspace":
             return self.revision
         held: Mapping[str, Mapping[str, Any]] = {
+            "members": self.members,
+            "tokens": self.tokens,
             "functions": self.functions,
             "sources": self.sources,
             "destinations": self.destinations,
         }
         found = held.get(kind, {}).get(entity)
-        return found.revision if found else 0
+        return found.revision if found else self.ended.get(stream, 0)
 
+    def taken(self, kind: str) -> Iterable[str]:
+        """Ids of a kind that exist or ever existed, such as those of "functions"."""
+        held: Mapping[str, Iterable[str]] = {
+            "members": self.members,
+            "functions": self.functions,
+            "sources": self.sources,
+            "destinations": self.destinations,
+        }
+        prefix = f"{kind}/"
+        return {*held[kind], *(one.removeprefix(prefix) for one in self.ended if one.startswith(prefix))}
 
-def _workspace_created(state: State, fact: facts_pb2.WorkspaceCreated) -> State:
-    return dataclasses.replace(state, revision=state.revision + 1, functions_max=fact.functions_max)
+    def is_taken(self, kind: str, entity: str) -> bool:
+        """Whether an id exists or ever existed."""
+        return self.stream_version(f"{kind}/{entity}") > 0
 
-
-def _limits_set(state: State, fact: facts_pb2.LimitsSet) -> State:
-    return dataclasses.replace(state, revision=state.revision + 1, functions_max=fact.functions_max)
-
-
-def _egress_range_allowed(state: State, fact: facts_pb2.EgressRangeAllowed) -> State:
-    ranges = (*state.egress_ranges, fact.range)
-    return dataclasses.replace(state, revision=state.revision + 1, egress_ranges=ranges)
-
-
-def _token_created(state: State, fact: facts_pb2.TokenCreated) -> State:
-    return state
-
-
-def _function_created(state: State, fact: facts_pb2.FunctionCreated) -> State:
-    return _with_function(state, FunctionState(fact.function, revision=1))
-
-
-def _function_version_saved(state: State, fact: facts_pb2.FunctionVersionSaved) -> State:
-    function = state.functions[fact.function]
-    assert fact.number == len(function.versions) + 1, "versions are contiguous from 1"
-    version = VersionState(
-        number=fact.number,
-        code_sha256=fact.code_sha256,
-        definitions=tuple(fact.definitions),
-        timeout_ms=fact.timeout_ms,
-        handlers=tuple(fact.handlers),
-    )
-    return _with_function(
-        state,
-        dataclasses.replace(function, revision=function.revision + 1, versions=(*function.versions, version)),
-    )
-
-
-def _version_deployed(state: State, fact: facts_pb2.VersionDeployed) -> State:
-    function = state.functions[fact.function]
-    moved = {name: dataclasses.replace(state.destinations[name], version=fact.number) for name in fact.destinations}
-    state = dataclasses.replace(state, destinations={**state.destinations, **moved})
-    return _with_function(state, dataclasses.replace(function, revision=function.revision + 1))
-
-
-def _source_created(state: State, fact: facts_pb2.SourceCreated) -> State:
-    return dataclasses.replace(state, sources={**state.sources, fact.source: SourceState(fact.source, revision=1)})
-
-
-def _destination_connected(state: State, fact: facts_pb2.DestinationConnected) -> State:
-    return _with_destination(
-        state,
-        DestinationState(
-            id=fact.destination,
-            display_name=fact.display_name,
-            function=fact.function,
-            source=fact.source,
-            version=fact.version,
-            revision=1,
-        ),
-    )
-
-
-def _settings_changed(state: State, fact: facts_pb2.SettingsChanged) -> State:
-    destination = state.destinations[fact.destination]
-    settings = dict(destination.settings)
-    for change in fact.changes:
-        if change.cleared:
-            settings.pop(change.name, None)
-        else:
-            settings[change.name] = _stored(state, destination, change)
-    return _with_destination(
-        state,
-        dataclasses.replace(
-            destination,
-            revision=destination.revision + 1,
-            settings=settings,
-            settings_revision=fact.revision,
-        ),
-    )
-
-
-def _stored(state: State, destination: DestinationState, change: facts_pb2.SettingChange) -> StoredSetting:
-    if change.HasField("value"):
-        return StoredSetting(type_of(change.value), change.value)
-    # An encrypted value tells nothing of itself; it was checked against the version that ran at the time.
-    version = state.functions[destination.function].version(destination.version)
-    definition = version.definition(change.name) if version else None
-    assert definition is not None, "an encrypted value has a definition"
-    return StoredSetting(definition.type, None)
-
-
-def _destination_enabled(state: State, fact: facts_pb2.DestinationEnabled) -> State:
-    return _switched(state, fact.destination, enabled=True)
-
-
-def _destination_disabled(state: State, fact: facts_pb2.DestinationDisabled) -> State:
-    return _switched(state, fact.destination, enabled=False)
-
-
-def _switched(state: State, name: str, *, enabled: bool) -> State:
-    destination = state.destinations[name]
-    return _with_destination(
-        state,
-        dataclasses.replace(destination, revision=destination.revision + 1, enabled=enabled),
-    )
-
-
-def _with_function(state: State, function: FunctionState) -> State:
-    return dataclasses.replace(state, functions={**state.functions, function.id: function})
-
-
-def _with_destination(state: State, destination: DestinationState) -> State:
-    return dataclasses.replace(state, destinations={**state.destinations, destination.id: destination})
-
-
-_EVOLVERS: Mapping[type[Message], Callable[[State, Any], State]] = MappingProxyType(
-    {
-        facts_pb2.WorkspaceCreated: _workspace_created,
-        facts_pb2.LimitsSet: _limits_set,
-        facts_pb2.EgressRangeAllowed: _egress_range_allowed,
-        facts_pb2.TokenCreated: _token_created,
-        facts_pb2.FunctionCreated: _function_created,
-        facts_pb2.FunctionVersionSaved: _function_version_saved,
-        facts_pb2.VersionDeployed: _version_deployed,
-        facts_pb2.SourceCreated: _source_created,
-        facts_pb2.DestinationConnected: _destination_connected,
-        facts_pb2.SettingsChanged: _settings_changed,
-        facts_pb2.DestinationEnabled: _destination_enabled,
-        facts_pb2.DestinationDisabled: _destination_disabled,
-    }
-)
-
-FACT_TYPES: tuple[type[Message], ...] = tuple(_EVOLVERS)
-
-
-def evolve(state: State, fact: Message) -> State:
-    """The state after a fact. A fact type that is not known is a fault of ours: it raises KeyError."""
-    return _EVOLVERS[type(fact)](state, fact)
+    def destinations_of(self, function: str) -> list[DestinationState]:
+        """The destinations that run a function."""
+        return [one for one in self.destinations.values() if one.function == function]

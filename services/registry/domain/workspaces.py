@@ -5,8 +5,9 @@ from __future__ import annotations
 import ipaddress
 
 from kit.eventstore.facts import NewFact
-from onward.registry.v1 import facts_pb2, operator_service_pb2, source_service_pb2, workspace_service_pb2
+from onward.registry.v1 import facts_pb2, operator_service_pb2, resources_pb2, source_service_pb2, workspace_service_pb2
 from services.registry.domain import ids
+from services.registry.domain.evolving_people import FIRST_OWNER
 from services.registry.domain.state import State
 from services.registry.errors import IdTaken, InvalidField, Missing, WorkspaceLimitReached
 
@@ -16,7 +17,6 @@ FUNCTIONS_MAX_DEFAULT = 10
 SOURCES_MAX = 1000
 # The executor tests each connection against each range.
 EGRESS_RANGES_MAX = 100
-OWNER_ROLE = "owner"
 # The event log keeps facts of no workspace under this name.
 RESERVED_WORKSPACES = frozenset({"system"})
 
@@ -30,14 +30,21 @@ def require_workspace(state: State, workspace: str) -> None:
 def decide_create_workspace(
     state: State, request: workspace_service_pb2.CreateWorkspaceRequest, workspace: str, token: str
 ) -> list[NewFact]:
-    """The workspace, and the owner's token whose id is given."""
+    """The workspace, its first owner, and the owner's token whose id is given."""
     if state.exists or workspace in RESERVED_WORKSPACES:
         raise IdTaken(f"workspaces/{workspace}")
     created = facts_pb2.WorkspaceCreated(
         workspace=workspace, display_name=request.display_name, functions_max=FUNCTIONS_MAX_DEFAULT
     )
-    owner = facts_pb2.TokenCreated(token=token, display_name="Owner", role=OWNER_ROLE)
-    return [NewFact("workspace", created), NewFact(f"tokens/{token}", owner)]
+    kind = resources_pb2.MEMBER_KIND_SERVICE_ACCOUNT
+    owner = facts_pb2.MemberAdded(member=FIRST_OWNER, kind=kind, display_name="Owner")
+    grant = resources_pb2.RoleGrant(role=resources_pb2.ROLE_OWNER)
+    return [
+        NewFact("workspace", created),
+        NewFact(f"members/{FIRST_OWNER}", owner),
+        NewFact(f"members/{FIRST_OWNER}", facts_pb2.RoleGranted(binding=FIRST_OWNER, member=FIRST_OWNER, grant=grant)),
+        NewFact(f"tokens/{token}", facts_pb2.TokenCreated(token=token, display_name="First token", member=FIRST_OWNER)),
+    ]
 
 
 def decide_set_limits(state: State, request: operator_service_pb2.SetLimitsRequest) -> list[NewFact]:

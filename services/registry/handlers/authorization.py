@@ -3,36 +3,57 @@
 from __future__ import annotations
 
 import hmac
+from dataclasses import dataclass
 from datetime import timedelta
 
 import asyncpg
 
-from kit.auth.authorizer import workspace_in
 from kit.auth.caller import OPERATOR_PRINCIPAL, Caller
+from kit.auth.demand import Demand
 from kit.auth.tokens import TOKEN_LENGTH_MAX, parse_token, secret_matches
 from kit.clock import Clock
 from kit.errors import InvalidToken, PermissionDenied
-from kit.postgres.pool import Pool
+from kit.eventstore.facts import SYSTEM_WORKSPACE
+from kit.postgres.pool import Connection, Pool
 from onward.common.v1 import access_pb2
-from services.registry.domain.workspaces import OWNER_ROLE
+from services.registry.domain.rights import Rights, allows
 from services.registry.errors import Missing
-from services.registry.queries import queries
+from services.registry.queries.access import queries, read_target, rights_of
 
 # The last use is for people who look for unused tokens; a write for each call would cost more than the call.
 LAST_USED_RESOLUTION = timedelta(minutes=1)
+MEMBER_PREFIX = "member:"
+TOKEN_PREFIX = "token:"  # noqa: S105  # no password
 
-_WORKSPACE_PERMISSIONS = frozenset(
-    value
-    for value in access_pb2.Permission.values()
-    if value
-    not in (
+_OUTSIDE_WORKSPACES = frozenset(
+    {
         access_pb2.PERMISSION_UNSPECIFIED,
         access_pb2.PERMISSION_NONE,
         access_pb2.PERMISSION_OPERATE,
         access_pb2.PERMISSION_SERVICE,
-    )
+    }
 )
-_ROLES = {OWNER_ROLE: _WORKSPACE_PERMISSIONS}
+
+
+@dataclass(frozen=True, slots=True)
+class Standing:
+    """Somebody who proved who he is, and his rights in his workspace."""
+
+    workspace: str
+    member: str
+    credential: str
+    rights: Rights
+
+    def caller(self, demand: Demand) -> Caller:
+        return Caller(
+            f"{MEMBER_PREFIX}{self.member}",
+            self.workspace,
+            frozenset(permission for permission, _ in demand.pairs),
+            credential=self.credential,
+            functions=self.rights.read,
+            sources=self.rights.sources,
+            demand=demand,
+        )
 
 
 class LocalAuthorizer:
@@ -43,23 +64,66 @@ class LocalAuthorizer:
         self._clock = clock
         self._operator_token = operator_token.encode()
 
-    async def authorize(self, token: str, permission: int, resource: str) -> Caller:
+    async def authorize(self, token: str, demand: Demand) -> Caller:
         """See kit.auth.authorizer.Authorizer."""
         if self._is_operator(token):
-            return _operator(permission)
+            return _operator(demand)
+        standing = await self._prove(token)
+        await self._require(self._pool, standing, demand)
+        return standing.caller(demand)
+
+    async def confirm(self, connection: Connection, caller: Caller) -> Caller:
+        """The caller of a mutation with the rights that it has now, under the workspace's lock.
+
+        Decision and effect are then one transaction. Raises what `authorize` raises.
+        """
+        demand = caller.demand
+        if demand is None or not caller.principal.startswith(MEMBER_PREFIX):
+            return caller
+        standing = await self.standing(connection, caller)
+        await self._require(connection, standing, demand)
+        return standing.caller(demand)
+
+    async def standing(self, connection: Connection | Pool, caller: Caller) -> Standing:
+        """The rights that a caller, who was let in before, has now. Raises InvalidToken."""
+        if caller.credential.startswith(TOKEN_PREFIX):
+            row = await connection.fetchrow(queries.token, caller.credential.removeprefix(TOKEN_PREFIX))
+        else:
+            row = await connection.fetchrow(
+                queries.member, caller.workspace, caller.principal.removeprefix(MEMBER_PREFIX)
+            )
+        if row is None:
+            raise _unknown()
+        self._refuse_expired(row)
+        return Standing(caller.workspace, row["member"], caller.credential, rights_of(row))
+
+    async def _prove(self, token: str) -> Standing:
         parsed = parse_token(token)
-        row = await self._pool.fetchrow(queries.token_secret, parsed.id)
+        row = await self._pool.fetchrow(queries.token, parsed.id)
         if row is None or not secret_matches(parsed.secret, row["secret_hash"]):
-            raise InvalidToken("The token is not known, or it was revoked. Use another one.")
-        permissions = _ROLES.get(row["role"], frozenset())
-        if permission not in _WORKSPACE_PERMISSIONS:
-            raise PermissionDenied("Tokens of a workspace do not allow this.")
-        if workspace_in(resource) != row["workspace"]:
-            raise Missing(resource or "The resource")
-        if permission not in permissions:
-            raise PermissionDenied(f"The token's role, {row['role']}, does not allow this.")
+            raise _unknown()
+        self._refuse_expired(row)
         await self._touch(parsed.id, row)
-        return Caller(f"token:{parsed.id}", row["workspace"], permissions)
+        return Standing(row["workspace"], row["member"], f"{TOKEN_PREFIX}{parsed.id}", rights_of(row))
+
+    def _refuse_expired(self, row: asyncpg.Record) -> None:
+        expire_time = row.get("expire_time")
+        if expire_time is not None and expire_time <= self._clock.now():
+            raise InvalidToken(f"The token expired at {expire_time:%Y-%m-%d %H:%M} UTC. Ask an owner for another one.")
+
+    async def _require(self, connection: Connection | Pool, standing: Standing, demand: Demand) -> None:
+        for permission, resource in demand.pairs:
+            if permission in _OUTSIDE_WORKSPACES:
+                raise PermissionDenied("Tokens of a workspace do not allow this.")
+            if Demand(permission, resource).workspace != standing.workspace:
+                raise Missing(resource or "The resource")
+            target = await read_target(connection, resource)
+            if not allows(standing.rights, permission, target, partial=demand.partial):
+                needed = access_pb2.Permission.Name(permission)  # type: ignore[arg-type]  # a plain number
+                raise PermissionDenied(
+                    f"Your roles do not allow this on {resource}. Ask an owner of the workspace for one that does.",
+                    metadata={"permission": needed.removeprefix("PERMISSION_"), "resource": resource},
+                )
 
     def _is_operator(self, token: str) -> bool:
         return len(token) <= TOKEN_LENGTH_MAX and hmac.compare_digest(token.encode(), self._operator_token)
@@ -70,8 +134,13 @@ class LocalAuthorizer:
             await self._pool.execute(queries.touch_token, token, now)
 
 
-def _operator(permission: int) -> Caller:
-    # The operator stands outside all workspaces: sees no code, no events, no secrets.
-    if permission != access_pb2.PERMISSION_OPERATE:
+def _unknown() -> InvalidToken:
+    return InvalidToken("The token is not known, or it was revoked. Use another one.")
+
+
+def _operator(demand: Demand) -> Caller:
+    # The operator stands outside all workspaces: sees no code, no events, no secrets; but it has a trail of its own.
+    own_trail = demand.permission == access_pb2.PERMISSION_AUDIT_VIEW and demand.workspace == SYSTEM_WORKSPACE
+    if demand.permission != access_pb2.PERMISSION_OPERATE and not own_trail:
         raise PermissionDenied("The operator's token does not open workspaces; use a token of the workspace.")
-    return Caller(OPERATOR_PRINCIPAL, "", frozenset({int(access_pb2.PERMISSION_OPERATE)}))
+    return Caller(OPERATOR_PRINCIPAL, demand.workspace, frozenset({demand.permission}), demand=demand)

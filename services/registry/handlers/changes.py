@@ -9,14 +9,15 @@ from typing import Generic, Protocol, TypeVar
 from google.protobuf.descriptor import FieldDescriptor
 from google.protobuf.message import Message
 
-from kit.auth.caller import current_caller
+from kit.auth.caller import Caller, current_caller, set_caller
 from kit.eventstore.facts import Meta, NewFact
 from kit.eventstore.store import EventStore, Unit
 from kit.postgres.pool import Connection
 from kit.telemetry.trace import traceparent
 from kit.vault import Vault
 from services.registry import projections
-from services.registry.domain.state import State, evolve
+from services.registry.domain.evolve import evolve
+from services.registry.domain.state import State
 from services.registry.errors import InvalidField
 from services.registry.handlers.states import StateCache
 
@@ -43,6 +44,8 @@ R = TypeVar("R", bound=Response)
 
 # Waits, bounded and without raising, until the relay has published a workspace's facts up to a position.
 Published = Callable[[str, int], Awaitable[None]]
+# The caller with the rights that it has now, under the workspace's lock; raises where it may no longer do this.
+Confirm = Callable[[Connection, Caller], Awaitable[Caller]]
 
 
 @dataclass(frozen=True, slots=True)
@@ -64,9 +67,10 @@ class Change(Generic[R]):
 class Changes:
     """Makes changes, one at a time in a workspace."""
 
-    def __init__(self, store: EventStore, vault: Vault, published: Published) -> None:
+    def __init__(self, store: EventStore, vault: Vault, confirm: Confirm, published: Published) -> None:
         self._store = store
         self._vault = vault
+        self._confirm = confirm
         self._published = published
         self._states = StateCache()
 
@@ -75,6 +79,8 @@ class Changes:
         assert isinstance(change.request, Message)
         refuse_nul(change.request)
         async with self._store.writing(change.workspace) as unit:
+            # A role that was revoked since the call came in must not have this effect.
+            set_caller(await self._confirm(unit.connection, current_caller()))
             remembered = await self._remembered(unit, change)
             if remembered is not None:
                 return remembered
@@ -117,7 +123,8 @@ class Changes:
         return answer
 
     async def _record(self, unit: Unit, state: State, facts: Sequence[NewFact], request_id: str) -> State:
-        meta = Meta(current_caller().principal, request_id=request_id, traceparent=traceparent())
+        caller = current_caller()
+        meta = Meta(caller.principal, credential=caller.credential, request_id=request_id, traceparent=traceparent())
         # The state that decided must be the log's own: a difference is a fault of ours, and refused.
         expected = {fact.stream: state.stream_version(fact.stream) for fact in facts}
         recorded = await unit.append(facts, meta, expected)

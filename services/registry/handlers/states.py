@@ -8,7 +8,8 @@ from dataclasses import dataclass
 from kit.eventstore.facts import fact_types
 from kit.eventstore.store import Unit
 from onward.registry.v1 import facts_pb2
-from services.registry.domain.state import State, evolve
+from services.registry.domain.evolve import evolve
+from services.registry.domain.state import State
 
 # A busy workspace's state takes about 1 MB; one that was put out is read from the log again.
 WORKSPACES_KEPT_MAX = 500

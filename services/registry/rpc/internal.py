@@ -7,6 +7,7 @@ from __future__ import annotations
 from typing import Any
 
 from kit.auth.authorizer import Authorizer
+from kit.auth.demand import Demand, Subset
 from kit.eventstore.envelope import to_stored
 from kit.eventstore.store import EventStore
 from kit.postgres.pool import Pool
@@ -47,5 +48,17 @@ class InternalServicer(internal_service_pb2_grpc.InternalServiceServicer):
             return await queries.resolve_destination(connection, workspace, destination)
 
     async def Authorize(self, request: pb.AuthorizeRequest, context: Any) -> pb.AuthorizeResponse:
-        caller = await self._authorizer.authorize(request.token, request.permission, request.resource)
-        return pb.AuthorizeResponse(principal=caller.principal, lease_ms=LEASE_MS)
+        also = tuple((one.permission, one.resource) for one in request.also)
+        demand = Demand(request.permission, request.resource, also, request.partial)
+        caller = await self._authorizer.authorize(request.token, demand)
+        return pb.AuthorizeResponse(
+            principal=caller.principal,
+            lease_ms=LEASE_MS,
+            credential=caller.credential,
+            functions=_subset(caller.functions),
+            sources=_subset(caller.sources),
+        )
+
+
+def _subset(subset: Subset) -> pb.Subset:
+    return pb.Subset(all=subset.all, ids=sorted(subset.ids))

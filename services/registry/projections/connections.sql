@@ -1,38 +1,5 @@
 -- How facts change the read models. The first parameters are always the workspace and the fact's recorded_at.
 
--- name: workspace_created
-INSERT INTO workspaces (workspace, create_time, display_name, functions_max) VALUES ($1, $2, $3, $4);
-
--- name: limits_set
-UPDATE workspaces SET functions_max = $2 WHERE workspace = $1;
-
--- name: egress_range_allowed
-UPDATE workspaces SET egress_ranges = egress_ranges || $2::text WHERE workspace = $1;
-
--- name: token_created
-INSERT INTO tokens (workspace, create_time, token, display_name, role) VALUES ($1, $2, $3, $4, $5);
-
--- name: function_created
-INSERT INTO functions
-    (workspace, create_time, update_time, function, revision, display_name, description, template, labels)
-VALUES ($1, $2, $2, $3, $4, $5, $6, $7, $8);
-
--- name: function_version_saved
-WITH saved AS (
-    INSERT INTO versions
-        (workspace, create_time, function, number, code, code_sha256, definitions, timeout_ms, handlers, principal)
-    VALUES ($1, $2, $3, $5, $6, $7, $8, $9, $10, $11)
-)
-UPDATE functions SET latest_version = $5, handlers = $10, revision = $4, update_time = $2
-WHERE workspace = $1 AND function = $3;
-
--- name: version_deployed
-WITH moved AS (
-    UPDATE destinations SET version = $5, update_time = $2
-    WHERE workspace = $1 AND destination = ANY($6::text[])
-)
-UPDATE functions SET revision = $4, update_time = $2 WHERE workspace = $1 AND function = $3;
-
 -- name: source_created
 INSERT INTO sources (workspace, create_time, source, revision, display_name, labels)
 VALUES ($1, $2, $3, $4, $5, $6);
@@ -65,3 +32,31 @@ WHERE workspace = $1 AND destination = $3;
 -- name: destination_switched
 UPDATE destinations SET revision = $4, enabled = $5, update_time = $2
 WHERE workspace = $1 AND destination = $3;
+
+-- name: source_updated
+UPDATE sources SET revision = $3, display_name = coalesce($4, display_name), labels = coalesce($5::json, labels)
+WHERE workspace = $1 AND source = $2;
+
+-- name: source_deleted
+WITH keys AS (DELETE FROM write_keys WHERE workspace = $1 AND source = $3),
+    rules AS (DELETE FROM filters WHERE workspace = $1 AND parent = 'sources/' || $3)
+UPDATE sources SET revision = $4, delete_time = $2 WHERE workspace = $1 AND source = $3;
+
+-- name: write_key_created
+INSERT INTO write_keys (workspace, create_time, source, key) VALUES ($1, $2, $3, $4);
+
+-- name: write_key_revoked
+DELETE FROM write_keys WHERE workspace = $1 AND source = $2 AND key = $3;
+
+-- name: destination_disconnected
+WITH rules AS (DELETE FROM filters WHERE workspace = $1 AND parent = 'destinations/' || $3),
+    settings AS (DELETE FROM destination_settings WHERE workspace = $1 AND destination = $3)
+UPDATE destinations SET revision = $4, enabled = false, update_time = $2, delete_time = $2
+WHERE workspace = $1 AND destination = $3;
+
+-- name: delivery_policy_updated
+UPDATE destinations SET revision = $4, policy = $5, update_time = $2
+WHERE workspace = $1 AND destination = $3;
+
+-- name: source_touched
+UPDATE sources SET revision = $3 WHERE workspace = $1 AND source = $2;

@@ -79,14 +79,6 @@ DELETE FROM encrypted_settings WHERE workspace = $1 AND destination = $2 AND nam
 -- name: insert_token_secret
 INSERT INTO token_secrets (token, workspace, secret_hash) VALUES ($1, $2, $3);
 
--- name: token_secret
-SELECT s.workspace, s.secret_hash, s.last_used_at, t.role
-FROM token_secrets s JOIN tokens t ON t.workspace = s.workspace AND t.token = s.token
-WHERE s.token = $1;
-
--- name: touch_token
-UPDATE token_secrets SET last_used_at = $2 WHERE token = $1;
-
 -- name: key_check
 SELECT key_id, check_value FROM key_check;
 

@@ -1,0 +1,146 @@
+"""Facts of sources and destinations to rows."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+
+import orjson
+from google.protobuf import json_format
+from google.protobuf.message import Message
+
+from kit.eventstore.facts import Fact
+from kit.postgres.pool import Connection
+from kit.postgres.queries import load_queries
+from onward.registry.v1 import facts_pb2, resources_pb2
+from services.registry.domain.state import type_of
+from services.registry.projections.projector import Projector, labels_json
+
+queries = load_queries(Path(__file__).parent / "connections.sql")
+
+
+async def _source_created(connection: Connection, fact: Fact, data: facts_pb2.SourceCreated) -> None:
+    await connection.execute(
+        queries.source_created,
+        fact.workspace,
+        fact.recorded_at,
+        data.source,
+        fact.version,
+        data.display_name,
+        labels_json(data.labels),
+    )
+
+
+async def _destination_connected(connection: Connection, fact: Fact, data: facts_pb2.DestinationConnected) -> None:
+    await connection.execute(
+        queries.destination_connected,
+        fact.workspace,
+        fact.recorded_at,
+        data.destination,
+        fact.version,
+        data.display_name,
+        data.function,
+        data.source,
+        data.version,
+        labels_json(data.labels),
+    )
+
+
+async def _settings_changed(connection: Connection, fact: Fact, data: facts_pb2.SettingsChanged) -> None:
+    for change in data.changes:
+        await _setting_changed(connection, fact, data.destination, change)
+    await connection.execute(
+        queries.settings_changed,
+        fact.workspace,
+        fact.recorded_at,
+        data.destination,
+        fact.version,
+        data.revision,
+    )
+
+
+async def _setting_changed(
+    connection: Connection, fact: Fact, destination: str, change: facts_pb2.SettingChange
+) -> None:
+    if change.cleared:
+        await connection.execute(queries.setting_cleared, fact.workspace, destination, change.name)
+        return
+    plain = change.HasField("value")
+    await connection.execute(
+        queries.setting_changed,
+        fact.workspace,
+        fact.recorded_at,
+        destination,
+        change.name,
+        resources_pb2.SettingType.Name(type_of(change.value)) if plain else None,
+        orjson.dumps(json_format.MessageToDict(change.value), option=orjson.OPT_SORT_KEYS).decode() if plain else None,
+    )
+
+
+async def _destination_enabled(connection: Connection, fact: Fact, data: facts_pb2.DestinationEnabled) -> None:
+    await _switched(connection, fact, data.destination, enabled=True)
+
+
+async def _destination_disabled(connection: Connection, fact: Fact, data: facts_pb2.DestinationDisabled) -> None:
+    await _switched(connection, fact, data.destination, enabled=False)
+
+
+async def _switched(connection: Connection, fact: Fact, destination: str, *, enabled: bool) -> None:
+    await connection.execute(
+        queries.destination_switched, fact.workspace, fact.recorded_at, destination, fact.version, enabled
+    )
+
+
+async def _source_updated(connection: Connection, fact: Fact, data: facts_pb2.SourceUpdated) -> None:
+    await connection.execute(
+        queries.source_updated,
+        fact.workspace,
+        data.source,
+        fact.version,
+        data.display_name if data.HasField("display_name") else None,
+        labels_json(data.labels.labels) if data.HasField("labels") else None,
+    )
+
+
+async def _source_deleted(connection: Connection, fact: Fact, data: facts_pb2.SourceDeleted) -> None:
+    await connection.execute(queries.source_deleted, fact.workspace, fact.recorded_at, data.source, fact.version)
+
+
+async def _write_key_created(connection: Connection, fact: Fact, data: facts_pb2.WriteKeyCreated) -> None:
+    await connection.execute(queries.write_key_created, fact.workspace, fact.recorded_at, data.source, data.key)
+    await connection.execute(queries.source_touched, fact.workspace, data.source, fact.version)
+
+
+async def _write_key_revoked(connection: Connection, fact: Fact, data: facts_pb2.WriteKeyRevoked) -> None:
+    await connection.execute(queries.write_key_revoked, fact.workspace, data.source, data.key)
+    await connection.execute(queries.source_touched, fact.workspace, data.source, fact.version)
+
+
+async def _destination_disconnected(
+    connection: Connection, fact: Fact, data: facts_pb2.DestinationDisconnected
+) -> None:
+    await connection.execute(
+        queries.destination_disconnected, fact.workspace, fact.recorded_at, data.destination, fact.version
+    )
+
+
+async def _delivery_policy_updated(connection: Connection, fact: Fact, data: facts_pb2.DeliveryPolicyUpdated) -> None:
+    policy = orjson.dumps(json_format.MessageToDict(data.policy), option=orjson.OPT_SORT_KEYS).decode()
+    await connection.execute(
+        queries.delivery_policy_updated, fact.workspace, fact.recorded_at, data.destination, fact.version, policy
+    )
+
+
+PROJECTORS: Mapping[type[Message], Projector] = {
+    facts_pb2.SourceCreated: _source_created,
+    facts_pb2.SourceUpdated: _source_updated,
+    facts_pb2.SourceDeleted: _source_deleted,
+    facts_pb2.WriteKeyCreated: _write_key_created,
+    facts_pb2.WriteKeyRevoked: _write_key_revoked,
+    facts_pb2.DestinationConnected: _destination_connected,
+    facts_pb2.DestinationDisconnected: _destination_disconnected,
+    facts_pb2.SettingsChanged: _settings_changed,
+    facts_pb2.DestinationEnabled: _destination_enabled,
+    facts_pb2.DestinationDisabled: _destination_disabled,
+    facts_pb2.DeliveryPolicyUpdated: _delivery_policy_updated,
+}

@@ -1,0 +1,30 @@
+-- How facts change the read models. The first parameters are always the workspace and the fact's recorded_at.
+
+-- name: function_created
+INSERT INTO functions
+    (workspace, create_time, update_time, function, revision, display_name, description, template, labels)
+VALUES ($1, $2, $2, $3, $4, $5, $6, $7, $8);
+
+-- name: function_updated
+UPDATE functions SET revision = $4, update_time = $2, display_name = coalesce($5, display_name),
+    description = coalesce($6, description), labels = coalesce($7::json, labels)
+WHERE workspace = $1 AND function = $3;
+
+-- name: function_deleted
+UPDATE functions SET revision = $4, update_time = $2, delete_time = $2 WHERE workspace = $1 AND function = $3;
+
+-- name: function_version_saved
+WITH saved AS (
+    INSERT INTO versions
+        (workspace, create_time, function, number, code, code_sha256, definitions, timeout_ms, handlers, principal)
+    VALUES ($1, $2, $3, $5, $6, $7, $8, $9, $10, $11)
+)
+UPDATE functions SET latest_version = $5, handlers = $10, revision = $4, update_time = $2
+WHERE workspace = $1 AND function = $3;
+
+-- name: version_deployed
+WITH moved AS (
+    UPDATE destinations SET version = $5, update_time = $2
+    WHERE workspace = $1 AND destination = ANY($6::text[])
+)
+UPDATE functions SET revision = $4, update_time = $2 WHERE workspace = $1 AND function = $3;
