@@ -101,21 +101,23 @@ def _session() -> aiohttp.ClientSession:
 
 async def _discovered(session: aiohttp.ClientSession, issuer: Issuer) -> str:
     """Where the issuer says that its keys are."""
-    metadata = _json_object(await _document(session, issuer.url.rstrip("/") + DISCOVERY_PATH))
+    return keys_url(await _document(session, issuer.url.rstrip("/") + DISCOVERY_PATH), issuer)
+
+
+def keys_url(configuration: bytes, issuer: Issuer) -> str:
+    """The jwks_uri of an issuer's configuration, if it is its own and safe; raises `IssuerUnavailable`."""
+    metadata = _json_object(configuration)
     if metadata.get("issuer") != issuer.url:
-        raise IssuerUnavailable(
-            f"what {issuer.url} publishes names another issuer: ONWARD_OIDC_ISSUER must be the same"
-        )
+        raise IssuerUnavailable(f"{issuer.url} names another issuer as itself: set ONWARD_OIDC_ISSUER to that name")
     url = metadata.get("jwks_uri")
     try:
-        require_secure(url if isinstance(url, str) else "")
+        secure = require_secure(url if isinstance(url, str) else "")
     except ValueError as error:
         raise IssuerUnavailable(f"the jwks_uri of {issuer.url} {error}") from None
-    assert isinstance(url, str)
     # Somebody else's server must not send us to what listens on this machine.
-    if _plain_and_here(url) and not _plain_and_here(issuer.url):
+    if _plain_and_here(secure) and not _plain_and_here(issuer.url):
         raise IssuerUnavailable(f"the jwks_uri of {issuer.url} must begin with https://")
-    return url
+    return secure
 
 
 def _json_object(document: bytes) -> dict[str, Any]:

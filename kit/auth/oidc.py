@@ -13,7 +13,7 @@ import orjson
 from kit.auth.issuer import Issuer, fetch_keys
 from kit.auth.issuer_keys import IssuerKeys
 from kit.auth.jwks import ALLOWED_ALGORITHMS, KEY_ID_LENGTH_MAX
-from kit.auth.tokens import BEARER_LENGTH_MAX
+from kit.auth.tokens import BEARER_LENGTH_MAX, looks_like_jwt
 from kit.clock import Clock
 from kit.errors import InvalidToken
 
@@ -30,8 +30,6 @@ TIME_MAX = 253_402_300_799
 # Tokens of other purposes, such as logout tokens, may be signed by the same keys (RFC 8725, section 3.11).
 TYPES = frozenset({"jwt", "at+jwt", "application/at+jwt", "application/jwt"})
 
-# The last part is empty where the algorithm is `none`; that is refused with a reason.
-_JWT = re.compile(r"[A-Za-z0-9_-]+\.[A-Za-z0-9_-]+\.[A-Za-z0-9_-]*")
 _EMAIL = re.compile(r"[^\s@]+@[^\s@]+")
 # Knows the allowed algorithms and no others, so that not even a mistake here could make it accept HS256.
 _jws = jwt.PyJWS(sorted(ALLOWED_ALGORITHMS))
@@ -47,11 +45,6 @@ class Identity:
     email: str | None
     name: str | None
     expires_at: datetime
-
-
-def looks_like_jwt(token: str) -> bool:
-    """Whether it is worth asking an `OidcVerifier`; our own tokens are not."""
-    return len(token) <= BEARER_LENGTH_MAX and not token.startswith("onw_") and _JWT.fullmatch(token) is not None
 
 
 class OidcVerifier:

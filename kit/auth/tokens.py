@@ -17,6 +17,8 @@ BEARER_LENGTH_MAX = 8 * 1024
 _PARTS = r"([a-z0-9]{4,32})_([A-Za-z0-9]{16,128})"
 _TOKEN = re.compile(f"onw_{_PARTS}")
 _WRITE_KEY = re.compile(f"onwk_{_PARTS}")
+# The last part is empty where the algorithm is `none`; that is refused with a reason (kit.auth.oidc).
+_JWT = re.compile(r"[A-Za-z0-9_-]+\.[A-Za-z0-9_-]+\.[A-Za-z0-9_-]*")
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,6 +51,11 @@ def parse_write_key(text: str) -> WriteKey:
     if match is None:
         raise InvalidToken("This is not a write key of a source: it must look like onwk_<id>_<secret>.")
     return WriteKey(match[1], match[2])
+
+
+def looks_like_jwt(token: str) -> bool:
+    """Whether it may be of an identity provider, and is worth asking an `OidcVerifier`; our own tokens are not."""
+    return len(token) <= BEARER_LENGTH_MAX and not token.startswith("onw_") and _JWT.fullmatch(token) is not None
 
 
 def _matched(pattern: re.Pattern[str], text: str) -> re.Match[str] | None:

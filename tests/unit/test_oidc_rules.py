@@ -12,11 +12,11 @@ from hypothesis import strategies as st
 from jwt.algorithms import ECAlgorithm, OKPAlgorithm, RSAAlgorithm
 from jwt.utils import base64url_encode
 
-from kit.auth.issuer import Issuer, require_secure
+from kit.auth.issuer import Issuer, IssuerUnavailable, keys_url, require_secure
 from kit.auth.issuer_keys import IssuerKeys
 from kit.auth.jwks import ALLOWED_ALGORITHMS, KEYS_MAX, BadKeySet, KeySet, parse_key_set
-from kit.auth.oidc import NAME_LENGTH_MAX, OidcVerifier, identify, looks_like_jwt
-from kit.auth.tokens import BEARER_LENGTH_MAX, format_token
+from kit.auth.oidc import NAME_LENGTH_MAX, OidcVerifier, identify
+from kit.auth.tokens import BEARER_LENGTH_MAX, format_token, looks_like_jwt
 from kit.clock import FakeClock
 from kit.errors import InvalidToken, Unavailable
 
@@ -130,7 +130,7 @@ def test_a_key_set_is_bounded() -> None:
         {**P256, "use": "enc"},
         {**P256, "key_ops": ["encrypt"]},
         {**P256, "key_ops": "verify"},
-        {**P256, "d": P256["x"]},
+        {**P256, "d": base64url_encode((7).to_bytes(32, "big")).decode()},
         {**P256, "alg": "HS256"},
         {**P256, "alg": "ES384"},
         {**P256, "crv": "P-384"},
@@ -216,6 +216,14 @@ def test_any_other_address_is_refused(url: str) -> None:
 def test_an_issuer_without_an_audience_or_with_a_query_is_refused(url: str, audience: str) -> None:
     with pytest.raises(ValueError):
         Issuer(url, audience)
+
+
+@pytest.mark.parametrize("url", ["http://127.0.0.1/keys", "http://localhost:8500/v1/kv", "http://keys.example", "", 7])
+def test_an_issuer_elsewhere_can_not_send_us_to_this_machine(url: object) -> None:
+    with pytest.raises(IssuerUnavailable):
+        keys_url(json.dumps({"issuer": ISSUER.url, "jwks_uri": url}).encode(), ISSUER)
+    good = json.dumps({"issuer": ISSUER.url, "jwks_uri": "https://keys.example"}).encode()
+    assert keys_url(good, ISSUER) == "https://keys.example"
 
 
 def failing() -> Callable[[], Awaitable[KeySet]]:
