@@ -16,6 +16,7 @@ from pathlib import Path
 from typing import Any
 
 import asyncpg
+import grpc
 import psutil
 
 from cli.client_file import ClientFile
@@ -62,6 +63,10 @@ class System:
     def peak_rss_mb(self) -> dict[str, float]:
         """Give the sum of the peaks of each part's processes that still run; shared pages count once in each."""
         return {name: sum(_peak_rss(process) for process in self.tree(name)) / 1e6 for name in self.parts()}
+
+    def credentials(self) -> grpc.ChannelCredentials:
+        """Trust the authority of this installation."""
+        return grpc.ssl_channel_credentials(Path(self.client["ca"]).read_bytes())
 
     async def database(self) -> asyncpg.Connection[asyncpg.Record]:
         """Connect to the tracker's database, as the tracker itself does."""
@@ -121,7 +126,7 @@ async def connect_destination(system: System, name: str, code: str) -> None:
     """Make a source, a function with this code, and an enabled destination, all called `name`."""
     address = system.client["addresses"]["registry"]
     token = await _owner_token(system, address)
-    channel = open_channel(address, token)
+    channel = open_channel(address, token, credentials=system.credentials())
     try:
         function_stub: functions_rpc.FunctionServiceAsyncStub = functions_rpc.FunctionServiceStub(channel)
         source_stub: sources_rpc.SourceServiceAsyncStub = sources_rpc.SourceServiceStub(channel)
@@ -148,7 +153,7 @@ async def _owner_token(system: System, address: str) -> str:
     known: str | None = system.client.get("owner_token")
     if known is not None:
         return known
-    channel = open_channel(address, system.client["operator_token"])
+    channel = open_channel(address, system.client["operator_token"], credentials=system.credentials())
     try:
         stub: workspaces_rpc.WorkspaceServiceAsyncStub = workspaces_rpc.WorkspaceServiceStub(channel)
         answer = await stub.CreateWorkspace(

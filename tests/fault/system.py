@@ -100,7 +100,7 @@ class System:
     # --- callers' side ---------------------------------------------------------------------------------------
 
     def _channel(self, service: str, token: str) -> grpc.aio.Channel:
-        channel = open_channel(self.ends.addresses[service], token)
+        channel = open_channel(self.ends.addresses[service], token, credentials=self.ends.credentials())
         self._exit.push_async_callback(channel.close)
         return channel
 
@@ -289,7 +289,9 @@ async def all_serving(system: System) -> None:
 
     async def healthy() -> bool:
         for service in SERVICES:
-            async with grpc.aio.insecure_channel(system.ends.addresses[service]) as channel:
+            credentials = system.ends.credentials()
+            assert credentials is not None
+            async with grpc.aio.secure_channel(system.ends.addresses[service], credentials) as channel:
                 stub = health_pb2_grpc.HealthStub(channel)  # type: ignore[no-untyped-call]  # ships no types
                 try:
                     answer = await stub.Check(health_pb2.HealthCheckRequest(), timeout=2.0)

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+from pathlib import Path
+
 import pytest
 
 from cli.stack import SERVICES, Endpoints, environment
@@ -15,6 +18,11 @@ ENDS = Endpoints(
     service_token="service-token",
     operator_token="operator-token",
     key_encryption_key="key",
+)
+TLS_ENDS = replace(
+    ENDS,
+    internal_addresses={name: f"127.0.0.1:{7811 + index}" for index, name in enumerate(SERVICES)},
+    certificates=Path("/data/certificates"),
 )
 
 
@@ -37,3 +45,23 @@ def test_secrets_go_only_to_those_who_need_them() -> None:
         "ONWARD_KEY_ENCRYPTION_KEY": {"registry", "executor"},
         "ONWARD_POSTGRES_DSN": {"registry", "delivery", "audit"},
     }
+
+
+@pytest.mark.parametrize("service", SERVICES)
+def test_with_certificates_services_call_one_another_where_they_prove_themselves(service: str) -> None:
+    variables = environment(service, TLS_ENDS)
+    assert variables["ONWARD_LISTEN"] == TLS_ENDS.addresses[service]
+    assert variables["ONWARD_INTERNAL_LISTEN"] == TLS_ENDS.internal_addresses[service]
+    called = {variables[f"ONWARD_{name.upper()}_ADDRESS"] for name in SERVICES}
+    assert called == set(TLS_ENDS.internal_addresses.values())
+    own = {variables[f"ONWARD_TLS_{name}"] for name in ("CERTIFICATE", "KEY", "CA")}
+    assert {Path(path).parent for path in own} == {Path("/data/certificates") / service}
+    assert len(own) == 3
+
+
+def test_functions_reach_no_port_of_a_service() -> None:
+    """F7"""
+    variables = environment("executor", TLS_ENDS)
+    closed = {variables[f"ONWARD_{name.upper()}_ADDRESS"] for name in SERVICES}
+    closed |= set(variables["ONWARD_EGRESS_DENIED"].split(","))
+    assert closed == {*TLS_ENDS.addresses.values(), *TLS_ENDS.internal_addresses.values()}

@@ -66,3 +66,44 @@ def test_an_address_must_be_host_and_port(environment: pytest.MonkeyPatch, liste
     environment.setenv("ONWARD_LISTEN", listen)
     with pytest.raises(SettingsError, match="ONWARD_LISTEN"):
         load(ServiceSettings)
+
+
+TLS = {
+    "ONWARD_TLS_CERTIFICATE": "/certs/certificate.pem",
+    "ONWARD_TLS_KEY": "/certs/key.pem",
+    "ONWARD_TLS_CA": "/certs/ca.pem",
+    "ONWARD_INTERNAL_LISTEN": "0.0.0.0:7811",
+}
+
+
+@pytest.mark.parametrize("name", ["ONWARD_LISTEN", "ONWARD_REGISTRY_ADDRESS", "ONWARD_AUDIT_ADDRESS"])
+@pytest.mark.parametrize("address", ["0.0.0.0:7801", "[::]:7801", "10.0.0.1:7801", "registry:7801"])
+def test_plaintext_stays_on_the_loopback(name: str, address: str, environment: pytest.MonkeyPatch) -> None:
+    """H8"""
+    environment.setenv(name, address)
+    with pytest.raises(SettingsError, match=rf"^{name} is [^\n]*: set ONWARD_TLS_CERTIFICATE, [^\n]*$"):
+        load(ServiceSettings)
+    for variable, value in TLS.items():
+        environment.setenv(variable, value)
+    load(ServiceSettings)
+
+
+@pytest.mark.parametrize("address", ["127.0.0.1:7801", "127.1.2.3:7801", "[::1]:7801", "localhost:7801"])
+def test_the_loopback_needs_no_tls(address: str, environment: pytest.MonkeyPatch) -> None:
+    environment.setenv("ONWARD_LISTEN", address)
+    environment.setenv("ONWARD_REGISTRY_ADDRESS", address)
+    assert load(ServiceSettings).listen == address
+
+
+@pytest.mark.parametrize("name", TLS)
+def test_half_of_tls_is_refused_and_the_missing_half_is_named(name: str, environment: pytest.MonkeyPatch) -> None:
+    for variable, value in TLS.items():
+        environment.setenv(variable, value)
+    environment.delenv(name)
+    with pytest.raises(SettingsError, match=f"^{name} not set: TLS needs all of "):
+        load(ServiceSettings)
+
+
+def test_an_authority_alone_is_enough_for_nats(environment: pytest.MonkeyPatch) -> None:
+    environment.setenv("ONWARD_TLS_CA", TLS["ONWARD_TLS_CA"])
+    assert load(ServiceSettings).tls_certificate is None
