@@ -38,6 +38,9 @@ RUN chmod -R a+rX /opt/onward \
     && python -m compileall -q /opt/onward \
     && printf '#!/opt/venv/bin/python\nimport sys\nfrom cli.main import main\nsys.exit(main())\n' > /opt/venv/bin/onward \
     && chmod 0755 /opt/venv/bin/onward
+# A new volume takes owner and mode of the folder that it is mounted on; without these it would be root's.
+RUN install -d -o onward -g onward -m 0700 /certs \
+    && for part in authority registry executor delivery audit; do install -d -o onward -g onward -m 0700 "/certs/$part"; done
 USER onward
 # Asks the service that ONWARD_LISTEN names. A check is a Python process, 0.2 s of CPU, hence the interval.
 HEALTHCHECK --interval=30s --timeout=5s --start-period=60s --retries=3 CMD ["python", "-m", "kit.rpc.probe"]

@@ -22,11 +22,16 @@ import yaml
 from kit.embedded.data_folder import DataFolder, free_port
 from kit.embedded.nats import nats_program
 from kit.embedded.postgres import EmbeddedPostgres, postgres_programs
+from kit.nats_auth.nkeys import issuer_of_secret
 from kit.testing import servers
 from kit.testing.eventually import eventually
 
 ROOT = Path(__file__).resolve().parents[2]
 SERVICES = ("registry", "executor", "delivery", "audit")
+# What runs to its end before they start.
+ONE_SHOT = "certificates"
+# The image's /opt/venv/bin/onward.
+ONWARD = (sys.executable, "-c", "import sys; from cli.main import main; sys.exit(main())")
 # A cold start on a machine under load.
 READY_TIMEOUT_S = 60.0
 # The user of the image.
@@ -44,6 +49,7 @@ def variables() -> dict[str, str]:
     names = re.findall(r"^(\w+)=$", (ROOT / "deploy/env.example").read_text(), re.MULTILINE)
     values = {name: f"{number:024d}" for number, name in enumerate(names, 1)}
     values["ONWARD_KEY_ENCRYPTION_KEY"] = base64.b64encode(b"k" * 32).decode()
+    values["NATS_CALLOUT_ISSUER"] = issuer_of_secret("compose").public
     return values
 
 
@@ -157,12 +163,39 @@ class World:
     def environment(self, service: str) -> dict[str, str]:
         """The service's own variables, with the compose network's addresses put to this machine's."""
         found = {}
-        for name, value in self.document["services"][service]["environment"].items():
+        for name, value in self.document["services"][service].get("environment", {}).items():
             text = str(value).replace("0.0.0.0:", f"{service}:")
             for there, here in self.places.items():
                 text = text.replace(there, here)
-            found[name] = text
+            found[name] = self._mounted(text, service)
         return found
+
+    def volume(self, name: str) -> Path:
+        """The folder that stands for a named volume."""
+        folder = self.image.parent / "volumes" / name
+        folder.mkdir(parents=True, exist_ok=True)
+        return folder
+
+    def mount(self) -> None:
+        """Put each service's volumes where its container has them, below a folder of the service's own."""
+        for service in (ONE_SHOT, *SERVICES):
+            for volume in self.document["services"][service]["volumes"]:
+                name, target, *_ = volume.split(":")
+                place = self._root(service) / target.lstrip("/")
+                place.parent.mkdir(parents=True, exist_ok=True)
+                place.symlink_to(self.volume(name))
+
+    def _root(self, service: str) -> Path:
+        return self.image.parent / "mounts" / service
+
+    def _mounted(self, text: str, service: str) -> str:
+        return f"{self._root(service)}{text}" if text.startswith("/certs") else text
+
+    async def complete(self) -> None:
+        """Run what the services wait for, to its end."""
+        words = [self._mounted(word, ONE_SHOT) for word in self.document["services"][ONE_SHOT]["command"]]
+        process = await self._spawn(self._here(words), ONE_SHOT)
+        assert await process.wait() == 0, self.log(ONE_SHOT)
 
     def address(self, service: str) -> str:
         return self.environment(service)["ONWARD_LISTEN"]
@@ -200,13 +233,12 @@ class World:
         known |= {
             "ONWARD_NATS": f"nats://publisher:{password}@{self.places['nats:4222']}",
             "ONWARD_WORKSPACE": "acme",
+            "ONWARD_CA": str(self.volume("certificates-registry") / "ca.pem"),
             "PATH": os.environ["PATH"],
             "PYTHONPATH": f"{self.image}:{self.image / 'gen'}",
         }
         process = await asyncio.create_subprocess_exec(
-            sys.executable,
-            "-c",
-            "import sys; from cli.main import main; sys.exit(main())",
+            *ONWARD,
             *arguments,
             cwd=folder,
             env=known | variables,
@@ -221,7 +253,8 @@ class World:
         return (self.image.parent / f"{service}.log").read_text()
 
     def _here(self, command: list[str]) -> list[str]:
-        return [sys.executable if word == "python" else word for word in command]
+        programs = {"python": (sys.executable,), "onward": ONWARD}
+        return [*programs.get(command[0], command[:1]), *command[1:]]
 
     async def _spawn(self, command: list[str], service: str, log: str = "") -> asyncio.subprocess.Process:
         # PYTHONPATH as the image's ENV has it; no variable of this process.
@@ -250,8 +283,10 @@ async def running() -> AsyncIterator[World]:
         await postgres.start()
         stack.push_async_callback(postgres.stop)
         await initialize(postgres, document["services"]["postgres"]["environment"])
-        ports = _free_ports(len(SERVICES) + 2)
+        ports = _free_ports(2 * len(SERVICES) + 2)
         places = {f"{name}:{7801 + index}": f"127.0.0.1:{ports[index]}" for index, name in enumerate(SERVICES)}
+        internal = ports[len(SERVICES) :]
+        places |= {f"{name}:{7811 + index}": f"127.0.0.1:{internal[index]}" for index, name in enumerate(SERVICES)}
         places |= {"nats:4222": f"127.0.0.1:{ports[-2]}", "nats:8222": f"127.0.0.1:{ports[-1]}"}
         places |= {"postgres:5432": f"127.0.0.1:{postgres.tcp_port}"}
         await stack.enter_async_context(_nats(path, document["services"]["nats"], ports[-2], ports[-1]))
@@ -259,6 +294,8 @@ async def running() -> AsyncIterator[World]:
         assemble_image(image)
         world = World(values, document, image, places)
         stack.push_async_callback(_end, world)
+        world.mount()
+        await world.complete()
         yield world
 
 

@@ -14,9 +14,10 @@ from typing import Any
 import asyncpg
 import nats
 import pytest
+from cryptography import x509
 
 from cli.stack import STORING_SERVICES, Endpoints, environment
-from kit.embedded.nats_users import USER_NAMES, inbox_prefix, service_users
+from kit.embedded.nats_users import USER_NAMES, authorization, inbox_prefix, service_users
 from kit.embedded.postgres import EmbeddedPostgres
 from kit.testing import servers
 from kit.testing.eventually import eventually
@@ -44,6 +45,8 @@ def endpoints() -> Endpoints:
         service_token="service",
         operator_token="operator",
         key_encryption_key="key",
+        internal_addresses=dict.fromkeys(SERVICES, "127.0.0.1:2"),
+        certificates=Path("certificates"),
     )
 
 
@@ -53,11 +56,11 @@ def test_a_service_gets_the_variables_that_onward_up_gives_it(service: str) -> N
     assert given == set(environment(service, endpoints()))
 
 
-def test_all_six_parts_are_there() -> None:
-    assert set(PARTS) == {"postgres", "nats", *SERVICES}
+def test_all_seven_parts_are_there() -> None:
+    assert set(PARTS) == {"postgres", "nats", "certificates", *SERVICES}
 
 
-@pytest.mark.parametrize("part", PARTS)
+@pytest.mark.parametrize("part", ["postgres", "nats", *SERVICES])
 def test_every_part_has_a_health_check_and_is_restarted(part: str) -> None:
     assert PARTS[part]["healthcheck"]["test"][0] == "CMD"
     assert PARTS[part]["restart"] == "unless-stopped"
@@ -65,7 +68,8 @@ def test_every_part_has_a_health_check_and_is_restarted(part: str) -> None:
 
 @pytest.mark.parametrize("service", SERVICES)
 def test_a_service_waits_for_the_health_of_what_it_needs(service: str) -> None:
-    waits = PARTS[service]["depends_on"]
+    waits = dict(PARTS[service]["depends_on"])
+    assert waits.pop("certificates") == {"condition": "service_completed_successfully"}
     needed = {"nats"} | ({"postgres"} & ({"postgres"} if service in STORING else set()))
     needed |= {"registry"} - {service}
     assert set(waits) == needed
@@ -94,6 +98,27 @@ def test_data_lies_on_named_volumes_and_mounted_files_exist() -> None:
                 assert mode == ["ro"]
             else:
                 assert source in DOCUMENT["volumes"]
+
+
+@pytest.mark.parametrize("service", SERVICES)
+def test_a_service_sees_its_own_certificate_only(service: str) -> None:
+    assert PARTS[service]["volumes"] == [f"certificates-{service}:/certs:ro"]
+    made = {volume.partition(":")[0]: volume.partition(":")[2] for volume in PARTS["certificates"]["volumes"]}
+    assert made.pop("certificates-authority") == "/certs/authority"
+    assert made[f"certificates-{service}"] == f"/certs/{service}"
+    # A new volume takes them from the image, with their owner.
+    assert any("/certs" in step and service in step and "-o onward" in step for step in steps("RUN"))
+
+
+@pytest.mark.parametrize("service", SERVICES)
+def test_services_call_one_another_at_names_that_the_certificates_hold_and_where_they_are_demanded(
+    service: str,
+) -> None:
+    # `onward certificates create` puts the service's own name into each.
+    host, _, port = PARTS["registry"]["environment"][f"ONWARD_{service.upper()}_ADDRESS"].partition(":")
+    assert host == service
+    assert PARTS[service]["environment"]["ONWARD_INTERNAL_LISTEN"] == f"0.0.0.0:{port}"
+    assert port not in {published.rpartition(":")[2] for published in PARTS[service].get("ports", [])}
 
 
 def test_every_published_port_is_on_the_loopback_only() -> None:
@@ -140,8 +165,9 @@ def nats_conf() -> dict[str, Any]:
 
 def test_nats_users_may_do_what_those_of_onward_up_may() -> None:
     names = {name: f"NATS_{name.upper()}_PASSWORD" for name in USER_NAMES}
-    assert nats_conf()["authorization"]["users"] == [user.as_config() for user in service_users(names)]
-    assert set(names.values()) == set(PARTS["nats"]["environment"])
+    expected = authorization(service_users(names), "NATS_CALLOUT_ISSUER")
+    assert {part: nats_conf()[part] for part in expected} == expected
+    assert {*names.values(), "NATS_CALLOUT_ISSUER"} == set(PARTS["nats"]["environment"])
 
 
 def test_nats_syncs_before_it_acknowledges() -> None:
@@ -320,6 +346,16 @@ async def test_the_sandbox_is_whole_under_the_profile_and_without_capabilities(w
 def degradations(log: str) -> set[str]:
     lines = [json.loads(line) for line in log.splitlines() if line.startswith("{")]
     return {line["what"] for line in lines if line["action"] == "sandbox_degraded"}
+
+
+async def test_the_certificates_are_those_of_a_compose_network(world: World) -> None:
+    for service in SERVICES:
+        content = (world.volume(f"certificates-{service}") / "certificate.pem").read_bytes()
+        names = x509.load_pem_x509_certificate(content).extensions.get_extension_for_class(x509.SubjectAlternativeName)
+        assert set(names.value.get_values_for_type(x509.DNSName)) == {f"onward-{service}", service, "localhost"}
+    before = (world.volume("certificates-registry") / "certificate.pem").read_bytes()
+    await world.complete()
+    assert (world.volume("certificates-registry") / "certificate.pem").read_bytes() == before
 
 
 async def test_a_service_can_not_open_the_database_of_another(world: World) -> None:
