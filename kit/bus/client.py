@@ -139,11 +139,11 @@ class Client(NatsClient):
         """What waits to be written to the socket."""
         return self._pending_data_size
 
-    async def subscribe_sink(self, subject: str, sink: Sink) -> Subscription:
+    async def subscribe_sink(self, subject: str, sink: Sink, queue: str = "") -> Subscription:
         """Subscribes; the messages go to `sink` from within the parser, in order."""
         # The next id is taken beforehand, for the first message may arrive before subscribe() returns.
         self._ps.sinks[self._sid + 1] = sink
-        return await self.subscribe(subject)
+        return await self.subscribe(subject, queue)
 
     async def unsubscribe_sink(self, subscription: Subscription | None) -> None:
         """Unsubscribes; what the server had already sent has reached the sink when this returns."""

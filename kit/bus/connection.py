@@ -53,6 +53,7 @@ class Subscription:
 
     subject: str
     sink: Sink
+    queue: str = ""
     # nats-py's own, another one after a rebuild.
     _raw: NatsSubscription | None = None
 
@@ -200,11 +201,14 @@ class Bus:
 
     # --- subscriptions
 
-    async def subscribe(self, subject: str, sink: Sink) -> Subscription:
-        """Hands every message of a subject to a plain function, in order, from within the parser."""
-        subscription = Subscription(subject, sink)
+    async def subscribe(self, subject: str, sink: Sink, *, queue: str = "") -> Subscription:
+        """Hands every message of a subject to a plain function, in order, from within the parser.
+
+        Of all subscriptions with the same `queue`, one gets each message.
+        """
+        subscription = Subscription(subject, sink, queue)
         self._subscriptions.append(subscription)
-        subscription._raw = await self._client.subscribe_sink(subject, sink)
+        subscription._raw = await self._client.subscribe_sink(subject, sink, queue)
         return subscription
 
     async def unsubscribe(self, subscription: Subscription) -> None:
@@ -266,7 +270,9 @@ class Bus:
         )
         self._client.options["allow_reconnect"] = True
         for subscription in self._subscriptions:
-            subscription._raw = await self._client.subscribe_sink(subscription.subject, subscription.sink)
+            subscription._raw = await self._client.subscribe_sink(
+                subscription.subject, subscription.sink, subscription.queue
+            )
         self._connected.set()
 
     async def _keep(self) -> None:

@@ -10,7 +10,7 @@ import structlog
 
 from kit.bus.connection import Bus
 from kit.bus.errors import STREAM_NAME_IN_USE, nats_error
-from kit.errors import NotFound, OnwardError
+from kit.errors import NotFound, OnwardError, PermissionDenied
 
 log = structlog.get_logger(__name__)
 
@@ -183,7 +183,8 @@ async def provision(bus: Bus, declarations: Iterable[StreamDeclaration]) -> list
     """Creates what is missing and restores what has drifted; any number of services may do so at once.
 
     Messages and what consumers have acknowledged stay. Raises when the server can't change a setting of an
-    existing stream (its storage, say): an operator has to decide about the messages in it.
+    existing stream (its storage, say): an operator has to decide about the messages in it. What this user may not
+    change is left to the service that owns it, which provisions it as well.
     """
     changes: list[Change] = []
     for declaration in declarations:
@@ -209,8 +210,7 @@ async def _provision_stream(bus: Bus, declaration: StreamDeclaration) -> list[Ch
         else:
             return [Change(declaration.name, "created")]
     drifted = _drifted(wanted, current)
-    if drifted:
-        await bus.api(f"STREAM.UPDATE.{declaration.name}", {**current, **wanted})
+    if drifted and await _allowed(bus, f"STREAM.UPDATE.{declaration.name}", {**current, **wanted}):
         return [Change(declaration.name, "restored", drifted)]
     return []
 
@@ -224,11 +224,20 @@ async def _provision_consumer(bus: Bus, stream: str, declaration: ConsumerDeclar
         return []
     # Creating a durable consumer that exists with other settings changes it and keeps its state.
     config = {**(current or {}), **wanted}
-    await bus.api(
-        f"CONSUMER.CREATE.{stream}.{declaration.name}",
-        {"stream_name": stream, "config": config, "action": ""},
-    )
+    request = {"stream_name": stream, "config": config, "action": ""}
+    if not await _allowed(bus, f"CONSUMER.CREATE.{stream}.{declaration.name}", request):
+        return []
     return [Change(name, "created") if current is None else Change(name, "restored", drifted)]
+
+
+async def _allowed(bus: Bus, call: str, request: dict[str, Any]) -> bool:
+    """Make a call; False where it is another service's to make."""
+    try:
+        await bus.api(call, request)
+    except PermissionDenied:
+        log.info("bus_left_to_its_owner", call=call)
+        return False
+    return True
 
 
 async def _config(bus: Bus, call: str) -> dict[str, Any] | None:

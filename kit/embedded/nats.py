@@ -15,8 +15,10 @@ from urllib.parse import quote
 from kit.embedded import process
 from kit.embedded.data_folder import DataFolder, explained, is_port_free
 from kit.embedded.errors import EmbeddedError
-from kit.embedded.nats_users import NatsUser
+from kit.embedded.nats_users import NatsUser, authorization
 from kit.embedded.server_log import ServerLog
+from kit.nats_auth.admission import ONWARD
+from kit.nats_auth.nkeys import Issuer, issuer_of_secret
 
 # After a crash it checks its streams before it listens; it read 125 MB in 0.2 s.
 START_TIMEOUT_S = 120.0
@@ -73,6 +75,11 @@ class EmbeddedNats:
         """The root of the monitoring endpoint: /varz, /jsz, /healthz."""
         return f"http://127.0.0.1:{self.monitor_port}"
 
+    @property
+    def issuer(self) -> Issuer:
+        """The key of whoever answers the server's questions; the folder keeps it."""
+        return issuer_of_secret(self._folder.secret("nats issuer"))
+
     def url(self, user_name: str) -> str:
         """Where the user connects, with its credentials."""
         user = self._users[user_name]
@@ -92,6 +99,7 @@ class EmbeddedNats:
             conf.touch(mode=0o600)
             # JSON is valid in the server's configuration language, and quotes everything.
             conf.write_text(json.dumps(self._config(), indent=2))
+        self._adopt_streams()
         log = ServerLog.begin(self._folder.log_path("nats"))
         with log.open() as output:
             self._process = process.spawn(
@@ -133,8 +141,15 @@ class EmbeddedNats:
             "http": f"127.0.0.1:{self.monitor_port}",
             "max_payload": self._payload_bytes_max,
             "jetstream": jetstream,
-            "authorization": {"users": [user.as_config() for user in self._users.values()]},
+            **authorization(self._users.values(), self.issuer.public),
         }
+
+    def _adopt_streams(self) -> None:
+        """Take over what a folder of before there were accounts has: streams of the server's account of everybody."""
+        store = self._folder.part("nats") / "store" / "jetstream"
+        with explained(store):
+            if (store / "$G").is_dir() and not (store / ONWARD).exists():
+                (store / "$G").rename(store / ONWARD)
 
     async def _ready(self, server: subprocess.Popen[bytes]) -> bool:
         """Wait until the server greets a client (True) or has ended (False)."""

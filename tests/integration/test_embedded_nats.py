@@ -6,7 +6,6 @@ import socket
 import stat
 import urllib.request
 from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
 from typing import Any
 
 import pytest
@@ -15,56 +14,9 @@ from nats.aio.client import Client
 from kit.embedded.data_folder import DataFolder
 from kit.embedded.errors import EmbeddedError
 from kit.embedded.nats import EmbeddedNats
-from kit.embedded.nats_users import USER_NAMES, NatsUser, inbox_prefix, service_users
-from kit.testing.eventually import eventually
+from tests.integration.nats_world import Keys, answering, connected, embedded, running
 
 pytestmark = pytest.mark.integration
-
-SERVICE_NAMES = [name for name in USER_NAMES if name != "publisher"]
-
-
-def embedded(folder: DataFolder, **options: Any) -> EmbeddedNats:
-    users = service_users({name: folder.secret(f"nats {name}") for name in USER_NAMES})
-    return EmbeddedNats(folder, [*users, NatsUser("test", folder.secret("nats test"))], **options)
-
-
-@asynccontextmanager
-async def running(server: EmbeddedNats) -> AsyncIterator[EmbeddedNats]:
-    await server.start()
-    try:
-        yield server
-    finally:
-        await server.stop()
-
-
-class Connection:
-    """A client that remembers what the server has refused it."""
-
-    def __init__(self) -> None:
-        self.client = Client()
-        self.errors: list[str] = []
-
-    async def remember(self, error: Exception) -> None:
-        self.errors.append(str(error).lower())
-
-    async def is_refused(self, subject: str) -> bool:
-        await eventually(lambda: any("permissions violation" in e and subject.lower() in e for e in self.errors))
-        return True
-
-
-@asynccontextmanager
-async def connected(server: EmbeddedNats, user: str) -> AsyncIterator[Connection]:
-    connection = Connection()
-    await connection.client.connect(
-        server.url(user),
-        allow_reconnect=False,
-        inbox_prefix=inbox_prefix(user).encode(),
-        error_cb=connection.remember,
-    )
-    try:
-        yield connection
-    finally:
-        await connection.client.close()
 
 
 @pytest.fixture
@@ -144,74 +96,23 @@ async def test_a_server_that_can_not_start_says_why_in_one_line(data_folder: Dat
 @pytest.mark.parametrize("credentials", ["{}", '{"user": "test", "pass": "guessed"}'])
 async def test_a_client_without_credentials_is_refused(server: EmbeddedNats, credentials: str) -> None:
     # Spoken by hand: a refused nats-py client leaves its socket open.
-    reader, writer = await asyncio.open_connection("127.0.0.1", server.port)
-    assert json.loads((await reader.readline()).removeprefix(b"INFO "))["auth_required"] is True
-    writer.write(f"CONNECT {credentials}\r\nPING\r\n".encode())
-    assert await reader.readline() == b"-ERR 'Authorization Violation'\r\n"
-    assert await reader.read() == b""
-    writer.close()
-    await writer.wait_closed()
+    async with answering(server, Keys()):
+        reader, writer = await asyncio.open_connection("127.0.0.1", server.port)
+        assert json.loads((await reader.readline()).removeprefix(b"INFO "))["auth_required"] is True
+        writer.write(f"CONNECT {credentials}\r\nPING\r\n".encode())
+        assert await reader.readline() == b"-ERR 'Authorization Violation'\r\n"
+        assert await reader.read() == b""
+        writer.close()
+        await writer.wait_closed()
 
 
-async def test_the_publisher_publishes_events_and_gets_their_acknowledgement(server: EmbeddedNats) -> None:
-    async with connected(server, "registry") as registry, connected(server, "publisher") as publisher:
-        await registry.client.jetstream().add_stream(name="EVENTS_acme", subjects=["events.acme.>"])
-        ack = await publisher.client.jetstream().publish("events.acme.web", b"{}")
-        assert ack.stream == "EVENTS_acme"
-        assert publisher.errors == []
-
-
-@pytest.mark.parametrize("subject", ["facts.registry.acme.X", "outcomes.x", "due.x", "$JS.API.INFO"])
-async def test_the_publisher_can_publish_nothing_else(server: EmbeddedNats, subject: str) -> None:
-    async with connected(server, "test") as test, connected(server, "publisher") as publisher:
-        heard = await test.client.subscribe(subject)
-        await test.client.flush()
-        await publisher.client.publish(subject, b"forged")
-        assert await publisher.is_refused(subject)
-        assert heard.pending_msgs == 0
-
-
-@pytest.mark.parametrize("subject", ["_INBOX.>", "_INBOX_executor.>", "events.>", "facts.>", ">"])
-async def test_the_publisher_can_not_listen(server: EmbeddedNats, subject: str) -> None:
-    async with connected(server, "publisher") as publisher:
-        await publisher.client.subscribe(subject)
-        assert await publisher.is_refused(subject)
-
-
-@pytest.mark.parametrize("name", SERVICE_NAMES)
-async def test_a_service_pulls_and_acknowledges_through_its_own_inbox(server: EmbeddedNats, name: str) -> None:
-    async with connected(server, "test") as test, connected(server, name) as service:
-        await test.client.jetstream().add_stream(name="FACTS", subjects=["facts.>"])
-        await test.client.jetstream().publish("facts.registry.acme.X", b"{}")
-        pull = await service.client.jetstream().pull_subscribe("facts.>", durable=name, stream="FACTS")
-        [message] = await pull.fetch(1, timeout=5)
-        await message.ack_sync()
-        assert service.errors == []
-
-
-@pytest.mark.parametrize("name", SERVICE_NAMES)
-async def test_a_service_can_not_listen_on_anothers_inbox(server: EmbeddedNats, name: str) -> None:
-    async with connected(server, name) as service:
-        for subject in ("_INBOX.>", *(f"{inbox_prefix(other)}.>" for other in USER_NAMES if other != name)):
-            await service.client.subscribe(subject)
-            assert await service.is_refused(subject)
-
-
-@pytest.mark.parametrize(
-    ("name", "subject"),
-    [
-        ("registry", "facts.delivery.acme.X"),
-        ("executor", "facts.registry.acme.X"),
-        ("executor", "events.acme.web"),
-        ("delivery", "facts.registry.acme.X"),
-        ("delivery", "outcomes.x"),
-        ("audit", "facts.registry.acme.X"),
-    ],
-)
-async def test_a_service_can_not_speak_for_another(server: EmbeddedNats, name: str, subject: str) -> None:
-    async with connected(server, name) as service:
-        await service.client.publish(subject, b"forged")
-        assert await service.is_refused(subject)
+async def test_streams_of_a_folder_of_before_there_were_accounts_are_kept(data_folder: DataFolder) -> None:
+    async with running(embedded(data_folder)) as server:
+        await publish_one(server)
+    store = data_folder.path / "nats" / "store" / "jetstream"
+    (store / "ONWARD").rename(store / "$G")
+    async with running(embedded(data_folder)) as server:
+        assert await stored(server) == 1
 
 
 async def test_each_test_finds_no_streams(nats_client: Client) -> None:
