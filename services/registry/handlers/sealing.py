@@ -74,6 +74,15 @@ class Sealer:
         return setting_place(self._workspace, destination, name)
 
 
+async def forget(connection: Connection, workspace: str, destination: str) -> None:
+    """Deletes what is sealed for a destination, for good. To be called by `decide` of whatever takes destinations away.
+
+    Values are in no fact, so a rebuild or a restored log does not bring them back. In the change's own transaction:
+    where the change is refused or the process dies, nothing is gone.
+    """
+    await connection.execute(queries.delete_encrypted_settings, workspace, destination)
+
+
 def _plain(before: State, destination: str, name: str) -> resources_pb2.SettingValue:
     value = before.destinations[destination].settings[name].value
     assert value is not None, "only a plain value is encrypted by a deployment"

@@ -76,6 +76,9 @@ DO UPDATE SET nonce = excluded.nonce, ciphertext = excluded.ciphertext;
 -- name: delete_encrypted_setting
 DELETE FROM encrypted_settings WHERE workspace = $1 AND destination = $2 AND name = $3;
 
+-- name: delete_encrypted_settings
+DELETE FROM encrypted_settings WHERE workspace = $1 AND destination = $2;
+
 -- name: insert_token_secret
 INSERT INTO token_secrets (token, workspace, secret_hash) VALUES ($1, $2, $3);
 
