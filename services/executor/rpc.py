@@ -6,12 +6,15 @@ import json
 from pathlib import Path
 
 import grpc
+import structlog
 
 from kit.errors import Unavailable
 from onward.executor.v1 import execution_service_pb2 as pb
 from onward.executor.v1 import execution_service_pb2_grpc as rpc
-from services.executor.runtime.pool import Zygote
+from services.executor.runtime.pool import CodeWarning, Zygote
 from services.executor.runtime.v8 import V8_VERSION
+
+log = structlog.get_logger(__name__)
 
 PACKAGES = Path(__file__).parent / "runtime" / "js" / "packages.json"
 
@@ -27,10 +30,12 @@ class ExecutionService(rpc.ExecutionServiceServicer):
         self, request: pb.CheckCodeRequest, context: grpc.aio.ServicerContext[pb.CheckCodeRequest, pb.CheckCodeResponse]
     ) -> pb.CheckCodeResponse:
         try:
-            result = await self._zygote.check(request.code)
+            result = await self._zygote.check(request.code, request.setting_names)
         except (OSError, TimeoutError) as error:
             raise Unavailable(f"No worker could be had to check the code ({error}); try again.") from error
-        answer = pb.CheckCodeResponse(handlers=result.handlers)
+        if result.unread is not None:
+            log.warning("code_not_read", reason=result.unread, code_chars=len(request.code))
+        answer = pb.CheckCodeResponse(handlers=result.handlers, warnings=map(_warning, result.warnings))
         if result.error is not None:
             answer.error.message = result.error.message
             answer.error.line = result.error.line or 0
@@ -50,3 +55,7 @@ class ExecutionService(rpc.ExecutionServiceServicer):
             ],
             sandbox_degradations=self._zygote.degradations,
         )
+
+
+def _warning(found: CodeWarning) -> pb.CodeWarning:
+    return pb.CodeWarning(rule=found.rule, message=found.message, line=found.line, column=found.column)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any, Final
 
 import orjson
@@ -108,17 +108,31 @@ class WorkerExit:
 class CodeError(Exception):
     """The script does not compile, throws at top level, or does not end."""
 
-    def __init__(self, message: str, line: int | None = None, column: int | None = None) -> None:
+    def __init__(
+        self, message: str, line: int | None = None, column: int | None = None, *, compiled: bool = True
+    ) -> None:
         super().__init__(message)
-        self.message, self.line, self.column = message, line, column
+        self.message, self.line, self.column, self.compiled = message, line, column, compiled
+
+
+@dataclass(frozen=True, slots=True)
+class CodeWarning:
+    """Something in a script that deserves a look. Line and column are 0 where it concerns all of it."""
+
+    rule: str
+    message: str
+    line: int = 0
+    column: int = 0
 
 
 @dataclass(frozen=True, slots=True)
 class CheckResult:
-    """What a script defines, or what is wrong with it."""
+    """What a script defines, or what is wrong with it; `unread` is why a script that runs could not be read."""
 
     handlers: list[str]
     error: CodeError | None
+    warnings: list[CodeWarning] = field(default_factory=list)
+    unread: str | None = None
 
 
 def batch_text(first: int, jobs: Sequence[Job]) -> bytes:

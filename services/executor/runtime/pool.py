@@ -13,14 +13,16 @@ import socket
 import sys
 import time
 from collections import deque
-from collections.abc import Callable, Coroutine
+from collections.abc import Callable, Coroutine, Sequence
 from pathlib import Path
 from typing import Any, Final
 
 from services.executor.runtime import zygote as protocol
+from services.executor.runtime.findings import READ_LIMITS, Findings, read_findings
 from services.executor.runtime.jobs import (
     CheckResult,
     CodeError,
+    CodeWarning,
     HostRequest,
     Job,
     Limits,
@@ -218,6 +220,10 @@ class Zygote:
         worker = await self._spare()
         worker.listen(on_outcomes, on_request, on_exit)
         self._own(self._refill())
+        return await self._loaded(worker, code, settings, limits)
+
+    @staticmethod
+    async def _loaded(worker: Worker, code: str, settings: bytes, limits: Limits) -> Worker:
         try:
             await worker.load(code, settings, limits)
         except BaseException:
@@ -225,14 +231,33 @@ class Zygote:
             raise
         return worker
 
-    async def check(self, code: str, *, settings: bytes = b"{}", limits: Limits | None = None) -> CheckResult:
-        """Compile and evaluate a script in a worker that is thrown away."""
+    async def check(
+        self, code: str, setting_names: Sequence[str] = (), *, settings: bytes = b"{}", limits: Limits | None = None
+    ) -> CheckResult:
+        """Read a script, then compile and evaluate it, in a worker that is thrown away. Raises as `fork` does."""
+        reader = await self._spare()
+        self._own(self._refill())
+        findings = await self._read(reader, code, setting_names)
         try:
-            worker = await self.fork(code, settings, limits or Limits(), _ignore, _ignore, _ignore)
+            if reader.alive:
+                worker = await self._loaded(reader, code, settings, limits or Limits())
+            else:  # reading it was too much for the worker, which says nothing of running it
+                worker = await self.fork(code, settings, limits or Limits(), _ignore, _ignore, _ignore)
         except CodeError as error:
-            return CheckResult([], error)
+            return CheckResult([], findings.clearest(error))
         await worker.stop()
-        return CheckResult(worker.handlers, None)
+        return findings.result(worker.handlers)
+
+    @staticmethod
+    async def _read(worker: Worker, code: str, setting_names: Sequence[str]) -> Findings:
+        try:
+            return read_findings(await worker.check(code, setting_names, READ_LIMITS))
+        except (ConnectionError, TimeoutError) as error:
+            worker.kill()
+            return Findings(unread=str(error) or "it took too long")
+        except BaseException:
+            worker.kill()
+            raise
 
     async def _spare(self) -> Worker:
         while self._spares:
@@ -297,6 +322,6 @@ def _ignore(_: object) -> None:
 
 
 __all__ = [
-    "CheckResult", "CodeError", "HostRequest", "Job", "Limits", "LogLine", "Outcome", "UserError", "Worker",
-    "WorkerExit", "Zygote", "ZygoteLostError",
+    "CheckResult", "CodeError", "CodeWarning", "HostRequest", "Job", "Limits", "LogLine", "Outcome", "UserError",
+    "Worker", "WorkerExit", "Zygote", "ZygoteLostError",
 ]  # fmt: skip

@@ -1,4 +1,4 @@
-"""What is evaluated in a new isolate: the prelude, and the libraries that a script names."""
+"""What is evaluated in a new isolate: the prelude, and the libraries that a script names; or what checks a script."""
 
 from __future__ import annotations
 
@@ -22,6 +22,7 @@ class Prelude:
 
     source: str
     libraries: tuple[Library, ...]
+    checker: str
 
     def libraries_for(self, code: str) -> list[Library]:
         """Those that the script names."""
@@ -34,7 +35,8 @@ def read_prelude(folder: Path) -> Prelude:
     manifest = json.loads((folder / "packages.json").read_text("utf-8"))
     lazy = [entry for entry in manifest["packages"] if entry.get("file")]
     libraries = tuple(_library(folder, entry["global"], entry["file"]) for entry in lazy)
-    return Prelude(_named(source, "prelude"), libraries)
+    checker = (folder / "check.js").read_text("utf-8")
+    return Prelude(_named(source, "prelude"), libraries, _named(checker, "check"))
 
 
 def _library(folder: Path, name: str, file: str) -> Library:

@@ -39,7 +39,8 @@ _TRAPPED: Final = b"trapped"
 
 WHOLE_BATCH: Final = -1
 _POSITION: Final = re.compile(r"function\.js:(\d+):(\d+)")
-_PARSE_ERROR: Final = re.compile(r"^[^\n]*?:(\d+): ([^\n]*)\n(.*?)\n( *)\^", re.DOTALL)
+_PARSE_ERROR: Final = re.compile(r"^[^\n]*?:(\d+): ([^\n]*)\n")
+_CARET: Final = re.compile(r"^( *)\^", re.MULTILINE)
 _PROT_READ_WRITE: Final = 3
 _MAP_SHARED_FIXED: Final = 0x11
 
@@ -157,8 +158,19 @@ class Pump:
         buffer = self.isolate.call_raw(self._entries["bindSync"], value=function)
         return HostCalls(operations, *self.isolate.memory(buffer))
 
+    def check(self, text: bytes) -> bytes:
+        """What check.js says of a script's text, as JSON. It is evaluated here and nowhere else."""
+        isolate = self.isolate
+        checker = isolate.evaluate(self._prelude.checker)
+        found = isolate.call(checker, text) or b"{}"
+        isolate.free(checker)
+        return found
+
     def load(self, code: str, settings: bytes) -> dict[str, Any]:
-        """Evaluate a script: {"handlers": [...]} or {"error": {"name", "message", "line", "column", ...}}."""
+        """Evaluate a script: {"handlers": [...]} or {"error": {"name", "message", "line", "column", ...}}.
+
+        An error that has `compiled` came while it ran.
+        """
         for library in self._prelude.libraries_for(code):
             self.isolate.free(self.isolate.evaluate(library.source))
         self.isolate.call(self._entries["setSettings"], settings)
@@ -166,14 +178,15 @@ class Pump:
         try:
             script = self.isolate.evaluate(wrapped["text"])
         except V8Error as error:
-            return {"error": compile_error(error, wrapped["columns"])}
+            if error.kind == PARSE_ERROR or wrapped["error"] is None:
+                return {"error": compile_error(error, wrapped["columns"])}
         if wrapped["error"] is not None:  # it parses only together with our brackets
             name, _, message = wrapped["error"].partition(": ")
-            return {"error": {"name": name, "message": message, "line": 1, "column": 1}}
+            return {"error": {"name": name, "message": message}}
         raw = self.isolate.take(self.isolate.call_raw(self._entries["adopt"], value=script)) or b"{}"
         result: dict[str, Any] = json.loads(raw)
         if "error" in result:
-            result["error"].update(position_of(result["error"]["stack"]))
+            result["error"].update(position_of(result["error"]["stack"]), compiled=True)
         return result
 
     def _call(self, entry: str, argument: bytes | None = None) -> bytes | None:
@@ -321,11 +334,13 @@ class Pump:
 
 def compile_error(error: V8Error, columns: int) -> dict[str, Any]:
     """Message and position of a syntax error; `columns` stand before the user's first line."""
-    text = str(error)
+    text = error.text
     found = _PARSE_ERROR.match(text)
     if error.kind != PARSE_ERROR or found is None:
-        return {"name": "SyntaxError", "message": text.partition("\n")[0], "line": 1, "column": 1}
-    line, caret = int(found[1]), len(found[4]) + 1
+        return {"name": "SyntaxError", "message": str(error).partition("\n")[0], "line": 1, "column": 1}
+    # V8 quotes the line of the user's, which may begin like the caret's: the last one is V8's.
+    carets = _CARET.findall(text, found.end())
+    line, caret = int(found[1]), len(carets[-1]) + 1 if carets else 1
     name, _, message = found[2].partition(": ")
     return {"name": name, "message": message, "line": line, "column": caret - columns if line == 1 else caret}
 

@@ -57,6 +57,7 @@ class V8Error(Exception):
     def __init__(self, kind: int, text: str) -> None:
         super().__init__(text[:ERROR_CHARS_MAX])
         self.kind = kind
+        self.text = text  # all of it: the position stands behind the line that V8 quotes
 
 
 class AbiChangedError(RuntimeError):

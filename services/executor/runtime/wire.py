@@ -19,17 +19,21 @@ class Kind(IntEnum):
     BATCH = 2  # BATCH_HEADER, {"n":..,"t":[..],"c":[..],"e":[..]} as pump.js reads it
     ANSWERS = 3  # [[request id, ok, value], ...]
     STOP = 4
+    CHECK = 5  # CHECK_HEADER, a line of JSON with the names of the settings, code
     # From the worker.
     LOCKED = 16  # JSON: list of degradations
     READY = 17  # JSON: {"handlers": [...]} or {"error": {...}}
     REPLY = 18  # JSON: {"settled": [seq, wall_us, cpu_us, ...], "records": [...]}
     BATCH_REPLY = 19  # BATCH_REPLY_HEADER, then nothing or the text of pump.js's `collect`
     EXIT = 20  # EXIT_HEADER: the worker ends itself
+    CHECKED = 21  # JSON: what check.js has found
 
 
 HEADER: Final = struct.Struct("<IB")
 # Wall limit in ms, CPU limit in ms, heap bytes, bytes of everything else, bytes of the settings that follow.
 LOAD_HEADER: Final = struct.Struct("<IIQQI")
+# The same four limits, for what reads the code.
+CHECK_HEADER: Final = struct.Struct("<IIQQ")
 # First sequence number, count, 1 when every event must be started alone.
 BATCH_HEADER: Final = struct.Struct("<IIB")
 

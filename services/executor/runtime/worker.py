@@ -102,18 +102,18 @@ class Worker:
             self._run_turns()
         elif kind == Kind.LOAD:
             self._load(body)
+        elif kind == Kind.CHECK:
+            self._check(body)
         else:
             os._exit(0)
 
     # ---- script ------------------------------------------------------------------------------------------------
 
     def _load(self, body: bytes) -> None:
-        wall_ms, cpu_ms, heap, rest, settings_bytes = wire.LOAD_HEADER.unpack_from(body)
-        self._wall_ns, self._cpu_ns = wall_ms * _NS_PER_MS, cpu_ms * _NS_PER_MS
+        *limits, settings_bytes = wire.LOAD_HEADER.unpack_from(body)
         after = wire.LOAD_HEADER.size + settings_bytes
         settings, code = body[wire.LOAD_HEADER.size : after], body[after:].decode("utf-8", "surrogatepass")
-        self._pump.isolate.limit_heap(heap)
-        data_max = _data_bytes(self._memory) + heap + rest
+        data_max = self._limit(*limits)
         resource.setrlimit(resource.RLIMIT_DATA, (data_max, data_max))
         os.close(self._memory)
         self._limit_loading()
@@ -124,6 +124,25 @@ class Worker:
         self._pump.isolate.while_waiting = lambda: None
         ctypes.CDLL(None).malloc_trim(0)
         self.send(Kind.READY, json.dumps(result).encode())
+
+    def _check(self, body: bytes) -> None:
+        """Read a script before any of it runs. Whatever this costs, loading it afterwards has limits of its own."""
+        data_max = self._limit(*wire.CHECK_HEADER.unpack_from(body))
+        _, hard = resource.getrlimit(resource.RLIMIT_DATA)
+        resource.setrlimit(resource.RLIMIT_DATA, (data_max, hard))
+        self._limit_loading()
+        try:
+            found = self._pump.check(body[wire.CHECK_HEADER.size :])
+        except V8Error:
+            self._exit("out_of_memory", 0)
+        self._pump.isolate.while_waiting = lambda: None
+        self.send(Kind.CHECKED, found)
+
+    def _limit(self, wall_ms: int, cpu_ms: int, heap: int, rest: int) -> int:
+        """Set what V8 and the clocks limit; answers the most that the process's data may grow to, in bytes."""
+        self._wall_ns, self._cpu_ns = wall_ms * _NS_PER_MS, cpu_ms * _NS_PER_MS
+        self._pump.isolate.limit_heap(heap)
+        return _data_bytes(self._memory) + heap + rest
 
     def _limit_loading(self) -> None:
         """A script's top level may use as much time as an attempt."""

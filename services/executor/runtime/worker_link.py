@@ -45,6 +45,8 @@ _ATTRIBUTED: Final = re.compile(
     r"console|fetch|setTimeout|setInterval|setImmediate|cache|AWS|OAuth|Abort|crypto|eval|Function|constructor"
     r"|globalThis|\bthis\b|import|\\u"
 )
+# What V8 counts as the end of a line.
+_LINE_END: Final = re.compile(r"\r\n|[\n\r\u2028\u2029]")
 _CELL: Final = struct.Struct("<i")
 
 
@@ -97,6 +99,7 @@ class Worker:
         loop = asyncio.get_running_loop()
         self.locked: asyncio.Future[list[str]] = loop.create_future()
         self._loaded: asyncio.Future[dict[str, Any]] = loop.create_future()
+        self._checked: asyncio.Future[Any] = loop.create_future()
         self._loop = loop
         self._cell = cell
         self._kill = kill
@@ -166,6 +169,17 @@ class Worker:
         """Give a spare worker its owner."""
         self._callbacks = _Callbacks(on_outcomes, on_request, on_exit)
 
+    async def check(self, code: str, setting_names: Sequence[str], limits: Limits) -> Any:
+        """What check.js says of a script, before it is loaded: JSON of whatever shape a worker may send.
+
+        Raises ConnectionError where the worker ended over it, and TimeoutError.
+        """
+        header = wire.CHECK_HEADER.pack(limits.wall_ms, limits.cpu_ms, limits.heap_bytes, limits.buffers_bytes)
+        text = code.encode("utf-8", "surrogatepass")
+        self._write(Kind.CHECK, header, orjson.dumps(list(setting_names)), b"\n", text)
+        async with asyncio.timeout(limits.wall_ms / 1000 + _GRACE_S):
+            return await self._checked
+
     async def load(self, code: str, settings: bytes, limits: Limits) -> None:
         """Send the script, wait for its handlers. Raises CodeError; ConnectionError where the worker was lost."""
         self._limits = limits
@@ -217,6 +231,8 @@ class Worker:
             self._ending.reason, self._ending.guilty = wire.EXIT_REASONS[index], guilty
         elif kind == Kind.LOCKED and not self.locked.done():
             self.locked.set_result(loads(body))
+        elif kind == Kind.CHECKED and not self._checked.done():
+            self._checked.set_result(loads(body))
         elif kind == Kind.READY and not self._loaded.done():
             self._loaded.set_result(loads(body))
 
@@ -319,6 +335,9 @@ class Worker:
     def _release_waiters(self, exit_: WorkerExit) -> None:
         if not self.locked.done():
             self.locked.set_exception(ConnectionError(f"a worker ended while it was set up: {exit_.signal}"))
+        if not self._checked.done():
+            self._checked.set_exception(ConnectionError(f"the worker that read it ended: {exit_.reason}"))
+            self._checked.exception()  # most workers check nothing: nobody waits for it
         if self._loaded.done():
             return
         if exit_.reason in _NOT_THE_SCRIPT:
@@ -342,10 +361,10 @@ def _numbers(text: bytes) -> list[int]:
 def _code_error(code: str, error: dict[str, Any]) -> CodeError:
     """Place an error within the user's own lines: V8 finds an unclosed bracket in what we put around them."""
     line, column = error.get("line"), error.get("column")
-    lines = code.split("\n")
+    lines = _LINE_END.split(code)
     if line is not None and line > len(lines):
         line, column = len(lines), len(lines[-1]) + 1
-    return CodeError(f"{error['name']}: {error['message']}", line, column)
+    return CodeError(f"{error['name']}: {error['message']}", line, column, compiled="compiled" in error)
 
 
 __all__ = [

@@ -81,7 +81,7 @@ function nameInCall({ callee, arguments: given }, node) {
 
 function isSecretByName(text, { name, isVariable }) {
   if (!name || !SECRET_NAME.test(words(name)) || text.length < SECRET_CHARS_MIN || /\s/.test(text) || IS_URL.test(text)) return false;
-  if (/\d/.test(text) && /[A-Za-z]/.test(text)) return !/^[a-z]+[0-9]?(?:[._-][a-z]+[0-9]?)+$/i.test(text) || isVariable;
+  if (/\d/.test(text) && /[A-Za-z]/.test(text)) return isVariable || !/^[a-z]+\d?(?:[._-](?:[a-z]+\d?|\d))+$/i.test(text);
   return isVariable && !words(text).split('_').every((word) => FIELD_WORDS.has(word)) && !/[.$[]/.test(text);
 }
 

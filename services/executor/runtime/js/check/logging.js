@@ -63,8 +63,7 @@ export function* logged(nodes, roles) {
     if (method === undefined) continue;
     const found = new Set();
     const rest = method === 'assert' ? node.arguments.slice(1) : [...node.arguments];
-    while (rest.length) {
-      const part = rest.pop();
+    for (const part of rest) {
       if (roles.has(part)) found.add(roles.get(part) === SETTINGS ? 'settings' : 'event');
       else rest.push(...parts(part));
     }

@@ -61,14 +61,14 @@ function openBracket(text) {
 function syntaxError(error, text, lines) {
   const message = error.message.replace(/ \(\d+:\d+\)$/, '');
   const place = lines.place(error.pos);
-  const told = { ...place, message, generic: message === 'Unexpected token', fooled: false };
+  const told = { ...place, message, generic: message === 'Unexpected token', atEnd: false };
   if (!told.generic) return told;
   const token = text.slice(error.pos, Math.max(error.raisedAt, error.pos + 1)).slice(0, TOKEN_CHARS_MAX);
   if (token.trim()) return { ...told, message: `Unexpected token '${token}'` };
   const open = openBracket(text);
   const at = open && lines.place(open.start);
   const hint = open ? `: the ${open.text} of line ${at.line}, column ${at.column} is never closed` : '';
-  return { ...told, message: `Unexpected end of input${hint}`, fooled: true };
+  return { ...told, message: `Unexpected end of input${hint}`, atEnd: true };
 }
 
 function* warnings(tree, handlers, definedNames) {

@@ -36,6 +36,7 @@ function isInExecutor(node) {
 class Follower {
   constructor() {
     this.seen = new Set();
+    this.names = new Map(); // binding -> fate
     this.waiting = new Set(); // functions whose promise settles after a fetch
   }
 
@@ -55,11 +56,10 @@ class Follower {
   step(node, parent) {
     switch (parent.type) {
       case 'AwaitExpression':
-        return this.awaitedIn(functionAround(node));
       case 'ReturnStatement':
-        return this.returnedFrom(functionAround(node));
+        return this.waits(functionAround(node));
       case 'ArrowFunctionExpression':
-        return parent.body === node ? this.returnedFrom(parent) : KEPT;
+        return parent.body === node ? this.waits(parent) : KEPT;
       case 'MemberExpression':
         return this.member(node, parent);
       case 'CallExpression':
@@ -112,26 +112,24 @@ class Follower {
   // A name holds the promise: it is kept where one use of the name keeps it.
   name(binding) {
     if (!binding || binding.of) return KEPT;
-    for (const use of binding.references) {
-      const parent = parentOf(use);
-      const method = parent.type === 'MemberExpression' ? methodOn(use, parent) : undefined;
-      if (PUTS.has(method)) continue;
-      if (parent.type === 'MemberExpression' && parent.object === use && !CHAINS.has(method) && !isArray(binding)) continue;
-      if (parent.type === 'MemberExpression' && isArray(binding)) return KEPT;
-      if (this.fate(use) === KEPT) return KEPT;
+    if (!this.names.has(binding)) {
+      this.names.set(binding, KEPT); // while it is looked at: `chain = chain.then(...)`
+      this.names.set(binding, binding.references.some((use) => this.keeps(binding, use)) ? KEPT : DROPPED);
     }
-    return DROPPED;
+    return this.names.get(binding);
   }
 
-  awaitedIn(around) {
+  keeps(binding, use) {
+    const parent = parentOf(use);
+    if (parent.type !== 'MemberExpression' || parent.object !== use) return this.fate(use) === KEPT;
+    const method = methodOn(use, parent);
+    if (PUTS.has(method)) return false;
+    return isArray(binding) || (CHAINS.has(method) && this.fate(use) === KEPT);
+  }
+
+  // The promise of the function around settles after this one, and goes to whoever calls it.
+  waits(around) {
     if (around && isFunction(around)) this.waiting.add(around);
-    return KEPT;
-  }
-
-  // The promise goes to whoever calls the function; a callback's goes where the call puts it.
-  returnedFrom(around) {
-    if (!around || !isFunction(around)) return KEPT;
-    this.waiting.add(around);
     return KEPT;
   }
 }
@@ -149,19 +147,22 @@ function callbackOf(around) {
   return undefined;
 }
 
-const nameOf = (call) => (call.callee.type === 'Identifier' ? `${call.callee.name}()` : 'This function');
+const LOST = 'its answer and its failure are lost when the handler ends';
+const DIRECT = `This fetch is not awaited: ${LOST}. Put "await" before it, or return it`;
+const IN_LOOP = `forEach does not wait for what its callback fetches: ${LOST}. Write "await Promise.all(...)" around a map, or a for loop with "await"`;
+const IN_CALLBACK = `What this callback fetches is not awaited: ${LOST}. Put "await" before the call, and Promise.all around an array`;
+const byName = (name) => `${name}() fetches and is not awaited: ${LOST}. Put "await" before it, or return it`;
 
 function warning(call, isDirect) {
-  const what = isDirect ? 'This fetch' : `${nameOf(call)} fetches, but`;
-  return {
-    rule: 'fetch-not-awaited',
-    start: call.start,
-    message: `${what} is not awaited: its answer and its failure are lost when the handler ends. Put "await" before it, or return it`,
-  };
+  let message = isDirect ? DIRECT : IN_CALLBACK;
+  if (!isDirect && call.callee.type === 'Identifier') message = byName(call.callee.name);
+  if (!isDirect && call.callee.type === 'MemberExpression' && DROPS.has(propertyName(call.callee))) message = IN_LOOP;
+  return { rule: 'fetch-not-awaited', start: call.start, message };
 }
 
 export function* fetchesNotAwaited(nodes) {
   const calls = nodes.filter((node) => node.type === 'CallExpression');
+  const uses = usesOf(calls);
   const follower = new Follower();
   const done = new Set();
   const warned = new Set();
@@ -176,20 +177,35 @@ export function* fetchesNotAwaited(nodes) {
     // Functions that were found to wait for a fetch are as good as fetches themselves.
     const fresh = [...follower.waiting].filter((one) => !done.has(one));
     for (const one of fresh) done.add(one);
-    rest = fresh.flatMap((one) => followers(one, calls));
+    rest = fresh.flatMap((one) => followers(one, uses));
   }
 }
 
-function followers(around, calls) {
+// Who gets the promise of a function: {holder, call} for each call of it, as a function or as a callback of an array.
+function followers(around, uses) {
   const holder = callbackOf(around);
   const found = holder === undefined ? [] : [{ holder, call: parentOf(around), isDirect: false }];
+  for (const { call, isCallee } of uses.get(around) ?? []) {
+    const method = !isCallee && call.callee.type === 'MemberExpression' ? propertyName(call.callee) : undefined;
+    if (isCallee || COLLECTS.has(method)) found.push({ holder: call, call, isDirect: false });
+    else if (DROPS.has(method)) found.push({ holder: DROPPED, call, isDirect: false });
+  }
+  return found;
+}
+
+// Map(function -> [{call, isCallee}]) of the calls that name it: `send(event)`, `events.map(send)`.
+function usesOf(calls) {
+  const found = new Map();
+  const add = (expression, use) => {
+    if (expression?.type !== 'Identifier') return;
+    for (const one of functionsOf(expression)) {
+      if (!found.has(one)) found.set(one, []);
+      found.get(one).push(use);
+    }
+  };
   for (const call of calls) {
-    if (call.callee.type === 'Identifier' && functionsOf(call.callee).includes(around)) found.push({ holder: call, call, isDirect: false });
-    // `events.map(send)`
-    const given = call.arguments.find((one) => one.type === 'Identifier' && functionsOf(one).includes(around));
-    const method = given && call.callee.type === 'MemberExpression' ? propertyName(call.callee) : undefined;
-    if (DROPS.has(method)) found.push({ holder: DROPPED, call, isDirect: false });
-    else if (COLLECTS.has(method)) found.push({ holder: call, call, isDirect: false });
+    add(call.callee, { call, isCallee: true });
+    add(call.arguments[0], { call, isCallee: false });
   }
   return found;
 }
