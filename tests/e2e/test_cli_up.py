@@ -81,6 +81,8 @@ def _a_taken_port_is_told(data: Path, onward: Onward) -> None:
     ports = json.loads((data / "ports.json").read_text())
     for name in ("registry", "nats"):
         with socket.socket() as other:
+            # Connections of the first run may still be closing.
+            other.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
             other.bind(("127.0.0.1", ports[name]))
             other.listen()
             refused = onward("up")
