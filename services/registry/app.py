@@ -61,8 +61,9 @@ MIGRATIONS = Path(__file__).parent / "migrations"
 PUBLISHED_WAIT_S = 0.5
 # A stream is made in 5 ms; one that takes longer is made by the provisioner after the answer.
 PROVISIONED_WAIT_S = 2.0
-# Parsing 256 KiB takes milliseconds; the rest is for a worker to start.
-CHECK_CODE_TIMEOUT_S = 5.0
+# Reading and running a script take 0.05 s, and 3 s at most where both end at their limits; the rest is for two workers
+# to start.
+CHECK_CODE_TIMEOUT_S = 10.0
 # Nobody repeats a request after so long; until then its answer is kept.
 ANSWERS_KEPT = timedelta(days=7)
 FORGET_INTERVAL_S = 3600.0
@@ -165,11 +166,11 @@ class RegistryApp:
         gate = Gate(authorizer, service_token, operator_token)
         return RpcServer(settings.listen, servicers, gate, ids=self._ids, tls=self._tls)
 
-    async def _ask_executor(self, code: str) -> execution_service_pb2.CheckCodeResponse:
+    async def _ask_executor(self, code: str, setting_names: Sequence[str]) -> execution_service_pb2.CheckCodeResponse:
         stub: execution_service_pb2_grpc.ExecutionServiceAsyncStub = execution_service_pb2_grpc.ExecutionServiceStub(
             self._executor
         )
-        request = execution_service_pb2.CheckCodeRequest(code=code)
+        request = execution_service_pb2.CheckCodeRequest(code=code, setting_names=setting_names)
         try:
             return await stub.CheckCode(request, timeout=CHECK_CODE_TIMEOUT_S)
         except (Unavailable, DeadlineExceeded) as error:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import base64
 import re
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from typing import Any
@@ -40,21 +40,25 @@ CODE = "async function onTrack(event, settings) { return 1 }\n"
 
 
 class FakeExecutor:
-    """Finds handlers by a pattern; code with `syntax error` has one; may be away."""
+    """Finds handlers by a pattern; code with `syntax error` has one; gives the warnings that it is told; may be away."""
 
     def __init__(self) -> None:
         self.away: BaseException | None = None
         self.checked = 0
+        self.setting_names: list[str] = []
+        self.warnings: list[execution_service_pb2.CodeWarning] = []
 
-    async def __call__(self, code: str) -> execution_service_pb2.CheckCodeResponse:
+    async def __call__(self, code: str, setting_names: Sequence[str]) -> execution_service_pb2.CheckCodeResponse:
         if self.away is not None:
             raise self.away
         self.checked += 1
+        self.setting_names = list(setting_names)
         if "syntax error" in code:
             line = code[: code.index("syntax error")].count("\n") + 1
             error = execution_service_pb2.CodeError(message="Unexpected token", line=line, column=7)
             return execution_service_pb2.CheckCodeResponse(error=error)
-        return execution_service_pb2.CheckCodeResponse(handlers=sorted(set(re.findall(r"\bon[A-Z]\w+", code))))
+        handlers = sorted(set(re.findall(r"\bon[A-Z]\w+", code)))
+        return execution_service_pb2.CheckCodeResponse(handlers=handlers, warnings=self.warnings)
 
 
 def settings(database: str, nats_url: str, **changes: Any) -> Settings:

@@ -10,6 +10,7 @@ import grpc.aio
 import pytest
 
 from kit.errors import OnwardError, Unavailable
+from onward.executor.v1 import execution_service_pb2
 from onward.registry.v1 import destination_service_pb2 as dpb
 from onward.registry.v1 import function_service_pb2 as fpb
 from onward.registry.v1 import operator_service_pb2 as opb
@@ -259,11 +260,24 @@ async def test_templates_are_listed_to_anybody(world: World) -> None:
 async def test_a_save_answers_the_version_and_what_deserves_a_look(world: World) -> None:
     owner = await world.workspace()
     await a_function(owner, [definition("apiKey", encrypted=True)])
+    found = execution_service_pb2.CodeWarning(rule="logs-event", message="This logs it.", line=2, column=9)
+    world.executor.warnings = [found]
     saved = await save(owner, [], code="// hm\nconsole.log(event)\n", keep_definitions=True, timeout_ms=9000)
     assert (saved.version.number, saved.function.latest_version) == (3, 3)
     assert saved.version.timeout_ms == 9000
     assert [one.name for one in saved.version.definitions] == ["apiKey"]
-    assert [(one.rule, one.line) for one in saved.warnings] == [("no-handler", 0), ("logs-event", 2)]
+    assert [(one.rule, one.message, one.line, one.column) for one in saved.warnings] == [
+        ("logs-event", "This logs it.", 2, 9)
+    ]
+
+
+async def test_code_is_checked_with_the_settings_that_it_is_saved_with(world: World) -> None:
+    owner = await world.workspace()
+    await a_function(owner, [definition("apiKey")])
+    await save(owner, [], keep_definitions=True)
+    assert world.executor.setting_names == ["apiKey"]
+    await save(owner, [definition("region"), definition("endpoint")])
+    assert world.executor.setting_names == ["region", "endpoint"]
 
 
 async def test_code_that_does_not_parse_makes_no_version(world: World) -> None:

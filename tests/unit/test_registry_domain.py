@@ -21,9 +21,9 @@ from onward.registry.v1 import operator_service_pb2 as opb
 from onward.registry.v1 import source_service_pb2 as spb
 from onward.registry.v1 import workspace_service_pb2 as wpb
 from services.registry.domain import destinations, functions, ids, workspaces
+from services.registry.domain.evolve import evolve
 from services.registry.domain.settings import SETTINGS_BYTES_MAX
-from services.registry.domain.state import State, evolve
-from services.registry.domain.warnings import WARNINGS_MAX, find_warnings
+from services.registry.domain.state import State
 from services.registry.templates import load_templates
 
 STRING = resources_pb2.SETTING_TYPE_STRING
@@ -538,50 +538,6 @@ def test_the_state_holds_no_code() -> None:
     assert "the code itself" not in repr(given(WORKSPACE, FUNCTION, version(1), saved).state)
 
 
-# Warnings
-
-
-@pytest.mark.parametrize(
-    ("code", "rule"),
-    [
-        ("const key = 'sk_live_abcdefgh1234'", "literal-key"),
-        ("const headers = { Authorization: 'Bearer abcdefghijk' }", "literal-key"),
-        ('const apiKey = "hunter2hunter2"', "literal-key"),
-        ("x('0123456789abcdef0123456789abcdef')", "literal-key"),
-        ("console.log(event)", "logs-event"),
-        ("console.log('got', event)", "logs-event"),
-        ("console.error(JSON.stringify(event, null, 2))", "logs-event"),
-        ("  console.log(settings)", "logs-settings"),
-    ],
-)
-def test_the_author_is_warned(code: str, rule: str) -> None:
-    (warning,) = find_warnings(f"// one\n{code}\n", ["onTrack"])
-    assert (warning.rule, warning.line) == (rule, 2)
-    assert warning.message
-
-
-@pytest.mark.parametrize(
-    "code",
-    [
-        "const key = settings.apiKey",
-        "console.log(event.messageId)",
-        "console.log(event.properties, settings.region)",
-        "const url = 'https://example.com/a/path/that/is/rather/long/and/has/no/secret/in/it'",
-        "const token = await cache.load('token', 1000, load)",
-        "x" * 100_000,
-        "'" * 100_000,
-        "console.log(" * 1000,
-    ],
-)
-def test_ordinary_code_is_not_warned_about(code: str) -> None:
-    assert find_warnings(code, ["onTrack"]) == []
-
-
-def test_code_without_handlers_is_warned_about_and_warnings_are_bounded() -> None:
-    assert [one.rule for one in find_warnings("1", [])] == ["no-handler"]
-    assert len(find_warnings("console.log(event)\n" * 1000, [])) == WARNINGS_MAX
-
-
 # Templates
 
 
@@ -593,4 +549,3 @@ def test_every_template_has_an_event_definitions_and_a_text_for_people() -> None
         names = [one.name for one in template.definitions]
         assert len(names) == len(set(names))
         assert all(f"{handler}" in template.code for handler in template.handlers)
-        assert find_warnings(template.code, template.handlers) == []

@@ -14,20 +14,12 @@ from kit.eventstore.facts import Meta, NewFact
 from kit.eventstore.store import EventStore, Unit
 from kit.postgres.pool import Connection
 from kit.telemetry.trace import traceparent
-from kit.vault import Vault
 from services.registry import projections
 from services.registry.domain.evolve import evolve
 from services.registry.domain.state import State
 from services.registry.errors import InvalidField
+from services.registry.handlers.repetition import Request, RequestHashes
 from services.registry.handlers.states import StateCache
-
-
-class Request(Protocol):
-    """A mutation's request."""
-
-    request_id: str
-
-    def SerializeToString(self, *, deterministic: bool = ...) -> bytes: ...  # noqa: N802
 
 
 class Response(Protocol):
@@ -67,9 +59,9 @@ class Change(Generic[R]):
 class Changes:
     """Makes changes, one at a time in a workspace."""
 
-    def __init__(self, store: EventStore, vault: Vault, confirm: Confirm, published: Published) -> None:
+    def __init__(self, store: EventStore, hashes: RequestHashes, confirm: Confirm, published: Published) -> None:
         self._store = store
-        self._vault = vault
+        self.hashes = hashes
         self._confirm = confirm
         self._published = published
         self._states = StateCache()
@@ -102,11 +94,10 @@ class Changes:
         async with self._store.writing(workspace) as unit:
             return await self._recalled(unit, request, response)
 
-    def request_hash(self, request: Request) -> str:
-        """What tells a repeated request from another one. Keyed, since requests hold secrets."""
-        assert isinstance(request, Message)
-        method = request.DESCRIPTOR.full_name
-        return self._vault.fingerprint(method.encode() + b"\0" + request.SerializeToString(deterministic=True))
+    async def state(self, workspace: str) -> State:
+        """The workspace as it is now, for mutations that do something slow before they decide."""
+        async with self._store.writing(workspace) as unit:
+            return await self._states.load(unit)
 
     async def _remembered(self, unit: Unit, change: Change[R]) -> R | None:
         if not change.request.request_id:
@@ -114,8 +105,7 @@ class Changes:
         return await self._recalled(unit, change.request, change.response)
 
     async def _recalled(self, unit: Unit, request: Request, response: type[R]) -> R | None:
-        principal = current_caller().principal
-        stored = await unit.answered(principal, request.request_id, self.request_hash(request))
+        stored = await self.hashes.answered(unit, current_caller().principal, request)
         if stored is None:
             return None
         answer = response()
@@ -142,9 +132,8 @@ class Changes:
         for field in change.secrets:
             kept.ClearField(field)
         principal, request_id = current_caller().principal, change.request.request_id
-        await unit.remember(
-            principal, request_id, self.request_hash(change.request), kept.SerializeToString(deterministic=True)
-        )
+        request_hash = self.hashes.current(change.request)
+        await unit.remember(principal, request_id, request_hash, kept.SerializeToString(deterministic=True))
 
 
 def refuse_nul(request: Message) -> None:

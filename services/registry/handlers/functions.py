@@ -7,13 +7,13 @@ from collections.abc import Awaitable, Callable, Mapping, Sequence
 from kit.eventstore.facts import NewFact
 from kit.eventstore.store import Unit
 from kit.postgres.pool import Connection
-from kit.vault import Vault
+from kit.vault import Keyring
 from onward.executor.v1 import execution_service_pb2
 from onward.registry.v1 import function_service_pb2
 from services.registry import queries
 from services.registry.domain import functions as domain
 from services.registry.domain.state import State
-from services.registry.domain.warnings import find_warnings
+from services.registry.domain.warnings import warnings_of
 from services.registry.domain.workspaces import require_workspace
 from services.registry.errors import InvalidField, SyntaxInvalid
 from services.registry.handlers.changes import Change, Changes
@@ -24,8 +24,8 @@ CreateFunctionResponse = function_service_pb2.CreateFunctionResponse
 SaveFunctionResponse = function_service_pb2.SaveFunctionResponse
 DeployVersionResponse = function_service_pb2.DeployVersionResponse
 
-# Parses code with the V8 that runs it. Raises Unavailable where no executor answers.
-CheckCode = Callable[[str], Awaitable[execution_service_pb2.CheckCodeResponse]]
+# Reads code, with the names of its settings, and runs its top level. Raises Unavailable where no executor answers.
+CheckCode = Callable[[str, Sequence[str]], Awaitable[execution_service_pb2.CheckCodeResponse]]
 
 TEMPLATE_DEFAULT = "default"
 
@@ -36,12 +36,12 @@ class FunctionHandlers:
     def __init__(
         self,
         changes: Changes,
-        vault: Vault,
+        keyring: Keyring,
         templates: Mapping[str, Template],
         check_code: CheckCode,
     ) -> None:
         self._changes = changes
-        self._vault = vault
+        self._keyring = keyring
         self._templates = templates
         self._check_code = check_code
 
@@ -72,10 +72,11 @@ class FunctionHandlers:
         recalled = await self._changes.recall(workspace, request, SaveFunctionResponse)
         if recalled is not None:
             return recalled
-        handlers = await self._checked(request.code)
+        found = await self._checked(request.code, await self._setting_names(request, workspace, function))
+        handlers = list(found.handlers)
 
         async def decide(unit: Unit, state: State) -> list[NewFact]:
-            sealer = await Sealer.load(unit.connection, self._vault, workspace)
+            sealer = await Sealer.load(unit.connection, self._keyring, workspace)
             facts = domain.decide_save_function(state, request, workspace, function, handlers, sealer.keyed_hash)
             await sealer.store(unit.connection, state, facts, {})
             return facts
@@ -84,7 +85,7 @@ class FunctionHandlers:
             return SaveFunctionResponse(
                 function=await queries.get_function(connection, workspace, function),
                 version=await queries.get_version(connection, workspace, function, None),
-                warnings=find_warnings(request.code, handlers),
+                warnings=warnings_of(found),
             )
 
         return await self._changes.make(Change(workspace, request, SaveFunctionResponse, decide, answer))
@@ -99,7 +100,7 @@ class FunctionHandlers:
         """A version to destinations that exist; None means the newest."""
 
         async def decide(unit: Unit, state: State) -> list[NewFact]:
-            sealer = await Sealer.load(unit.connection, self._vault, workspace)
+            sealer = await Sealer.load(unit.connection, self._keyring, workspace)
             facts = domain.decide_deploy(state, workspace, function, number, request.target, sealer.keyed_hash)
             await sealer.store(unit.connection, state, facts, {})
             return facts
@@ -116,9 +117,18 @@ class FunctionHandlers:
             raise InvalidField("template", f"must be one of {', '.join(sorted(self._templates))}")
         return template
 
-    async def _checked(self, code: str) -> list[str]:
-        """The handlers that the code defines; raises SyntaxInvalid."""
-        found = await self._check_code(code)
+    async def _setting_names(
+        self, request: function_service_pb2.SaveFunctionRequest, workspace: str, function: str
+    ) -> list[str]:
+        if not request.keep_definitions:
+            return [one.name for one in request.definitions]
+        # Read before the lock is held for good, so another save may come between: warnings need no more.
+        saved = (await self._changes.state(workspace)).functions.get(function)
+        return [one.name for one in saved.latest.definitions] if saved else []
+
+    async def _checked(self, code: str, setting_names: Sequence[str]) -> execution_service_pb2.CheckCodeResponse:
+        """What the executor says of code that runs; raises SyntaxInvalid."""
+        found = await self._check_code(code, setting_names)
         if found.HasField("error"):
             raise SyntaxInvalid(found.error.message, found.error.line, found.error.column)
-        return list(found.handlers)
+        return found

@@ -289,7 +289,7 @@ Global___SaveFunctionRequest: _TypeAlias = SaveFunctionRequest  # noqa: Y015
 
 @_typing.final
 class DeploymentTarget(_message.Message):
-    """Which destinations a version goes to."""
+    """Which destinations a version goes to. Needs Source Admin of the source of each, also of those that run it already."""
 
     DESCRIPTOR: _descriptor.Descriptor
 
@@ -390,22 +390,26 @@ class CodeWarning(_message.Message):
     RULE_FIELD_NUMBER: _builtins.int
     MESSAGE_FIELD_NUMBER: _builtins.int
     LINE_FIELD_NUMBER: _builtins.int
+    COLUMN_FIELD_NUMBER: _builtins.int
     rule: _builtins.str
     """A stable name, such as "no-handler"."""
     message: _builtins.str
     """For people."""
     line: _builtins.int
     """1-based; 0 where it concerns the whole code."""
+    column: _builtins.int
+    """1-based, in UTF-16 code units; 0 where it concerns the whole code."""
     def __init__(
         self,
         *,
         rule: _builtins.str = ...,
         message: _builtins.str = ...,
         line: _builtins.int = ...,
+        column: _builtins.int = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["line", b"line", "message", b"message", "rule", b"rule"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["column", b"column", "line", b"line", "message", b"message", "rule", b"rule"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -524,10 +528,13 @@ class DeployVersionRequest(_message.Message):
     NAME_FIELD_NUMBER: _builtins.int
     TARGET_FIELD_NUMBER: _builtins.int
     REQUEST_ID_FIELD_NUMBER: _builtins.int
+    ETAG_FIELD_NUMBER: _builtins.int
     name: _builtins.str
     """`workspaces/{workspace}/functions/{function}/versions/{number}`."""
     request_id: _builtins.str
     """Makes the call repeatable."""
+    etag: _builtins.str
+    """The function's etag, to deploy only while it is as it was read; empty deploys in any case."""
     @_builtins.property
     def target(self) -> Global___DeploymentTarget:
         """Where to."""
@@ -538,10 +545,11 @@ class DeployVersionRequest(_message.Message):
         name: _builtins.str = ...,
         target: Global___DeploymentTarget | None = ...,
         request_id: _builtins.str = ...,
+        etag: _builtins.str = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["target", b"target"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["name", b"name", "request_id", b"request_id", "target", b"target"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["etag", b"etag", "name", b"name", "request_id", b"request_id", "target", b"target"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 

@@ -184,7 +184,8 @@ class FunctionServiceServicer:
         raise NotImplementedError('Method not implemented!')
 
     def RestoreVersion(self, request, context):
-        """Saves an older version as the newest one and, where asked, deploys it in the same transaction.
+        """Saves an older version as the newest one and, where asked, deploys it in the same transaction. The newest itself
+        makes no new version.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')

@@ -56,7 +56,9 @@ class FunctionServiceStub:
     DiffVersions: _grpc.UnaryUnaryMultiCallable[_function_service_pb2.DiffVersionsRequest, _function_service_pb2.DiffVersionsResponse]
     """Shows what changed between two versions."""
     RestoreVersion: _grpc.UnaryUnaryMultiCallable[_function_service_pb2.RestoreVersionRequest, _function_service_pb2.RestoreVersionResponse]
-    """Saves an older version as the newest one and, where asked, deploys it in the same transaction."""
+    """Saves an older version as the newest one and, where asked, deploys it in the same transaction. The newest itself
+    makes no new version.
+    """
     GetDeployment: _grpc.UnaryUnaryMultiCallable[_function_service_pb2.GetDeploymentRequest, _function_service_pb2.GetDeploymentResponse]
     """Shows which version each destination runs, and which executors know of it."""
 
@@ -88,7 +90,9 @@ class FunctionServiceAsyncStub(FunctionServiceStub):
     DiffVersions: _aio.UnaryUnaryMultiCallable[_function_service_pb2.DiffVersionsRequest, _function_service_pb2.DiffVersionsResponse]  # type: ignore[assignment]
     """Shows what changed between two versions."""
     RestoreVersion: _aio.UnaryUnaryMultiCallable[_function_service_pb2.RestoreVersionRequest, _function_service_pb2.RestoreVersionResponse]  # type: ignore[assignment]
-    """Saves an older version as the newest one and, where asked, deploys it in the same transaction."""
+    """Saves an older version as the newest one and, where asked, deploys it in the same transaction. The newest itself
+    makes no new version.
+    """
     GetDeployment: _aio.UnaryUnaryMultiCallable[_function_service_pb2.GetDeploymentRequest, _function_service_pb2.GetDeploymentResponse]  # type: ignore[assignment]
     """Shows which version each destination runs, and which executors know of it."""
 
@@ -189,7 +193,9 @@ class FunctionServiceServicer(metaclass=_abc_1.ABCMeta):
         request: _function_service_pb2.RestoreVersionRequest,
         context: _ServicerContext,
     ) -> _typing.Union[_function_service_pb2.RestoreVersionResponse, _abc.Awaitable[_function_service_pb2.RestoreVersionResponse]]:
-        """Saves an older version as the newest one and, where asked, deploys it in the same transaction."""
+        """Saves an older version as the newest one and, where asked, deploys it in the same transaction. The newest itself
+        makes no new version.
+        """
 
     @_abc_1.abstractmethod
     def GetDeployment(
