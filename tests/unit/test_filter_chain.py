@@ -214,6 +214,11 @@ def test_fields_are_dropped_before_others_are_allowed_and_hashed_last() -> None:
     assert one["context"] == {"traits": {"email": EMAIL_HASH}}
 
 
+def test_a_hash_of_an_object_is_that_of_what_was_left_of_it() -> None:
+    got = result(spec(HashFields(("properties",))), spec(DropFields((r"properties.a\.b", "properties.tags"))))
+    assert got["properties"] == hashlib.sha256(b'{"plan":"pro","price":19.0,"gift":null}').hexdigest()
+
+
 def test_conditions_of_one_owner_see_the_event_as_it_came() -> None:
     got = result(
         spec(DropFields(("properties.plan",))),

@@ -328,6 +328,8 @@ def test_a_pattern_matches_what_trying_every_way_matches(pattern: str, text: str
         ("a*a", "a", False),
         ("*ab*ab*", "abab", True),
         ("*ab*ab*", "aba", False),
+        ("*ab*b", "ab", False),
+        ("a*ab", "ab", False),
         ("*/b", "a/c/b", True),
         ("a*b", "a\nb", True),
         ("]", "]", True),
