@@ -89,19 +89,24 @@ CREATE TABLE filter_revisions (
 
 -- From here on: what no fact may hold, as in the first migration.
 
--- What is known of persons. A row goes when its person is erased.
+-- What is known of persons. A row goes when its person is erased, not when it is removed: the trail goes on naming
+-- the member. Who was removed may come back, as another member.
 CREATE TABLE people (
     workspace text COLLATE "C" NOT NULL,
     member text COLLATE "C" NOT NULL,
     display_name text NOT NULL,
     email text NOT NULL,
+    -- Which OIDC issuer calls the person by `oidc_subject`; subjects of another issuer say nothing.
+    oidc_issuer text NOT NULL DEFAULT '',
     oidc_subject text NOT NULL DEFAULT '',
+    removed boolean NOT NULL DEFAULT false,
     -- Of the commitments in the fact.
     salt bytea NOT NULL,
     PRIMARY KEY (workspace, member)
 );
-CREATE UNIQUE INDEX people_by_email ON people (workspace, lower(email)) WHERE email <> '';
-CREATE UNIQUE INDEX people_by_subject ON people (workspace, oidc_subject) WHERE oidc_subject <> '';
+CREATE UNIQUE INDEX people_by_email ON people (workspace, lower(email)) WHERE email <> '' AND NOT removed;
+CREATE UNIQUE INDEX people_by_subject ON people (workspace, oidc_issuer, oidc_subject)
+    WHERE oidc_subject <> '' AND NOT removed;
 
 -- Hashes of write keys' secrets. An id is found without knowing its source, since a key does not name it.
 CREATE TABLE write_key_secrets (
