@@ -196,6 +196,13 @@ async def provision(bus: Bus, declarations: Iterable[StreamDeclaration]) -> list
     return changes
 
 
+async def require(bus: Bus, declaration: StreamDeclaration) -> None:
+    """Raises NotFound unless a stream that another service provisions is there, with its consumers."""
+    await bus.api(f"STREAM.INFO.{declaration.name}")
+    for consumer in declaration.consumers:
+        await bus.api(f"CONSUMER.INFO.{declaration.name}.{consumer.name}")
+
+
 async def _provision_stream(bus: Bus, declaration: StreamDeclaration) -> list[Change]:
     wanted = declaration.config()
     current = await _config(bus, f"STREAM.INFO.{declaration.name}")

@@ -94,7 +94,6 @@ EXECUTOR = Service(
         *_api("CONSUMER.CREATE.FACTS.*", "CONSUMER.DELETE.FACTS.*", "CONSUMER.MSG.NEXT.FACTS.*"),
         # It lets handled events go where a workspace's stream is nearly full.
         *_api("STREAM.INFO.*", "STREAM.PURGE.*"),
-        *_api("CONSUMER.INFO.OUTCOMES.delivery"),
     ),
     (
         *_api("STREAM.PURGE.FACTS", "STREAM.PURGE.OUTCOMES", "STREAM.PURGE.DUE"),

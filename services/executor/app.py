@@ -6,6 +6,7 @@ import asyncio
 import os
 import socket
 from collections.abc import Sequence
+from dataclasses import replace
 
 import structlog
 
@@ -18,7 +19,7 @@ from kit.bus.publish import Publisher
 from kit.bus.puller import Puller
 from kit.bus.retention import make_room
 from kit.bus.service_bus import connect_service
-from kit.bus.streams import DUE, OUTCOMES, events_stream, events_stream_name, facts_stream, provision
+from kit.bus.streams import DUE, OUTCOMES, events_stream, events_stream_name, facts_stream, provision, require
 from kit.bus.tracing import inject
 from kit.clock import SystemClock
 from kit.errors import LimitReached, OnwardError
@@ -26,7 +27,6 @@ from kit.rpc.client import open_channel
 from kit.rpc.server import RpcServer
 from kit.rpc.tls import service_tls
 from kit.settings import SettingsError
-from kit.vault import Vault, VaultError
 from onward.common.v1 import facts_pb2
 from onward.delivery.v1 import internal_service_pb2 as delivery_pb
 from onward.delivery.v1 import internal_service_pb2_grpc as delivery_rpc
@@ -63,7 +63,7 @@ log = structlog.get_logger()
 class App:
     """One executor."""
 
-    def __init__(self, settings: Settings, bus: Bus, zygote: Zygote, vault: Vault) -> None:
+    def __init__(self, settings: Settings, bus: Bus, zygote: Zygote) -> None:
         self._settings = settings
         self._bus = bus
         self._zygote = zygote
@@ -82,7 +82,7 @@ class App:
         self._view = View(self._changed)
         self._feed = FactsFeed(bus, self._view, self._read_facts, _replica())
         self._fence = BusFence(self._feed)
-        resolver = Resolver(self._resolve, vault)
+        resolver = Resolver(self._resolve, settings.keyring)
         places = WorkerPlaces(settings.workers_max)
         services = Services(zygote, resolver, self._outcomes, self._egress, self._view, self._clock, places)
         self._lanes = LaneSet(services)
@@ -101,7 +101,8 @@ class App:
         for degradation in self._zygote.degradations:
             log.warning("sandbox_degraded", what=degradation)
         await self._broker.start()
-        await provision(self._bus, [facts_stream(), OUTCOMES, DUE])
+        # The tracker's consumer is the tracker's to make.
+        await provision(self._bus, [facts_stream(), replace(OUTCOMES, consumers=()), DUE])
         # The registry checks code with us, so we answer before we have its facts.
         await self._server.start()
 
@@ -169,7 +170,8 @@ class App:
     async def _follow(self, workspace: str, group: asyncio.TaskGroup) -> None:
         stream = events_stream_name(workspace)
         try:
-            await provision(self._bus, [events_stream(workspace)])
+            # The registry makes it, and has perhaps only begun to.
+            await require(self._bus, events_stream(workspace))
         except OnwardError as error:
             log.warning("events_stream_missing", workspace=workspace, reason=error.reason)
             await asyncio.sleep(RETRY_S)
@@ -264,11 +266,7 @@ def _own_endpoints(settings: Settings) -> list[tuple[str, int]]:
 
 
 async def build(settings: Settings) -> App:
-    try:
-        vault = Vault.from_base64(settings.key_encryption_key.get_secret_value())
-    except VaultError as error:
-        raise SettingsError(f"ONWARD_KEY_ENCRYPTION_KEY: {error}") from None
     if not (settings.runtime_dir / "prelude.js").is_file():
         raise SettingsError(f"no JavaScript bundle in {settings.runtime_dir}: run `make setup`")
     bus = await connect_service("executor", settings)
-    return App(settings, bus, Zygote(settings.runtime_dir, jitless=settings.jitless), vault)
+    return App(settings, bus, Zygote(settings.runtime_dir, jitless=settings.jitless))

@@ -14,7 +14,7 @@ from kit.bus.message import Message
 from kit.bus.publish import Outgoing, Publisher
 from kit.bus.puller import Puller
 from kit.bus.retention import make_room
-from kit.bus.streams import DUE, FACTS, OUTCOMES, events_stream, facts_consumer, facts_stream, provision
+from kit.bus.streams import DUE, FACTS, OUTCOMES, events_stream, facts_consumer, facts_stream, provision, require
 from kit.embedded.data_folder import DataFolder
 from kit.embedded.nats import EmbeddedNats
 from kit.embedded.nats_users import USER_NAMES, inbox_prefix
@@ -83,7 +83,8 @@ async def test_the_registry_provisions_and_publishes_facts(buses: dict[str, Bus]
 
 async def test_an_executor_pulls_events_and_due_and_reports(buses: dict[str, Bus]) -> None:
     executor, test = buses["executor"], Publisher(buses["test"])
-    assert await provision(executor, [facts_stream(), OUTCOMES, DUE, EVENTS]) == []
+    assert await provision(executor, [facts_stream(), replace(OUTCOMES, consumers=()), DUE]) == []
+    await require(executor, EVENTS)
     await test.publish("events.acme.web", b"{}")
     await test.publish("due.acme.1", b"{}")
     await pull(executor, "EVENTS_acme", "executor", 1)
@@ -145,7 +146,9 @@ async def test_audit_follows_facts(buses: dict[str, Bus]) -> None:
 async def test_a_service_that_starts_first_makes_the_streams_it_can_not_do_without(
     buses: dict[str, Bus], name: str
 ) -> None:
-    streams = [FACTS, OUTCOMES, DUE] if name == "executor" else [facts_stream(facts_consumer("audit"))]
+    streams = (
+        [FACTS, replace(OUTCOMES, consumers=()), DUE] if name == "executor" else [facts_stream(facts_consumer("audit"))]
+    )
     for stream in streams:
         await buses["test"].api(f"STREAM.DELETE.{stream.name}")
     assert {change.action for change in await provision(buses[name], streams)} == {"created"}
