@@ -25,10 +25,13 @@ from opentelemetry.trace import SpanKind
 from opentelemetry.util.types import AttributeValue
 
 from kit import telemetry
-from kit.errors import DeadlineExceeded, Internal, OnwardError, Unavailable
+from kit.auth.demand import Demand
+from kit.auth.denials import DenialLog
+from kit.errors import DeadlineExceeded, Internal, InvalidToken, NotFound, OnwardError, PermissionDenied, Unavailable
 from kit.rpc.call import REQUEST_ID_KEY, Call, set_call
 from kit.rpc.limits import Limits
 from kit.rpc.status import DETAILS_KEY, to_status
+from onward.common.v1 import access_pb2
 
 log = structlog.get_logger(__name__)
 
@@ -50,6 +53,9 @@ class Turn:
     # When it last made progress, for streams that a drain has to end.
     progressed_at: float = field(default_factory=time.monotonic)
     cut: bool = False
+    # What its caller needs, as far as that is known, and whether it has that.
+    demand: Demand | None = None
+    admitted: bool = False
 
     def progress(self) -> None:
         """Note that something was sent."""
@@ -137,6 +143,25 @@ async def limited(turn: Turn, context: Context, limits: Limits) -> AsyncIterator
         if not timeout.expired():
             raise
         raise _ended(turn, seconds) from None
+
+
+@contextmanager
+def noted(turn: Turn, denials: DenialLog | None) -> Iterator[None]:
+    """Part of layer 6: refusals leave a record, those of handlers too."""
+    try:
+        yield
+    except (InvalidToken, NotFound, PermissionDenied) as error:
+        if denials is not None and turn.demand is not None and _is_refusal(turn, turn.demand, error):
+            denials.note(turn.call, turn.demand, error)
+        raise
+
+
+def _is_refusal(turn: Turn, demand: Demand, error: OnwardError) -> bool:
+    if not turn.admitted:
+        return True
+    # To who was let in, NOT_FOUND says that it is not there. What the registry tells another service of somebody's
+    # token, that service records.
+    return not isinstance(error, NotFound) and demand.permission != access_pb2.PERMISSION_SERVICE
 
 
 def _ended(turn: Turn, seconds: float) -> OnwardError:

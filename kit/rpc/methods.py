@@ -14,12 +14,13 @@ from google.protobuf.message import DecodeError, Message
 
 from kit.auth.caller import set_caller
 from kit.auth.demand import Demand
+from kit.auth.denials import DenialLog
 from kit.auth.gate import Gate
-from kit.errors import Internal, InvalidArgument, NotFound, PermissionDenied
+from kit.errors import Internal, InvalidArgument, InvalidToken, NotFound, PermissionDenied
 from kit.ids import Ids
 from kit.rpc.access import Access, declared_access
 from kit.rpc.call import Call, read_call
-from kit.rpc.layers import Context, Turn, identified, limited, traced, translated
+from kit.rpc.layers import Context, Turn, identified, limited, noted, traced, translated
 from kit.rpc.limits import Limits, Places
 from kit.rpc.names import workspace_of
 from kit.rpc.validation import validate
@@ -94,8 +95,9 @@ def _supported(service: str, name: str, handler: Any) -> Any:
 class Layered:
     """Wraps methods in the layers."""
 
-    def __init__(self, gate: Gate, limits: Limits, ids: Ids) -> None:
+    def __init__(self, gate: Gate, limits: Limits, ids: Ids, denials: DenialLog | None = None) -> None:
         self._gate = gate
+        self._denials = denials
         self._limits = limits
         self._ids = ids
         self._calls = Places(limits.calls_max, limits.calls_per_workspace_max)
@@ -163,7 +165,7 @@ class Layered:
         turn = Turn(read_call(path, context, self._ids), streams)
         with traced(turn), identified(turn, context):
             async with translated(turn, context), limited(turn, context, self._limits):
-                with places.taken():
+                with places.taken(), noted(turn, self._denials):
                     if streams:
                         self.running.add(turn)
                     try:
@@ -174,14 +176,26 @@ class Layered:
     async def _admitted(self, method: Method, turn: Turn, raw: bytes, held: AsyncExitStack) -> Message:
         """Layers 6 and 7: the request, once its caller may make it and it keeps the rules."""
         access, call = method.access, turn.call
-        self._gate.require_token(call.token, access.permission)
+        self._require_token(method, turn, raw)
         request = method.parse(raw)
+        turn.demand = access.demand(request)
         workspace = await self._workspace(access, call, request)
-        set_caller(await self._gate.admit(call.token, call.service, access.demand(request)))
+        set_caller(await self._gate.admit(call.token, call.service, turn.demand))
+        turn.admitted = True
         places = self._streams if turn.streams else self._calls
         held.enter_context(places.taken_by(workspace))
         validate(request)
         return request
+
+    def _require_token(self, method: Method, turn: Turn, raw: bytes) -> None:
+        try:
+            self._gate.require_token(turn.call.token, method.access.permission)
+        except InvalidToken:
+            # For the record only; the caller is not told whether it is well-formed.
+            turn.demand = Demand(method.access.permission)
+            with suppress(InvalidArgument):
+                turn.demand = method.access.demand(method.parse(raw))
+            raise
 
     async def _workspace(self, access: Access, call: Call, request: Message) -> str:
         """The workspace that the call belongs to, "" for none."""

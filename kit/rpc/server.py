@@ -13,6 +13,7 @@ from grpc_health.v1._async import HealthServicer
 from grpc_reflection.v1alpha import reflection_pb2, reflection_pb2_grpc
 from grpc_reflection.v1alpha._async import ReflectionServicer
 
+from kit.auth.denials import DenialLog
 from kit.auth.gate import Gate
 from kit.errors import Unavailable
 from kit.ids import Ids, SystemIds
@@ -39,7 +40,8 @@ class CannotListen(Unavailable):
 class RpcServer:
     """Serves the given servicers once `start` has returned; answers health checks with SERVING after `ready`.
 
-    With TLS it also listens where services call one another, and demands their certificates there.
+    With TLS it also listens where services call one another, and demands their certificates there. Refused calls are
+    noted in `denials`.
 
     `servicers` are pairs of generated `add_...Servicer_to_server` and the servicer, whose streaming methods are async
     generators. Raises `AccessUndeclared` at once if one of their methods declares no access.
@@ -54,10 +56,11 @@ class RpcServer:
         limits: Limits | None = None,
         ids: Ids | None = None,
         tls: Tls = PLAINTEXT,
+        denials: DenialLog | None = None,
     ) -> None:
         self._listen = listen
         self._limits = limits or Limits()
-        self._layered = Layered(gate, self._limits, ids or SystemIds())
+        self._layered = Layered(gate, self._limits, ids or SystemIds(), denials)
         self._tls = tls
         self._services = recorded(servicers)
         self._methods = declared(self._services)
