@@ -40,7 +40,7 @@ CODE = "async function onTrack(event, settings) { return 1 }\n"
 
 
 class FakeExecutor:
-    """Finds handlers by a pattern; code with `syntax error` has one; gives the warnings that it is told; may be away."""
+    """Finds handlers by a pattern; code with `syntax error` has one; answers the warnings given; may be away."""
 
     def __init__(self) -> None:
         self.away: BaseException | None = None

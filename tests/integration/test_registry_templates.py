@@ -17,7 +17,7 @@ from services.registry.templates import Template, load_templates
 pytestmark = pytest.mark.integration
 
 TEMPLATES = load_templates()
-HANDLERS = ("onIdentify", "onTrack", "onPage", "onScreen", "onGroup", "onAlias", "onDelete")
+HANDLERS = ("onIdentify", "onTrack", "onPage", "onScreen", "onGroup", "onAlias", "onDelete", "onBatch")
 WORLD = """
 var exports = {}, requests = [], outcome = null;
 class EventNotSupported extends Error {}
@@ -31,7 +31,7 @@ const _ = {
 };
 const fetch = async (url, options = {}) => {
   requests.push({ url, ...options });
-  return { ok: status < 300, status, text: async () => 'said', json: async () => ({ plan: 'gold' }) };
+  return { ok: status < 300, status, text: async () => 'said', json: async () => answer };
 };
 """
 SAMPLES = {
@@ -41,16 +41,22 @@ SAMPLES = {
 }
 
 
-def run(template: Template, status: int) -> dict[str, Any]:
+def run(template: Template, status: int, *, answer: Any = None) -> dict[str, Any]:
     """The handler of the sample event, with every setting filled in and every answer of one status."""
     event = json.loads(template.sample_event)
+    return call(
+        template, f"on{event['type'].capitalize()}", event, status, {"plan": "gold"} if answer is None else answer
+    )
+
+
+def call(template: Template, handler: str, argument: Any, status: int, answer: Any) -> dict[str, Any]:
+    """{value, message, status, requests} of one call."""
     settings = {one.name: SAMPLES[one.type] for one in template.definitions}
-    handler = f"on{event['type'].capitalize()}"
     isolate = MiniRacer()
-    isolate.eval(WORLD + f"const status = {status};")
+    isolate.eval(WORLD + f"const status = {status}, answer = {json.dumps(answer)};")
     isolate.eval(template.code)
     isolate.eval(
-        f"(exports.{handler} || {handler})({json.dumps(event)}, {json.dumps(settings)})"
+        f"(exports.{handler} || {handler})({json.dumps(argument)}, {json.dumps(settings)})"
         ".then((value) => { outcome = { value } }, (error) => {"
         " outcome = { message: error.message, status: error.status } })"
     )
@@ -61,7 +67,7 @@ def run(template: Template, status: int) -> dict[str, Any]:
 @pytest.mark.parametrize("template", TEMPLATES.values(), ids=list(TEMPLATES))
 def test_a_template_defines_the_handlers_that_it_lists(template: Template) -> None:
     isolate = MiniRacer()
-    isolate.eval(WORLD + "const status = 200;")
+    isolate.eval(WORLD + "const status = 200, answer = null;")
     isolate.eval(template.code)
     found = [
         name
@@ -84,3 +90,45 @@ def test_a_template_sends_its_sample_event(template: Template) -> None:
 @pytest.mark.parametrize("status", [400, 429, 503])
 def test_an_answer_that_is_not_2xx_is_thrown_with_its_status(template: Template, status: int) -> None:
     assert run(template, status)["status"] == status
+
+
+# The batch
+
+BATCH = TEMPLATES["batch"]
+EVENTS = [{**json.loads(BATCH.sample_event), "messageId": f"m-{n}"} for n in range(3)]
+TAKEN = {"status": 200, "errormessage": ""}
+
+
+def batch(status: int, answer: Any = None) -> dict[str, Any]:
+    return call(BATCH, "onBatch", EVENTS, status, answer)
+
+
+def test_a_batch_goes_out_in_one_request() -> None:
+    (request,) = batch(200)["requests"]
+    assert json.loads(request["body"]) == {"events": EVENTS}
+
+
+@pytest.mark.parametrize("answer", [None, {}, [], "ok", {"errors": []}, {"errors": "none"}])
+def test_an_answer_without_errors_means_that_all_events_were_taken(answer: Any) -> None:
+    assert batch(202, answer)["value"] == [TAKEN] * 3
+
+
+def test_a_batch_tells_which_of_its_events_were_refused() -> None:
+    errors = [{"index": 2, "status": 503, "message": "busy"}, {"index": 0, "status": 400, "message": "bad"}]
+    nowhere = [{"index": 3, "status": 500, "message": "no such event"}]
+    assert batch(200, {"errors": errors + nowhere})["value"] == [
+        {"status": 400, "errormessage": "bad"},
+        TAKEN,
+        {"status": 503, "errormessage": "busy"},
+    ]
+
+
+@pytest.mark.parametrize("status", [400, 429, 503])
+def test_a_batch_that_was_refused_as_a_whole_is_thrown_with_its_status(status: int) -> None:
+    assert batch(status)["status"] == status
+
+
+def test_one_event_that_was_refused_is_thrown_with_its_status() -> None:
+    outcome = run(BATCH, 200, answer={"errors": [{"index": 0, "status": 422, "message": "no email"}]})
+    assert outcome["status"] == 422
+    assert "no email" in outcome["message"]
