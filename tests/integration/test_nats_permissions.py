@@ -18,7 +18,7 @@ from kit.bus.streams import DUE, FACTS, OUTCOMES, events_stream, facts_consumer,
 from kit.embedded.data_folder import DataFolder
 from kit.embedded.nats import EmbeddedNats
 from kit.embedded.nats_users import USER_NAMES, inbox_prefix
-from kit.errors import PermissionDenied
+from kit.errors import NotFound, PermissionDenied
 from kit.testing.eventually import eventually
 from tests.integration.nats_world import connected, embedded, running
 
@@ -146,12 +146,20 @@ async def test_audit_follows_facts(buses: dict[str, Bus]) -> None:
 async def test_a_service_that_starts_first_makes_the_streams_it_can_not_do_without(
     buses: dict[str, Bus], name: str
 ) -> None:
-    streams = (
-        [FACTS, replace(OUTCOMES, consumers=()), DUE] if name == "executor" else [facts_stream(facts_consumer("audit"))]
-    )
+    executors = [FACTS, replace(OUTCOMES, consumers=()), DUE]
+    streams = executors if name == "executor" else [facts_stream(facts_consumer("audit"))]
     for stream in streams:
         await buses["test"].api(f"STREAM.DELETE.{stream.name}")
     assert {change.action for change in await provision(buses[name], streams)} == {"created"}
+
+
+async def test_an_executor_is_told_that_a_workspaces_stream_is_not_whole_yet(buses: dict[str, Bus]) -> None:
+    executor, test = buses["executor"], buses["test"]
+    await require(executor, EVENTS)
+    for call in ("CONSUMER.DELETE.EVENTS_acme.executor", "STREAM.DELETE.EVENTS_acme"):
+        await test.api(call)
+        with pytest.raises(NotFound):
+            await require(executor, EVENTS)
 
 
 @pytest.mark.parametrize("name", ["executor", "audit"])
