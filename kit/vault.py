@@ -1,5 +1,7 @@
 """Encryption of setting values: the operator's key wraps a data key per workspace, which seals each value.
 
+The operator may have several keys while one replaces another: the current one wraps, all of them unwrap.
+
 AES-256-GCM throughout, with 12 random bytes of nonce each time: at 2^32 sealings under one key the chance
 of a repeated nonce is still below 2^-32 (NIST SP 800-38D, section 8.3), and a workspace makes far fewer.
 What is sealed is bound to its place by additional data, so that a row copied elsewhere does not open.
@@ -12,6 +14,7 @@ import binascii
 import hashlib
 import hmac
 import os
+from collections.abc import Iterable
 from dataclasses import dataclass, field
 
 from cryptography.exceptions import InvalidTag
@@ -22,6 +25,9 @@ NONCE_BYTES = 12
 TAG_BYTES = 16
 # Enough of the key's SHA-256 to tell an operator's keys apart, too little to help a guesser.
 KEY_ID_HEX_DIGITS = 8
+
+# Two at once are usual, while one replaces the other.
+PREVIOUS_KEYS_MAX = 10
 
 _WRAP_PURPOSE = "onward data key"
 _HASH_PURPOSE = b"onward setting hash"
@@ -35,6 +41,17 @@ class VaultError(Exception):
 
 class WrongKeyError(VaultError):
     """The operator's key is not the one that the stored data was sealed with."""
+
+
+class UnknownKeyError(VaultError):
+    """Data keys are wrapped by a key that is not among the operator's keys here."""
+
+    def __init__(self, key_id: str, known: Iterable[str], data_keys: int = 1) -> None:
+        super().__init__(
+            f"{data_keys} data key(s) are wrapped by the operator's key {key_id}, and only {', '.join(known)} is here: "
+            f"give {key_id} too, as a previous key, and take it away when `onward keys rotate` says that none is behind"
+        )
+        self.key_id = key_id
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,6 +70,10 @@ def setting_place(workspace: str, destination: str, name: str) -> bytes:
 def _seal(key: bytes, plaintext: bytes, place: bytes) -> Sealed:
     nonce = os.urandom(NONCE_BYTES)
     return Sealed(nonce, AESGCM(key).encrypt(nonce, plaintext, place))
+
+
+def _fingerprint(key: bytes, data: bytes) -> str:
+    return hmac.digest(hmac.digest(key, _FINGERPRINT_PURPOSE, "sha256"), data, "sha256").hex()
 
 
 def _open(key: bytes, sealed: Sealed, place: bytes) -> bytes:
@@ -88,10 +109,14 @@ class DataKey:
         key = hmac.digest(self._key, _HASH_PURPOSE, "sha256")
         return hmac.digest(key, len(place).to_bytes(4, "big") + place + plaintext, "sha256").hex()
 
+    def fingerprint(self, data: bytes) -> str:
+        """Hex HMAC-SHA-256: tells whether data is the same again, and tells nothing to who has not the key."""
+        return _fingerprint(self._key, data)
+
 
 @dataclass(frozen=True, slots=True)
 class Vault:
-    """The operator's key (KEK), which wraps data keys."""
+    """One key of the operator's (a KEK), which wraps data keys."""
 
     _key: bytes = field(repr=False)
 
@@ -125,8 +150,8 @@ class Vault:
         return DataKey(key)
 
     def fingerprint(self, data: bytes) -> str:
-        """Hex HMAC-SHA-256: tells whether data is the same again, and tells nothing to who has not the key."""
-        return hmac.digest(hmac.digest(self._key, _FINGERPRINT_PURPOSE, "sha256"), data, "sha256").hex()
+        """As the first release made them; another key made another one, which a rotation must not do."""
+        return _fingerprint(self._key, data)
 
     def check_value(self) -> bytes:
         """What a database keeps to recognise this key by at the next start."""
@@ -143,3 +168,51 @@ class Vault:
     @staticmethod
     def _wrap_place(workspace: str) -> bytes:
         return f"{_WRAP_PURPOSE}/{workspace}".encode()
+
+
+@dataclass(frozen=True, slots=True)
+class Keyring:
+    """The operator's keys: the current one wraps, all of them unwrap. Key ids are stored beside wrapped keys."""
+
+    current: Vault
+    previous: tuple[Vault, ...] = ()
+
+    @classmethod
+    def from_base64(cls, current: str, previous: str = "") -> Keyring:
+        """Reads keys as settings hold them, see `read_keys` for `previous`. Raises VaultError."""
+        return cls(Vault.from_base64(current), cls.read_keys(previous))
+
+    @staticmethod
+    def read_keys(texts: str) -> tuple[Vault, ...]:
+        """Keys in base64, separated by commas; of none, nothing. Raises VaultError."""
+        given = [text for text in texts.split(",") if text.strip()]
+        if len(given) > PREVIOUS_KEYS_MAX:
+            raise VaultError(
+                f"there may be {PREVIOUS_KEYS_MAX} previous keys, not {len(given)}: rotate, and remove some"
+            )
+        return tuple(map(Vault.from_base64, given))
+
+    @property
+    def key_id(self) -> str:
+        """Of the key that wraps."""
+        return self.current.key_id
+
+    @property
+    def keys(self) -> dict[str, Vault]:
+        """By id, the current one first."""
+        return {key.key_id: key for key in (self.current, *self.previous)}
+
+    def wrap(self, data_key: DataKey, workspace: str) -> bytes:
+        """See `Vault.wrap`; by the current key."""
+        return self.current.wrap(data_key, workspace)
+
+    def unwrap(self, key_id: str, wrapped: bytes, workspace: str) -> DataKey:
+        """See `Vault.unwrap`; raises UnknownKeyError for the id of a key that is not here."""
+        keys = self.keys
+        if key_id not in keys:
+            raise UnknownKeyError(key_id, keys)
+        return keys[key_id].unwrap(wrapped, workspace)
+
+    def rewrap(self, key_id: str, wrapped: bytes, workspace: str) -> bytes:
+        """The same data key, wrapped by the current key."""
+        return self.wrap(self.unwrap(key_id, wrapped, workspace), workspace)

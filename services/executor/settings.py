@@ -4,19 +4,17 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from pydantic import Field, SecretStr
+from pydantic import Field
 
-from kit.settings import ServiceSettings
+from kit.key_settings import KeySettings
 
 # Where `make setup` puts the bundle.
 RUNTIME_DIR = Path(__file__).resolve().parents[2] / "build" / "runtime"
 
 
-class Settings(ServiceSettings):
+class Settings(KeySettings):
     """ONWARD_* variables of the executor."""
 
-    # The operator's key: base64 of 32 random bytes, the registry's.
-    key_encryption_key: SecretStr
     # The JavaScript bundle.
     runtime_dir: Path = RUNTIME_DIR
     # No compiled code at all: loops run five times slower, and there is no writable executable memory.

@@ -28,7 +28,7 @@ from kit.rpc.pages import PageTokens
 from kit.rpc.server import RpcServer
 from kit.rpc.tls import service_tls
 from kit.settings import SettingsError
-from kit.vault import Vault, WrongKeyError
+from kit.vault import DataKey, Keyring, VaultError
 from onward.executor.v1 import execution_service_pb2, execution_service_pb2_grpc
 from onward.registry.v1.destination_service_pb2_grpc import add_DestinationServiceServicer_to_server
 from onward.registry.v1.function_service_pb2_grpc import add_FunctionServiceServicer_to_server
@@ -41,8 +41,9 @@ from services.registry.handlers.authorization import LocalAuthorizer
 from services.registry.handlers.changes import Changes
 from services.registry.handlers.destinations import DestinationHandlers
 from services.registry.handlers.functions import CheckCode, FunctionHandlers
+from services.registry.handlers.keys import KeyHandlers, open_keys
+from services.registry.handlers.repetition import RequestHashes
 from services.registry.handlers.workspaces import WorkspaceHandlers
-from services.registry.queries import queries
 from services.registry.rpc.destination import DestinationServicer
 from services.registry.rpc.function import FunctionServicer
 from services.registry.rpc.internal import InternalServicer
@@ -85,7 +86,7 @@ class RegistryApp:
         self._check_code = check_code
         self._clock = clock
         self._ids = ids
-        self._vault = Vault.from_base64(settings.key_encryption_key.get_secret_value())
+        self._keyring = settings.keyring
         self._tls = service_tls(settings, SERVICE)
         self._executor = open_channel(
             settings.executor_address,
@@ -111,7 +112,7 @@ class RegistryApp:
         dsn = self._settings.postgres_dsn.get_secret_value()
         await migrate(dsn, [EVENT_LOG_MIGRATIONS, MIGRATIONS])
         self._pool = await connect_pool(dsn, application_name="onward-registry")
-        await check_key(self._pool, self._vault)
+        hashes = RequestHashes(await _open_keys(self._pool, self._keyring), self._keyring)
         self._store = PostgresEventStore(self._pool, clock=self._clock, ids=self._ids)
         self._bus = await connect_service("registry", self._settings)
         self._relay = Relay(
@@ -121,7 +122,7 @@ class RegistryApp:
             appended=self._store.appended,
         )
         self._provisioner = StreamProvisioner(self._store, self._provision, self._clock)
-        self._server = self._make_server(self._pool, self._store)
+        self._server = self._make_server(self._pool, self._store, hashes)
         await self._server.start()
         await self._server.ready()
 
@@ -144,20 +145,21 @@ class RegistryApp:
         if self._pool is not None:
             await self._pool.close()
 
-    def _make_server(self, pool: Pool, store: PostgresEventStore) -> RpcServer:
+    def _make_server(self, pool: Pool, store: PostgresEventStore, hashes: RequestHashes) -> RpcServer:
         settings = self._settings
         operator_token = settings.operator_token.get_secret_value()
         service_token = settings.service_token.get_secret_value()
         authorizer = LocalAuthorizer(pool, self._clock, operator_token)
         reading = Reading(pool, store, PageTokens(service_token), self._clock)
-        changes = Changes(store, self._vault, authorizer.confirm, self._published)
+        changes = Changes(store, hashes, authorizer.confirm, self._published)
         templates = load_templates()
         workspaces = WorkspaceHandlers(changes, pool, self._ids, self._provisioned)
-        functions = FunctionHandlers(changes, self._vault, templates, self._check_code or self._ask_executor)
-        destinations = DestinationHandlers(changes, self._vault)
+        functions = FunctionHandlers(changes, self._keyring, templates, self._check_code or self._ask_executor)
+        keys = KeyHandlers(store, pool, self._keyring, hashes)
+        destinations = DestinationHandlers(changes, self._keyring)
         servicers: list[Servicer] = [
             (add_WorkspaceServiceServicer_to_server, WorkspaceServicer(workspaces, reading)),
-            (add_OperatorServiceServicer_to_server, OperatorServicer(workspaces)),
+            (add_OperatorServiceServicer_to_server, OperatorServicer(workspaces, keys)),
             (add_SourceServiceServicer_to_server, SourceServicer(workspaces, reading)),
             (add_FunctionServiceServicer_to_server, FunctionServicer(functions, reading, templates)),
             (add_DestinationServiceServicer_to_server, DestinationServicer(destinations, reading)),
@@ -200,13 +202,8 @@ class RegistryApp:
             await asyncio.sleep(FORGET_INTERVAL_S)
 
 
-async def check_key(pool: Pool, vault: Vault) -> None:
-    """Refuse to start with another key than the one that wrapped the database's data keys."""
-    # Only the first start ever inserts; of two that do so at once, one is told by what follows.
-    await pool.execute(queries.insert_key_check, vault.key_id, vault.check_value())
-    row = await pool.fetchrow(queries.key_check)
-    assert row is not None, "inserted just now"
+async def _open_keys(pool: Pool, keyring: Keyring) -> DataKey:
     try:
-        vault.verify(row["key_id"], row["check_value"])
-    except WrongKeyError as error:
+        return await open_keys(pool, keyring)
+    except VaultError as error:
         raise SettingsError(f"ONWARD_KEY_ENCRYPTION_KEY: {error}") from error

@@ -112,6 +112,7 @@ class FakeRegistry(registry_rpc.InternalServiceServicer):
         answer = registry_pb.ResolveDestinationResponse(
             settings_revision=1,
             wrapped_key=self._vault.wrap(self._data_key, WORKSPACE),
+            key_id=self._vault.key_id,
             version=resources.Version(
                 number=program.version,
                 code=program.code,

@@ -7,11 +7,15 @@ from dataclasses import dataclass
 from typing import Any
 
 import orjson
+import structlog
 
-from kit.vault import Sealed, Vault, VaultError, setting_place
+from kit.errors import Internal
+from kit.vault import Keyring, Sealed, UnknownKeyError, VaultError, setting_place
 from onward.registry.v1 import internal_service_pb2, resources_pb2
 from services.executor.runtime.pool import Limits
 from services.executor.runtime.redaction import Redactor
+
+log = structlog.get_logger()
 
 Resolve = Callable[[str], Awaitable[internal_service_pb2.ResolveDestinationResponse]]
 
@@ -38,14 +42,14 @@ class Program:
 
 
 class Resolver:
-    """Builds programs; holds the operator's key, so that secrets are in clear only here and in the sandbox."""
+    """Builds programs; holds the operator's keys, so that secrets are in clear only here and in the sandbox."""
 
-    def __init__(self, resolve: Resolve, vault: Vault) -> None:
+    def __init__(self, resolve: Resolve, keyring: Keyring) -> None:
         self._resolve = resolve
-        self._vault = vault
+        self._keyring = keyring
 
     async def program(self, workspace: str, destination: str) -> Program:
-        """Ask the registry. Raises `OnwardError` when it cannot be asked."""
+        """Ask the registry. Raises `OnwardError` when it cannot be asked, or a key of the operator's is missing."""
         answer = await self._resolve(f"workspaces/{workspace}/destinations/{destination}")
         invalid = None
         settings: dict[str, Any] = {}
@@ -91,13 +95,17 @@ class Resolver:
         if not answer.encrypted:
             return {}
         try:
-            data_key = self._vault.unwrap(answer.wrapped_key, workspace)
+            data_key = self._keyring.unwrap(answer.key_id, answer.wrapped_key, workspace)
             return {
                 one.name: resources_pb2.SettingValue.FromString(
                     data_key.decrypt(Sealed(one.nonce, one.ciphertext), setting_place(workspace, destination, one.name))
                 )
                 for one in answer.encrypted
             }
+        except UnknownKeyError as error:
+            # The operator's mistake, and soon mended: events wait for that instead of failing for good.
+            log.warning("operator_key_missing", workspace=workspace, key_id=error.key_id, advice=str(error))
+            raise Internal(str(error)) from error
         except VaultError as error:
             raise InvalidSettings(f"encrypted settings cannot be read: {error}") from None
 

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from kit.eventstore.facts import NewFact
 from kit.eventstore.store import Unit
 from kit.postgres.pool import Connection
-from kit.vault import Vault
+from kit.vault import Keyring
 from onward.registry.v1 import destination_service_pb2
 from services.registry import queries
 from services.registry.domain import destinations as domain
@@ -25,9 +25,9 @@ DisableDestinationResponse = destination_service_pb2.DisableDestinationResponse
 class DestinationHandlers:
     """Commands on destinations and their settings."""
 
-    def __init__(self, changes: Changes, vault: Vault) -> None:
+    def __init__(self, changes: Changes, keyring: Keyring) -> None:
         self._changes = changes
-        self._vault = vault
+        self._keyring = keyring
 
     async def connect(
         self,
@@ -40,7 +40,7 @@ class DestinationHandlers:
 
         async def decide(unit: Unit, state: State) -> list[NewFact]:
             require_workspace(state, workspace)
-            sealer = await Sealer.load(unit.connection, self._vault, workspace)
+            sealer = await Sealer.load(unit.connection, self._keyring, workspace)
             facts = domain.decide_connect(state, request, workspace, source, function, sealer.keyed_hash)
             await sealer.store(unit.connection, state, facts, request.settings)
             return facts
@@ -58,7 +58,7 @@ class DestinationHandlers:
         """New and removed values of settings."""
 
         async def decide(unit: Unit, state: State) -> list[NewFact]:
-            sealer = await Sealer.load(unit.connection, self._vault, workspace)
+            sealer = await Sealer.load(unit.connection, self._keyring, workspace)
             facts = domain.decide_set_settings(state, request, workspace, destination, sealer.keyed_hash)
             await sealer.store(unit.connection, state, facts, request.set)
             return facts

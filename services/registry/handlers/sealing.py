@@ -4,27 +4,40 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 
+import structlog
+
+from kit.errors import Unavailable
 from kit.eventstore.facts import NewFact
 from kit.postgres.pool import Connection
-from kit.vault import DataKey, Vault, setting_place
+from kit.vault import DataKey, Keyring, UnknownKeyError, setting_place
 from onward.registry.v1 import facts_pb2, resources_pb2
 from services.registry.domain.state import State
 from services.registry.queries import queries
+from services.registry.queries.keys import queries as key_queries
+
+log = structlog.get_logger(__name__)
 
 
 class Sealer:
     """A workspace's data key for the length of one change; it is made when the first value needs it."""
 
-    def __init__(self, vault: Vault, workspace: str, data_key: DataKey | None) -> None:
-        self._vault = vault
+    def __init__(self, keyring: Keyring, workspace: str, data_key: DataKey | None) -> None:
+        self._keyring = keyring
         self._workspace = workspace
         self._data_key = data_key
         self._made = False
 
     @classmethod
-    async def load(cls, connection: Connection, vault: Vault, workspace: str) -> Sealer:
-        row = await connection.fetchrow(queries.data_key, workspace)
-        return cls(vault, workspace, vault.unwrap(row["wrapped_key"], workspace) if row else None)
+    async def load(cls, connection: Connection, keyring: Keyring, workspace: str) -> Sealer:
+        """Raises Unavailable where the data key is wrapped by a key of the operator's that is not here."""
+        row = await connection.fetchrow(key_queries.data_key, workspace)
+        try:
+            data_key = keyring.unwrap(row["key_id"], row["wrapped_key"], workspace) if row else None
+        except UnknownKeyError as error:
+            # Another registry has a newer key already; the start refused any other case.
+            log.warning("operator_key_missing", workspace=workspace, key_id=error.key_id, advice=str(error))
+            raise Unavailable("Encrypted settings can't be changed until the operator has mended the keys.") from error
+        return cls(keyring, workspace, data_key)
 
     def keyed_hash(self, destination: str, name: str, value: resources_pb2.SettingValue) -> str:
         """What a fact may tell of an encrypted value."""
@@ -44,8 +57,8 @@ class Sealer:
             for change in fact.data.changes:
                 await self._store_one(connection, before, fact.data.destination, change, given)
         if self._made:
-            wrapped = self._vault.wrap(self._key(), self._workspace)
-            await connection.execute(queries.insert_data_key, self._workspace, wrapped, self._vault.key_id)
+            wrapped = self._keyring.wrap(self._key(), self._workspace)
+            await connection.execute(key_queries.insert_data_key, self._workspace, wrapped, self._keyring.key_id)
 
     async def _store_one(
         self,

@@ -66,7 +66,7 @@ class WorkspaceHandlers:
         )
         if row is None:
             return None
-        if row["request_hash"] != self._changes.request_hash(request):
+        if not self._changes.hashes.is_of(row["request_hash"], request):
             raise RequestIdReused(
                 "This request_id was used for another request; choose a new one.",
                 metadata={"request_id": request.request_id},
@@ -100,7 +100,7 @@ class WorkspaceHandlers:
             queries.queries.insert_workspace_request,
             current_caller().principal,
             request.request_id,
-            self._changes.request_hash(request),
+            self._changes.hashes.current(request),
             unit.workspace,
         )
         if not claimed:

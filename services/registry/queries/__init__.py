@@ -17,6 +17,7 @@ from kit.postgres.queries import load_queries
 from onward.registry.v1 import internal_service_pb2, resources_pb2
 from services.registry.domain import ids
 from services.registry.errors import Missing
+from services.registry.queries.keys import queries as key_queries
 
 queries = load_queries(Path(__file__).parent / "queries.sql")
 
@@ -206,7 +207,7 @@ async def resolve_destination(
     row = await connection.fetchrow(queries.destination, workspace, destination)
     row = _found(row, f"workspaces/{workspace}/destinations/{destination}")
     found = _destination(row)
-    key = await connection.fetchrow(queries.data_key, workspace)
+    key = await connection.fetchrow(key_queries.data_key, workspace)
     return internal_service_pb2.ResolveDestinationResponse(
         position=await connection.fetchval(queries.head, workspace),
         destination=found,

@@ -62,12 +62,6 @@ SELECT e.name, e.nonce, e.ciphertext FROM encrypted_settings e
 WHERE e.workspace = $1 AND e.destination = $2
 ORDER BY e.name;
 
--- name: data_key
-SELECT wrapped_key, key_id FROM data_keys WHERE workspace = $1;
-
--- name: insert_data_key
-INSERT INTO data_keys (workspace, wrapped_key, key_id) VALUES ($1, $2, $3);
-
 -- name: store_encrypted_setting
 INSERT INTO encrypted_settings (workspace, destination, name, nonce, ciphertext) VALUES ($1, $2, $3, $4, $5)
 ON CONFLICT (workspace, destination, name)
@@ -81,12 +75,6 @@ DELETE FROM encrypted_settings WHERE workspace = $1 AND destination = $2;
 
 -- name: insert_token_secret
 INSERT INTO token_secrets (token, workspace, secret_hash) VALUES ($1, $2, $3);
-
--- name: key_check
-SELECT key_id, check_value FROM key_check;
-
--- name: insert_key_check
-INSERT INTO key_check (key_id, check_value) VALUES ($1, $2) ON CONFLICT DO NOTHING;
 
 -- name: workspace_request
 SELECT request_hash, workspace FROM workspace_requests WHERE principal = $1 AND request_id = $2;

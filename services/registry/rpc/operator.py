@@ -9,14 +9,16 @@ from typing import Any
 from kit.rpc import names
 from onward.registry.v1 import operator_service_pb2 as pb
 from onward.registry.v1 import operator_service_pb2_grpc
+from services.registry.handlers.keys import KeyHandlers
 from services.registry.handlers.workspaces import WorkspaceHandlers
 
 
 class OperatorServicer(operator_service_pb2_grpc.OperatorServiceServicer):
     """See the proto."""
 
-    def __init__(self, handlers: WorkspaceHandlers) -> None:
+    def __init__(self, handlers: WorkspaceHandlers, keys: KeyHandlers) -> None:
         self._handlers = handlers
+        self._keys = keys
 
     async def SetLimits(self, request: pb.SetLimitsRequest, context: Any) -> pb.SetLimitsResponse:
         (workspace,) = names.WORKSPACE.parse(request.name)
@@ -25,3 +27,9 @@ class OperatorServicer(operator_service_pb2_grpc.OperatorServiceServicer):
     async def AllowEgressRange(self, request: pb.AllowEgressRangeRequest, context: Any) -> pb.AllowEgressRangeResponse:
         (workspace,) = names.WORKSPACE.parse(request.name)
         return await self._handlers.allow_egress_range(request, workspace)
+
+    async def RotateKeys(self, request: pb.RotateKeysRequest, context: Any) -> pb.RotateKeysResponse:
+        return await self._keys.rotate(request)
+
+    async def GetKeyStatus(self, request: pb.GetKeyStatusRequest, context: Any) -> pb.GetKeyStatusResponse:
+        return await self._keys.status()
