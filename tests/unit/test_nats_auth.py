@@ -256,7 +256,7 @@ def test_an_admission_may_expire() -> None:
 
 @pytest.mark.parametrize(
     ("workspace", "source"),
-    [("*", "web"), (">", "web"), ("acme", "*"), ("acme.x", "web"), ("", "web"), ("acme", "a b")],,
+    [("*", "web"), (">", "web"), ("acme", "*"), ("acme.x", "web"), ("", "web"), ("acme", "a b")],
 )
 def test_an_id_with_a_wildcard_or_a_dot_admits_nobody(workspace: str, source: str) -> None:
     with pytest.raises(ValueError, match="is not an id"):
