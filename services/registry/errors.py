@@ -4,7 +4,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 
 from kit import errors
 
@@ -17,10 +17,33 @@ class Missing(errors.NotFound):
 
 
 class IdTaken(errors.AlreadyExists):
-    """Somebody has that id."""
+    """Somebody has that id, or had it."""
 
-    def __init__(self, name: str) -> None:
-        super().__init__(f"{name} exists already; choose another id.", metadata={"resource": name})
+    def __init__(self, name: str, *, deleted: bool = False) -> None:
+        why = "was deleted, and the trail goes on naming it" if deleted else "exists already"
+        super().__init__(f"{name} {why}; choose another id.", metadata={"resource": name})
+
+
+class InUse(errors.WrongState):
+    """Others depend on it."""
+
+    # More would not help the reader.
+    SHOWN_MAX = 20
+
+    def __init__(self, name: str, users: Sequence[str], advice: str) -> None:
+        shown = ", ".join(users[: self.SHOWN_MAX])
+        more = len(users) - self.SHOWN_MAX
+        told = f"{shown} and {more} more" if more > 0 else shown
+        super().__init__(
+            f"{name} is used by {told}. {advice}", metadata={"resource": name, "used_by": ",".join(users)}
+        )
+
+
+class EmailTaken(errors.AlreadyExists):
+    """By its address an OIDC token finds a member, so it has to be one. The address itself is not repeated."""
+
+    def __init__(self, holder: str) -> None:
+        super().__init__(f"{holder} has that e-mail address already.", metadata={"resource": holder})
 
 
 class DisplayNameTaken(errors.AlreadyExists):

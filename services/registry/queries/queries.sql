@@ -34,10 +34,10 @@ ORDER BY v.number DESC
 LIMIT $4;
 
 -- name: source
-SELECT * FROM sources WHERE workspace = $1 AND source = $2;
+SELECT * FROM sources WHERE workspace = $1 AND source = $2 AND delete_time IS NULL;
 
 -- name: list_sources
-SELECT * FROM sources WHERE workspace = $1 AND source > $2 ORDER BY source LIMIT $3;
+SELECT * FROM sources WHERE workspace = $1 AND source > $2 AND delete_time IS NULL ORDER BY source LIMIT $3;
 
 -- name: destination
 SELECT d.*, v.definitions, (
@@ -45,7 +45,7 @@ SELECT d.*, v.definitions, (
 ) AS settings
 FROM destinations d
 JOIN versions v ON v.workspace = d.workspace AND v.function = d.function AND v.number = d.version
-WHERE d.workspace = $1 AND d.destination = $2;
+WHERE d.workspace = $1 AND d.destination = $2 AND d.delete_time IS NULL;
 
 -- name: list_destinations
 SELECT d.*, v.definitions, (
