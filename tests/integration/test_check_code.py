@@ -4,9 +4,12 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import AsyncIterator
+from typing import Any
 
 import pytest
 
+from onward.executor.v1 import execution_service_pb2 as pb
+from services.executor.rpc import ExecutionService
 from services.executor.runtime.pool import CheckResult, Limits
 from services.registry.templates import load_templates
 from tests.integration.sandbox_world import Sandbox, sandbox_of
@@ -55,6 +58,8 @@ IN_HANDLER: dict[str, Expected] = {
     "x('ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/')": [],
     "x('00000000-0000-0000-0000-000000000000', '00000000000000000000000000000000')": [],
     "x(event['0f1e2d3c4b5a69788796a5b4c3d2e1f0'])": [],
+    f"x('{'1' * 16 + '0' * 16}')": [],
+    "const USE_CREDENTIALS = 'use-credentials'; x(USE_CREDENTIALS)": [],
     # logs
     "console.log(event)": [("logs-event", 1)],
     "console.log('got',\n event)": [("logs-event", 1)],
@@ -201,6 +206,17 @@ async def test_no_template_gives_a_warning(sandbox: Sandbox, name: str) -> None:
     result = await sandbox.zygote.check(template.code, [one.name for one in template.definitions])
     assert result.warnings == []
     assert sorted(result.handlers) == sorted(template.handlers)
+
+
+async def test_the_rpc_answers_handlers_and_warnings(sandbox: Sandbox) -> None:
+    service: Any = ExecutionService(sandbox.zygote)
+    request = pb.CheckCodeRequest(code="function onTrack(e, s) {\n  return s.apikey }", setting_names=SETTINGS)
+    answer = await service.CheckCode(request, None)
+    assert (list(answer.handlers), answer.HasField("error")) == (["onTrack"], False)
+    (warning,) = answer.warnings
+    assert (warning.rule, warning.line, warning.column) == ("unknown-setting", 2, 12)
+    refused = await service.CheckCode(pb.CheckCodeRequest(code="let a = ;", setting_names=SETTINGS), None)
+    assert (refused.error.line, refused.error.column, list(refused.warnings)) == (1, 9, [])
 
 
 # Mistakes in the code

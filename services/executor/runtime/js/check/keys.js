@@ -45,6 +45,7 @@ const FIELD_WORDS = new Set(
 );
 
 const SECRET_CHARS_MIN = 6;
+const HEX_DIGITS_MIN = 8; // different ones: what has fewer is a mask or a number written in binary
 const TEXT_CHARS_MAX = 16 * 1024; // longer ones are data
 
 const words = (text) => text.replace(/([a-z0-9])([A-Z])/g, '$1_$2').replace(/[^A-Za-z0-9]+/g, '_').toLowerCase();
@@ -82,7 +83,7 @@ function nameInCall({ callee, arguments: given }, node) {
 function isSecretByName(text, { name, isVariable }) {
   if (!name || !SECRET_NAME.test(words(name)) || text.length < SECRET_CHARS_MIN || /\s/.test(text) || IS_URL.test(text)) return false;
   if (/\d/.test(text) && /[A-Za-z]/.test(text)) return isVariable || !/^[a-z]+\d?(?:[._-](?:[a-z]+\d?|\d))+$/i.test(text);
-  return isVariable && !words(text).split('_').every((word) => FIELD_WORDS.has(word)) && !/[.$[]/.test(text);
+  return isVariable && words(text) !== words(name) && !words(text).split('_').every((word) => FIELD_WORDS.has(word)) && !/[.$[]/.test(text);
 }
 
 function isKey(text, named) {
@@ -95,7 +96,7 @@ function isKey(text, named) {
   if (inUrl) return !PLACEHOLDER.test(inUrl[1] ?? inUrl[2]);
   if (isSecretByName(text, named)) return true;
   if (NO_KEY.test(text) || IS_URL.test(text) || (named.name && HARMLESS_NAME.test(words(named.name)))) return false;
-  return HEX.test(text) ? /[1-9a-f].*[1-9a-f]/i.test(text) : LONG.test(text) && hasMixture(text) && !isPath(text);
+  return HEX.test(text) ? new Set(text).size >= HEX_DIGITS_MIN : LONG.test(text) && hasMixture(text) && !isPath(text);
 }
 
 // `Some/Path/With/Names2` and `SOME_LONG_NAME` are made of words.
