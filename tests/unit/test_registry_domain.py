@@ -20,7 +20,7 @@ from onward.registry.v1 import function_service_pb2 as fpb
 from onward.registry.v1 import operator_service_pb2 as opb
 from onward.registry.v1 import source_service_pb2 as spb
 from onward.registry.v1 import workspace_service_pb2 as wpb
-from services.registry.domain import destinations, functions, ids, workspaces
+from services.registry.domain import destinations, functions, ids, sources, workspaces
 from services.registry.domain.evolve import evolve
 from services.registry.domain.settings import SETTINGS_BYTES_MAX
 from services.registry.domain.state import State
@@ -205,7 +205,7 @@ def test_what_is_no_range_is_refused(asked: str) -> None:
 
 def create_source(**fields: Any) -> Decide:
     request = spb.CreateSourceRequest(**{"display_name": "Web", **fields})
-    return lambda state: workspaces.decide_create_source(state, request, "acme")
+    return lambda state: sources.decide_create_source(state, request, "acme")
 
 
 def test_a_source_gets_an_id_from_its_name_with_a_number_where_it_is_taken() -> None:

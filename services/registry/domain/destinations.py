@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+from kit.auth.demand import Subset
 from kit.eventstore.facts import NewFact
-from onward.registry.v1 import destination_service_pb2, facts_pb2
+from onward.registry.v1 import destination_service_pb2, facts_pb2, resources_pb2
 from services.registry.domain import ids
 from services.registry.domain.evolve import evolve
 from services.registry.domain.functions import destination_name, require_function, require_version
@@ -12,6 +13,7 @@ from services.registry.domain.state import DestinationState, State, VersionState
 from services.registry.errors import (
     DisplayNameTaken,
     IdTaken,
+    InvalidField,
     Missing,
     SettingsMissing,
     StaleEtag,
@@ -44,7 +46,8 @@ def decide_connect(
     version = require_version(workspace, require_function(state, workspace, function), request.version or None)
     _require_free(state, request, workspace, source)
     connected = facts_pb2.DestinationConnected(
-        destination=request.destination_id or ids.free_id(request.display_name, "destination", state.destinations),
+        destination=request.destination_id
+        or ids.free_id(request.display_name, "destination", state.taken("destinations")),
         display_name=request.display_name,
         function=function,
         source=source,
@@ -61,8 +64,9 @@ def decide_connect(
 def _require_free(
     state: State, request: destination_service_pb2.ConnectDestinationRequest, workspace: str, source: str
 ) -> None:
-    if request.destination_id in state.destinations:
-        raise IdTaken(destination_name(workspace, request.destination_id))
+    if request.destination_id and state.is_taken("destinations", request.destination_id):
+        name = destination_name(workspace, request.destination_id)
+        raise IdTaken(name, deleted=request.destination_id not in state.destinations)
     if len(state.destinations) >= DESTINATIONS_MAX:
         raise WorkspaceLimitReached("destinations", DESTINATIONS_MAX, "Use one that exists.")
     for other in state.destinations.values():
@@ -117,6 +121,42 @@ def decide_disable(
         return []
     fact = facts_pb2.DestinationDisabled(destination=destination.id)
     return [NewFact(f"destinations/{destination.id}", fact)]
+
+
+def decide_disconnect(
+    state: State,
+    request: destination_service_pb2.DisconnectDestinationRequest,
+    workspace: str,
+    destination_id: str,
+) -> list[NewFact]:
+    """The destination's end. What is still pending for it is given up by those who deliver."""
+    destination = _current(state, workspace, destination_id, request.etag)
+    fact = facts_pb2.DestinationDisconnected(destination=destination.id)
+    return [NewFact(f"destinations/{destination.id}", fact)]
+
+
+def decide_update_policy(
+    state: State,
+    request: destination_service_pb2.UpdateDeliveryPolicyRequest,
+    workspace: str,
+    destination_id: str,
+) -> list[NewFact]:
+    """Nothing for a policy that is the same."""
+    destination = _current(state, workspace, destination_id, request.etag)
+    if request.policy.ordering_key:
+        raise InvalidField("policy.ordering_key", "is reserved: leave it empty")
+    if request.policy == destination.policy:
+        return []
+    fact = facts_pb2.DeliveryPolicyUpdated(destination=destination.id, policy=request.policy)
+    return [NewFact(f"destinations/{destination.id}", fact)]
+
+
+def told(destination: resources_pb2.Destination, sources: Subset) -> resources_pb2.Destination:
+    """What somebody is told who administers these sources: values of settings belong to those who may set them."""
+    if destination.source.rpartition("/")[2] not in sources:
+        for setting in destination.settings:
+            setting.ClearField("value")
+    return destination
 
 
 def running_version(state: State, destination: DestinationState) -> VersionState:

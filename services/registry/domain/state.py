@@ -189,7 +189,7 @@ class State:
         found = held.get(kind, {}).get(entity)
         return found.revision if found else self.ended.get(stream, 0)
 
-    def taken(self, kind: str) -> Iterable[str]:
+    def taken(self, kind: str) -> frozenset[str]:
         """Ids of a kind that exist or ever existed, such as those of "functions"."""
         held: Mapping[str, Iterable[str]] = {
             "members": self.members,
@@ -198,7 +198,7 @@ class State:
             "destinations": self.destinations,
         }
         prefix = f"{kind}/"
-        return {*held[kind], *(one.removeprefix(prefix) for one in self.ended if one.startswith(prefix))}
+        return frozenset((*held[kind], *(one.removeprefix(prefix) for one in self.ended if one.startswith(prefix))))
 
     def is_taken(self, kind: str, entity: str) -> bool:
         """Whether an id exists or ever existed."""

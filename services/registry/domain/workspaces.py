@@ -1,20 +1,18 @@
-"""Decisions on workspaces and sources."""
+"""Decisions on workspaces."""
 
 from __future__ import annotations
 
 import ipaddress
 
 from kit.eventstore.facts import NewFact
-from onward.registry.v1 import facts_pb2, operator_service_pb2, resources_pb2, source_service_pb2, workspace_service_pb2
+from onward.registry.v1 import facts_pb2, operator_service_pb2, resources_pb2, workspace_service_pb2
 from services.registry.domain import ids
 from services.registry.domain.evolving_people import FIRST_OWNER
 from services.registry.domain.state import State
-from services.registry.errors import IdTaken, InvalidField, Missing, WorkspaceLimitReached
+from services.registry.errors import IdTaken, InvalidField, Missing, StaleEtag, WorkspaceLimitReached
 
 # The documents' number; the operator may set another.
 FUNCTIONS_MAX_DEFAULT = 10
-# A source costs a subject and a few rows; lists of more help nobody.
-SOURCES_MAX = 1000
 # The executor tests each connection against each range.
 EGRESS_RANGES_MAX = 100
 # The event log keeps facts of no workspace under this name.
@@ -47,6 +45,22 @@ def decide_create_workspace(
     ]
 
 
+def decide_update_workspace(
+    state: State, request: workspace_service_pb2.UpdateWorkspaceRequest, workspace: str
+) -> list[NewFact]:
+    """What the request names and what is not so already. Raises StaleEtag."""
+    current = ids.workspace_etag(state.revision)
+    if request.etag and request.etag != current:
+        raise StaleEtag(f"workspaces/{workspace}", current)
+    updated = facts_pb2.WorkspaceUpdated()
+    if request.HasField("display_name") and request.display_name != state.display_name:
+        updated.display_name = request.display_name
+    edit = request.members_may_edit_functions
+    if request.HasField("members_may_edit_functions") and edit != state.members_may_edit_functions:
+        updated.members_may_edit_functions = edit
+    return [NewFact("workspace", updated)] if updated.ListFields() else []
+
+
 def decide_set_limits(state: State, request: operator_service_pb2.SetLimitsRequest) -> list[NewFact]:
     """A limit below what is held already is allowed: it only stops what comes next."""
     if request.functions_max == state.functions_max:
@@ -56,27 +70,29 @@ def decide_set_limits(state: State, request: operator_service_pb2.SetLimitsReque
 
 def decide_allow_egress_range(state: State, request: operator_service_pb2.AllowEgressRangeRequest) -> list[NewFact]:
     """Ranges are kept in their canonical form; one that is there already changes nothing."""
+    network = _network(request.range)
+    if network in state.egress_ranges:
+        return []
+    if len(state.egress_ranges) >= EGRESS_RANGES_MAX:
+        raise WorkspaceLimitReached("egress_ranges", EGRESS_RANGES_MAX, "Allow a wider range instead.")
+    return [NewFact("workspace", facts_pb2.EgressRangeAllowed(range=network))]
+
+
+def decide_disallow_egress_range(
+    state: State, request: operator_service_pb2.DisallowEgressRangeRequest
+) -> list[NewFact]:
+    """A range that is not allowed changes nothing. Wider ranges that hold it go on holding."""
+    network = _network(request.range)
+    if network not in state.egress_ranges:
+        return []
+    return [NewFact("workspace", facts_pb2.EgressRangeDisallowed(range=network))]
+
+
+def _network(text: str) -> str:
+    """The range in its canonical form; raises InvalidField."""
     try:
-        network = ipaddress.ip_network(request.range)
+        return str(ipaddress.ip_network(text))
     except ValueError as error:
         raise InvalidField(
             "range", f"must be an address range such as 10.1.0.0/16 or fd00::/8, without host bits ({error})"
         ) from error
-    if str(network) in state.egress_ranges:
-        return []
-    if len(state.egress_ranges) >= EGRESS_RANGES_MAX:
-        raise WorkspaceLimitReached("egress_ranges", EGRESS_RANGES_MAX, "Allow a wider range instead.")
-    return [NewFact("workspace", facts_pb2.EgressRangeAllowed(range=str(network)))]
-
-
-def decide_create_source(
-    state: State, request: source_service_pb2.CreateSourceRequest, workspace: str
-) -> list[NewFact]:
-    """A source, with the id asked for or one made from its name."""
-    if request.source_id in state.sources:
-        raise IdTaken(f"workspaces/{workspace}/sources/{request.source_id}")
-    if len(state.sources) >= SOURCES_MAX:
-        raise WorkspaceLimitReached("sources", SOURCES_MAX, "Use one that exists.")
-    source = request.source_id or ids.free_id(request.display_name, "source", state.sources)
-    created = facts_pb2.SourceCreated(source=source, display_name=request.display_name, labels=request.labels)
-    return [NewFact(f"sources/{source}", created)]

@@ -14,7 +14,7 @@ from services.registry.domain import destinations as domain
 from services.registry.domain.state import State
 from services.registry.domain.workspaces import require_workspace
 from services.registry.handlers.changes import Change, Changes
-from services.registry.handlers.sealing import Sealer
+from services.registry.handlers.sealing import Sealer, forget
 
 ConnectDestinationResponse = destination_service_pb2.ConnectDestinationResponse
 SetSettingsResponse = destination_service_pb2.SetSettingsResponse
@@ -102,3 +102,44 @@ class DestinationHandlers:
             return DisableDestinationResponse(destination=found)
 
         return await self._changes.make(Change(workspace, request, DisableDestinationResponse, decide, answer))
+
+    async def disconnect(
+        self,
+        request: destination_service_pb2.DisconnectDestinationRequest,
+        workspace: str,
+        destination: str,
+    ) -> destination_service_pb2.DisconnectDestinationResponse:
+        """The destination's end, with its ciphertexts."""
+
+        async def decide(unit: Unit, state: State) -> list[NewFact]:
+            facts = domain.decide_disconnect(state, request, workspace, destination)
+            await forget(unit.connection, workspace, destination)
+            return facts
+
+        async def answer(
+            _connection: Connection, _facts: Sequence[NewFact]
+        ) -> destination_service_pb2.DisconnectDestinationResponse:
+            return destination_service_pb2.DisconnectDestinationResponse()
+
+        response = destination_service_pb2.DisconnectDestinationResponse
+        return await self._changes.make(Change(workspace, request, response, decide, answer))
+
+    async def update_policy(
+        self,
+        request: destination_service_pb2.UpdateDeliveryPolicyRequest,
+        workspace: str,
+        destination: str,
+    ) -> destination_service_pb2.UpdateDeliveryPolicyResponse:
+        """Another policy, from the next attempt on."""
+
+        async def decide(_unit: Unit, state: State) -> list[NewFact]:
+            return domain.decide_update_policy(state, request, workspace, destination)
+
+        async def answer(
+            connection: Connection, _facts: Sequence[NewFact]
+        ) -> destination_service_pb2.UpdateDeliveryPolicyResponse:
+            found = await queries.get_destination(connection, workspace, destination)
+            return destination_service_pb2.UpdateDeliveryPolicyResponse(destination=found)
+
+        response = destination_service_pb2.UpdateDeliveryPolicyResponse
+        return await self._changes.make(Change(workspace, request, response, decide, answer))

@@ -1,4 +1,4 @@
-"""Commands on workspaces and sources."""
+"""Commands on workspaces."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from kit.eventstore.facts import NewFact
 from kit.eventstore.store import Unit
 from kit.ids import Ids
 from kit.postgres.pool import Connection, Pool
-from onward.registry.v1 import operator_service_pb2, source_service_pb2, workspace_service_pb2
+from onward.registry.v1 import operator_service_pb2, workspace_service_pb2
 from services.registry import queries
 from services.registry.domain import workspaces as domain
 from services.registry.domain.ids import choices
@@ -31,7 +31,7 @@ WORKSPACE_CHOICES_MAX = 100
 
 
 class WorkspaceHandlers:
-    """The operator's commands, and the creation of sources."""
+    """The operator's commands."""
 
     def __init__(self, changes: Changes, pool: Pool, ids: Ids, provisioned: Provisioned) -> None:
         self._changes = changes
@@ -106,6 +106,23 @@ class WorkspaceHandlers:
         if not claimed:
             raise Conflict("The same request_id is being handled already; repeat the request.")
 
+    async def update_workspace(
+        self, request: workspace_service_pb2.UpdateWorkspaceRequest, workspace: str
+    ) -> workspace_service_pb2.UpdateWorkspaceResponse:
+        """Another name or policy; the policy holds from the next call on."""
+
+        async def decide(_unit: Unit, state: State) -> list[NewFact]:
+            return domain.decide_update_workspace(state, request, workspace)
+
+        async def answer(
+            connection: Connection, _facts: Sequence[NewFact]
+        ) -> workspace_service_pb2.UpdateWorkspaceResponse:
+            found = await queries.get_workspace(connection, workspace)
+            return workspace_service_pb2.UpdateWorkspaceResponse(workspace=found)
+
+        response = workspace_service_pb2.UpdateWorkspaceResponse
+        return await self._changes.make(Change(workspace, request, response, decide, answer))
+
     async def set_limits(
         self, request: operator_service_pb2.SetLimitsRequest, workspace: str
     ) -> operator_service_pb2.SetLimitsResponse:
@@ -140,19 +157,20 @@ class WorkspaceHandlers:
         response = operator_service_pb2.AllowEgressRangeResponse
         return await self._changes.make(Change(workspace, request, response, decide, answer))
 
-    async def create_source(
-        self, request: source_service_pb2.CreateSourceRequest, workspace: str
-    ) -> source_service_pb2.CreateSourceResponse:
-        """A source."""
+    async def disallow_egress_range(
+        self, request: operator_service_pb2.DisallowEgressRangeRequest, workspace: str
+    ) -> operator_service_pb2.DisallowEgressRangeResponse:
+        """One range less that the workspace's functions may call."""
 
         async def decide(_unit: Unit, state: State) -> list[NewFact]:
             domain.require_workspace(state, workspace)
-            return domain.decide_create_source(state, request, workspace)
+            return domain.decide_disallow_egress_range(state, request)
 
-        async def answer(connection: Connection, facts: Sequence[NewFact]) -> source_service_pb2.CreateSourceResponse:
-            source = facts[0].stream.removeprefix("sources/")
-            found = await queries.get_source(connection, workspace, source)
-            return source_service_pb2.CreateSourceResponse(source=found)
+        async def answer(
+            connection: Connection, _facts: Sequence[NewFact]
+        ) -> operator_service_pb2.DisallowEgressRangeResponse:
+            found = await queries.get_workspace(connection, workspace)
+            return operator_service_pb2.DisallowEgressRangeResponse(workspace=found)
 
-        response = source_service_pb2.CreateSourceResponse
+        response = operator_service_pb2.DisallowEgressRangeResponse
         return await self._changes.make(Change(workspace, request, response, decide, answer))

@@ -12,6 +12,7 @@ import orjson
 from google.protobuf import json_format
 from google.protobuf.timestamp_pb2 import Timestamp
 
+from kit.auth.demand import Subset
 from kit.postgres.pool import Connection
 from kit.postgres.queries import load_queries
 from onward.registry.v1 import internal_service_pb2, resources_pb2
@@ -87,9 +88,14 @@ async def get_destination(reader: Reader, workspace: str, destination: str) -> r
     return _destination(_found(row, f"workspaces/{workspace}/destinations/{destination}"))
 
 
-async def list_destinations(reader: Reader, workspace: str, after: str, limit: int) -> list[resources_pb2.Destination]:
-    """Destinations by id."""
-    rows = await reader.fetch(queries.list_destinations, workspace, after, limit)
+async def list_destinations(
+    reader: Reader, workspace: str, after: str, limit: int, functions: Subset, sources: Subset
+) -> list[resources_pb2.Destination]:
+    """Destinations by id, of these functions or on these sources."""
+    everything = functions.all or sources.all
+    rows = await reader.fetch(
+        queries.list_destinations, workspace, after, limit, everything, sorted(functions.ids), sorted(sources.ids)
+    )
     return [_destination(row) for row in rows]
 
 
@@ -112,6 +118,8 @@ def _workspace(row: asyncpg.Record) -> resources_pb2.Workspace:
         functions_max=row["functions_max"],
         create_time=_time(row["create_time"]),
         egress_ranges=row["egress_ranges"],
+        members_may_edit_functions=row["members_may_edit_functions"],
+        etag=ids.workspace_etag(row["revision"]),
     )
 
 
@@ -175,6 +183,7 @@ def _destination(row: asyncpg.Record) -> resources_pb2.Destination:
         create_time=_time(row["create_time"]),
         update_time=_time(row["update_time"]),
         labels=orjson.loads(row["labels"]),
+        policy=json_format.ParseDict(orjson.loads(row["policy"]), resources_pb2.DeliveryPolicy()),
     )
 
 

@@ -53,7 +53,8 @@ SELECT d.*, v.definitions, (
 ) AS settings
 FROM destinations d
 JOIN versions v ON v.workspace = d.workspace AND v.function = d.function AND v.number = d.version
-WHERE d.workspace = $1 AND d.destination > $2
+WHERE d.workspace = $1 AND d.destination > $2 AND d.delete_time IS NULL
+    AND ($4 OR d.function = ANY($5::text[]) OR d.source = ANY($6::text[]))
 ORDER BY d.destination
 LIMIT $3;
 

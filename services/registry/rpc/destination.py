@@ -6,10 +6,12 @@ from __future__ import annotations
 
 from typing import Any
 
+from kit.auth.caller import current_caller
 from kit.rpc import names
 from onward.registry.v1 import destination_service_pb2 as pb
 from onward.registry.v1 import destination_service_pb2_grpc, resources_pb2
 from services.registry import queries
+from services.registry.domain.destinations import told
 from services.registry.errors import Missing
 from services.registry.handlers.destinations import DestinationHandlers
 from services.registry.rpc.reading import Reading, last_id
@@ -36,18 +38,22 @@ class DestinationServicer(destination_service_pb2_grpc.DestinationServiceService
         workspace, destination = names.DESTINATION.parse(request.name)
         await self._reading.wait_for(workspace, request.at_least_position)
         found = await queries.get_destination(self._reading.pool, workspace, destination)
-        return pb.GetDestinationResponse(destination=found)
+        return pb.GetDestinationResponse(destination=told(found, current_caller().sources))
 
     async def ListDestinations(self, request: pb.ListDestinationsRequest, context: Any) -> pb.ListDestinationsResponse:
         (workspace,) = names.WORKSPACE.parse(request.parent, "parent")
+        caller = current_caller()
 
         async def read(after: str, limit: int) -> list[resources_pb2.Destination]:
-            return await queries.list_destinations(self._reading.pool, workspace, after, limit)
+            return await queries.list_destinations(
+                self._reading.pool, workspace, after, limit, caller.functions, caller.sources
+            )
 
         page, following = await self._reading.page(
             ("destinations", workspace), request.page_size, request.page_token, read, lambda one: last_id(one.name)
         )
-        return pb.ListDestinationsResponse(destinations=page, next_page_token=following)
+        destinations = [told(one, caller.sources) for one in page]
+        return pb.ListDestinationsResponse(destinations=destinations, next_page_token=following)
 
     async def SetSettings(self, request: pb.SetSettingsRequest, context: Any) -> pb.SetSettingsResponse:
         return await self._handlers.set_settings(request, *names.DESTINATION.parse(request.name))
@@ -61,3 +67,13 @@ class DestinationServicer(destination_service_pb2_grpc.DestinationServiceService
         self, request: pb.DisableDestinationRequest, context: Any
     ) -> pb.DisableDestinationResponse:
         return await self._handlers.disable(request, *names.DESTINATION.parse(request.name))
+
+    async def DisconnectDestination(
+        self, request: pb.DisconnectDestinationRequest, context: Any
+    ) -> pb.DisconnectDestinationResponse:
+        return await self._handlers.disconnect(request, *names.DESTINATION.parse(request.name))
+
+    async def UpdateDeliveryPolicy(
+        self, request: pb.UpdateDeliveryPolicyRequest, context: Any
+    ) -> pb.UpdateDeliveryPolicyResponse:
+        return await self._handlers.update_policy(request, *names.DESTINATION.parse(request.name))
