@@ -5,11 +5,14 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Sequence
 from datetime import timedelta
+from functools import partial
 from pathlib import Path
 
 import structlog
 
+from kit.auth.denials import DenialLog
 from kit.auth.gate import Gate
+from kit.auth.oidc import OidcVerifier
 from kit.bus.connection import Bus
 from kit.bus.publish import Publisher
 from kit.bus.service_bus import connect_service
@@ -39,10 +42,13 @@ from onward.registry.v1.workspace_service_pb2_grpc import add_WorkspaceServiceSe
 from services.registry.consumers import StreamProvisioner
 from services.registry.handlers.authorization import LocalAuthorizer
 from services.registry.handlers.changes import Changes
+from services.registry.handlers.denials import Denials
 from services.registry.handlers.destinations import DestinationHandlers
 from services.registry.handlers.functions import CheckCode, FunctionHandlers
 from services.registry.handlers.keys import KeyHandlers, open_keys
+from services.registry.handlers.members import MemberHandlers
 from services.registry.handlers.repetition import RequestHashes
+from services.registry.handlers.sources import SourceHandlers
 from services.registry.handlers.workspaces import WorkspaceHandlers
 from services.registry.rpc.destination import DestinationServicer
 from services.registry.rpc.function import FunctionServicer
@@ -94,12 +100,15 @@ class RegistryApp:
             service=SERVICE,
             credentials=self._tls.client,
         )
+        self._oidc = OidcVerifier(settings.oidc, clock) if settings.oidc else None
         self._pool: Pool | None = None
         self._bus: Bus | None = None
         self._server: RpcServer | None = None
         self._relay: Relay | None = None
         self._provisioner: StreamProvisioner | None = None
         self._store: PostgresEventStore | None = None
+        self._denials: Denials | None = None
+        self._denial_log: DenialLog | None = None
 
     @property
     def address(self) -> str:
@@ -122,6 +131,8 @@ class RegistryApp:
             appended=self._store.appended,
         )
         self._provisioner = StreamProvisioner(self._store, self._provision, self._clock)
+        self._denials = Denials(self._pool, self._store, self._clock)
+        self._denial_log = DenialLog(partial(self._denials.record, SERVICE), self._clock)
         self._server = self._make_server(self._pool, self._store, hashes)
         await self._server.start()
         await self._server.ready()
@@ -130,43 +141,56 @@ class RegistryApp:
         """Relay, provision and tidy until cancelled."""
         assert self._relay is not None
         assert self._provisioner is not None
+        assert self._denials is not None
+        assert self._denial_log is not None
         async with asyncio.TaskGroup() as tasks:
             tasks.create_task(self._relay.run(), name="relay")
             tasks.create_task(self._provisioner.run(), name="provisioner")
             tasks.create_task(self._forget_answers(), name="forget-answers")
+            tasks.create_task(self._denial_log.run(), name="denials")
+            tasks.create_task(self._denials.run(), name="denials-sums")
 
     async def stop(self) -> None:
         """Let running calls end, then close everything."""
         if self._server is not None:
             await self._server.stop(self._settings.drain_seconds)
+        if self._denial_log is not None and self._denials is not None:
+            await self._denial_log.drain()
+            await self._denials.close()
         await self._executor.close()
+        if self._oidc is not None:
+            await self._oidc.close()
         if self._bus is not None:
             await self._bus.close()
         if self._pool is not None:
             await self._pool.close()
 
-    def _make_server(self, pool: Pool, store: PostgresEventStore, hashes: RequestHashes) -> RpcServer:
+    def _make_server(
+        self, pool: Pool, store: PostgresEventStore, hashes: RequestHashes, record: RecordRefusals
+    ) -> RpcServer:
         settings = self._settings
         operator_token = settings.operator_token.get_secret_value()
         service_token = settings.service_token.get_secret_value()
-        authorizer = LocalAuthorizer(pool, self._clock, operator_token)
+        authorizer = LocalAuthorizer(pool, self._clock, operator_token, self._oidc)
         reading = Reading(pool, store, PageTokens(service_token), self._clock)
         changes = Changes(store, hashes, authorizer.confirm, self._published)
         templates = load_templates()
         workspaces = WorkspaceHandlers(changes, pool, self._ids, self._provisioned)
+        members = MemberHandlers(changes, pool, self._ids, self._clock)
         functions = FunctionHandlers(changes, self._keyring, templates, self._check_code or self._ask_executor)
         keys = KeyHandlers(store, pool, self._keyring, hashes)
+        sources = SourceHandlers(changes, self._ids, self._revoked)
         destinations = DestinationHandlers(changes, self._keyring)
         servicers: list[Servicer] = [
-            (add_WorkspaceServiceServicer_to_server, WorkspaceServicer(workspaces, reading)),
-            (add_OperatorServiceServicer_to_server, OperatorServicer(workspaces, keys)),
-            (add_SourceServiceServicer_to_server, SourceServicer(workspaces, reading)),
+            (add_WorkspaceServiceServicer_to_server, WorkspaceServicer(workspaces, members, authorizer, reading)),
+            (add_OperatorServiceServicer_to_server, OperatorServicer(workspaces, members, keys)),
+            (add_SourceServiceServicer_to_server, SourceServicer(sources, reading)),
             (add_FunctionServiceServicer_to_server, FunctionServicer(functions, reading, templates)),
             (add_DestinationServiceServicer_to_server, DestinationServicer(destinations, reading)),
-            (add_InternalServiceServicer_to_server, InternalServicer(pool, store, authorizer)),
+            (add_InternalServiceServicer_to_server, InternalServicer(pool, store, authorizer, self._denials.record)),
         ]
         gate = Gate(authorizer, service_token, operator_token)
-        return RpcServer(settings.listen, servicers, gate, ids=self._ids, tls=self._tls)
+        return RpcServer(settings.listen, servicers, gate, ids=self._ids, tls=self._tls, denials=self._denial_log)
 
     async def _ask_executor(self, code: str, setting_names: Sequence[str]) -> execution_service_pb2.CheckCodeResponse:
         stub: execution_service_pb2_grpc.ExecutionServiceAsyncStub = execution_service_pb2_grpc.ExecutionServiceStub(
@@ -179,6 +203,9 @@ class RegistryApp:
             raise Unavailable(
                 "No executor answers, so the code can't be checked; nothing was saved. Try again.", retry_after_s=1
             ) from error
+
+    def _revoked(self, keys: Sequence[str]) -> None:
+        """Connections of these write keys are to be closed."""
 
     async def _published(self, workspace: str, position: int) -> None:
         assert self._relay is not None

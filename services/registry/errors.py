@@ -34,9 +34,7 @@ class InUse(errors.WrongState):
         shown = ", ".join(users[: self.SHOWN_MAX])
         more = len(users) - self.SHOWN_MAX
         told = f"{shown} and {more} more" if more > 0 else shown
-        super().__init__(
-            f"{name} is used by {told}. {advice}", metadata={"resource": name, "used_by": ",".join(users)}
-        )
+        super().__init__(f"{name} is used by {told}. {advice}", metadata={"resource": name, "used_by": ",".join(users)})
 
 
 class EmailTaken(errors.AlreadyExists):

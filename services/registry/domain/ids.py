@@ -29,6 +29,11 @@ def function_etag(revision: int) -> str:
     return f"{revision}"
 
 
+def workspace_etag(revision: int) -> str:
+    """Changes with every fact of the stream `workspace`."""
+    return f"{revision}"
+
+
 def destination_etag(revision: int, version: int) -> str:
     """A deployment is a fact of the function's stream and changes the destination too: hence both numbers."""
     return f"{revision}.{version}"

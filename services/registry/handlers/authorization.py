@@ -3,14 +3,17 @@
 from __future__ import annotations
 
 import hmac
+from collections.abc import Iterable
 from dataclasses import dataclass
 from datetime import timedelta
 
 import asyncpg
+import structlog
 
 from kit.auth.caller import OPERATOR_PRINCIPAL, Caller
 from kit.auth.demand import Demand
-from kit.auth.tokens import TOKEN_LENGTH_MAX, parse_token, secret_matches
+from kit.auth.oidc import Identity, OidcVerifier
+from kit.auth.tokens import TOKEN_LENGTH_MAX, looks_like_jwt, parse_token, secret_matches
 from kit.clock import Clock
 from kit.errors import InvalidToken, PermissionDenied
 from kit.eventstore.facts import SYSTEM_WORKSPACE
@@ -20,10 +23,13 @@ from services.registry.domain.rights import Rights, allows
 from services.registry.errors import Missing
 from services.registry.queries.access import queries, read_target, rights_of
 
+log = structlog.get_logger(__name__)
+
 # The last use is for people who look for unused tokens; a write for each call would cost more than the call.
 LAST_USED_RESOLUTION = timedelta(minutes=1)
 MEMBER_PREFIX = "member:"
 TOKEN_PREFIX = "token:"  # noqa: S105  # no password
+OIDC = "oidc"
 
 _OUTSIDE_WORKSPACES = frozenset(
     {
@@ -59,18 +65,26 @@ class Standing:
 class LocalAuthorizer:
     """The `Authorizer` of the registry: asks the database each time, so that a revoked token fails at once."""
 
-    def __init__(self, pool: Pool, clock: Clock, operator_token: str) -> None:
+    def __init__(self, pool: Pool, clock: Clock, operator_token: str, oidc: OidcVerifier | None = None) -> None:
+        """`oidc` verifies an identity provider's tokens; without it there are none but our own."""
         self._pool = pool
         self._clock = clock
         self._operator_token = operator_token.encode()
+        self._oidc = oidc
 
     async def authorize(self, token: str, demand: Demand) -> Caller:
         """See kit.auth.authorizer.Authorizer."""
         if self._is_operator(token):
             return _operator(demand)
-        standing = await self._prove(token)
+        standing = await self._identify(token, demand) if looks_like_jwt(token) else await self._prove(token)
         await self._require(self._pool, standing, demand)
         return standing.caller(demand)
+
+    async def permitted(self, caller: Caller, resource: str, permissions: Iterable[int]) -> list[int]:
+        """Those of the permissions that a caller, who was let in before, has on the resource."""
+        standing = await self.standing(self._pool, caller)
+        target = await read_target(self._pool, resource)
+        return [one for one in dict.fromkeys(permissions) if allows(standing.rights, one, target)]
 
     async def confirm(self, connection: Connection, caller: Caller) -> Caller:
         """The caller of a mutation with the rights that it has now, under the workspace's lock.
@@ -88,13 +102,15 @@ class LocalAuthorizer:
         """The rights that a caller, who was let in before, has now. Raises InvalidToken."""
         if caller.credential.startswith(TOKEN_PREFIX):
             row = await connection.fetchrow(queries.token, caller.credential.removeprefix(TOKEN_PREFIX))
+            if row is None:
+                raise _unknown()
+            self._refuse_expired(row)
         else:
-            row = await connection.fetchrow(
-                queries.member, caller.workspace, caller.principal.removeprefix(MEMBER_PREFIX)
-            )
-        if row is None:
-            raise _unknown()
-        self._refuse_expired(row)
+            member = caller.principal.removeprefix(MEMBER_PREFIX)
+            row = await connection.fetchrow(queries.member, caller.workspace, member)
+            if row is None:
+                # Who is no member any more is an outsider.
+                raise Missing(f"workspaces/{caller.workspace}")
         return Standing(caller.workspace, row["member"], caller.credential, rights_of(row))
 
     async def _prove(self, token: str) -> Standing:
@@ -106,6 +122,36 @@ class LocalAuthorizer:
         await self._touch(parsed.id, row)
         return Standing(row["workspace"], row["member"], f"{TOKEN_PREFIX}{parsed.id}", rights_of(row))
 
+    async def _identify(self, token: str, demand: Demand) -> Standing:
+        """Whom an identity provider's token makes its holder, in the workspace that is asked for."""
+        if self._oidc is None:
+            raise InvalidToken(
+                "Tokens of an identity provider are not accepted here (ONWARD_OIDC_ISSUER is not set);"
+                " use one of Onward's, onw_<id>_<secret>."
+            )
+        identity = await self._oidc.verify(token)
+        if demand.permission in _OUTSIDE_WORKSPACES:
+            raise _outside()
+        row = await self._person(demand.workspace, identity)
+        if row is None:
+            raise Missing(demand.resource or "The resource")
+        return Standing(demand.workspace, row["member"], OIDC, rights_of(row))
+
+    async def _person(self, workspace: str, identity: Identity) -> asyncpg.Record | None:
+        """The member whose subject it is; one who is found by the address has that subject from then on."""
+        email = identity.email or ""
+        row = await self._pool.fetchrow(queries.person, workspace, identity.issuer, identity.subject, email)
+        if row is None or row["bound"]:
+            return row
+        bound = await self._pool.fetchval(
+            queries.bind_subject, workspace, row["member"], identity.issuer, identity.subject
+        )
+        if not bound:
+            # Somebody else with the same address was first, and is the member now.
+            return None
+        log.info("oidc_subject_bound", workspace=workspace, member=row["member"])
+        return row
+
     def _refuse_expired(self, row: asyncpg.Record) -> None:
         expire_time = row.get("expire_time")
         if expire_time is not None and expire_time <= self._clock.now():
@@ -114,7 +160,7 @@ class LocalAuthorizer:
     async def _require(self, connection: Connection | Pool, standing: Standing, demand: Demand) -> None:
         for permission, resource in demand.pairs:
             if permission in _OUTSIDE_WORKSPACES:
-                raise PermissionDenied("Tokens of a workspace do not allow this.")
+                raise _outside()
             if Demand(permission, resource).workspace != standing.workspace:
                 raise Missing(resource or "The resource")
             target = await read_target(connection, resource)
@@ -132,6 +178,10 @@ class LocalAuthorizer:
         now = self._clock.now()
         if row["last_used_at"] is None or now - row["last_used_at"] >= LAST_USED_RESOLUTION:
             await self._pool.execute(queries.touch_token, token, now)
+
+
+def _outside() -> PermissionDenied:
+    return PermissionDenied("Tokens of a workspace do not allow this.")
 
 
 def _unknown() -> InvalidToken:

@@ -15,7 +15,7 @@ from kit.postgres.pool import Connection
 from kit.postgres.queries import load_queries
 from onward.registry.v1 import facts_pb2, resources_pb2
 from services.registry.domain.evolving_people import FIRST_OWNER
-from services.registry.domain.members import scope_of
+from services.registry.domain.grants import scope_of
 from services.registry.projections.projector import Projector
 
 queries = load_queries(Path(__file__).parent / "people.sql")

@@ -13,19 +13,28 @@ WHERE s.token = $1;
 UPDATE token_secrets SET last_used_at = $2 WHERE token = $1;
 
 -- name: person
--- By the issuer's subject; by the address only until the subject is known.
-SELECT p.member, p.oidc_subject, w.members_may_edit_functions, (
+-- By the issuer's subject; by the address only until the subject is known. Of both, the subject's counts.
+SELECT p.member, p.oidc_issuer = $2 AS bound, w.members_may_edit_functions, (
     SELECT json_agg(b) FROM role_bindings b WHERE b.workspace = p.workspace AND b.member = p.member
 ) AS bindings
 FROM people p
 JOIN members m ON m.workspace = p.workspace AND m.member = p.member
 JOIN workspaces w ON w.workspace = p.workspace
-WHERE p.workspace = $1 AND (p.oidc_subject = $2 OR (p.oidc_subject = '' AND $3 <> '' AND lower(p.email) = lower($3)))
-ORDER BY p.oidc_subject DESC
+WHERE p.workspace = $1 AND (
+    (p.oidc_issuer = $2 AND p.oidc_subject = $3)
+    OR (p.oidc_issuer <> $2 AND $4 <> '' AND lower(p.email) = lower($4))
+)
+ORDER BY bound DESC
 LIMIT 1;
 
 -- name: bind_subject
-UPDATE people SET oidc_subject = $3 WHERE workspace = $1 AND member = $2 AND oidc_subject = '';
+-- False where another call bound another subject meanwhile.
+WITH bound AS (
+    UPDATE people SET oidc_issuer = $3, oidc_subject = $4
+    WHERE workspace = $1 AND member = $2 AND (oidc_issuer <> $3 OR oidc_subject = $4)
+    RETURNING 1
+)
+SELECT EXISTS (SELECT FROM bound);
 
 -- name: member
 SELECT m.member, w.members_may_edit_functions, (
