@@ -39,6 +39,7 @@ DRAIN_S = 2.0
 METHOD_LENGTH_MAX = 256
 RESOURCE_LENGTH_MAX = 512
 CLIENT_LENGTH_MAX = 256
+REASON_LENGTH_MAX = 64
 
 # Other errors are no refusals: they say nothing about what somebody may do.
 REFUSALS = frozenset({"UNAUTHENTICATED", "PERMISSION_DENIED", "NOT_FOUND"})

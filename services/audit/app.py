@@ -9,8 +9,9 @@ from pathlib import Path
 import structlog
 
 from kit.auth.authorizer import RegistryAuthorizer
+from kit.auth.denials import DenialLog
 from kit.auth.gate import Gate
-from kit.auth.registry import registry_ask
+from kit.auth.registry import registry_ask, registry_denials
 from kit.bus.connection import Bus
 from kit.bus.puller import Puller
 from kit.bus.service_bus import connect_service
@@ -21,6 +22,7 @@ from kit.eventstore.postgres import MIGRATIONS as EVENT_LOG_MIGRATIONS
 from kit.postgres.migrate import migrate
 from kit.postgres.pool import Pool, connect_pool
 from kit.rpc.client import open_channel
+from kit.rpc.methods import Servicer
 from kit.rpc.pages import PageTokens
 from kit.rpc.server import RpcServer
 from kit.rpc.tls import service_tls
@@ -61,6 +63,7 @@ class AuditApp:
             service=SERVICE,
             credentials=self._tls.client,
         )
+        self._denials = DenialLog(registry_denials(self._registry))
         self._pool: Pool | None = None
         self._bus: Bus | None = None
         self._server: RpcServer | None = None
@@ -96,11 +99,13 @@ class AuditApp:
             tasks.create_task(self._follower.run(), name="follower")
             tasks.create_task(self._growth.run(), name="growth")
             tasks.create_task(self._keep_provisioned(), name="provision")
+            tasks.create_task(self._denials.run(), name="denials")
 
     async def stop(self) -> None:
         """Let running calls end, then close everything. Facts that were on their way are delivered again."""
         if self._server is not None:
             await self._server.stop(self._settings.drain_seconds)
+        await self._denials.drain()
         await self._registry.close()
         if self._bus is not None:
             await self._bus.close()
@@ -111,7 +116,8 @@ class AuditApp:
         token = self._settings.service_token.get_secret_value()
         servicer = AuditServicer(pool, PageTokens(token), growth)
         gate = Gate(RegistryAuthorizer(registry_ask(self._registry)), token)
-        return RpcServer(self._settings.listen, [(add_AuditServiceServicer_to_server, servicer)], gate, tls=self._tls)
+        servicers: list[Servicer] = [(add_AuditServiceServicer_to_server, servicer)]
+        return RpcServer(self._settings.listen, servicers, gate, tls=self._tls, denials=self._denials)
 
     def _make_consumers(self, pool: Pool, bus: Bus, growth: Growth) -> None:
         owner = RegistryLog(self._registry)

@@ -10,8 +10,9 @@ from pathlib import Path
 import structlog
 
 from kit.auth.authorizer import Authorizer, RegistryAuthorizer
+from kit.auth.denials import DenialLog
 from kit.auth.gate import Gate
-from kit.auth.registry import registry_ask
+from kit.auth.registry import registry_ask, registry_denials
 from kit.bus.connection import Bus
 from kit.bus.publish import Publisher
 from kit.bus.puller import Puller
@@ -92,6 +93,7 @@ class DeliveryApp:
             credentials=self._tls.client,
         )
         self._authorizer = authorizer or RegistryAuthorizer(registry_ask(self._registry), clock)
+        self._denials = DenialLog(registry_denials(self._registry), clock)
         self._watchers = Watchers()
         self.credits = Credits()
         self._maintenance = Maintenance(self._dsn, clock, settings.retention_days)
@@ -149,6 +151,7 @@ class DeliveryApp:
         async with asyncio.TaskGroup() as tasks:
             tasks.create_task(self._releaser.run(), name="releaser")
             tasks.create_task(self._maintenance.run(), name="maintenance")
+            tasks.create_task(self._denials.run(), name="denials")
             pulling = tasks.create_task(self._puller.run(), name="outcomes")
             try:
                 await asyncio.shield(pulling)
@@ -160,6 +163,7 @@ class DeliveryApp:
         """Let running calls end, then close everything."""
         if self._server is not None:
             await self._server.stop(self._settings.drain_seconds / 2)
+        await self._denials.drain()
         await self._registry.close()
         if self._bus is not None:
             # What was applied is acknowledged before the connection goes.
@@ -182,7 +186,8 @@ class DeliveryApp:
             (add_DeliveryServiceServicer_to_server, deliveries),
             (add_InternalServiceServicer_to_server, InternalServicer(pool, applied, self._clock)),
         ]
-        return RpcServer(self._settings.listen, servicers, Gate(self._authorizer, service_token), tls=self._tls)
+        gate = Gate(self._authorizer, service_token)
+        return RpcServer(self._settings.listen, servicers, gate, tls=self._tls, denials=self._denials)
 
     def _told(self, applied: Applied) -> None:
         """A transaction is committed: the releaser and the watchers hear of it."""

@@ -11,8 +11,9 @@ from dataclasses import replace
 import structlog
 
 from kit.auth.authorizer import RegistryAuthorizer
+from kit.auth.denials import DenialLog
 from kit.auth.gate import Gate
-from kit.auth.registry import registry_ask
+from kit.auth.registry import registry_ask, registry_denials
 from kit.bus.connection import Bus
 from kit.bus.message import Message
 from kit.bus.publish import Publisher
@@ -90,9 +91,10 @@ class App:
             self._view, self._fence, self._tickets, self._outcomes, self._lanes.push, self._lookup, self._clock
         )
         self._pullers: dict[str, Puller] = {}
+        self._denials = DenialLog(registry_denials(self._registry), self._clock)
         gate = Gate(RegistryAuthorizer(registry_ask(self._registry)), token)
         servicer = (executor_rpc.add_ExecutionServiceServicer_to_server, ExecutionService(zygote))
-        self._server = RpcServer(settings.listen, [servicer], gate, tls=tls)
+        self._server = RpcServer(settings.listen, [servicer], gate, tls=tls, denials=self._denials)
 
     # --- life ------------------------------------------------------------------------------------------------
 
@@ -110,6 +112,7 @@ class App:
         async with asyncio.TaskGroup() as group:
             for part in (self._outcomes, self._egress, self._lanes, self._tickets, self._fence, self._intake):
                 group.create_task(part.run())
+            group.create_task(self._denials.run())
             await self._load_view()
             group.create_task(self._feed.run())
             due = self._pullers["DUE"] = Puller(self._bus, "DUE", "executor", batch=PULL_EVENTS, on_batch=self._on_due)
@@ -136,6 +139,7 @@ class App:
 
     async def stop(self) -> None:
         await self._server.stop(self._settings.drain_seconds / 2)
+        await self._denials.drain()
         await self._lanes.stop()
         await self._feed.stop()
         await self._broker.stop()

@@ -13,6 +13,7 @@ from grpc_health.v1 import health_pb2, health_pb2_grpc
 
 from kit.auth.caller import Caller
 from kit.auth.demand import Demand
+from kit.auth.denials import Refusal
 from kit.auth.gate import Gate
 from kit.bus.connection import Bus
 from kit.bus.connection import connect as connect_bus
@@ -60,15 +61,19 @@ class Owner:
         self._publisher = Publisher(bus)
         self._server: RpcServer | None = None
         self.address = "127.0.0.1:0"
+        self.refusals: list[Refusal] = []
 
     async def start(self) -> None:
         pool: Any = None  # ReadFacts and Authorize need none
-        servicer = InternalServicer(pool, self.store, Tokens())
+        servicer = InternalServicer(pool, self.store, Tokens(), self._record)
         self._server = RpcServer(
             self.address, [(add_InternalServiceServicer_to_server, servicer)], Gate(Tokens(), SERVICE_TOKEN)
         )
         await self._server.start()
         self.address = self._server.address
+
+    async def _record(self, service: str, refusals: Sequence[Refusal]) -> None:
+        self.refusals += refusals
 
     async def stop(self) -> None:
         if self._server is not None:

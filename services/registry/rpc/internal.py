@@ -4,10 +4,15 @@
 
 from __future__ import annotations
 
+from collections.abc import Awaitable, Callable, Sequence
+from datetime import UTC
 from typing import Any
 
 from kit.auth.authorizer import Authorizer
+from kit.auth.caller import current_caller
 from kit.auth.demand import Demand, Subset
+from kit.auth.denials import METHOD_LENGTH_MAX, REASON_LENGTH_MAX, RESOURCE_LENGTH_MAX, Refusal, told
+from kit.auth.tokens import TOKEN_LENGTH_MAX
 from kit.eventstore.envelope import to_stored
 from kit.eventstore.store import EventStore
 from kit.postgres.pool import Pool
@@ -23,13 +28,18 @@ FACTS_DEFAULT = 500
 LEASE_MS = 1000
 
 
+# Records what the service of that name has refused.
+RecordRefusals = Callable[[str, Sequence[Refusal]], Awaitable[None]]
+
+
 class InternalServicer(internal_service_pb2_grpc.InternalServiceServicer):
     """See the proto."""
 
-    def __init__(self, pool: Pool, store: EventStore, authorizer: Authorizer) -> None:
+    def __init__(self, pool: Pool, store: EventStore, authorizer: Authorizer, record: RecordRefusals) -> None:
         self._pool = pool
         self._store = store
         self._authorizer = authorizer
+        self._record = record
 
     async def ReadFacts(self, request: pb.ReadFactsRequest, context: Any) -> pb.ReadFactsResponse:
         asked = request.read
@@ -58,6 +68,24 @@ class InternalServicer(internal_service_pb2_grpc.InternalServiceServicer):
             functions=_subset(caller.functions),
             sources=_subset(caller.sources),
         )
+
+    async def RecordDenial(self, request: pb.RecordDenialRequest, context: Any) -> pb.RecordDenialResponse:
+        service = current_caller().principal.removeprefix("service:")
+        await self._record(service, [_refusal(denial) for denial in request.denials])
+        return pb.RecordDenialResponse()
+
+
+def _refusal(denial: pb.Denial) -> Refusal:
+    return Refusal(
+        method=told(denial.method, METHOD_LENGTH_MAX),
+        resource=told(denial.resource, RESOURCE_LENGTH_MAX),
+        permission=denial.permission,
+        reason=told(denial.reason, REASON_LENGTH_MAX),
+        token_id=told(denial.token_id, TOKEN_LENGTH_MAX),
+        count=max(1, denial.count),
+        first_time=denial.first_time.ToDatetime(UTC),
+        last_time=denial.last_time.ToDatetime(UTC),
+    )
 
 
 def _subset(subset: Subset) -> pb.Subset:
