@@ -9,7 +9,7 @@ import random
 import secrets
 import socket
 import time
-from collections.abc import Collection, Iterator
+from collections.abc import Callable, Collection, Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 from types import TracebackType
@@ -28,6 +28,7 @@ FREE_PORTS = range(20_000, 32_000)
 FREE_PORT_TRIES = 200
 # A log that is larger at a start is moved aside, replacing the one before it.
 LOG_BYTES_MAX = 10 * 2**20
+CREDENTIALS = "credentials.json"
 
 
 class DataFolder:
@@ -111,7 +112,13 @@ class DataFolder:
 
     def secret(self, name: str) -> str:
         """The password of that name, generated at first use and kept in credentials.json (0600)."""
-        return str(self._remember("credentials.json", name, lambda _: secrets.token_urlsafe(24)))
+        return str(self._remember(CREDENTIALS, name, lambda _: _make_secret()))
+
+    def former_secrets(self, name: str) -> list[str]:
+        """What `renew_secret` put aside and `retire_secrets` has not taken away, the newest first."""
+        path = self.path / CREDENTIALS
+        with explained(path):
+            return list(_read_json(path).get(_former(name), []))
 
     def port(self, name: str, wanted: int = 0) -> int:
         """The server's TCP port: `wanted`, or else a free one chosen once, so that restarts keep it."""
@@ -119,7 +126,7 @@ class DataFolder:
 
     def _remember(self, file_name: str, name: str, make: Any) -> Any:
         path = self.path / file_name
-        with explained(path):
+        with explained(path), _alone(self.path):
             values = _read_json(path)
             if name not in values:
                 values[name] = make(values.values())
@@ -142,6 +149,56 @@ class DataFolder:
             _check_ours(short)
             (short / name).mkdir(mode=0o700, exist_ok=True)
         return short / name
+
+
+def renew_secret(folder: Path, name: str, *, former_max: int) -> None:
+    """Make a new secret of that name, and put the one before aside.
+
+    May be called beside a running `onward up`, which reads secrets when it starts. Raises EmbeddedError, also where
+    `former_max` are put aside already.
+    """
+    path = folder / CREDENTIALS
+    with explained(path), _alone(folder):
+        values = _read_json(path)
+        if name not in values:
+            raise EmbeddedError(
+                f"{folder} holds no {name}: is it the folder of an `onward up`? Name another with --data"
+            )
+        former = [values[name], *values.get(_former(name), [])]
+        if len(former) > former_max:
+            raise EmbeddedError(f"{folder} holds {former_max} former ones of its {name} already: take some away first")
+        _write_json(path, {**values, name: _make_secret(), _former(name): former})
+
+
+def retire_secrets(folder: Path, name: str, retired: Callable[[str], bool]) -> int:
+    """Take away the former secrets for which `retired` is true, for good; gives their number."""
+    path = folder / CREDENTIALS
+    with explained(path), _alone(folder):
+        values = _read_json(path)
+        former = values.get(_former(name), [])
+        kept = [secret for secret in former if not retired(secret)]
+        if len(kept) < len(former):
+            _write_json(path, {**values, _former(name): kept})
+    return len(former) - len(kept)
+
+
+def _make_secret() -> str:
+    return secrets.token_urlsafe(24)
+
+
+def _former(name: str) -> str:
+    return f"{name} (former)"
+
+
+@contextmanager
+def _alone(folder: Path) -> Iterator[None]:
+    """Keep other processes from changing the same file meanwhile; they wait for milliseconds."""
+    folder_fd = os.open(folder, os.O_RDONLY | os.O_CLOEXEC)
+    try:
+        fcntl.flock(folder_fd, fcntl.LOCK_EX)
+        yield
+    finally:
+        os.close(folder_fd)
 
 
 def free_port(taken: Collection[int] = ()) -> int:

@@ -7,10 +7,10 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from kit.nats_auth.admission import ONWARD, PUBLISHERS, READERS, SYSTEM, inbox_prefix
+from kit.nats_auth.admission import AUTH_USER, ONWARD, PUBLISHERS, READERS, SYSTEM, inbox_prefix
 from kit.nats_auth.callout import AUTH_TIMEOUT_S, SUBJECT
 
-__all__ = ["AUTH", "SERVICES", "USER_NAMES", "NatsUser", "authorization", "inbox_prefix", "service_users"]
+__all__ = ["SERVICES", "USER_NAMES", "NatsUser", "authorization", "inbox_prefix", "service_users"]
 
 
 @dataclass(frozen=True)
@@ -121,9 +121,7 @@ SERVICES: dict[str, Service] = {
     "audit": AUDIT,
     "publisher": PUBLISHER,
 }
-# The registry's second user, in the system account: it is asked who may connect, and ends connections.
-AUTH = "auth"
-USER_NAMES = (*SERVICES, AUTH)
+USER_NAMES = (*SERVICES, AUTH_USER)
 
 
 def service_users(passwords: Mapping[str, str]) -> list[NatsUser]:
@@ -132,13 +130,14 @@ def service_users(passwords: Mapping[str, str]) -> list[NatsUser]:
         NatsUser(name, passwords[name], list(one.publish), [f"{inbox_prefix(name)}.>"], list(one.publish_not))
         for name, one in SERVICES.items()
     ]
-    return [*users, _auth_user(passwords[AUTH])]
+    return [*users, _auth_user(passwords[AUTH_USER])]
 
 
 def _auth_user(password: str) -> NatsUser:
+    """The registry's second user, in the system account."""
     # The server's questions have reply subjects of this kind.
     publish = ["$SYS._INBOX.>", "$SYS.REQ.SERVER.PING.CONNZ", "$SYS.REQ.SERVER.*.KICK"]
-    return NatsUser(AUTH, password, publish, [SUBJECT, f"{inbox_prefix(AUTH)}.>"], account=SYSTEM)
+    return NatsUser(AUTH_USER, password, publish, [SUBJECT, f"{inbox_prefix(AUTH_USER)}.>"], account=SYSTEM)
 
 
 def authorization(users: Iterable[NatsUser], issuer: str) -> dict[str, Any]:

@@ -10,6 +10,8 @@ from datetime import datetime
 ONWARD = "ONWARD"
 # The server's own account: here it asks who may connect, and is told whom to disconnect.
 SYSTEM = "SYS"
+# As this user the registry is asked and told.
+AUTH_USER = "auth"
 # Publishers reach `events.>` of ONWARD, readers `facts.>`, and nothing else of it. They are not in ONWARD itself,
 # since JetStream sends its acknowledgement to whatever reply subject a publisher names, without looking at the
 # publisher's permissions: there, that could be a fact, an outcome, or a call of JetStream's API.

@@ -13,8 +13,8 @@ from nats.aio.client import Client
 from kit.bus.connection import Bus, connect
 from kit.embedded.data_folder import DataFolder
 from kit.embedded.nats import EmbeddedNats
-from kit.embedded.nats_users import AUTH, USER_NAMES, NatsUser, inbox_prefix, service_users
-from kit.nats_auth.admission import Admission, Presented, Refusal
+from kit.embedded.nats_users import USER_NAMES, NatsUser, inbox_prefix, service_users
+from kit.nats_auth.admission import AUTH_USER, Admission, Presented, Refusal
 from kit.nats_auth.callout import CalloutResponder
 from kit.testing.eventually import eventually
 
@@ -100,7 +100,7 @@ class Keys:
 
 @asynccontextmanager
 async def auth_bus(server: EmbeddedNats) -> AsyncIterator[Bus]:
-    bus = await connect(server.url(AUTH), name="test-auth")
+    bus = await connect(server.url(AUTH_USER), name="test-auth")
     try:
         yield bus
     finally:

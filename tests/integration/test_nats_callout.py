@@ -180,7 +180,7 @@ async def test_replicas_share_the_questions(server: EmbeddedNats, keys: Keys) ->
 
 async def test_more_questions_than_can_wait_are_refused_at_once(server: EmbeddedNats, keys: Keys) -> None:
     keys.delay_s = 60
-    async with answering(server, keys, waiting_max=1, decision_timeout_s=3.0):
+    async with answering(server, keys, waiting_max=1):
         answers = await asyncio.gather(*(refused(server, auth_token=WEB_KEY) for _ in range(40)))
     assert all(answers)
     # 16 are being decided and one waits.
