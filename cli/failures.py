@@ -73,9 +73,12 @@ def _explain_service(error: OnwardError) -> tuple[str, Exit]:
         service = foreign[1]
         return (
             f"the {service} service does not answer: start everything with `onward up`,"
-            f" or name another data folder with --data or another address with --{service}",
+            f" or name another data folder with --data or another address with --{service}"
+            " (and its authority with --ca)",
             Exit.UNREACHABLE,
         )
+    if error.metadata.get("tls") == "refused":
+        return f"{error.message} Name the file of the authority that signed it with --ca.", Exit.UNREACHABLE
     line = " ".join([error.message, *_details(error)])
     return line, Exit.NOT_FOUND if isinstance(error, NotFound) else Exit.FAILED
 

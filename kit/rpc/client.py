@@ -24,6 +24,8 @@ RECONNECT_S_MIN = 0.1
 KEEPALIVE_S = 30.0
 KEEPALIVE_TIMEOUT_S = 10.0
 
+# Beside the error of a call that found no service to trust.
+TLS_FAILED = {"tls": "refused"}
 # What gRPC says where the callee's certificate, or its lack of TLS, was the matter.
 _TLS_FAILED = re.compile(r"Tls handshake failed|Hostname Verification", re.IGNORECASE)
 
@@ -84,7 +86,8 @@ class _Outgoing:
         name = method.decode() if isinstance(method, bytes) else method
         ours = from_rpc_error(error, name)
         if _TLS_FAILED.search(error.details() or ""):
-            return Unavailable(f"{name} failed: the service's certificate is not one that is trusted for its address.")
+            message = f"{name} failed: the service's certificate is not one that is trusted for its address."
+            return Unavailable(message, metadata=TLS_FAILED)
         # Passed on unchanged, these would tell our caller that its own token is wrong.
         if self._of_a_service and ours.metadata.get("token") == "service":
             log.error("service_token_refused", method=name)
