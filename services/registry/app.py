@@ -165,9 +165,8 @@ class RegistryApp:
         if self._pool is not None:
             await self._pool.close()
 
-    def _make_server(
-        self, pool: Pool, store: PostgresEventStore, hashes: RequestHashes, record: RecordRefusals
-    ) -> RpcServer:
+    def _make_server(self, pool: Pool, store: PostgresEventStore, hashes: RequestHashes) -> RpcServer:
+        assert self._denials is not None, "made before"
         settings = self._settings
         operator_token = settings.operator_token.get_secret_value()
         service_token = settings.service_token.get_secret_value()
