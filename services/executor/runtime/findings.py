@@ -7,8 +7,8 @@ from typing import Any, Final
 
 from services.executor.runtime.jobs import CheckResult, CodeError, CodeWarning, Limits
 
-# Reading 256 KiB takes 0.2 s; somebody waits for the answer, and loading the script has to follow.
-READ_LIMITS: Final = Limits(wall_ms=2_000, cpu_ms=1_000)
+# Reading 256 KiB takes 0.3 s on an idle machine; somebody waits for the answer, and running the script has to follow.
+READ_LIMITS: Final = Limits(wall_ms=4_000, cpu_ms=2_000)
 # A worker that user code has taken over may send anything.
 _WARNINGS_MAX: Final = 50
 _TEXT_CHARS_MAX: Final = 1_000
