@@ -106,6 +106,12 @@ def test_a_damaged_file_is_replaced(name: str, damage: bytes, tmp_path: Path, cl
     assert make_certificates(tmp_path, HOSTS, clock) == ["registry"]
 
 
+def test_a_key_beside_the_certificate_of_another_is_replaced(tmp_path: Path, clock: FakeClock) -> None:
+    make_certificates(tmp_path, HOSTS, clock)
+    service_files(tmp_path, "registry").key.write_bytes(service_files(tmp_path, "executor").key.read_bytes())
+    assert make_certificates(tmp_path, HOSTS, clock) == ["registry"]
+
+
 def test_a_lost_authority_is_replaced_with_all_that_it_signed(tmp_path: Path, clock: FakeClock) -> None:
     make_certificates(tmp_path, HOSTS, clock)
     (tmp_path / "authority" / "ca.key").unlink()
