@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import base64
-import hashlib
 import os
 import sys
 from collections.abc import Mapping
@@ -18,6 +16,7 @@ import grpc.aio
 from grpc_health.v1 import health_pb2, health_pb2_grpc
 
 from cli.client_file import ClientFile
+from cli.operator_keys import current_key, previous_keys
 from kit.embedded.certificates import authority_file, make_certificates, service_files
 from kit.embedded.data_folder import DataFolder, is_port_free
 from kit.embedded.errors import EmbeddedError
@@ -60,6 +59,8 @@ class Endpoints:
     service_token: str
     operator_token: str
     key_encryption_key: str
+    # Separated by commas.
+    previous_key_encryption_keys: str = ""
     # With TLS: where services call one another, and the folder of their certificates.
     internal_addresses: Mapping[str, str] = field(default_factory=dict)
     certificates: Path | None = None
@@ -90,6 +91,7 @@ def environment(service: str, ends: Endpoints) -> dict[str, str]:
         variables["ONWARD_POSTGRES_DSN"] = ends.postgres_dsns[service]
     if service in ("registry", "executor"):
         variables["ONWARD_KEY_ENCRYPTION_KEY"] = ends.key_encryption_key
+        variables["ONWARD_PREVIOUS_KEY_ENCRYPTION_KEYS"] = ends.previous_key_encryption_keys
     if service == "registry":
         variables["ONWARD_OPERATOR_TOKEN"] = ends.operator_token
     return variables | _tls(service, ends)
@@ -162,7 +164,8 @@ class Stack:
             nats_passwords=passwords,
             service_token=folder.secret("service token"),
             operator_token=folder.secret("operator token"),
-            key_encryption_key=_key(folder.secret("key encryption key")),
+            key_encryption_key=current_key(folder),
+            previous_key_encryption_keys=previous_keys(folder),
             internal_addresses=self._internal_addresses(folder),
             certificates=self._certificates(folder),
         )
@@ -294,8 +297,3 @@ def _first(group: BaseExceptionGroup[EmbeddedError]) -> EmbeddedError:
         found = found.exceptions[0]
     assert isinstance(found, EmbeddedError)
     return found
-
-
-def _key(secret: str) -> str:
-    """Make the 32 bytes that AES-256 needs of a generated secret."""
-    return base64.b64encode(hashlib.sha256(secret.encode()).digest()).decode()

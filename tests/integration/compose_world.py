@@ -37,7 +37,7 @@ READY_TIMEOUT_S = 60.0
 # The user of the image.
 IMAGE_UID = 10001
 
-_VARIABLE = re.compile(r"\$\{(?P<name>\w+)(?::\?(?P<message>[^}]*))?\}")
+_VARIABLE = re.compile(r"\$\{(?P<name>\w+)(?::\?(?P<message>[^}]*)|:-)?\}")
 
 
 class MissingVariableError(Exception):

@@ -4,13 +4,22 @@ import os
 import stat
 import subprocess
 import sys
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
 
-from kit.embedded.data_folder import UNIX_SOCKET_PATH_BYTES_MAX, DataFolder, is_port_free
+from cli.operator_keys import add_operator_key, current_key, previous_keys, retire_operator_keys
+from kit.embedded.data_folder import (
+    UNIX_SOCKET_PATH_BYTES_MAX,
+    DataFolder,
+    is_port_free,
+    renew_secret,
+    retire_secrets,
+)
 from kit.embedded.errors import EmbeddedError
 from kit.testing.servers import short_lived_folder
+from kit.vault import Keyring, Vault
 
 pytestmark = pytest.mark.integration
 
@@ -54,6 +63,53 @@ def test_passwords_are_made_once_and_readable_by_us_only(data_folder: DataFolder
     assert data_folder.secret("executor") != first
     mode = stat.S_IMODE((data_folder.path / "credentials.json").stat().st_mode)
     assert mode == 0o600
+
+
+def test_a_renewed_secret_is_the_current_one_and_those_before_it_are_kept(data_folder: DataFolder) -> None:
+    oldest = data_folder.secret("key")
+    # The folder is in use meanwhile.
+    renew_secret(data_folder.path, "key", former_max=2)
+    older = data_folder.secret("key")
+    renew_secret(data_folder.path, "key", former_max=2)
+    current = data_folder.secret("key")
+    assert len({oldest, older, current}) == 3
+    assert data_folder.former_secrets("key") == [older, oldest]
+    assert data_folder.former_secrets("another") == []
+    with pytest.raises(EmbeddedError, match="2 former ones"):
+        renew_secret(data_folder.path, "key", former_max=2)
+    assert retire_secrets(data_folder.path, "key", lambda secret: secret == older) == 1
+    assert (data_folder.secret("key"), data_folder.former_secrets("key")) == (current, [oldest])
+    assert stat.S_IMODE((data_folder.path / "credentials.json").stat().st_mode) == 0o600
+
+
+def test_no_secret_is_renewed_in_a_folder_that_has_none(data_folder: DataFolder) -> None:
+    with pytest.raises(EmbeddedError, match="holds no key"):
+        renew_secret(data_folder.path, "key", former_max=2)
+    assert not (data_folder.path / "credentials.json").exists()
+
+
+def test_secrets_that_are_made_at_once_are_all_kept(data_folder: DataFolder) -> None:
+    data_folder.secret("key")
+    with ThreadPoolExecutor(8) as threads:
+        made = [threads.submit(renew_secret, data_folder.path, "key", former_max=40) for _ in range(20)]
+        others = [threads.submit(data_folder.secret, f"other {number}") for number in range(20)]
+    assert all(one.exception() is None for one in made)
+    assert len({data_folder.secret("key"), *data_folder.former_secrets("key")}) == 21
+    assert [data_folder.secret(f"other {number}") for number in range(20)] == [one.result() for one in others]
+
+
+def test_operator_keys_of_onward_up_are_current_first_and_go_by_their_ids(data_folder: DataFolder) -> None:
+    first = current_key(data_folder)
+    assert previous_keys(data_folder) == ""
+    add_operator_key(data_folder.path)
+    keyring = Keyring.from_base64(current_key(data_folder), previous_keys(data_folder))
+    assert list(keyring.keys) == [keyring.key_id, Vault.from_base64(first).key_id]
+    assert retire_operator_keys(data_folder.path, [keyring.key_id, "00000000"]) == 0, (
+        "the current key stays in any case"
+    )
+    assert retire_operator_keys(data_folder.path, list(keyring.keys)) == 1
+    assert previous_keys(data_folder) == ""
+    assert Vault.from_base64(current_key(data_folder)).key_id == keyring.key_id
 
 
 def test_ports_are_kept_and_do_not_collide(data_folder: DataFolder) -> None:

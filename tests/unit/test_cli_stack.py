@@ -38,11 +38,17 @@ def test_a_service_gets_onward_variables_only_and_knows_the_others(service: str)
 def test_secrets_go_only_to_those_who_need_them() -> None:
     holders = {
         name: {service for service in SERVICES if name in environment(service, ENDS)}
-        for name in ("ONWARD_OPERATOR_TOKEN", "ONWARD_KEY_ENCRYPTION_KEY", "ONWARD_POSTGRES_DSN")
+        for name in (
+            "ONWARD_OPERATOR_TOKEN",
+            "ONWARD_KEY_ENCRYPTION_KEY",
+            "ONWARD_PREVIOUS_KEY_ENCRYPTION_KEYS",
+            "ONWARD_POSTGRES_DSN",
+        )
     }
     assert holders == {
         "ONWARD_OPERATOR_TOKEN": {"registry"},
         "ONWARD_KEY_ENCRYPTION_KEY": {"registry", "executor"},
+        "ONWARD_PREVIOUS_KEY_ENCRYPTION_KEYS": {"registry", "executor"},
         "ONWARD_POSTGRES_DSN": {"registry", "delivery", "audit"},
     }
 
