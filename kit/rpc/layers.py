@@ -56,16 +56,24 @@ class Turn:
     # What its caller needs, as far as that is known, and whether it has that.
     demand: Demand | None = None
     admitted: bool = False
+    # Why it is ended before its time, if it is.
+    refusal: Exception | None = None
 
     def progress(self) -> None:
         """Note that something was sent."""
         self.progressed_at = time.monotonic()
 
     def cut_off(self) -> None:
-        """End it now, since the server drains."""
+        """End it now, since the server drains, or for `refuse`'s reason."""
         if self.timeout is not None and not self.cut:
             self.cut = True
             self.timeout.reschedule(0)
+
+    def refuse(self, error: Exception) -> None:
+        """End it now, with this error."""
+        if not self.cut:
+            self.refusal = error
+        self.cut_off()
 
 
 @contextmanager
@@ -164,7 +172,9 @@ def _is_refusal(turn: Turn, demand: Demand, error: OnwardError) -> bool:
     return not isinstance(error, NotFound) and demand.permission != access_pb2.PERMISSION_SERVICE
 
 
-def _ended(turn: Turn, seconds: float) -> OnwardError:
+def _ended(turn: Turn, seconds: float) -> Exception:
+    if turn.refusal is not None:
+        return turn.refusal
     if turn.cut:
         return Unavailable("The server is stopping; call again to reach another one.", retry_after_s=1)
     return DeadlineExceeded(f"The call did not end within {seconds:.3g} s; it may or may not have taken effect.")

@@ -19,8 +19,14 @@ class Limits:
     unary_default_s: float = 30.0
     # Longer work is a stream or something to be asked about later.
     unary_max_s: float = 120.0
-    # A watch is taken up again after this; it moves to another replica then, and its roles are checked anew.
+    # A watch is taken up again after this; it moves to another replica then.
     stream_max_s: float = 3_600.0
+    # A running watch's caller is checked anew this often: twice a lease (kit.auth.authorizer), so that one whose token
+    # was revoked sees little more than a lease's worth, and each lease costs one question.
+    stream_renew_s: float = 0.5
+    # Nobody can tell whether the caller still may: a watch goes on for so long, which is what a restart of the
+    # registry takes. Calls are refused meanwhile.
+    stream_unsure_s_max: float = 5.0
     # At 160 us of CPU a call, more than this many at once only makes all of them late.
     calls_max: int = 256
     # Idle watches cost memory alone.

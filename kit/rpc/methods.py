@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import inspect
 from collections.abc import AsyncIterator, Callable, Iterable
-from contextlib import AsyncExitStack, aclosing, asynccontextmanager, suppress
+from contextlib import AbstractAsyncContextManager, AsyncExitStack, aclosing, asynccontextmanager, nullcontext, suppress
 from dataclasses import dataclass
 from typing import Any, cast
 
@@ -23,11 +23,15 @@ from kit.rpc.call import Call, read_call
 from kit.rpc.layers import Context, Turn, identified, limited, noted, traced, translated
 from kit.rpc.limits import Limits, Places
 from kit.rpc.names import workspace_of
+from kit.rpc.renewal import renewed
 from kit.rpc.validation import validate
+from onward.common.v1 import access_pb2
 
 # A generated `add_...Servicer_to_server` function and the servicer.
 Servicer = tuple[Callable[[Any, Any], None], object]
 Handlers = dict[str, "grpc.RpcMethodHandler[Any, Any]"]
+# What nobody revokes while a service runs.
+_LASTING = (access_pb2.PERMISSION_NONE, access_pb2.PERMISSION_SERVICE)
 
 
 @dataclass(frozen=True, slots=True)
@@ -138,6 +142,7 @@ class Layered:
                 AsyncExitStack() as held,
             ):
                 request = await self._admitted(method, turn, raw, held)
+                await held.enter_async_context(self._renewed(method.access, turn))
                 async with aclosing(method.handler.unary_stream(request, context)) as responses:
                     async for response in responses:
                         await context.write(method.serialize(response))
@@ -186,6 +191,13 @@ class Layered:
         held.enter_context(places.taken_by(workspace))
         validate(request)
         return request
+
+    def _renewed(self, access: Access, turn: Turn) -> AbstractAsyncContextManager[None]:
+        """Layer 6 again and again, for streams of callers whose rights can be taken away."""
+        demand = turn.demand
+        if demand is None or access.permission in _LASTING:
+            return nullcontext()
+        return renewed(turn, lambda: self._gate.admit(turn.call.token, turn.call.service, demand), self._limits)
 
     def _require_token(self, method: Method, turn: Turn, raw: bytes) -> None:
         try:

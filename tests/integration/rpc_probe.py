@@ -14,7 +14,7 @@ import grpc.aio
 from grpc_tools import protoc
 
 from kit.auth.caller import Caller, current_caller
-from kit.auth.demand import Demand
+from kit.auth.demand import EVERYTHING, Demand
 from kit.auth.gate import Gate
 from kit.errors import InvalidToken, NotFound, PermissionDenied
 from kit.rpc.call import current_call
@@ -87,7 +87,16 @@ def generated() -> tuple[Any, Any]:
 class Roles:
     """An authorizer that knows one token with one permission in the workspaces "a" and "b"."""
 
+    def __init__(self) -> None:
+        # What it says instead, from now on.
+        self.refusal: Exception | None = None
+        self.sources = EVERYTHING
+        self.asked = 0
+
     async def authorize(self, token: str, demand: Demand) -> Caller:
+        self.asked += 1
+        if self.refusal is not None:
+            raise self.refusal
         resource = demand.resource
         if token != TOKEN:
             raise InvalidToken("unknown")
@@ -95,7 +104,7 @@ class Roles:
             raise NotFound("not here")
         if resource.endswith("/denied"):
             raise PermissionDenied("not that")
-        return Caller("token:abcd1234", resource.split("/")[1], frozenset({demand.permission}))
+        return Caller("token:abcd1234", resource.split("/")[1], frozenset({demand.permission}), sources=self.sources)
 
 
 class Probe:
@@ -141,16 +150,18 @@ class Probe:
             self.running -= 1
 
 
-def server_of(probe: Probe, limits: Limits | None = None, listen: str = "127.0.0.1:0") -> RpcServer:
+def server_of(
+    probe: Probe, limits: Limits | None = None, listen: str = "127.0.0.1:0", roles: Roles | None = None
+) -> RpcServer:
     """A server for the probe, not yet started."""
     servicers = [(generated()[1].add_ProbeServiceServicer_to_server, probe)]
-    return RpcServer(listen, servicers, Gate(Roles(), SERVICE_TOKEN), limits=limits)
+    return RpcServer(listen, servicers, Gate(roles or Roles(), SERVICE_TOKEN), limits=limits)
 
 
 @asynccontextmanager
-async def serving(probe: Probe, limits: Limits | None = None) -> AsyncIterator[RpcServer]:
+async def serving(probe: Probe, limits: Limits | None = None, roles: Roles | None = None) -> AsyncIterator[RpcServer]:
     """A running server; stopped without grace."""
-    server = server_of(probe, limits)
+    server = server_of(probe, limits, roles=roles)
     await server.start()
     await server.ready()
     try:

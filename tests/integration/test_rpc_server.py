@@ -2,7 +2,7 @@
 
 import asyncio
 from collections.abc import AsyncIterator
-from contextlib import suppress
+from contextlib import asynccontextmanager, suppress
 from typing import Any
 
 import grpc
@@ -12,6 +12,7 @@ from grpc_health.v1 import health_pb2, health_pb2_grpc
 from grpc_reflection.v1alpha.proto_reflection_descriptor_database import ProtoReflectionDescriptorDatabase
 from structlog.testing import capture_logs
 
+from kit.auth.demand import Subset
 from kit.auth.gate import Gate
 from kit.errors import (
     DeadlineExceeded,
@@ -20,6 +21,7 @@ from kit.errors import (
     InvalidToken,
     LimitReached,
     NotFound,
+    OnwardError,
     Overloaded,
     PermissionDenied,
     Unavailable,
@@ -130,6 +132,76 @@ def test_a_server_with_an_undeclared_method_does_not_come_into_being(service: st
     add = getattr(generated()[1], f"add_{service}ServiceServicer_to_server")
     with pytest.raises(AccessUndeclared, match=problem):
         RpcServer("127.0.0.1:0", [(add, Probe())], Gate(Roles(), SERVICE_TOKEN))
+
+
+# --- streams that outlive their caller's rights ---------------------------------------------------------------
+
+QUICK = Limits(stream_renew_s=0.02, stream_unsure_s_max=0.2)
+
+
+@asynccontextmanager
+async def a_watch(probe: Probe, roles: Roles, limits: Limits = QUICK) -> AsyncIterator[Any]:
+    """A stream whose first part has arrived, and that waits."""
+    async with serving(probe, limits, roles) as server, calling(server) as stub:
+        call = stub.Watch(saying("begun wait over"))
+        assert (await call.read()).text == "begun"
+        yield call
+
+
+@pytest.mark.parametrize("refusal", [InvalidToken("revoked"), PermissionDenied("not any more"), NotFound("removed")])
+async def test_a_stream_ends_when_its_caller_may_no_longer_see_it(probe: Probe, refusal: OnwardError) -> None:
+    """H4: also one that has nothing to say."""
+    roles = Roles()
+    async with a_watch(probe, roles) as call:
+        roles.refusal = refusal
+        with pytest.raises(type(refusal), match=refusal.message):
+            await call.read()
+        await eventually(lambda: probe.running == 0)
+
+
+async def test_a_stream_goes_on_while_its_caller_may_see_it(probe: Probe) -> None:
+    roles = Roles()
+    async with a_watch(probe, roles) as call:
+        asked = roles.asked
+        await eventually(lambda: roles.asked > asked + 3)
+        roles.refusal = Unavailable("a moment")
+        await eventually(lambda: roles.asked > asked + 5)
+        roles.refusal = None
+        probe.go_on.set()
+        assert (await call.read()).text == "wait"
+        assert (await call.read()).text == "over"
+
+
+async def test_a_stream_does_not_go_on_for_long_while_nobody_can_tell(probe: Probe) -> None:
+    """H4: without a fresh lease it is denied."""
+    roles = Roles()
+    async with a_watch(probe, roles) as call:
+        roles.refusal = Unavailable("the registry is away")
+        with pytest.raises(Unavailable, match="the registry is away"):
+            await call.read()
+
+
+async def test_a_stream_ends_when_its_caller_may_see_less_than_at_its_start(probe: Probe) -> None:
+    """H4: a watch of a part of a workspace would go on showing what was taken away."""
+    roles = Roles()
+    roles.sources = Subset.of(["web", "ios"])
+    async with a_watch(probe, roles) as call:
+        asked = roles.asked
+        roles.sources = Subset.of(["web", "ios", "android"])
+        await eventually(lambda: roles.asked > asked + 3)
+        roles.sources = Subset.of(["ios"])
+        with pytest.raises(Unavailable, match="Your roles changed"):
+            await call.read()
+
+
+async def test_a_fault_while_asking_ends_the_stream(probe: Probe) -> None:
+    """What can't be checked is not let through; the caller is not told the fault."""
+    roles = Roles()
+    async with a_watch(probe, roles) as call:
+        roles.refusal = ZeroDivisionError("hunter2")
+        with pytest.raises(Internal) as caught:
+            await call.read()
+        assert "hunter2" not in caught.value.message
 
 
 # --- what is answered ----------------------------------------------------------------------------------------
