@@ -132,10 +132,12 @@ class World:
 
 
 @asynccontextmanager
-async def running(database: str, nats_url: str, executor: FakeExecutor | None = None) -> AsyncIterator[World]:
-    """A registry from start to stop."""
+async def running(
+    database: str, nats_url: str, executor: FakeExecutor | None = None, **changes: Any
+) -> AsyncIterator[World]:
+    """A registry from start to stop; `changes` are to its settings."""
     executor = executor or FakeExecutor()
-    app = await build(settings(database, nats_url), check_code=executor)
+    app = await build(settings(database, nats_url, **changes), check_code=executor)
     try:
         await app.start()
         async with asyncio.TaskGroup() as tasks:
