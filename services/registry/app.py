@@ -183,7 +183,7 @@ class RegistryApp:
             (add_WorkspaceServiceServicer_to_server, WorkspaceServicer(workspaces, members, authorizer, reading)),
             (add_OperatorServiceServicer_to_server, OperatorServicer(workspaces, members, keys)),
             (add_SourceServiceServicer_to_server, SourceServicer(sources, reading)),
-            (add_FunctionServiceServicer_to_server, FunctionServicer(functions, reading, templates)),
+            (add_FunctionServiceServicer_to_server, FunctionServicer(functions, authorizer, reading, templates)),
             (add_DestinationServiceServicer_to_server, DestinationServicer(destinations, reading)),
             (add_InternalServiceServicer_to_server, InternalServicer(pool, store, authorizer, self._denials.record)),
         ]

@@ -37,6 +37,22 @@ class InUse(errors.WrongState):
         super().__init__(f"{name} is used by {told}. {advice}", metadata={"resource": name, "used_by": ",".join(users)})
 
 
+class SourcesRefused(errors.PermissionDenied):
+    """The caller may do it to the function, but not to each source that it touches."""
+
+    # More would not help the reader.
+    SHOWN_MAX = 10
+
+    def __init__(self, sources: Sequence[str]) -> None:
+        shown = ", ".join(sources[: self.SHOWN_MAX])
+        more = len(sources) - self.SHOWN_MAX
+        told = f"{shown} and {more} more" if more > 0 else shown
+        super().__init__(
+            f"This also needs Source Admin of {told}. Nothing was changed; ask an owner of the workspace for the role.",
+            metadata={"permission": "SOURCE_ADMINISTER", "sources": ",".join(sources[: self.SHOWN_MAX])},
+        )
+
+
 class EmailTaken(errors.AlreadyExists):
     """By its address an OIDC token finds a member, so it has to be one. The address itself is not repeated."""
 

@@ -3,16 +3,13 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable
 from typing import Any
 
 import pytest
-from google.protobuf.message import Message
 from hypothesis import given as hypothesis_given
 from hypothesis import strategies as st
 
-from kit.errors import OnwardError
-from kit.eventstore.facts import NewFact
+from kit.auth.demand import EVERYTHING
 from kit.rpc.names import is_id
 from onward.registry.v1 import destination_service_pb2 as dpb
 from onward.registry.v1 import facts_pb2, resources_pb2
@@ -20,17 +17,14 @@ from onward.registry.v1 import function_service_pb2 as fpb
 from onward.registry.v1 import operator_service_pb2 as opb
 from onward.registry.v1 import source_service_pb2 as spb
 from onward.registry.v1 import workspace_service_pb2 as wpb
-from services.registry.domain import destinations, functions, ids, sources, workspaces
-from services.registry.domain.evolve import evolve
+from services.registry.domain import destinations, functions, ids, sources, versions, workspaces
 from services.registry.domain.settings import SETTINGS_BYTES_MAX
-from services.registry.domain.state import State
 from services.registry.templates import load_templates
+from tests.unit.registry_given import Decide, Given
 
 STRING = resources_pb2.SETTING_TYPE_STRING
 BOOLEAN = resources_pb2.SETTING_TYPE_BOOLEAN
 TEMPLATES = load_templates()
-
-Decide = Callable[[State], list[NewFact]]
 
 
 def definition(name: str, **changes: Any) -> resources_pb2.SettingDefinition:
@@ -43,40 +37,6 @@ def text(value: str) -> resources_pb2.SettingValue:
 
 def keyed_hash(destination: str, name: str, value: resources_pb2.SettingValue) -> str:
     return f"hash of {destination}/{name}"
-
-
-class Given:
-    """`given(...facts).when(decision).then(...facts)`, or `.refused(code, reason)`."""
-
-    def __init__(self, *facts: Message) -> None:
-        self.state = State()
-        for fact in facts:
-            self.state = evolve(self.state, fact)
-        self._decided: list[NewFact] = []
-        self._error: OnwardError | None = None
-
-    def when(self, decide: Decide) -> Given:
-        try:
-            self._decided = decide(self.state)
-        except OnwardError as error:
-            self._error = error
-        return self
-
-    def then(self, *facts: Message) -> None:
-        assert self._error is None, self._error
-        assert [fact.data for fact in self._decided] == list(facts)
-        for fact in facts:
-            # Whatever is decided must be applicable.
-            self.state = evolve(self.state, fact)
-
-    def decided(self) -> list[Any]:
-        assert self._error is None, self._error
-        return [fact.data for fact in self._decided]
-
-    def refused(self, code: str, reason: str) -> OnwardError:
-        assert self._error is not None, "was not refused"
-        assert (self._error.code, self._error.reason) == (code, reason), self._error.message
-        return self._error
 
 
 given = Given
@@ -124,12 +84,14 @@ def create_function(**fields: Any) -> Decide:
 
 def save(**fields: Any) -> Decide:
     request = fpb.SaveFunctionRequest(**{"name": "workspaces/acme/functions/crm", "code": "x", **fields})
-    return lambda state: functions.decide_save_function(state, request, "acme", "crm", ["onTrack"], keyed_hash)
+    return lambda state: versions.decide_save_function(
+        state, request, "acme", "crm", ["onTrack"], keyed_hash, EVERYTHING
+    )
 
 
 def deploy(number: int | None, **target: Any) -> Decide:
     asked = fpb.DeploymentTarget(**(target or {"all": True}))
-    return lambda state: functions.decide_deploy(state, "acme", "crm", number, asked, keyed_hash)
+    return lambda state: versions.decide_deploy(state, "acme", "crm", number, asked, keyed_hash, EVERYTHING)
 
 
 def named(*destinations_: str) -> fpb.DestinationNames:
@@ -167,7 +129,11 @@ def create_workspace(workspace: str) -> Decide:
 def test_a_workspace_begins_with_its_owner_and_ten_functions() -> None:
     given().when(create_workspace("acme")).then(
         facts_pb2.WorkspaceCreated(workspace="acme", display_name="Acme", functions_max=10),
-        facts_pb2.TokenCreated(token="t1", display_name="Owner", role="owner"),
+        facts_pb2.MemberAdded(member="owner", kind=resources_pb2.MEMBER_KIND_SERVICE_ACCOUNT, display_name="Owner"),
+        facts_pb2.RoleGranted(
+            binding="owner", member="owner", grant=resources_pb2.RoleGrant(role=resources_pb2.ROLE_OWNER)
+        ),
+        facts_pb2.TokenCreated(token="t1", display_name="First token", member="owner"),
     )
 
 

@@ -40,6 +40,23 @@ class Diff:
     truncated: bool = False
 
 
+@dataclass(frozen=True, slots=True)
+class VersionsDiff:
+    """What changed in the code, and in the definitions and the timeout."""
+
+    code: Diff
+    definitions: Diff
+
+
+def diff_versions(before: resources_pb2.Version | None, after: resources_pb2.Version) -> VersionsDiff:
+    """The changes from one version to another, None meaning from nothing."""
+    old, new = f"versions/{before.number}" if before else NOTHING, f"versions/{after.number}"
+    return VersionsDiff(
+        unified_diff(Side(old, before.code if before else ""), Side(new, after.code)),
+        unified_diff(Side(old, settings_text(before) if before else ""), Side(new, settings_text(after))),
+    )
+
+
 def unified_diff(before: Side, after: Side, bytes_max: int = DIFF_BYTES_MAX) -> Diff:
     """The lines that differ, with their surroundings. Only a line feed ends a line, so a carriage return is content."""
     if before.text == after.text:

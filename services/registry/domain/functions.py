@@ -1,31 +1,25 @@
-"""Decisions on functions, their versions and deployments."""
+"""Decisions on functions: their lives, names and ends. Those on versions are in versions.py."""
 
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable
 
+from kit.auth.demand import Subset
 from kit.errors import LimitReached
 from kit.eventstore.facts import NewFact
 from onward.registry.v1 import facts_pb2, function_service_pb2, resources_pb2
 from services.registry.domain import ids
-from services.registry.domain.evolve import evolve
-from services.registry.domain.settings import KeyedHash, migrate_settings, missing_settings
 from services.registry.domain.state import DestinationState, FunctionState, State, VersionState
-from services.registry.errors import (
-    IdTaken,
-    InvalidField,
-    Missing,
-    OtherFunction,
-    SettingsMissing,
-    StaleEtag,
-    WorkspaceLimitReached,
-)
+from services.registry.errors import IdTaken, InUse, Missing, SourcesRefused, StaleEtag, WorkspaceLimitReached
 from services.registry.templates import Template
 
 TIMEOUT_MS_DEFAULT = 5000
-# A deployment is one transaction; see also the event log's bound on the facts of one append.
-DEPLOYMENT_DESTINATIONS_MAX = 1000
+# The event log ends a stream at 51,200 facts. What is left above this many is for the function's deletion, which frees
+# its place in the workspace.
+FUNCTION_FACTS_MAX = 51_000
+# With the function's own end they are one append, whose facts the event log bounds.
+DISCONNECTIONS_MAX = 999
 
 
 def function_name(workspace: str, function: str) -> str:
@@ -37,7 +31,7 @@ def destination_name(workspace: str, destination: str) -> str:
 
 
 def require_function(state: State, workspace: str, function: str) -> FunctionState:
-    """The function; raises Missing."""
+    """The function; raises Missing, for a deleted one, too."""
     try:
         return state.functions[function]
     except KeyError:
@@ -54,6 +48,30 @@ def require_version(workspace: str, function: FunctionState, number: int | None)
     return version
 
 
+def require_etag(workspace: str, function: FunctionState, etag: str) -> None:
+    """Raises StaleEtag for one that is given and not the function's."""
+    current = ids.function_etag(function.revision)
+    if etag and etag != current:
+        raise StaleEtag(function_name(workspace, function.id), current)
+
+
+def require_room(workspace: str, function: FunctionState) -> None:
+    """Raises LimitReached for a function that was changed as often as one may be."""
+    if function.revision >= FUNCTION_FACTS_MAX:
+        raise LimitReached(
+            f"{function_name(workspace, function.id)} was changed {FUNCTION_FACTS_MAX} times and can't be any more. "
+            "Create a new function from its code, connect that, and delete this one.",
+            metadata={"limit": "function_facts", "max": str(FUNCTION_FACTS_MAX)},
+        )
+
+
+def require_sources(destinations: Iterable[DestinationState], sources: Subset) -> None:
+    """Raises SourcesRefused for those of the destinations that are not among what the caller administers."""
+    lacking = {one.source for one in destinations if one.source not in sources}
+    if lacking:
+        raise SourcesRefused(sorted(lacking))
+
+
 def decide_create_function(
     state: State,
     request: function_service_pb2.CreateFunctionRequest,
@@ -61,13 +79,14 @@ def decide_create_function(
     template: Template,
 ) -> list[NewFact]:
     """The function and its first version, which is the template's code."""
-    if request.function_id in state.functions:
-        raise IdTaken(function_name(workspace, request.function_id))
+    if request.function_id and state.is_taken("functions", request.function_id):
+        name = function_name(workspace, request.function_id)
+        raise IdTaken(name, deleted=request.function_id not in state.functions)
     if len(state.functions) >= state.functions_max:
         raise WorkspaceLimitReached(
-            "functions", state.functions_max, "Ask the operator for more, or use one that exists."
+            "functions", state.functions_max, "Ask the operator for more, or delete one that nobody needs."
         )
-    function = request.function_id or ids.free_id(request.display_name, "function", state.functions)
+    function = request.function_id or ids.free_id(request.display_name, "function", state.taken("functions"))
     created = facts_pb2.FunctionCreated(
         function=function,
         display_name=request.display_name,
@@ -75,56 +94,11 @@ def decide_create_function(
         template=template.name,
         labels=request.labels,
     )
-    saved = _saved(function, 1, template.code, template.definitions, TIMEOUT_MS_DEFAULT, template.handlers)
+    saved = version_saved(function, 1, template.code, template.definitions, TIMEOUT_MS_DEFAULT, template.handlers)
     return [NewFact(f"functions/{function}", created), NewFact(f"functions/{function}", saved)]
 
 
-def decide_save_function(
-    state: State,
-    request: function_service_pb2.SaveFunctionRequest,
-    workspace: str,
-    function_id: str,
-    handlers: Iterable[str],
-    keyed_hash: KeyedHash,
-) -> list[NewFact]:
-    """The next version, deployed where the request says so; refused as a whole."""
-    function = require_function(state, workspace, function_id)
-    current = ids.function_etag(function.revision)
-    if request.etag and request.etag != current:
-        raise StaleEtag(request.name, current)
-    saved = _saved(
-        function.id,
-        function.latest.number + 1,
-        request.code,
-        _definitions(function, request),
-        request.timeout_ms or function.latest.timeout_ms,
-        handlers,
-    )
-    facts = [NewFact(f"functions/{function.id}", saved)]
-    if request.HasField("deploy_to"):
-        facts += decide_deploy(
-            evolve(state, saved), workspace, function.id, saved.number, request.deploy_to, keyed_hash
-        )
-    return facts
-
-
-def _definitions(
-    function: FunctionState, request: function_service_pb2.SaveFunctionRequest
-) -> Sequence[resources_pb2.SettingDefinition]:
-    if request.keep_definitions:
-        return function.latest.definitions
-    seen: set[str] = set()
-    for index, definition in enumerate(request.definitions):
-        if definition.name in seen:
-            raise InvalidField(
-                f"definitions[{index}].name",
-                f"{definition.name!r} is defined twice; rename one",
-            )
-        seen.add(definition.name)
-    return request.definitions
-
-
-def _saved(
+def version_saved(
     function: str,
     number: int,
     code: str,
@@ -143,66 +117,50 @@ def _saved(
     )
 
 
-def decide_deploy(
+def decide_update_function(
+    state: State, request: function_service_pb2.UpdateFunctionRequest, workspace: str, function_id: str
+) -> list[NewFact]:
+    """What differs; nothing where nothing does."""
+    function = require_function(state, workspace, function_id)
+    require_etag(workspace, function, request.etag)
+    updated = facts_pb2.FunctionUpdated(function=function.id)
+    if request.HasField("display_name") and request.display_name != function.display_name:
+        updated.display_name = request.display_name
+    if request.HasField("description") and request.description != function.description:
+        updated.description = request.description
+    if request.HasField("labels") and dict(request.labels.labels) != dict(function.labels):
+        updated.labels.CopyFrom(request.labels)
+    if updated == facts_pb2.FunctionUpdated(function=function.id):
+        return []
+    require_room(workspace, function)
+    return [NewFact(f"functions/{function.id}", updated)]
+
+
+def decide_delete_function(
     state: State,
+    request: function_service_pb2.DeleteFunctionRequest,
     workspace: str,
     function_id: str,
-    number: int | None,
-    target: function_service_pb2.DeploymentTarget,
-    keyed_hash: KeyedHash,
+    sources: Subset,
 ) -> list[NewFact]:
-    """The version for each destination that does not run it yet, and what it means for their stored settings.
+    """The function's end, after that of its destinations where the request says so. `sources` are the caller's.
 
-    Raises SettingsMissing where an enabled destination would be left without a required value.
+    Raises InUse while destinations are connected, and SourcesRefused where the caller may not disconnect each of them.
     """
     function = require_function(state, workspace, function_id)
-    version = require_version(workspace, function, number)
-    asked = _targets(state, workspace, function, target)
-    moved = [destination for destination in asked if destination.version != version.number]
-    missing = {
-        destination.id: names
-        for destination in moved
-        if destination.enabled and (names := missing_settings(version, destination.settings))
-    }
-    if missing:
-        raise SettingsMissing(missing)
-    if not moved:
-        return []
-    deployed = facts_pb2.VersionDeployed(
-        function=function.id, number=version.number, destinations=[one.id for one in moved]
-    )
-    changes = [migrate_settings(one, version, keyed_hash) for one in moved]
-    return [NewFact(f"functions/{function.id}", deployed), *(fact for fact in changes if fact)]
-
-
-def _targets(
-    state: State,
-    workspace: str,
-    function: FunctionState,
-    target: function_service_pb2.DeploymentTarget,
-) -> list[DestinationState]:
-    if target.WhichOneof("target") == "all":
-        if not target.all:
-            raise InvalidField("target.all", "must be true, or name the destinations instead")
-        found = [one for one in state.destinations.values() if one.function == function.id]
-    else:
-        prefix = destination_name(workspace, "")
-        wanted = dict.fromkeys(target.named.names)
-        found = [_target(state, workspace, function, name, name.removeprefix(prefix)) for name in wanted]
-    if len(found) > DEPLOYMENT_DESTINATIONS_MAX:
+    require_etag(workspace, function, request.etag)
+    connected = sorted(state.destinations_of(function.id), key=lambda one: one.id)
+    name = function_name(workspace, function.id)
+    if connected and not request.disconnect:
+        raise InUse(name, [one.id for one in connected], "Disconnect them first, or set `disconnect`.")
+    require_sources(connected, sources)
+    if len(connected) > DISCONNECTIONS_MAX:
         raise LimitReached(
-            f"The function has {len(found)} destinations; one deployment may reach "
-            f"{DEPLOYMENT_DESTINATIONS_MAX}. Name a part of them at a time.",
-            metadata={"limit": "deployment_destinations", "max": str(DEPLOYMENT_DESTINATIONS_MAX)},
+            f"{name} has {len(connected)} destinations; {DISCONNECTIONS_MAX} are disconnected at once. "
+            "Disconnect some of them first.",
+            metadata={"limit": "disconnections", "max": str(DISCONNECTIONS_MAX)},
         )
-    return found
-
-
-def _target(state: State, workspace: str, function: FunctionState, name: str, destination_id: str) -> DestinationState:
-    destination = state.destinations.get(destination_id)
-    # A name with another workspace's prefix keeps it, and no id looks like that.
-    if destination is None:
-        raise Missing(name)
-    if destination.function != function.id:
-        raise OtherFunction(name, function_name(workspace, function.id))
-    return destination
+    ends = [
+        NewFact(f"destinations/{one.id}", facts_pb2.DestinationDisconnected(destination=one.id)) for one in connected
+    ]
+    return [*ends, NewFact(f"functions/{function.id}", facts_pb2.FunctionDeleted(function=function.id))]

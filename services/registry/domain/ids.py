@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Container, Iterator
 
+from kit.errors import LimitReached
 from kit.rpc.names import numbered, slug
 from services.registry.domain.state import DestinationState
 
@@ -20,8 +21,14 @@ def choices(display_name: str, kind: str) -> Iterator[str]:
 
 
 def free_id(display_name: str, kind: str, taken: Container[str]) -> str:
-    """An id made from the name that nothing has yet. No kind of thing is held in CHOICES_MAX copies."""
-    return next(choice for choice in choices(display_name, kind) if choice not in taken)
+    """An id made from the name that nothing has, nor had. Raises LimitReached where CHOICES_MAX were given."""
+    for choice in choices(display_name, kind):
+        if choice not in taken:
+            return choice
+    raise LimitReached(
+        f"Each of the {CHOICES_MAX} ids that resemble this name is taken, or was. Give an id, or another name.",
+        metadata={"limit": "ids_of_one_name", "max": str(CHOICES_MAX)},
+    )
 
 
 def function_etag(revision: int) -> str:

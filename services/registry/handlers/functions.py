@@ -4,25 +4,31 @@ from __future__ import annotations
 
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 
+from kit.auth.caller import current_caller
 from kit.eventstore.facts import NewFact
 from kit.eventstore.store import Unit
 from kit.postgres.pool import Connection
 from kit.vault import Keyring
 from onward.executor.v1 import execution_service_pb2
-from onward.registry.v1 import function_service_pb2
+from onward.registry.v1 import facts_pb2, function_service_pb2
 from services.registry import queries
 from services.registry.domain import functions as domain
+from services.registry.domain import versions
 from services.registry.domain.state import State
 from services.registry.domain.warnings import warnings_of
 from services.registry.domain.workspaces import require_workspace
 from services.registry.errors import InvalidField, SyntaxInvalid
 from services.registry.handlers.changes import Change, Changes
-from services.registry.handlers.sealing import Sealer
+from services.registry.handlers.sealing import Sealer, forget
+from services.registry.queries import functions as function_queries
 from services.registry.templates import Template
 
 CreateFunctionResponse = function_service_pb2.CreateFunctionResponse
 SaveFunctionResponse = function_service_pb2.SaveFunctionResponse
 DeployVersionResponse = function_service_pb2.DeployVersionResponse
+RestoreVersionResponse = function_service_pb2.RestoreVersionResponse
+UpdateFunctionResponse = function_service_pb2.UpdateFunctionResponse
+DeleteFunctionResponse = function_service_pb2.DeleteFunctionResponse
 
 # Reads code, with the names of its settings, and runs its top level. Raises Unavailable where no executor answers.
 CheckCode = Callable[[str, Sequence[str]], Awaitable[execution_service_pb2.CheckCodeResponse]]
@@ -58,7 +64,7 @@ class FunctionHandlers:
         async def answer(connection: Connection, facts: Sequence[NewFact]) -> CreateFunctionResponse:
             function = facts[0].stream.removeprefix("functions/")
             return CreateFunctionResponse(
-                function=await queries.get_function(connection, workspace, function),
+                function=await function_queries.get_function(connection, workspace, function),
                 version=await queries.get_version(connection, workspace, function, 1),
             )
 
@@ -77,13 +83,17 @@ class FunctionHandlers:
 
         async def decide(unit: Unit, state: State) -> list[NewFact]:
             sealer = await Sealer.load(unit.connection, self._keyring, workspace)
-            facts = domain.decide_save_function(state, request, workspace, function, handlers, sealer.keyed_hash)
+            # Of the caller as confirmed under the lock, here and below.
+            sources = current_caller().sources
+            facts = versions.decide_save_function(
+                state, request, workspace, function, handlers, sealer.keyed_hash, sources
+            )
             await sealer.store(unit.connection, state, facts, {})
             return facts
 
         async def answer(connection: Connection, _facts: Sequence[NewFact]) -> SaveFunctionResponse:
             return SaveFunctionResponse(
-                function=await queries.get_function(connection, workspace, function),
+                function=await function_queries.get_function(connection, workspace, function),
                 version=await queries.get_version(connection, workspace, function, None),
                 warnings=warnings_of(found),
             )
@@ -101,7 +111,9 @@ class FunctionHandlers:
 
         async def decide(unit: Unit, state: State) -> list[NewFact]:
             sealer = await Sealer.load(unit.connection, self._keyring, workspace)
-            facts = domain.decide_deploy(state, workspace, function, number, request.target, sealer.keyed_hash)
+            facts = versions.decide_deploy_version(
+                state, request, workspace, function, number, sealer.keyed_hash, current_caller().sources
+            )
             await sealer.store(unit.connection, state, facts, {})
             return facts
 
@@ -110,6 +122,66 @@ class FunctionHandlers:
             return DeployVersionResponse(version=version)
 
         return await self._changes.make(Change(workspace, request, DeployVersionResponse, decide, answer))
+
+    async def restore_version(
+        self,
+        request: function_service_pb2.RestoreVersionRequest,
+        workspace: str,
+        function: str,
+        number: int | None,
+    ) -> RestoreVersionResponse:
+        """An older version as the next one, deployed where the request says so."""
+
+        async def decide(unit: Unit, state: State) -> list[NewFact]:
+            old = domain.require_version(workspace, domain.require_function(state, workspace, function), number)
+            code = await function_queries.version_code(unit.connection, workspace, function, old.number)
+            sealer = await Sealer.load(unit.connection, self._keyring, workspace)
+            facts = versions.decide_restore_version(
+                state, request, workspace, function, number, code, sealer.keyed_hash, current_caller().sources
+            )
+            await sealer.store(unit.connection, state, facts, {})
+            return facts
+
+        async def answer(connection: Connection, _facts: Sequence[NewFact]) -> RestoreVersionResponse:
+            return RestoreVersionResponse(
+                function=await function_queries.get_function(connection, workspace, function),
+                version=await queries.get_version(connection, workspace, function, None),
+            )
+
+        return await self._changes.make(Change(workspace, request, RestoreVersionResponse, decide, answer))
+
+    async def update_function(
+        self, request: function_service_pb2.UpdateFunctionRequest, workspace: str, function: str
+    ) -> UpdateFunctionResponse:
+        """Another name, description or labels."""
+
+        async def decide(_unit: Unit, state: State) -> list[NewFact]:
+            return domain.decide_update_function(state, request, workspace, function)
+
+        async def answer(connection: Connection, _facts: Sequence[NewFact]) -> UpdateFunctionResponse:
+            found = await function_queries.get_function(connection, workspace, function)
+            return UpdateFunctionResponse(function=found)
+
+        return await self._changes.make(Change(workspace, request, UpdateFunctionResponse, decide, answer))
+
+    async def delete_function(
+        self, request: function_service_pb2.DeleteFunctionRequest, workspace: str, function: str
+    ) -> DeleteFunctionResponse:
+        """The function's end, with what its destinations keep secret."""
+
+        async def decide(unit: Unit, state: State) -> list[NewFact]:
+            sources = current_caller().sources
+            facts = domain.decide_delete_function(state, request, workspace, function, sources)
+            for fact in facts:
+                if isinstance(fact.data, facts_pb2.DestinationDisconnected):
+                    await forget(unit.connection, workspace, fact.data.destination)
+            return facts
+
+        async def answer(connection: Connection, _facts: Sequence[NewFact]) -> DeleteFunctionResponse:
+            found = await function_queries.get_function(connection, workspace, function)
+            return DeleteFunctionResponse(function=found)
+
+        return await self._changes.make(Change(workspace, request, DeleteFunctionResponse, decide, answer))
 
     def _template(self, name: str) -> Template:
         template = self._templates.get(name or TEMPLATE_DEFAULT)

@@ -45,17 +45,6 @@ async def list_workspaces(reader: Reader, after: str, limit: int) -> list[resour
     return [_workspace(row) for row in await reader.fetch(queries.list_workspaces, after, limit)]
 
 
-async def get_function(reader: Reader, workspace: str, function: str) -> resources_pb2.Function:
-    """The function; raises Missing."""
-    row = await reader.fetchrow(queries.function, workspace, function)
-    return _function(_found(row, f"workspaces/{workspace}/functions/{function}"))
-
-
-async def list_functions(reader: Reader, workspace: str, after: str, limit: int) -> list[resources_pb2.Function]:
-    """Functions by id."""
-    return [_function(row) for row in await reader.fetch(queries.list_functions, workspace, after, limit)]
-
-
 async def get_version(reader: Reader, workspace: str, function: str, number: int | None) -> resources_pb2.Version:
     """The version with its code, None meaning the newest; raises Missing."""
     row = await reader.fetchrow(queries.version, workspace, function, number)
@@ -120,21 +109,6 @@ def _workspace(row: asyncpg.Record) -> resources_pb2.Workspace:
         egress_ranges=row["egress_ranges"],
         members_may_edit_functions=row["members_may_edit_functions"],
         etag=ids.workspace_etag(row["revision"]),
-    )
-
-
-def _function(row: asyncpg.Record) -> resources_pb2.Function:
-    return resources_pb2.Function(
-        name=f"workspaces/{row['workspace']}/functions/{row['function']}",
-        display_name=row["display_name"],
-        description=row["description"],
-        kind=resources_pb2.FUNCTION_KIND_DESTINATION,
-        latest_version=row["latest_version"],
-        etag=ids.function_etag(row["revision"]),
-        create_time=_time(row["create_time"]),
-        update_time=_time(row["update_time"]),
-        handlers=row["handlers"],
-        labels=orjson.loads(row["labels"]),
     )
 
 

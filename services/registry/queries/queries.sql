@@ -6,16 +6,11 @@ SELECT * FROM workspaces WHERE workspace = $1;
 -- name: list_workspaces
 SELECT * FROM workspaces WHERE workspace > $1 ORDER BY workspace LIMIT $2;
 
--- name: function
-SELECT * FROM functions WHERE workspace = $1 AND function = $2;
-
--- name: list_functions
-SELECT * FROM functions WHERE workspace = $1 AND function > $2 ORDER BY function LIMIT $3;
-
 -- name: version
 SELECT v.*, ARRAY(
     SELECT d.destination FROM destinations d
-    WHERE d.workspace = v.workspace AND d.function = v.function AND d.version = v.number ORDER BY d.destination
+    WHERE d.workspace = v.workspace AND d.function = v.function AND d.version = v.number AND d.delete_time IS NULL
+    ORDER BY d.destination
 ) AS deployed_to
 FROM versions v
 WHERE v.workspace = $1 AND v.function = $2
@@ -26,7 +21,8 @@ WHERE v.workspace = $1 AND v.function = $2
 SELECT v.workspace, v.function, v.number, '' AS code, v.code_sha256, v.definitions, v.timeout_ms, v.handlers,
     v.create_time, v.principal, ARRAY(
         SELECT d.destination FROM destinations d
-        WHERE d.workspace = v.workspace AND d.function = v.function AND d.version = v.number ORDER BY d.destination
+        WHERE d.workspace = v.workspace AND d.function = v.function AND d.version = v.number AND d.delete_time IS NULL
+        ORDER BY d.destination
     ) AS deployed_to
 FROM versions v
 WHERE v.workspace = $1 AND v.function = $2 AND v.number < $3

@@ -4,14 +4,20 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Mapping
 from typing import Any
 
+from kit.auth.caller import current_caller
 from kit.rpc import names
 from onward.registry.v1 import function_service_pb2 as pb
 from onward.registry.v1 import function_service_pb2_grpc, resources_pb2
 from services.registry import queries
+from services.registry.domain import diff
+from services.registry.domain.visibility import shown_functions
+from services.registry.handlers.authorization import LocalAuthorizer
 from services.registry.handlers.functions import FunctionHandlers
+from services.registry.queries import functions as function_queries
 from services.registry.rpc.reading import Reading, last_id
 from services.registry.templates import Template
 
@@ -24,8 +30,15 @@ NUMBER_MAX = 2**31 - 1
 class FunctionServicer(function_service_pb2_grpc.FunctionServiceServicer):
     """See the proto."""
 
-    def __init__(self, handlers: FunctionHandlers, reading: Reading, templates: Mapping[str, Template]) -> None:
+    def __init__(
+        self,
+        handlers: FunctionHandlers,
+        authorizer: LocalAuthorizer,
+        reading: Reading,
+        templates: Mapping[str, Template],
+    ) -> None:
         self._handlers = handlers
+        self._authorizer = authorizer
         self._reading = reading
         self._templates = templates
 
@@ -36,17 +49,20 @@ class FunctionServicer(function_service_pb2_grpc.FunctionServiceServicer):
     async def GetFunction(self, request: pb.GetFunctionRequest, context: Any) -> pb.GetFunctionResponse:
         workspace, function = names.FUNCTION.parse(request.name)
         await self._reading.wait_for(workspace, request.at_least_position)
-        found = await queries.get_function(self._reading.pool, workspace, function)
+        found = await function_queries.get_function(self._reading.pool, workspace, function)
         return pb.GetFunctionResponse(function=found)
 
     async def ListFunctions(self, request: pb.ListFunctionsRequest, context: Any) -> pb.ListFunctionsResponse:
         (workspace,) = names.WORKSPACE.parse(request.parent, "parent")
+        standing = await self._authorizer.standing(self._reading.pool, current_caller())
+        shown = shown_functions(standing.rights, show_deleted=request.show_deleted)
 
         async def read(after: str, limit: int) -> list[resources_pb2.Function]:
-            return await queries.list_functions(self._reading.pool, workspace, after, limit)
+            return await function_queries.list_functions(self._reading.pool, workspace, after, limit, shown)
 
+        kind = "functions, deleted too" if request.show_deleted else "functions"
         page, following = await self._reading.page(
-            ("functions", workspace), request.page_size, request.page_token, read, lambda one: last_id(one.name)
+            (kind, workspace), request.page_size, request.page_token, read, lambda one: last_id(one.name)
         )
         return pb.ListFunctionsResponse(functions=page, next_page_token=following)
 
@@ -61,7 +77,7 @@ class FunctionServicer(function_service_pb2_grpc.FunctionServiceServicer):
     async def ListVersions(self, request: pb.ListVersionsRequest, context: Any) -> pb.ListVersionsResponse:
         workspace, function = names.FUNCTION.parse(request.parent, "parent")
         # An empty list would hide that there is no such function.
-        await queries.get_function(self._reading.pool, workspace, function)
+        await function_queries.get_function(self._reading.pool, workspace, function)
 
         async def read(below: str, limit: int) -> list[resources_pb2.Version]:
             number = int(below or queries.NUMBER_ABOVE_ALL)
@@ -75,6 +91,32 @@ class FunctionServicer(function_service_pb2_grpc.FunctionServiceServicer):
     async def DeployVersion(self, request: pb.DeployVersionRequest, context: Any) -> pb.DeployVersionResponse:
         workspace, function, number = _version(request.name)
         return await self._handlers.deploy_version(request, workspace, function, number)
+
+    async def UpdateFunction(self, request: pb.UpdateFunctionRequest, context: Any) -> pb.UpdateFunctionResponse:
+        return await self._handlers.update_function(request, *names.FUNCTION.parse(request.name))
+
+    async def DeleteFunction(self, request: pb.DeleteFunctionRequest, context: Any) -> pb.DeleteFunctionResponse:
+        return await self._handlers.delete_function(request, *names.FUNCTION.parse(request.name))
+
+    async def RestoreVersion(self, request: pb.RestoreVersionRequest, context: Any) -> pb.RestoreVersionResponse:
+        workspace, function, number = _version(request.name)
+        return await self._handlers.restore_version(request, workspace, function, number)
+
+    async def DiffVersions(self, request: pb.DiffVersionsRequest, context: Any) -> pb.DiffVersionsResponse:
+        workspace, function = names.FUNCTION.parse(request.name)
+        pool = self._reading.pool
+        after = await queries.get_version(pool, workspace, function, request.to or None)
+        number = getattr(request, "from") or after.number - 1
+        before = await queries.get_version(pool, workspace, function, number) if number else None
+        # A third of a second at worst, so not in the loop that answers everybody.
+        told = await asyncio.to_thread(diff.diff_versions, before, after)
+        return pb.DiffVersionsResponse(
+            **{"from": number},
+            to=after.number,
+            code_diff=told.code.text,
+            definitions_diff=told.definitions.text,
+            truncated=told.code.truncated or told.definitions.truncated,
+        )
 
     async def ListTemplates(self, request: pb.ListTemplatesRequest, context: Any) -> pb.ListTemplatesResponse:
         return pb.ListTemplatesResponse(templates=[_template(one) for one in self._templates.values()])
