@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hmac
 from collections.abc import Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import timedelta
 
 import asyncpg
@@ -165,6 +165,9 @@ class LocalAuthorizer:
                 raise Missing(resource or "The resource")
             target = await read_target(connection, resource)
             if not allows(standing.rights, permission, target, partial=demand.partial):
+                if target.deleted and allows(standing.rights, permission, replace(target, deleted=False)):
+                    # To whoever may not read its history, a deleted function is one that never was.
+                    raise Missing(resource)
                 needed = access_pb2.Permission.Name(permission)  # type: ignore[arg-type]  # a plain number
                 raise PermissionDenied(
                     f"Your roles do not allow this on {resource}. Ask an owner of the workspace for one that does.",

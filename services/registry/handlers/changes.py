@@ -91,6 +91,8 @@ class Changes:
         """The first answer to a repeated request, for mutations that do something slow before they decide."""
         if not request.request_id:
             return None
+        assert isinstance(request, Message)
+        refuse_nul(request)
         async with self._store.writing(workspace) as unit:
             return await self._recalled(unit, request, response)
 
