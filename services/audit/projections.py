@@ -12,7 +12,9 @@ import orjson
 from kit.eventstore.facts import Fact
 from kit.postgres.pool import Connection
 from kit.postgres.queries import load_queries
-from services.audit import domain
+from services.audit.domain.content import Content, read
+from services.audit.domain.description import Description, describe, trace_id
+from services.audit.domain.fields import State
 
 # Columns that are searched by; the fact's own bytes keep all of a longer value. An index entry may take 2.7 kB.
 PRINCIPAL_LENGTH_MAX = 256
@@ -27,21 +29,21 @@ async def record(service: str, connection: Connection, fact: Fact) -> None:
     """Record a fact at the workspace's next index. Whatever is in it, it is recorded: a trail has no gaps."""
     head = await connection.fetchrow(queries.next_index, fact.workspace)
     assert head is not None, "an upsert returns its row"
-    content = domain.read(fact)
+    content = read(fact)
     states = await _states(connection, service, content)
-    description = domain.describe(content, states)
+    description = describe(content, states)
     await _record_event(connection, service, fact, head, description)
     await _record_fact(connection, service, fact, head["index"])
     await _record_states(connection, service, fact.workspace, description.states)
 
 
-async def _states(connection: Connection, service: str, content: domain.Content) -> dict[str, domain.State]:
+async def _states(connection: Connection, service: str, content: Content) -> dict[str, State]:
     rows = await connection.fetch(queries.states, content.fact.workspace, service, content.streams)
     return {row["stream"]: orjson.loads(row["state"]) for row in rows}
 
 
 async def _record_event(
-    connection: Connection, service: str, fact: Fact, head: asyncpg.Record, description: domain.Description
+    connection: Connection, service: str, fact: Fact, head: asyncpg.Record, description: Description
 ) -> None:
     changes = orjson.dumps(description.changes)
     await connection.execute(
@@ -62,7 +64,8 @@ async def _record_event(
         changes.decode(),
         len(changes),
         _column(fact.meta.request_id, TEXT_LENGTH_MAX),
-        _column(domain.trace_id(fact.meta.traceparent), TEXT_LENGTH_MAX),
+        _column(trace_id(fact.meta.traceparent), TEXT_LENGTH_MAX),
+        _column(fact.meta.credential, PRINCIPAL_LENGTH_MAX),
     )
 
 
@@ -84,9 +87,7 @@ async def _record_fact(connection: Connection, service: str, fact: Fact, index: 
     )
 
 
-async def _record_states(
-    connection: Connection, service: str, workspace: str, states: Mapping[str, domain.State]
-) -> None:
+async def _record_states(connection: Connection, service: str, workspace: str, states: Mapping[str, State]) -> None:
     encoded = [orjson.dumps(state, option=orjson.OPT_SORT_KEYS).decode() for state in states.values()]
     await connection.execute(queries.record_states, workspace, service, list(states), encoded)
 

@@ -13,8 +13,8 @@ SELECT stream, state FROM audit_targets WHERE workspace = $1 AND service = $2 AN
 -- name: record_event
 INSERT INTO audit_events (
     workspace, index, service, position, fact_id, occur_time, record_time, principal, action, target_type, target_id,
-    target_display_name, outcome, changes, changes_bytes, request_id, trace_id
-) VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16, $17);
+    target_display_name, outcome, changes, changes_bytes, request_id, trace_id, credential
+) VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16, $17, $18);
 
 -- name: record_fact
 INSERT INTO audit_facts (

@@ -149,6 +149,7 @@ def _event(row: asyncpg.Record) -> pb.AuditEvent:
         trace_id=row["trace_id"],
         service=row["service"],
         position=row["position"],
+        credential=row["credential"],
     )
 
 

@@ -13,7 +13,7 @@ FROM (
         WHERE workspace = $1 AND index < $2
             AND ($5::timestamptz IS NULL OR occur_time >= $5)
             AND ($6::timestamptz IS NULL OR occur_time < $6)
-            AND ($7::text IS NULL OR principal = $7)
+            AND ($7::text IS NULL OR principal = $7 OR credential = $7)
             AND ($8::text IS NULL OR action = $8)
             AND ($9::text IS NULL OR target_type = $9)
             AND ($10::text IS NULL OR target_id = $10)

@@ -1,0 +1,1 @@
+"""What the trail tells of facts; pure, and without any I/O."""
