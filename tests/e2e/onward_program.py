@@ -88,12 +88,12 @@ class Up:
         return code
 
 
-def start(data: Path) -> Up:
+def start(data: Path, *options: str) -> Up:
     """Start `onward up` and return when it is ready."""
     log = (data.parent / "up.log").open("a")
     with log:
         process = subprocess.Popen(
-            [ONWARD, "up", "--json"], stdout=subprocess.PIPE, stderr=log, text=True, env=environment(data)
+            [ONWARD, "up", "--json", *options], stdout=subprocess.PIPE, stderr=log, text=True, env=environment(data)
         )
     assert process.stdout is not None
     # A stack that does not become ready is ended, so that readline returns.

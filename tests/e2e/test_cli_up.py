@@ -13,6 +13,7 @@ from pathlib import Path
 import psutil
 import pytest
 
+from kit.rpc import probe
 from kit.testing.eventually import eventually
 from kit.testing.servers import short_lived_folder
 from tests.e2e.onward_program import Onward, start
@@ -46,6 +47,21 @@ async def test_ctrl_c_ends_everything_and_the_next_start_goes_on(data: Path) -> 
         assert "acme" in onward.done("workspaces", "list")
     finally:
         assert again.stop(signal.SIGTERM) == 0
+
+
+@pytest.mark.parametrize("options", [(), ("--plaintext",)])
+def test_services_speak_tls_unless_plaintext_is_asked_for(options: tuple[str, ...], data: Path) -> None:
+    """H8"""
+    up = start(data, *options)
+    try:
+        address, ca = up.told["addresses"]["registry"], up.told["ca"]
+        assert (probe.status(address) == "SERVING") == bool(options)
+        assert bool(ca) == (not options)
+        if ca:
+            assert probe.status(address, ca=Path(ca)) == "SERVING"
+        Onward(data).done("workspaces", "list")
+    finally:
+        assert up.stop(signal.SIGTERM) == 0
 
 
 async def test_nothing_outlives_a_killed_up(data: Path) -> None:
