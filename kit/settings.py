@@ -10,6 +10,7 @@ from typing import Annotated, Literal, TypeVar
 from pydantic import AfterValidator, Field, SecretStr, ValidationError
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
+from kit.auth.tokens import TOKEN_LENGTH_MAX
 from kit.rpc.loopback import is_loopback
 
 PREFIX = "ONWARD_"
@@ -34,14 +35,20 @@ def _host_and_port(address: str) -> str:
     return address
 
 
-def _long_enough(token: SecretStr) -> SecretStr:
-    if len(token.get_secret_value()) < SERVICE_TOKEN_LENGTH_MIN:
+def _comparable(token: SecretStr) -> SecretStr:
+    text = token.get_secret_value()
+    if len(text) < SERVICE_TOKEN_LENGTH_MIN:
         raise ValueError(f"must have at least {SERVICE_TOKEN_LENGTH_MIN} characters")
+    # What callers send is compared up to this length, and without spaces around it.
+    if len(text) > TOKEN_LENGTH_MAX:
+        raise ValueError(f"must have at most {TOKEN_LENGTH_MAX} characters")
+    if text != text.strip():
+        raise ValueError("must not begin or end with a space or a line break")
     return token
 
 
 Address = Annotated[str, AfterValidator(_host_and_port)]
-LongSecret = Annotated[SecretStr, AfterValidator(_long_enough)]
+LongSecret = Annotated[SecretStr, AfterValidator(_comparable)]
 
 
 class ServiceSettings(BaseSettings):

@@ -7,7 +7,7 @@ from kit.auth.authorizer import Authorizer
 from kit.auth.caller import ANONYMOUS, OPERATOR_PRINCIPAL, Caller
 from kit.auth.demand import Demand
 from kit.auth.names import workspace_in
-from kit.auth.tokens import BEARER_LENGTH_MAX, TOKEN_LENGTH_MAX, parse_token
+from kit.auth.tokens import BEARER_LENGTH_MAX, TOKEN_LENGTH_MAX, looks_like_jwt, parse_token
 from kit.errors import InvalidToken, OnwardError, PermissionDenied
 from onward.common.v1 import access_pb2
 
@@ -32,11 +32,16 @@ class Gate:
         self._operator_token = operator_token.encode() if operator_token else None
 
     def require_token(self, token: str, permission: int) -> None:
-        """Raise `InvalidToken` where a token is needed and there is none: nothing else need be looked at."""
+        """Raise `InvalidToken` where a token is needed and there is none, or one of no use: nothing else is looked at."""
         if permission == access_pb2.PERMISSION_NONE:
             return
-        if not token or len(token) > BEARER_LENGTH_MAX:
+        if not token:
             raise InvalidToken("A token is needed: send it as metadata `authorization: Bearer onw_...`.")
+        if len(token) > BEARER_LENGTH_MAX:
+            raise InvalidToken(
+                f"The token has {len(token)} characters; {BEARER_LENGTH_MAX} are allowed. Ask the identity provider's"
+                " administrator for one with fewer claims."
+            )
 
     async def admit(self, token: str, service: str | None, demand: Demand) -> Caller:
         """The caller, if `token` carries what is demanded; see `Authorizer` for what is raised.
@@ -77,7 +82,9 @@ def _same(token: str, expected: bytes) -> bool:
 
 
 def _refusal(token: str, message: str, metadata: dict[str, str]) -> OnwardError:
-    """A user's token is not enough; anything else is no token at all."""
+    """A user's token is not enough; anything else is no token at all. Whether it is known is not looked up."""
+    if looks_like_jwt(token):
+        return PermissionDenied(message, metadata=metadata)
     try:
         parse_token(token)
     except InvalidToken:

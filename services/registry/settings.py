@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Annotated
 
-from pydantic import AfterValidator, Field, ValidationInfo, field_validator
+from pydantic import AfterValidator, Field, SecretStr, ValidationInfo, field_validator
 
 from kit.auth.issuer import Issuer, require_secure
 from kit.key_settings import KeySettings
@@ -25,6 +25,14 @@ class Settings(KeySettings):
     # Whom the issuer's tokens must be meant for (`aud`). Declared last: its check looks at the other two, and has to
     # find it missing as well.
     oidc_audience: str | None = Field(default=None, validate_default=True)
+
+    @field_validator("operator_token")
+    @classmethod
+    def _its_own(cls, token: SecretStr, info: ValidationInfo) -> SecretStr:
+        """Otherwise every service could do what the operator can, and the operator what services can."""
+        if token == info.data.get("service_token"):
+            raise ValueError(f"must not be the same as {variable('service_token')}")
+        return token
 
     @field_validator("oidc_audience")
     @classmethod

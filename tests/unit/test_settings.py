@@ -1,10 +1,13 @@
 """Settings are checked before anything starts."""
 
+import base64
 import os
 
 import pytest
 
+from kit.auth.tokens import TOKEN_LENGTH_MAX
 from kit.settings import ServiceSettings, SettingsError, load
+from services.registry.settings import Settings as RegistrySettings
 
 TOKEN = "0123456789abcdef-service"
 
@@ -33,6 +36,36 @@ def test_all_that_is_wrong_is_told_in_one_line_without_the_secret(environment: p
     assert "ONWARD_LISTEN: must be host:port" in told
     assert "\n" not in told
     assert "hunter2" not in told
+
+
+@pytest.mark.parametrize(
+    ("token", "problem"),
+    [
+        ("x" * (TOKEN_LENGTH_MAX + 1), "must have at most 256 characters"),
+        (f"{TOKEN}\n", "must not begin or end with a space or a line break"),
+        (f" {TOKEN}", "must not begin or end with a space or a line break"),
+    ],
+)
+def test_a_secret_that_no_caller_could_present_is_refused(
+    environment: pytest.MonkeyPatch, token: str, problem: str
+) -> None:
+    environment.setenv("ONWARD_SERVICE_TOKEN", token)
+    with pytest.raises(SettingsError, match=f"^ONWARD_SERVICE_TOKEN: {problem}$"):
+        load(ServiceSettings)
+
+
+def test_a_secret_may_be_as_long_as_what_is_compared(environment: pytest.MonkeyPatch) -> None:
+    environment.setenv("ONWARD_SERVICE_TOKEN", "x" * TOKEN_LENGTH_MAX)
+    assert len(load(ServiceSettings).service_token.get_secret_value()) == TOKEN_LENGTH_MAX
+
+
+def test_the_operator_and_the_services_do_not_share_a_token(environment: pytest.MonkeyPatch) -> None:
+    environment.setenv("ONWARD_KEY_ENCRYPTION_KEY", base64.b64encode(b"k" * 32).decode())
+    environment.setenv("ONWARD_OPERATOR_TOKEN", TOKEN)
+    with pytest.raises(SettingsError, match=r"^ONWARD_OPERATOR_TOKEN: must not be the same as ONWARD_SERVICE_TOKEN$"):
+        load(RegistrySettings)
+    environment.setenv("ONWARD_OPERATOR_TOKEN", TOKEN + "2")
+    assert load(RegistrySettings).operator_token.get_secret_value() == TOKEN + "2"
 
 
 def test_a_missing_variable_is_named(environment: pytest.MonkeyPatch) -> None:

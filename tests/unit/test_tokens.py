@@ -89,11 +89,20 @@ def test_a_token_is_no_write_key_and_a_write_key_no_token() -> None:
 async def test_the_gate_looks_at_tokens_as_long_as_an_identity_providers_and_no_longer() -> None:
     gate = Gate(Nobody(), SERVICE_TOKEN, operator_token="the operator has this")
     gate.require_token("x" * BEARER_LENGTH_MAX, VIEW)
-    with pytest.raises(InvalidToken, match="needed"):
+    with pytest.raises(InvalidToken, match="8193 characters; 8192 are allowed"):
         gate.require_token("x" * (BEARER_LENGTH_MAX + 1), VIEW)
+    with pytest.raises(InvalidToken, match="needed"):
+        gate.require_token("", VIEW)
     for permission in (SERVICE, OPERATE):
         with pytest.raises(InvalidToken):
             await gate.admit("x" * BEARER_LENGTH_MAX, "executor", Demand(permission, ""))
+
+
+async def test_an_identity_providers_token_is_a_users_where_services_and_operator_are_asked_for() -> None:
+    gate = Gate(Nobody(), SERVICE_TOKEN, operator_token="the operator has this")
+    for permission in (SERVICE, OPERATE):
+        with pytest.raises(PermissionDenied):
+            await gate.admit("eyJh.eyJz.c2ln", "executor", Demand(permission, ""))
 
 
 def test_a_secret_matches_its_hash_alone() -> None:
