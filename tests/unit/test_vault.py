@@ -12,9 +12,12 @@ from hypothesis import strategies as st
 from kit.vault import (
     KEY_BYTES,
     NONCE_BYTES,
+    PREVIOUS_KEYS_MAX,
     TAG_BYTES,
     DataKey,
+    Keyring,
     Sealed,
+    UnknownKeyError,
     Vault,
     VaultError,
     WrongKeyError,
@@ -119,7 +122,7 @@ def test_the_keyed_hash_depends_on_key_place_and_value() -> None:
 
 @pytest.mark.filterwarnings("ignore:.*fork:DeprecationWarning")
 def test_no_nonce_repeats_in_one_process_and_its_fork() -> None:
-    """G8, at a number that fits a unit test: a repeat among random 96-bit values would be a broken source."""
+    """G8, at a number that fits a unit test; tests/integration/test_vault_nonces.py has the rest."""
     key = DataKey.generate()
     reader, writer = os.pipe()
     child = os.fork()
@@ -137,11 +140,75 @@ def test_no_nonce_repeats_in_one_process_and_its_fork() -> None:
 
 def test_a_fingerprint_depends_on_key_and_data() -> None:
     vault = new_vault()
-    assert vault.fingerprint(b"a") == vault.fingerprint(b"a")
-    assert len({vault.fingerprint(b"a"), vault.fingerprint(b"b"), new_vault().fingerprint(b"a")}) == 3
+    key = DataKey.generate()
+    for one, another in ((vault, new_vault()), (key, DataKey.generate())):
+        assert one.fingerprint(b"a") == one.fingerprint(b"a")
+        assert len({one.fingerprint(b"a"), one.fingerprint(b"b"), another.fingerprint(b"a")}) == 3
+
+
+def test_a_wrapped_data_key_makes_the_same_fingerprints() -> None:
+    vault, key = new_vault(), DataKey.generate()
+    unwrapped = vault.unwrap(vault.wrap(key, "system"), "system")
+    assert unwrapped.fingerprint(b"a") == key.fingerprint(b"a")
+
+
+def as_text(*keys: bytes) -> str:
+    return ",".join(base64.b64encode(key).decode() for key in keys)
+
+
+def test_a_keyring_wraps_by_the_current_key_and_unwraps_by_any() -> None:
+    """G5."""
+    old, new = os.urandom(KEY_BYTES), os.urandom(KEY_BYTES)
+    before, during, after = (
+        Keyring.from_base64(as_text(old)),
+        Keyring.from_base64(as_text(new), as_text(old)),
+        Keyring.from_base64(as_text(new)),
+    )
+    key = DataKey.generate()
+    sealed = key.encrypt(b"secret", PLACE)
+    wrapped = before.wrap(key, "acme")
+    assert during.unwrap(before.key_id, wrapped, "acme").decrypt(sealed, PLACE) == b"secret"
+    rewrapped = during.rewrap(before.key_id, wrapped, "acme")
+    assert after.unwrap(during.key_id, rewrapped, "acme").decrypt(sealed, PLACE) == b"secret"
+    assert (during.key_id, list(during.keys)) == (after.key_id, [after.key_id, before.key_id])
+
+
+def test_a_key_that_is_not_in_the_keyring_is_named() -> None:
+    """G6."""
+    old, new = Keyring(new_vault()), Keyring(new_vault())
+    with pytest.raises(UnknownKeyError, match=f"{old.key_id}.*{new.key_id}") as caught:
+        new.unwrap(old.key_id, old.wrap(DataKey.generate(), "acme"), "acme")
+    assert caught.value.key_id == old.key_id
+
+
+def test_a_wrapped_key_is_bound_to_the_workspace_also_when_it_is_wrapped_anew() -> None:
+    """G3."""
+    keyring = Keyring(new_vault(), (new_vault(),))
+    wrapped = keyring.previous[0].wrap(DataKey.generate(), "acme")
+    with pytest.raises(VaultError):
+        keyring.rewrap(keyring.previous[0].key_id, wrapped, "other")
+
+
+@pytest.mark.parametrize("texts", ["", ",", " , "])
+def test_no_previous_keys_are_none(texts: str) -> None:
+    assert Keyring.read_keys(texts) == ()
+
+
+@pytest.mark.parametrize("texts", ["x", "c2hvcnQ=", as_text(b"k" * KEY_BYTES) + ",x"])
+def test_a_previous_key_that_is_no_key_is_refused(texts: str) -> None:
+    with pytest.raises(VaultError, match="32 bytes"):
+        Keyring.read_keys(texts)
+
+
+def test_previous_keys_are_bounded() -> None:
+    keys = [os.urandom(KEY_BYTES) for _ in range(PREVIOUS_KEYS_MAX + 1)]
+    assert len(Keyring.read_keys(as_text(*keys[1:]))) == PREVIOUS_KEYS_MAX
+    with pytest.raises(VaultError, match="11"):
+        Keyring.read_keys(as_text(*keys))
 
 
 def test_no_key_shows_in_a_repr() -> None:
     key = os.urandom(KEY_BYTES)
     assert repr(key)[2:10] not in repr(Vault(key))
+    assert repr(key)[2:10] not in repr(Keyring(Vault(key), (Vault(key),)))
     assert "_key" not in repr(DataKey(key))
