@@ -12,7 +12,7 @@ from google.protobuf import json_format
 
 from kit.eventstore.facts import fact_types, serialize
 from onward.registry.v1 import facts_pb2
-from services.registry.domain.state import FACT_TYPES as EVOLVED
+from services.registry.domain.evolve import FACT_TYPES as EVOLVED
 from services.registry.projections import FACT_TYPES
 
 GOLDEN = Path(__file__).parents[1] / "golden" / "registry"
