@@ -40,7 +40,7 @@ class _DeliveryStateEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_Deliver
     DELIVERY_STATE_SKIPPED: _DeliveryState.ValueType  # 5
     """The destination was disabled."""
     DELIVERY_STATE_CANCELLED: _DeliveryState.ValueType  # 6
-    """It was cancelled."""
+    """It was waiting when its destination was disconnected."""
 
 class DeliveryState(_DeliveryState, metaclass=_DeliveryStateEnumTypeWrapper):
     """Where a delivery stands."""
@@ -58,7 +58,7 @@ DELIVERY_STATE_FILTERED: DeliveryState.ValueType  # 4
 DELIVERY_STATE_SKIPPED: DeliveryState.ValueType  # 5
 """The destination was disabled."""
 DELIVERY_STATE_CANCELLED: DeliveryState.ValueType  # 6
-"""It was cancelled."""
+"""It was waiting when its destination was disconnected."""
 Global___DeliveryState: _TypeAlias = DeliveryState  # noqa: Y015
 
 @_typing.final
@@ -81,6 +81,7 @@ class Delivery(_message.Message):
     END_TIME_FIELD_NUMBER: _builtins.int
     NEXT_ATTEMPT_TIME_FIELD_NUMBER: _builtins.int
     DUPLICATE_FIELD_NUMBER: _builtins.int
+    REASON_FIELD_NUMBER: _builtins.int
     name: _builtins.str
     """`workspaces/{workspace}/deliveries/{delivery}`."""
     destination: _builtins.str
@@ -103,6 +104,8 @@ class Delivery(_message.Message):
     """Attempts recorded, lost ones included."""
     duplicate: _builtins.bool
     """The event had run already under another reference within 24 hours."""
+    reason: _builtins.str
+    """Why it was filtered or cancelled; see onward.executor.v1.Attempt."""
     @_builtins.property
     def receive_time(self) -> _timestamp_pb2.Timestamp:
         """When JetStream stored the event."""
@@ -132,10 +135,11 @@ class Delivery(_message.Message):
         end_time: _timestamp_pb2.Timestamp | None = ...,
         next_attempt_time: _timestamp_pb2.Timestamp | None = ...,
         duplicate: _builtins.bool = ...,
+        reason: _builtins.str = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["end_time", b"end_time", "next_attempt_time", b"next_attempt_time", "receive_time", b"receive_time"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["attempts", b"attempts", "destination", b"destination", "duplicate", b"duplicate", "end_time", b"end_time", "error_message", b"error_message", "error_type", b"error_type", "event_name", b"event_name", "message_id", b"message_id", "name", b"name", "next_attempt_time", b"next_attempt_time", "receive_time", b"receive_time", "source", b"source", "state", b"state", "type", b"type"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["attempts", b"attempts", "destination", b"destination", "duplicate", b"duplicate", "end_time", b"end_time", "error_message", b"error_message", "error_type", b"error_type", "event_name", b"event_name", "message_id", b"message_id", "name", b"name", "next_attempt_time", b"next_attempt_time", "reason", b"reason", "receive_time", b"receive_time", "source", b"source", "state", b"state", "type", b"type"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -157,6 +161,8 @@ class DeliveryAttempt(_message.Message):
     VERSION_FIELD_NUMBER: _builtins.int
     SETTINGS_REVISION_FIELD_NUMBER: _builtins.int
     DETAIL_FIELD_NUMBER: _builtins.int
+    FILTER_REVISION_FIELD_NUMBER: _builtins.int
+    REASON_FIELD_NUMBER: _builtins.int
     number: _builtins.int
     """1 for the first."""
     result: _outcomes_pb2.Result.ValueType
@@ -173,6 +179,10 @@ class DeliveryAttempt(_message.Message):
     """The version that ran."""
     settings_revision: _builtins.int
     """The revision of the settings that ran."""
+    filter_revision: _builtins.int
+    """The revision of the filters that were applied: the log position of their last change; 0 for none."""
+    reason: _builtins.str
+    """Why it was filtered or cancelled; see onward.executor.v1.Attempt."""
     @_builtins.property
     def end_time(self) -> _timestamp_pb2.Timestamp:
         """When it ended."""
@@ -194,10 +204,12 @@ class DeliveryAttempt(_message.Message):
         version: _builtins.int = ...,
         settings_revision: _builtins.int = ...,
         detail: _outcomes_pb2.AttemptDetail | None = ...,
+        filter_revision: _builtins.int = ...,
+        reason: _builtins.str = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["detail", b"detail", "end_time", b"end_time"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["cpu_us", b"cpu_us", "detail", b"detail", "end_time", b"end_time", "error_type", b"error_type", "function", b"function", "number", b"number", "result", b"result", "settings_revision", b"settings_revision", "version", b"version", "wall_us", b"wall_us"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["cpu_us", b"cpu_us", "detail", b"detail", "end_time", b"end_time", "error_type", b"error_type", "filter_revision", b"filter_revision", "function", b"function", "number", b"number", "reason", b"reason", "result", b"result", "settings_revision", b"settings_revision", "version", b"version", "wall_us", b"wall_us"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -325,6 +337,7 @@ class DestinationSummary(_message.Message):
     LATENCY_MS_P50_FIELD_NUMBER: _builtins.int
     LATENCY_MS_P95_FIELD_NUMBER: _builtins.int
     LATENCY_MS_P99_FIELD_NUMBER: _builtins.int
+    CANCELLED_FIELD_NUMBER: _builtins.int
     destination: _builtins.str
     """`workspaces/{workspace}/destinations/{destination}`."""
     delivered: _builtins.int
@@ -347,6 +360,8 @@ class DestinationSummary(_message.Message):
     """See latency_ms_p50."""
     latency_ms_p99: _builtins.float
     """See latency_ms_p50."""
+    cancelled: _builtins.int
+    """Deliveries that were cancelled."""
     @_builtins.property
     def failed_by_error(self) -> _containers.ScalarMap[_builtins.str, _builtins.int]:
         """Failed deliveries by error type."""
@@ -366,10 +381,11 @@ class DestinationSummary(_message.Message):
         latency_ms_p50: _builtins.float = ...,
         latency_ms_p95: _builtins.float = ...,
         latency_ms_p99: _builtins.float = ...,
+        cancelled: _builtins.int = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["delivered", b"delivered", "delivered_after_retry", b"delivered_after_retry", "destination", b"destination", "failed", b"failed", "failed_by_error", b"failed_by_error", "filtered", b"filtered", "latency_ms_p50", b"latency_ms_p50", "latency_ms_p95", b"latency_ms_p95", "latency_ms_p99", b"latency_ms_p99", "pending", b"pending", "skipped", b"skipped", "success_rate", b"success_rate"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["cancelled", b"cancelled", "delivered", b"delivered", "delivered_after_retry", b"delivered_after_retry", "destination", b"destination", "failed", b"failed", "failed_by_error", b"failed_by_error", "filtered", b"filtered", "latency_ms_p50", b"latency_ms_p50", "latency_ms_p95", b"latency_ms_p95", "latency_ms_p99", b"latency_ms_p99", "pending", b"pending", "skipped", b"skipped", "success_rate", b"success_rate"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 

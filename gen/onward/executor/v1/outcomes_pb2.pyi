@@ -74,7 +74,7 @@ class _ResultEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_Result.ValueTy
     RESULT_DELIVERED: _Result.ValueType  # 1
     """The handler ended without throwing."""
     RESULT_FILTERED: _Result.ValueType  # 2
-    """The handler threw DropEvent, or the event's `integrations` exclude the destination."""
+    """A filter dropped the event, its `integrations` exclude the destination, or the handler threw DropEvent."""
     RESULT_FAILED: _Result.ValueType  # 3
     """It failed for good."""
     RESULT_RETRYABLE: _Result.ValueType  # 4
@@ -85,6 +85,8 @@ class _ResultEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_Result.ValueTy
     """It may have been begun by an executor that was lost; uses up no retry."""
     RESULT_SKIPPED: _Result.ValueType  # 7
     """The destination was disabled when the event arrived."""
+    RESULT_CANCELLED: _Result.ValueType  # 8
+    """The destination was disconnected while the delivery was waiting: it was not begun."""
 
 class Result(_Result, metaclass=_ResultEnumTypeWrapper):
     """What became of an attempt."""
@@ -94,7 +96,7 @@ RESULT_UNSPECIFIED: Result.ValueType  # 0
 RESULT_DELIVERED: Result.ValueType  # 1
 """The handler ended without throwing."""
 RESULT_FILTERED: Result.ValueType  # 2
-"""The handler threw DropEvent, or the event's `integrations` exclude the destination."""
+"""A filter dropped the event, its `integrations` exclude the destination, or the handler threw DropEvent."""
 RESULT_FAILED: Result.ValueType  # 3
 """It failed for good."""
 RESULT_RETRYABLE: Result.ValueType  # 4
@@ -105,6 +107,8 @@ RESULT_LOST: Result.ValueType  # 6
 """It may have been begun by an executor that was lost; uses up no retry."""
 RESULT_SKIPPED: Result.ValueType  # 7
 """The destination was disabled when the event arrived."""
+RESULT_CANCELLED: Result.ValueType  # 8
+"""The destination was disconnected while the delivery was waiting: it was not begun."""
 Global___Result: _TypeAlias = Result  # noqa: Y015
 
 class _ErrorType:
@@ -221,7 +225,9 @@ class DestinationOutcomes(_message.Message):
     settings_revision: _builtins.int
     """The revision of the settings that ran."""
     filter_revision: _builtins.int
-    """The revision of the filters that ran; 0 while there are none."""
+    """The revision of the filters that were applied: the log position of their last change. 0 while there never was a
+    filter, and for what never came to them.
+    """
     @_builtins.property
     def attempts(self) -> _containers.RepeatedCompositeFieldContainer[Global___Attempt]:
         """The attempts."""
@@ -267,6 +273,7 @@ class Attempt(_message.Message):
     DETAIL_FIELD_NUMBER: _builtins.int
     RETRY_AFTER_MS_FIELD_NUMBER: _builtins.int
     HTTP_ERROR_FIELD_NUMBER: _builtins.int
+    REASON_FIELD_NUMBER: _builtins.int
     stream_sequence: _builtins.int
     """The event's place in its stream."""
     index: _builtins.int
@@ -297,6 +304,10 @@ class Attempt(_message.Message):
     """Least wait before a retry that the API asked for (Retry-After), milliseconds."""
     http_error: _builtins.bool
     """An answer of 400 or more was seen although the handler returned."""
+    reason: _builtins.str
+    """Why it was filtered or cancelled: "drop_event", "integrations", or the name of the filter that dropped the event, such
+    as "destinations/crm/filters/no-staff"; "destination_disconnected" or "function_deleted". Empty for other results.
+    """
     @_builtins.property
     def detail(self) -> Global___AttemptDetail:
         """Failures and sampled successes."""
@@ -320,10 +331,11 @@ class Attempt(_message.Message):
         detail: Global___AttemptDetail | None = ...,
         retry_after_ms: _builtins.int = ...,
         http_error: _builtins.bool = ...,
+        reason: _builtins.str = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["detail", b"detail"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["attempt", b"attempt", "cpu_us", b"cpu_us", "detail", b"detail", "ended_at_us", b"ended_at_us", "error_type", b"error_type", "event_name", b"event_name", "http_error", b"http_error", "index", b"index", "message_id", b"message_id", "received_at_us", b"received_at_us", "result", b"result", "retries_used", b"retries_used", "retry_after_ms", b"retry_after_ms", "stream_sequence", b"stream_sequence", "type", b"type", "wall_us", b"wall_us"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["attempt", b"attempt", "cpu_us", b"cpu_us", "detail", b"detail", "ended_at_us", b"ended_at_us", "error_type", b"error_type", "event_name", b"event_name", "http_error", b"http_error", "index", b"index", "message_id", b"message_id", "reason", b"reason", "received_at_us", b"received_at_us", "result", b"result", "retries_used", b"retries_used", "retry_after_ms", b"retry_after_ms", "stream_sequence", b"stream_sequence", "type", b"type", "wall_us", b"wall_us"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -343,8 +355,9 @@ class AttemptDetail(_message.Message):
     LOGS_FIELD_NUMBER: _builtins.int
     REQUESTS_FIELD_NUMBER: _builtins.int
     VALUE_FIELD_NUMBER: _builtins.int
+    FILTERED_EVENT_FIELD_NUMBER: _builtins.int
     event: _builtins.bytes
-    """The normalised event, JSON. Present for what may be retried or redriven."""
+    """The normalised event, JSON. Present for what may be retried or redriven. In answers: what the handler was given."""
     error_name: _builtins.str
     """The error's class name."""
     error_message: _builtins.str
@@ -359,6 +372,10 @@ class AttemptDetail(_message.Message):
     """Outgoing requests with their answers, JSON, secrets masked."""
     value: _builtins.bytes
     """The callback return, JSON, at most 16 KiB."""
+    filtered_event: _builtins.bytes
+    """Where filters have changed the event: what they left, which people are shown in place of `event`. Empty where it may
+    be shown to nobody, since the filters could not be applied. Absent in answers.
+    """
     def __init__(
         self,
         *,
@@ -370,12 +387,15 @@ class AttemptDetail(_message.Message):
         logs: _builtins.bytes = ...,
         requests: _builtins.bytes = ...,
         value: _builtins.bytes = ...,
+        filtered_event: _builtins.bytes | None = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["_filtered_event", b"_filtered_event", "filtered_event", b"filtered_event"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["error_message", b"error_message", "error_name", b"error_name", "error_stack", b"error_stack", "event", b"event", "http_status", b"http_status", "logs", b"logs", "requests", b"requests", "value", b"value"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["_filtered_event", b"_filtered_event", "error_message", b"error_message", "error_name", b"error_name", "error_stack", b"error_stack", "event", b"event", "filtered_event", b"filtered_event", "http_status", b"http_status", "logs", b"logs", "requests", b"requests", "value", b"value"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
-    def WhichOneof(self, oneof_group: _Never) -> None: ...
+    _WhichOneofReturnType__filtered_event: _TypeAlias = _typing.Literal["filtered_event"]  # noqa: Y015
+    _WhichOneofArgType__filtered_event: _TypeAlias = _typing.Literal["_filtered_event", b"_filtered_event"]  # noqa: Y015
+    def WhichOneof(self, oneof_group: _WhichOneofArgType__filtered_event) -> _WhichOneofReturnType__filtered_event | None: ...
 
 Global___AttemptDetail: _TypeAlias = AttemptDetail  # noqa: Y015
 
