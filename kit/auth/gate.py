@@ -32,7 +32,7 @@ class Gate:
         self._operator_token = operator_token.encode() if operator_token else None
 
     def require_token(self, token: str, permission: int) -> None:
-        """Raise `InvalidToken` where a token is needed and there is none, or one of no use: nothing else is looked at."""
+        """Raise `InvalidToken` where a token is needed and none came that may be one: no more need be looked at."""
         if permission == access_pb2.PERMISSION_NONE:
             return
         if not token:

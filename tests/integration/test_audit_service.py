@@ -96,7 +96,7 @@ async def test_every_fact_is_recorded_once_in_order(world: World, owner: Owner) 
 async def test_an_event_says_who_did_what_to_what_and_when(world: World, owner: Owner) -> None:
     """D11."""
     long_ago = datetime(2001, 2, 3, 4, 5, 6, 789, tzinfo=UTC)
-    meta = Meta("token:5f0c", "r7", traceparent=META.traceparent, occurred_at=long_ago)
+    meta = Meta("member:ada", "r7", traceparent=META.traceparent, occurred_at=long_ago, credential="token:5f0c")
     (fact,) = await owner.happen(source(display_name="Web shop"), meta=meta)
     await world.recorded(1)
     event = (await world.caller().GetAuditEvent(pb.GetAuditEventRequest(name=f"{ACME}/auditEvents/1"))).audit_event
@@ -108,7 +108,8 @@ async def test_an_event_says_who_did_what_to_what_and_when(world: World, owner: 
         fact_id=fact.fact_id,
         occur_time=event.occur_time,
         record_time=event.record_time,
-        principal="token:5f0c",
+        principal="member:ada",
+        credential="token:5f0c",
         action="SourceCreated",
         target_type="sources",
         target_id="web",
@@ -352,6 +353,15 @@ async def test_a_list_is_narrowed_by_each_filter_and_by_all_together(world: Worl
     assert await listed(world, **one, start_time=stamp(noon), end_time=stamp(noon + timedelta(hours=4))) == [4]
 
 
+async def test_a_principal_is_searched_for_among_credentials_too(world: World, owner: Owner) -> None:
+    await owner.happen(source("a"), meta=Meta("member:ada", credential="token:5f0c"))
+    await owner.happen(source("b"), meta=Meta("member:ada", credential="token:77aa"))
+    await owner.happen(source("c"), meta=Meta("token:5f0c"))
+    await world.recorded(3)
+    assert await listed(world, principal="token:5f0c") == [3, 1]
+    assert await listed(world, principal="member:ada") == [2, 1]
+
+
 async def test_pages_go_back_in_time_and_stay_while_the_trail_grows(world: World, owner: Owner) -> None:
     await owner.happen(*sources(5))
     await world.recorded(5)
@@ -514,11 +524,12 @@ async def test_each_change_of_a_real_registry_is_in_the_trail(
         request = pb.ListAuditEventsRequest(parent=ACME)
         answer = await world.caller(made.owner_token).ListAuditEvents(request)
         assert [event.action for event in reversed(answer.audit_events)] == [
-            "WorkspaceCreated", "TokenCreated", "FunctionCreated", "FunctionVersionSaved", "FunctionVersionSaved",
-            "SourceCreated", "DestinationConnected",
+            "WorkspaceCreated", "MemberAdded", "RoleGranted", "TokenCreated", "FunctionCreated", "FunctionVersionSaved",
+            "FunctionVersionSaved", "SourceCreated", "DestinationConnected",
         ]  # fmt: skip
-        assert {event.principal for event in answer.audit_events} == {
-            "operator", f"token:{made.owner_token.split('_')[1]}"
+        credential = f"token:{made.owner_token.split('_')[1]}"
+        assert {(event.principal, event.credential) for event in answer.audit_events} == {
+            ("operator", ""), ("member:owner", credential)
         }  # fmt: skip
 
 
