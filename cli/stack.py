@@ -26,6 +26,7 @@ from kit.embedded.postgres import EmbeddedPostgres
 from kit.embedded.program import LineFile, Program
 from kit.embedded.supervisor import Supervisor
 from kit.errors import OnwardError
+from kit.nats_auth.admission import AUTH_USER
 from kit.rpc.client import open_channel
 
 # In the order in which they start; they stop the other way round.
@@ -59,6 +60,7 @@ class Endpoints:
     service_token: str
     operator_token: str
     key_encryption_key: str
+    nats_callout_seed: str
     # Separated by commas.
     previous_key_encryption_keys: str = ""
     # With TLS: where services call one another, and the folder of their certificates.
@@ -94,6 +96,8 @@ def environment(service: str, ends: Endpoints) -> dict[str, str]:
         variables["ONWARD_PREVIOUS_KEY_ENCRYPTION_KEYS"] = ends.previous_key_encryption_keys
     if service == "registry":
         variables["ONWARD_OPERATOR_TOKEN"] = ends.operator_token
+        variables["ONWARD_NATS_AUTH_PASSWORD"] = ends.nats_passwords[AUTH_USER]
+        variables["ONWARD_NATS_CALLOUT_SEED"] = ends.nats_callout_seed
     return variables | _tls(service, ends)
 
 
@@ -165,6 +169,7 @@ class Stack:
             service_token=folder.secret("service token"),
             operator_token=folder.secret("operator token"),
             key_encryption_key=current_key(folder),
+            nats_callout_seed=nats.issuer.seed,
             previous_key_encryption_keys=previous_keys(folder),
             internal_addresses=self._internal_addresses(folder),
             certificates=self._certificates(folder),

@@ -15,14 +15,17 @@ from kit.auth.gate import Gate
 from kit.auth.oidc import OidcVerifier
 from kit.bus.connection import Bus
 from kit.bus.publish import Publisher
-from kit.bus.service_bus import connect_service
+from kit.bus.service_bus import connect_auth, connect_service
 from kit.bus.streams import StreamDeclaration, provision
 from kit.clock import Clock, SystemClock
 from kit.errors import DeadlineExceeded, Unavailable
+from kit.eventstore.facts import NewFact
 from kit.eventstore.postgres import MIGRATIONS as EVENT_LOG_MIGRATIONS
 from kit.eventstore.postgres import PostgresEventStore
 from kit.eventstore.relay import Relay
 from kit.ids import Ids, SystemIds
+from kit.nats_auth.callout import CalloutResponder
+from kit.nats_auth.kicker import Kicker
 from kit.postgres.migrate import migrate
 from kit.postgres.pool import Pool, connect_pool
 from kit.rpc.client import open_channel
@@ -39,11 +42,13 @@ from onward.registry.v1.internal_service_pb2_grpc import add_InternalServiceServ
 from onward.registry.v1.operator_service_pb2_grpc import add_OperatorServiceServicer_to_server
 from onward.registry.v1.source_service_pb2_grpc import add_SourceServiceServicer_to_server
 from onward.registry.v1.workspace_service_pb2_grpc import add_WorkspaceServiceServicer_to_server
-from services.registry.consumers import StreamProvisioner
+from services.registry.consumers.connections import ConnectionKeeper
+from services.registry.consumers.provisioning import StreamProvisioner
 from services.registry.handlers.authorization import LocalAuthorizer
 from services.registry.handlers.changes import Changes
 from services.registry.handlers.denials import Denials
 from services.registry.handlers.destinations import DestinationHandlers
+from services.registry.handlers.door import Door
 from services.registry.handlers.functions import CheckCode, FunctionHandlers
 from services.registry.handlers.keys import KeyHandlers, open_keys
 from services.registry.handlers.members import MemberHandlers
@@ -108,6 +113,9 @@ class RegistryApp:
         self._store: PostgresEventStore | None = None
         self._denials: Denials | None = None
         self._denial_log: DenialLog | None = None
+        self._auth_bus: Bus | None = None
+        self._callout: CalloutResponder | None = None
+        self._connections: ConnectionKeeper | None = None
 
     @property
     def address(self) -> str:
@@ -132,7 +140,10 @@ class RegistryApp:
         self._provisioner = StreamProvisioner(self._store, self._provision, self._clock)
         self._denials = Denials(self._pool, self._store, self._clock)
         self._denial_log = DenialLog(partial(self._denials.record, SERVICE), self._clock)
-        self._server = self._make_server(self._pool, self._store, hashes)
+        operator_token = self._settings.operator_token.get_secret_value()
+        authorizer = LocalAuthorizer(self._pool, self._clock, operator_token, self._oidc)
+        await self._open_door(self._pool, authorizer, self._denial_log)
+        self._server = self._make_server(self._pool, self._store, hashes, authorizer)
         await self._server.start()
         await self._server.ready()
 
@@ -148,6 +159,9 @@ class RegistryApp:
             tasks.create_task(self._forget_answers(), name="forget-answers")
             tasks.create_task(self._denial_log.run(), name="denials")
             tasks.create_task(self._denials.run(), name="denials-sums")
+            if self._callout is not None and self._connections is not None:
+                tasks.create_task(self._callout.run(), name="callout")
+                tasks.create_task(self._connections.run(), name="connections")
 
     async def stop(self) -> None:
         """Let running calls end, then close everything."""
@@ -159,25 +173,27 @@ class RegistryApp:
         await self._executor.close()
         if self._oidc is not None:
             await self._oidc.close()
-        if self._bus is not None:
-            await self._bus.close()
+        for bus in (self._auth_bus, self._bus):
+            if bus is not None:
+                await bus.close()
         if self._pool is not None:
             await self._pool.close()
 
-    def _make_server(self, pool: Pool, store: PostgresEventStore, hashes: RequestHashes) -> RpcServer:
+    def _make_server(
+        self, pool: Pool, store: PostgresEventStore, hashes: RequestHashes, authorizer: LocalAuthorizer
+    ) -> RpcServer:
         assert self._denials is not None, "made before"
         settings = self._settings
         operator_token = settings.operator_token.get_secret_value()
         service_token = settings.service_token.get_secret_value()
-        authorizer = LocalAuthorizer(pool, self._clock, operator_token, self._oidc)
         reading = Reading(pool, store, PageTokens(service_token), self._clock)
-        changes = Changes(store, hashes, authorizer.confirm, self._published)
+        changes = Changes(store, hashes, authorizer.confirm, self._published, self._noticed)
         templates = load_templates()
         workspaces = WorkspaceHandlers(changes, pool, self._ids, self._provisioned)
         members = MemberHandlers(changes, pool, self._ids, self._clock)
         functions = FunctionHandlers(changes, self._keyring, templates, self._check_code or self._ask_executor)
         keys = KeyHandlers(store, pool, self._keyring, hashes)
-        sources = SourceHandlers(changes, self._ids, self._revoked)
+        sources = SourceHandlers(changes, self._ids)
         destinations = DestinationHandlers(changes, self._keyring)
         servicers: list[Servicer] = [
             (add_WorkspaceServiceServicer_to_server, WorkspaceServicer(workspaces, members, authorizer, reading)),
@@ -202,8 +218,21 @@ class RegistryApp:
                 "No executor answers, so the code can't be checked; nothing was saved. Try again.", retry_after_s=1
             ) from error
 
-    def _revoked(self, keys: Sequence[str]) -> None:
-        """Connections of these write keys are to be closed."""
+    def _noticed(self, facts: Sequence[NewFact]) -> None:
+        if self._connections is not None:
+            self._connections.notice(facts)
+
+    async def _open_door(self, pool: Pool, authorizer: LocalAuthorizer, denials: DenialLog) -> None:
+        """Be asked by NATS who may connect, from a connection of its own account."""
+        password, seed = self._settings.nats_auth_password, self._settings.nats_callout_seed
+        if password is None or seed is None:
+            log.warning("nats_door_closed", advice="set ONWARD_NATS_AUTH_PASSWORD and ONWARD_NATS_CALLOUT_SEED")
+            return
+        door = Door(pool, authorizer, self._clock, denials)
+        self._auth_bus = await connect_auth(self._settings, password.get_secret_value())
+        self._callout = CalloutResponder(self._auth_bus, seed.get_secret_value(), door.authenticate, clock=self._clock)
+        await self._callout.start()
+        self._connections = ConnectionKeeper(Kicker(self._auth_bus), door.ended)
 
     async def _published(self, workspace: str, position: int) -> None:
         assert self._relay is not None

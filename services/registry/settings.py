@@ -7,10 +7,21 @@ from typing import Annotated
 from pydantic import AfterValidator, Field, SecretStr, ValidationInfo, field_validator
 
 from kit.auth.issuer import Issuer, require_secure
+from kit.errors import InvalidArgument
 from kit.key_settings import KeySettings
+from kit.nats_auth.nkeys import issuer_of_seed
 from kit.settings import LongSecret, variable
 
 Url = Annotated[str, AfterValidator(require_secure)]
+
+
+def _is_seed(text: SecretStr) -> SecretStr:
+    try:
+        issuer_of_seed(text.get_secret_value())
+    except InvalidArgument as error:
+        # pydantic reports a ValueError's text; ours names no secret.
+        raise ValueError(str(error)) from None
+    return text
 
 
 class Settings(KeySettings):
@@ -18,6 +29,10 @@ class Settings(KeySettings):
 
     # Creates workspaces, sets limits; sees nothing that is in a workspace.
     operator_token: LongSecret
+    # With these the registry answers NATS who may connect with a write key or a token; without them nobody may.
+    nats_auth_password: SecretStr | None = None
+    # Of the key (an account's nkey) that the NATS server trusts in this; it has the public half.
+    nats_callout_seed: Annotated[SecretStr, AfterValidator(_is_seed)] | None = None
     # Whose tokens persons may present instead of ours: compared letter by letter with their `iss`.
     oidc_issuer: Url | None = None
     # Where the issuer's keys are; it is asked where they are without this.

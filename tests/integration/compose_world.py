@@ -49,7 +49,8 @@ def variables() -> dict[str, str]:
     names = re.findall(r"^(\w+)=$", (ROOT / "deploy/env.example").read_text(), re.MULTILINE)
     values = {name: f"{number:024d}" for number, name in enumerate(names, 1)}
     values["ONWARD_KEY_ENCRYPTION_KEY"] = base64.b64encode(b"k" * 32).decode()
-    values["NATS_CALLOUT_ISSUER"] = issuer_of_secret("compose").public
+    issuer = issuer_of_secret("compose")
+    values |= {"NATS_CALLOUT_ISSUER": issuer.public, "ONWARD_NATS_CALLOUT_SEED": issuer.seed}
     return values
 
 

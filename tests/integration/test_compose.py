@@ -45,6 +45,7 @@ def endpoints() -> Endpoints:
         service_token="service",
         operator_token="operator",
         key_encryption_key="key",
+    nats_callout_seed="seed",
         internal_addresses=dict.fromkeys(SERVICES, "127.0.0.1:2"),
         certificates=Path("certificates"),
     )

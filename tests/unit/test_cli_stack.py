@@ -14,10 +14,11 @@ ENDS = Endpoints(
     postgres_dsns={name: f"postgresql:///{name}" for name in ("registry", "delivery", "audit")},
     nats_url="nats://127.0.0.1:4222",
     nats_monitoring_url="http://127.0.0.1:8222",
-    nats_passwords={name: f"password-of-{name}" for name in SERVICES},
+    nats_passwords={name: f"password-of-{name}" for name in (*SERVICES, "auth")},
     service_token="service-token",
     operator_token="operator-token",
     key_encryption_key="key",
+    nats_callout_seed="seed",
 )
 TLS_ENDS = replace(
     ENDS,

@@ -12,7 +12,7 @@ from kit.errors import LimitReached, OnwardError, Unavailable
 from kit.eventstore.facts import Meta, NewFact
 from kit.eventstore.memory import MemoryEventStore
 from onward.registry.v1 import facts_pb2
-from services.registry.consumers import REVIEW_INTERVAL_S, StreamProvisioner
+from services.registry.consumers.provisioning import REVIEW_INTERVAL_S, StreamProvisioner
 
 WAIT_S = 5.0
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import hmac
 from collections.abc import Iterable
 from dataclasses import dataclass, replace
-from datetime import timedelta
+from datetime import datetime, timedelta
 
 import asyncpg
 import structlog
@@ -113,13 +113,32 @@ class LocalAuthorizer:
                 raise Missing(f"workspaces/{caller.workspace}")
         return Standing(caller.workspace, row["member"], caller.credential, rights_of(row))
 
-    async def _prove(self, token: str) -> Standing:
-        parsed = parse_token(token)
-        row = await self._pool.fetchrow(queries.token, parsed.id)
-        if row is None or not secret_matches(parsed.secret, row["secret_hash"]):
+    async def reader(self, token_id: str, secret: str | None = None) -> tuple[str, datetime | None]:
+        """The workspace whose facts a token may read, and until when; without a secret, of one that was let in.
+
+        Raises InvalidToken and PermissionDenied.
+        """
+        row = await self._token(token_id, secret)
+        workspace: str = row["workspace"]
+        if not rights_of(row).audit:
+            raise PermissionDenied(
+                "Facts are for owners and auditors of the workspace.",
+                metadata={"permission": "AUDIT_VIEW", "resource": f"workspaces/{workspace}"},
+            )
+        return workspace, row["expire_time"]
+
+    async def _token(self, token_id: str, secret: str | None) -> asyncpg.Record:
+        row = await self._pool.fetchrow(queries.token, token_id)
+        if row is None or (secret is not None and not secret_matches(secret, row["secret_hash"])):
             raise _unknown()
         self._refuse_expired(row)
-        await self._touch(parsed.id, row)
+        if secret is not None:
+            await self._touch(token_id, row)
+        return row
+
+    async def _prove(self, token: str) -> Standing:
+        parsed = parse_token(token)
+        row = await self._token(parsed.id, parsed.secret)
         return Standing(row["workspace"], row["member"], f"{TOKEN_PREFIX}{parsed.id}", rights_of(row))
 
     async def _identify(self, token: str, demand: Demand) -> Standing:

@@ -36,6 +36,8 @@ R = TypeVar("R", bound=Response)
 
 # Waits, bounded and without raising, until the relay has published a workspace's facts up to a position.
 Published = Callable[[str, int], Awaitable[None]]
+# Told what was committed; must not wait.
+Noticed = Callable[[Sequence[NewFact]], None]
 # The caller with the rights that it has now, under the workspace's lock; raises where it may no longer do this.
 Confirm = Callable[[Connection, Caller], Awaitable[Caller]]
 
@@ -59,8 +61,11 @@ class Change(Generic[R]):
 class Changes:
     """Makes changes, one at a time in a workspace."""
 
-    def __init__(self, store: EventStore, hashes: RequestHashes, confirm: Confirm, published: Published) -> None:
+    def __init__(
+        self, store: EventStore, hashes: RequestHashes, confirm: Confirm, published: Published, noticed: Noticed
+    ) -> None:
         self._store = store
+        self._noticed = noticed
         self.hashes = hashes
         self._confirm = confirm
         self._published = published
@@ -83,6 +88,7 @@ class Changes:
             response.position = unit.position
             await self._remember(unit, change, response)
         self._states.keep(change.workspace, unit.position, state)
+        self._noticed(facts)
         # An event that is published after this answer then meets executors that know of the change.
         await self._published(change.workspace, unit.position)
         return response

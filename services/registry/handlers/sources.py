@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 
 from kit.auth.tokens import format_write_key, hash_secret
 from kit.eventstore.facts import NewFact
@@ -18,17 +18,13 @@ from services.registry.domain.workspaces import require_workspace
 from services.registry.handlers.changes import Change, Changes
 from services.registry.queries import sources as source_queries
 
-# Told the ids of write keys that no longer work: their connections are to be closed.
-Revoked = Callable[[Sequence[str]], None]
-
 
 class SourceHandlers:
     """Commands on sources."""
 
-    def __init__(self, changes: Changes, ids: Ids, revoked: Revoked) -> None:
+    def __init__(self, changes: Changes, ids: Ids) -> None:
         self._changes = changes
         self._ids = ids
-        self._revoked = revoked
 
     async def create(self, request: pb.CreateSourceRequest, workspace: str) -> pb.CreateSourceResponse:
         """A source."""
@@ -56,20 +52,16 @@ class SourceHandlers:
 
     async def delete(self, request: pb.DeleteSourceRequest, workspace: str, source: str) -> pb.DeleteSourceResponse:
         """The source's end, with its keys."""
-        ended: list[str] = []
 
         async def decide(unit: Unit, state: State) -> list[NewFact]:
             facts = domain.decide_delete_source(state, request, workspace, source)
-            ended.extend(_revoked_by(facts))
-            await unit.connection.execute(source_queries.queries.delete_write_key_secrets, ended)
+            await unit.connection.execute(source_queries.queries.delete_write_key_secrets, _revoked_by(facts))
             return facts
 
         async def answer(_connection: Connection, _facts: Sequence[NewFact]) -> pb.DeleteSourceResponse:
             return pb.DeleteSourceResponse()
 
-        response = await self._changes.make(Change(workspace, request, pb.DeleteSourceResponse, decide, answer))
-        self._revoked(ended)
-        return response
+        return await self._changes.make(Change(workspace, request, pb.DeleteSourceResponse, decide, answer))
 
     async def create_write_key(
         self, request: pb.CreateWriteKeyRequest, workspace: str, source: str
@@ -104,9 +96,7 @@ class SourceHandlers:
         async def answer(_connection: Connection, _facts: Sequence[NewFact]) -> pb.RevokeWriteKeyResponse:
             return pb.RevokeWriteKeyResponse()
 
-        response = await self._changes.make(Change(workspace, request, pb.RevokeWriteKeyResponse, decide, answer))
-        self._revoked([key])
-        return response
+        return await self._changes.make(Change(workspace, request, pb.RevokeWriteKeyResponse, decide, answer))
 
 
 def _revoked_by(facts: Sequence[NewFact]) -> list[str]:

@@ -1,0 +1,67 @@
+"""Ends connections to NATS whose key or token is no longer good."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Awaitable, Callable, Iterable, Sequence
+from contextlib import suppress
+
+import structlog
+
+from kit.errors import OnwardError
+from kit.eventstore.facts import NewFact
+from kit.nats_auth.callout import DECISION_TIMEOUT_S
+from kit.nats_auth.kicker import Kicker
+from onward.registry.v1 import facts_pb2
+
+log = structlog.get_logger(__name__)
+
+# What another replica revoked and did not live to kick ends within this time.
+REVIEW_INTERVAL_S = 30.0
+# After these, somebody who is connected may no longer be welcome.
+_ENDINGS = (
+    facts_pb2.WriteKeyRevoked,
+    facts_pb2.TokenRevoked,
+    facts_pb2.RoleRevoked,
+    facts_pb2.MemberRemoved,
+)
+
+
+class ConnectionKeeper:
+    """Compares who is connected with who may be: soon after a revocation, and from time to time. `run` it."""
+
+    def __init__(self, kicker: Kicker, ended: Callable[[Iterable[str]], Awaitable[list[str]]]) -> None:
+        """`ended` answers which of some connections' names would no longer be let in."""
+        self._kicker = kicker
+        self._ended = ended
+        self._woken = asyncio.Event()
+
+    def notice(self, facts: Sequence[NewFact]) -> None:
+        """Told what was committed."""
+        if any(isinstance(fact.data, _ENDINGS) for fact in facts):
+            self._woken.set()
+
+    async def run(self) -> None:
+        """Keep on until cancelled; a server that is away is asked again at the next turn."""
+        while True:
+            with suppress(TimeoutError):
+                async with asyncio.timeout(REVIEW_INTERVAL_S):
+                    await self._woken.wait()
+            hurried = self._woken.is_set()
+            self._woken.clear()
+            await self._review_logged()
+            if hurried:
+                # A login that was being decided when the key was revoked comes through after the first look.
+                await asyncio.sleep(DECISION_TIMEOUT_S)
+                await self._review_logged()
+
+    async def _review_logged(self) -> None:
+        try:
+            await self.review()
+        except OnwardError as error:
+            log.warning("connections_not_reviewed", reason=error.reason, error=str(error))
+
+    async def review(self) -> None:
+        """End what should have ended. Raises Unavailable."""
+        for name in await self._ended(await self._kicker.users()):
+            await self._kicker.kick(name)
