@@ -6,7 +6,7 @@ SELECT * FROM functions WHERE workspace = $1 AND function = $2;
 -- name: list_functions
 -- $4 shows those that live, $5 those that are deleted.
 SELECT * FROM functions
-WHERE workspace = $1 AND function > $2 AND CASE WHEN delete_time IS NULL THEN $4 ELSE $5 END
+WHERE workspace = $1 AND function > $2 AND CASE WHEN delete_time IS NULL THEN $4::boolean ELSE $5::boolean END
 ORDER BY function
 LIMIT $3;
 
