@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable
+from collections.abc import Callable, Collection, Iterable
 from dataclasses import dataclass, field, replace
 from ipaddress import IPv4Network, IPv6Network, ip_network
 
@@ -11,6 +11,10 @@ from google.protobuf import json_format
 from google.protobuf.message import Message
 
 from onward.registry.v1 import facts_pb2
+
+# Why what waits for a destination is cancelled; product terms, shown to people.
+DISCONNECTED = "destination_disconnected"
+FUNCTION_DELETED = "function_deleted"
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,9 +37,26 @@ class WorkspaceView:
 
     position: int = 0
     destinations: dict[str, Route] = field(default_factory=dict)
+    # Those that were disconnected, as they were last: deliveries may still wait for them. Ids are never given again.
+    departed: dict[str, Route] = field(default_factory=dict)
+    functions_deleted: set[str] = field(default_factory=set)
     sources: set[str] = field(default_factory=set)
     egress_ranges: tuple[IPv4Network | IPv6Network, ...] = ()
-    by_source: dict[str, tuple[Route, ...]] = field(default_factory=dict)
+    by_source: dict[str, dict[str, Route]] = field(default_factory=dict)
+
+    def put(self, route: Route) -> None:
+        self.destinations[route.destination] = route
+        self.by_source.setdefault(route.source, {})[route.destination] = route
+
+    def take(self, destination: str) -> Route | None:
+        route = self.destinations.pop(destination, None)
+        if route is not None:
+            del self.by_source[route.source][destination]
+        return route
+
+    def change(self, destination: str, **changes: int | bool) -> Iterable[str]:
+        self.put(replace(self.destinations[destination], **changes))  # type: ignore[arg-type]  # fields of Route
+        return (destination,)
 
 
 class View:
@@ -46,6 +67,8 @@ class View:
         self._on_change = on_change
         # Set when a workspace has been added.
         self.grown = asyncio.Event()
+        # Called with each workspace whose position has moved.
+        self.on_position: Callable[[str], None] = lambda workspace: None
 
     def workspaces(self) -> list[str]:
         return list(self._workspaces)
@@ -54,10 +77,11 @@ class View:
         view = self._workspaces.get(workspace)
         return view.position if view else 0
 
-    def routes(self, workspace: str, source: str) -> tuple[Route, ...]:
-        """All destinations of a source, disabled ones included."""
+    def routes(self, workspace: str, source: str) -> Collection[Route]:
+        """All destinations of a source, disabled ones included; true until the next fact."""
         view = self._workspaces.get(workspace)
-        return view.by_source.get(source, ()) if view else ()
+        found = view.by_source.get(source) if view else None
+        return found.values() if found else ()
 
     def knows_source(self, workspace: str, source: str) -> bool:
         view = self._workspaces.get(workspace)
@@ -66,6 +90,20 @@ class View:
     def route(self, workspace: str, destination: str) -> Route | None:
         view = self._workspaces.get(workspace)
         return view.destinations.get(destination) if view else None
+
+    def departed(self, workspace: str, destination: str) -> Route | None:
+        """A destination that was disconnected, as it was last."""
+        view = self._workspaces.get(workspace)
+        return view.departed.get(destination) if view else None
+
+    def end_reason(self, workspace: str, destination: str) -> str:
+        """Why what waits for a destination is cancelled; empty for one that is connected."""
+        view = self._workspaces.get(workspace)
+        if view is not None and destination in view.destinations:
+            return ""
+        route = view.departed.get(destination) if view else None
+        deleted = view is not None and route is not None and route.function in view.functions_deleted
+        return FUNCTION_DELETED if deleted else DISCONNECTED
 
     def egress_ranges(self, workspace: str) -> tuple[IPv4Network | IPv6Network, ...]:
         view = self._workspaces.get(workspace)
@@ -81,67 +119,107 @@ class View:
         if applier is not None:
             message_class, evolve = applier
             fact = json_format.Parse(data, message_class(), ignore_unknown_fields=True)
-            for destination in evolve(workspace, view, fact):
-                self._refresh(view, destination)
+            for destination in tuple(evolve(workspace, view, fact)):
                 self._on_change(workspace, destination)
         view.position = position
-
-    @staticmethod
-    def _refresh(view: WorkspaceView, destination: str) -> None:
-        source = view.destinations[destination].source
-        view.by_source[source] = tuple(route for route in view.destinations.values() if route.source == source)
+        self.on_position(workspace)
 
 
-def _source_created(_: str, view: WorkspaceView, fact: facts_pb2.SourceCreated) -> list[str]:
+def _source_created(_: str, view: WorkspaceView, fact: facts_pb2.SourceCreated) -> Iterable[str]:
     view.sources.add(fact.source)
-    return []
+    return ()
 
 
-def _range_allowed(_: str, view: WorkspaceView, fact: facts_pb2.EgressRangeAllowed) -> list[str]:
+def _source_deleted(_: str, view: WorkspaceView, fact: facts_pb2.SourceDeleted) -> Iterable[str]:
+    view.sources.discard(fact.source)
+    return ()
+
+
+def _range_allowed(_: str, view: WorkspaceView, fact: facts_pb2.EgressRangeAllowed) -> Iterable[str]:
     view.egress_ranges = (*view.egress_ranges, ip_network(fact.range, strict=False))
-    return list(view.destinations)
+    return ()
 
 
-def _connected(workspace: str, view: WorkspaceView, fact: facts_pb2.DestinationConnected) -> list[str]:
-    view.destinations[fact.destination] = Route(
-        workspace=workspace,
-        destination=fact.destination,
-        display_name=fact.display_name,
-        source=fact.source,
-        function=fact.function,
-        version=fact.version,
+def _range_disallowed(_: str, view: WorkspaceView, fact: facts_pb2.EgressRangeDisallowed) -> Iterable[str]:
+    gone = ip_network(fact.range, strict=False)
+    view.egress_ranges = tuple(one for one in view.egress_ranges if one != gone)
+    return ()
+
+
+def _function_deleted(_: str, view: WorkspaceView, fact: facts_pb2.FunctionDeleted) -> Iterable[str]:
+    view.functions_deleted.add(fact.function)
+    return ()
+
+
+def _connected(workspace: str, view: WorkspaceView, fact: facts_pb2.DestinationConnected) -> Iterable[str]:
+    view.put(
+        Route(
+            workspace=workspace,
+            destination=fact.destination,
+            display_name=fact.display_name,
+            source=fact.source,
+            function=fact.function,
+            version=fact.version,
+        )
     )
-    return [fact.destination]
+    return (fact.destination,)
 
 
-def _settings_changed(_: str, view: WorkspaceView, fact: facts_pb2.SettingsChanged) -> list[str]:
-    route = view.destinations[fact.destination]
-    view.destinations[fact.destination] = replace(route, settings_revision=fact.revision)
-    return [fact.destination]
+def _disconnected(_: str, view: WorkspaceView, fact: facts_pb2.DestinationDisconnected) -> Iterable[str]:
+    route = view.take(fact.destination)
+    if route is not None:
+        view.departed[fact.destination] = route
+    return (fact.destination,)
 
 
-def _enabled(_: str, view: WorkspaceView, fact: facts_pb2.DestinationEnabled) -> list[str]:
-    view.destinations[fact.destination] = replace(view.destinations[fact.destination], enabled=True)
-    return [fact.destination]
+def _settings_changed(_: str, view: WorkspaceView, fact: facts_pb2.SettingsChanged) -> Iterable[str]:
+    return view.change(fact.destination, settings_revision=fact.revision)
 
 
-def _disabled(_: str, view: WorkspaceView, fact: facts_pb2.DestinationDisabled) -> list[str]:
-    view.destinations[fact.destination] = replace(view.destinations[fact.destination], enabled=False)
-    return [fact.destination]
+def _enabled(_: str, view: WorkspaceView, fact: facts_pb2.DestinationEnabled) -> Iterable[str]:
+    return view.change(fact.destination, enabled=True)
 
 
-def _deployed(_: str, view: WorkspaceView, fact: facts_pb2.VersionDeployed) -> list[str]:
+def _disabled(_: str, view: WorkspaceView, fact: facts_pb2.DestinationDisabled) -> Iterable[str]:
+    return view.change(fact.destination, enabled=False)
+
+
+def _policy_updated(_: str, view: WorkspaceView, fact: facts_pb2.DeliveryPolicyUpdated) -> Iterable[str]:
+    return (fact.destination,)
+
+
+def _deployed(_: str, view: WorkspaceView, fact: facts_pb2.VersionDeployed) -> Iterable[str]:
     for destination in fact.destinations:
-        view.destinations[destination] = replace(view.destinations[destination], version=fact.number)
-    return list(fact.destinations)
+        view.change(destination, version=fact.number)
+    return fact.destinations
 
 
-_APPLIERS: dict[str, tuple[type[Message], Callable[..., list[str]]]] = {
+Filtered = facts_pb2.FilterCreated | facts_pb2.FilterUpdated | facts_pb2.FilterDeleted | facts_pb2.FiltersReordered
+
+
+def _filtered(_: str, view: WorkspaceView, fact: Filtered) -> Iterable[str]:
+    """Find the destinations whose events a changed filter sees: all, those of a source, or one."""
+    if not fact.parent:
+        return view.destinations
+    kind, _, parent = fact.parent.partition("/")
+    return view.by_source.get(parent, {}) if kind == "sources" else (parent,)
+
+
+_APPLIERS: dict[str, tuple[type[Message], Callable[..., Iterable[str]]]] = {
     "SourceCreated": (facts_pb2.SourceCreated, _source_created),
+    "SourceDeleted": (facts_pb2.SourceDeleted, _source_deleted),
     "EgressRangeAllowed": (facts_pb2.EgressRangeAllowed, _range_allowed),
+    "EgressRangeDisallowed": (facts_pb2.EgressRangeDisallowed, _range_disallowed),
+    "FunctionDeleted": (facts_pb2.FunctionDeleted, _function_deleted),
     "DestinationConnected": (facts_pb2.DestinationConnected, _connected),
+    "DestinationDisconnected": (facts_pb2.DestinationDisconnected, _disconnected),
     "SettingsChanged": (facts_pb2.SettingsChanged, _settings_changed),
     "DestinationEnabled": (facts_pb2.DestinationEnabled, _enabled),
     "DestinationDisabled": (facts_pb2.DestinationDisabled, _disabled),
+    "DeliveryPolicyUpdated": (facts_pb2.DeliveryPolicyUpdated, _policy_updated),
     "VersionDeployed": (facts_pb2.VersionDeployed, _deployed),
+    "FilterCreated": (facts_pb2.FilterCreated, _filtered),
+    "FilterUpdated": (facts_pb2.FilterUpdated, _filtered),
+    "FilterDeleted": (facts_pb2.FilterDeleted, _filtered),
+    "FiltersReordered": (facts_pb2.FiltersReordered, _filtered),
 }

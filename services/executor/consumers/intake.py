@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Awaitable, Callable, Coroutine, Sequence
+from dataclasses import replace
 from typing import Protocol
 
 import structlog
@@ -199,7 +200,7 @@ class Intake:
         if not route.enabled:
             self._outcomes.record(item, errors.SKIPPED, _as_routed(route))
         elif not wants(event, route.destination, route.display_name):
-            self._outcomes.record(item, errors.FILTERED, _as_routed(route))
+            self._outcomes.record(item, errors.FILTERED, _as_routed(route), reason=errors.INTEGRATIONS)
         else:
             self._push(item)
 
@@ -242,7 +243,7 @@ class Intake:
         route = self._view.route(due.workspace, due.destination)
         item = Item(
             ticket=ticket,
-            route=route or _departed(due),
+            route=route or self._departed(due),
             sequence=due.stream_sequence,
             index=due.index,
             attempt=due.attempt + ticket.message.delivered - 1,
@@ -259,8 +260,25 @@ class Intake:
         ticket.remaining += 1
         if item.route.enabled:
             self._push(item)
+        elif route is None:
+            reason = self._view.end_reason(due.workspace, due.destination)
+            self._outcomes.record(item, errors.CANCELLED, _as_routed(item.route), reason=reason)
         else:
             self._outcomes.record(item, errors.SKIPPED, _as_routed(item.route))
+
+    def _departed(self, due: pb.DueDelivery) -> Route:
+        """Stand in for a destination that is no more: its deliveries are cancelled."""
+        route = self._view.departed(due.workspace, due.destination)
+        if route is not None:
+            return replace(route, enabled=False)
+        return Route(
+            workspace=due.workspace,
+            destination=due.destination,
+            display_name=due.destination,
+            source=due.source,
+            function="",
+            version=0,
+        )
 
 
 def _newest_ns(messages: Sequence[Message]) -> int:
@@ -280,15 +298,3 @@ def _known(answer: lookup_pb.LookupOutcomesResponse) -> dict[int, Known]:
         attempts = known.setdefault(one.event.stream_sequence, {})
         attempts.setdefault((one.event.index, one.destination), {})[one.attempt] = one.result
     return known
-
-
-def _departed(due: pb.DueDelivery) -> Route:
-    """Stand in for a destination that is no more: its deliveries are skipped."""
-    return Route(
-        workspace=due.workspace,
-        destination=due.destination,
-        display_name=due.destination,
-        source=due.source,
-        function="",
-        version=0,
-    )

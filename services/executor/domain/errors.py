@@ -6,6 +6,9 @@ from dataclasses import dataclass
 
 from onward.executor.v1 import outcomes_pb2 as pb
 
+# Why an event was filtered, where no filter did it.
+INTEGRATIONS = "integrations"
+DROP_EVENT = "drop_event"
 # Statuses below 500 that a later attempt may well not see: request timeout, locked, too many requests.
 RETRYABLE_STATUSES = frozenset({408, 423, 429})
 
@@ -21,6 +24,7 @@ class Verdict:
 DELIVERED = Verdict(pb.RESULT_DELIVERED, pb.ERROR_TYPE_UNSPECIFIED)
 FILTERED = Verdict(pb.RESULT_FILTERED, pb.ERROR_TYPE_UNSPECIFIED)
 SKIPPED = Verdict(pb.RESULT_SKIPPED, pb.ERROR_TYPE_UNSPECIFIED)
+CANCELLED = Verdict(pb.RESULT_CANCELLED, pb.ERROR_TYPE_UNSPECIFIED)
 LOST = Verdict(pb.RESULT_LOST, pb.ERROR_TYPE_INTERNAL)
 DEFERRED = Verdict(pb.RESULT_DEFERRED, pb.ERROR_TYPE_TOO_MANY_REQUESTS)
 INVALID_SETTINGS = Verdict(pb.RESULT_FAILED, pb.ERROR_TYPE_INVALID_SETTINGS)

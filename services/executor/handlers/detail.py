@@ -28,7 +28,7 @@ def build(item: Item, outcome: Outcome, verdict: Verdict, redactor: Redactor) ->
     """Build the full record of one attempt: event, error, console, requests, callback return."""
     detail = pb.AttemptDetail()
     if verdict.result not in (pb.RESULT_DELIVERED, pb.RESULT_FILTERED):
-        detail.event = item.payload
+        _add_event(detail, item)
     _add_error(detail, outcome, redactor)
     if outcome.value is not None:
         detail.value = redacted_value(redactor, outcome.value, cut=outcome.value_cut)
@@ -41,6 +41,13 @@ def build(item: Item, outcome: Outcome, verdict: Verdict, redactor: Redactor) ->
     if item.exchanges:
         detail.requests = _requests(item, redactor, room)
     return detail
+
+
+def _add_event(detail: pb.AttemptDetail, item: Item) -> None:
+    """Add the event as it came, so that a retry is filtered as is right then, and what may be shown of it."""
+    detail.event = item.payload
+    if item.filtered is not None:
+        detail.filtered_event = item.filtered
 
 
 def _add_error(detail: pb.AttemptDetail, outcome: Outcome, redactor: Redactor) -> None:
@@ -80,9 +87,13 @@ def _requests(item: Item, redactor: Redactor, room: int) -> bytes:
 
 def failure(item: Item, name: str, message: str) -> pb.AttemptDetail:
     """Build the record of an attempt whose code never ran."""
-    return pb.AttemptDetail(event=item.payload, error_name=name, error_message=message)
+    detail = pb.AttemptDetail(error_name=name, error_message=message)
+    _add_event(detail, item)
+    return detail
 
 
 def event_only(item: Item) -> pb.AttemptDetail:
     """Build the record of a deferral: the event, so that it can run later."""
-    return pb.AttemptDetail(event=item.payload)
+    detail = pb.AttemptDetail()
+    _add_event(detail, item)
+    return detail

@@ -17,6 +17,7 @@ from kit.clock import Clock
 from kit.errors import OnwardError
 from services.executor.domain import errors
 from services.executor.domain.errors import Verdict, judge
+from services.executor.domain.filtering import filtered
 from services.executor.handlers import detail as details
 from services.executor.handlers.egress import Egress, forsake, http_error_status, retry_after_ms
 from services.executor.handlers.places import WorkerPlaces
@@ -40,6 +41,8 @@ from services.executor.runtime.pool import (
 # Attempts that one worker is given at once: two batches, so that the next is there when one ends.
 IN_FLIGHT_MAX = 256
 BATCH_MAX = 128
+# Attempts that end without a worker in one turn of the loop: filtering so many events takes some milliseconds.
+REFUSED_MAX = 256
 # What cannot start within this is deferred, where the lane waits for somebody else's API or has no worker.
 DEFER_AFTER_S = 0.25
 # A lane that is merely short of CPU may take longer: deferring would only make the machine busier.
@@ -121,7 +124,7 @@ class Lane:
         self._schedule()
 
     def changed(self) -> None:
-        """Take note that the destination's version, settings or ranges changed: the next attempts run the new ones."""
+        """Take note that the destination changed, or ended: the next attempts run what the registry says then."""
         self._epoch += 1
         generation, self._current = self._current, None
         if generation is not None:
@@ -155,37 +158,79 @@ class Lane:
             return
         generation = self._current
         if generation is None:
+            if self._queue and self._cancelled():
+                return
             if self._queue and not self._preparing:
                 self._preparing = True
                 self._group.create_task(self._prepare())
         elif generation.refusal is not None:
             self._refuse_all(generation.program, generation.refusal)
         elif generation.worker is not None:
-            while self._queue and len(generation.in_flight) < IN_FLIGHT_MAX:
-                if not self._start(generation, generation.worker):
-                    break
+            self._fill(generation, generation.worker)
         if self._queue and not self._checking:
             self._checking = True
             self._finished = 0
             asyncio.get_running_loop().call_later(DEFER_AFTER_S, self._check_waiting)
 
-    def _start(self, generation: Generation, worker: Worker) -> bool:
-        """Give the worker a batch; an item that must run alone waits until nothing else runs, and runs alone."""
+    def _fill(self, generation: Generation, worker: Worker) -> None:
+        """Give the worker batches while it has room; filters that drop everything leave others their turns."""
+        taken = 0
+        while self._queue and len(generation.in_flight) < IN_FLIGHT_MAX:
+            if taken >= IN_FLIGHT_MAX:
+                self._schedule()
+                break
+            started = self._start(generation, worker)
+            if not started:
+                break
+            taken += started
+
+    def _start(self, generation: Generation, worker: Worker) -> int:
+        """Give the worker a batch; an item that must run alone waits until nothing else runs, and runs alone.
+
+        Answers how many items left the queue, filtered ones included.
+        """
         jobs: list[Job] = []
+        taken = 0
+        program = generation.program
         room = min(BATCH_MAX, IN_FLIGHT_MAX - len(generation.in_flight))
-        while self._queue and len(jobs) < room:
+        while self._queue and taken < room:
             item = self._queue[0]
             if generation.alone or (item.alone and generation.in_flight):
                 break
             self._queue.popleft()
+            taken += 1
+            if program.filters is not None and not self._passes(program, item):
+                continue
             self._job_id += 1
             generation.alone = item.alone
             generation.in_flight[self._job_id] = item
             item.sampled = random.random() < SAMPLE_RATE  # noqa: S311
-            jobs.append(Job(self._job_id, item.type, item.payload, item.sampled))
+            event = item.payload if item.filtered is None else item.filtered
+            jobs.append(Job(self._job_id, item.type, event, item.sampled))
         if jobs:
             worker.submit(jobs)
-        return bool(jobs)
+        return taken
+
+    def _passes(self, program: Program, item: Item) -> bool:
+        """Apply the filters to an item's event; one that is dropped ends here."""
+        item.filtered = None
+        if program.filters is None:
+            return True
+        try:
+            event, dropped_by = filtered(program.filters, item.payload, item.delivered_as)
+        except Exception:
+            log.exception("event_not_filtered", destination=self.destination)
+            item.filtered = b""
+            detail = details.failure(item, "Internal", "the filters could not be applied; Onward's log says why")
+            self._services.outcomes.record(item, errors.INTERNAL, _run(program), detail)
+            return False
+        if event is None:
+            self._finished += 1
+            self._services.outcomes.record(item, errors.FILTERED, _run(program), reason=dropped_by)
+            return False
+        if event is not item.payload:
+            item.filtered = event
+        return True
 
     async def _prepare(self) -> None:
         """Get the program and a worker for it; a change meanwhile makes it start over."""
@@ -256,12 +301,12 @@ class Lane:
             self._settle(program, item, outcome)
         except Exception:
             log.exception("attempt_not_described", destination=self.destination)
-            run = Run(program.version, program.settings_revision, outcome.wall_us, outcome.cpu_us)
+            run = _run(program, outcome)
             detail = details.failure(item, "Internal", "the outcome of the attempt could not be recorded in full")
             self._services.outcomes.record(item, errors.INTERNAL, run, detail)
 
     def _settle(self, program: Program, item: Item, outcome: Outcome) -> None:
-        run = Run(program.version, program.settings_revision, outcome.wall_us, outcome.cpu_us)
+        run = _run(program, outcome)
         if outcome.ok and not item.sampled and not item.exchanges:
             self._services.outcomes.record(item, errors.DELIVERED, run)
             return
@@ -278,6 +323,7 @@ class Lane:
             details.build(item, outcome, verdict, program.redactor) if keep else None,
             retry_after_ms=retry_after_ms(item, self._services.clock),
             http_error=status > 0,
+            reason=errors.DROP_EVENT if verdict is errors.FILTERED else "",
         )
 
     @staticmethod
@@ -322,6 +368,7 @@ class Lane:
             else:
                 # Where nobody is known to be guilty each runs alone, so that the next loss names one.
                 item.alone = item.alone or guilty is None
+                item.filtered = None
                 again.append(item)
         generation.in_flight.clear()
         generation.alone = False
@@ -339,11 +386,28 @@ class Lane:
 
     def _refuse_all(self, program: Program, refusal: Refusal) -> None:
         """End what is queued without running the code; a change of version or settings makes a new generation."""
-        run = Run(program.version, program.settings_revision)
-        while self._queue:
+        run = _run(program)
+        for _ in range(min(len(self._queue), REFUSED_MAX)):
             item = self._queue.popleft()
+            if program.unfiltered:
+                item.filtered = b""
+            elif not self._passes(program, item):
+                continue
             detail = details.failure(item, refusal.name, refusal.message)
             self._services.outcomes.record(item, refusal.verdict, run, detail)
+        if self._queue:
+            self._schedule()
+
+    def _cancelled(self) -> bool:
+        """End what waits for a destination that was disconnected; nothing of it is run."""
+        reason = self._services.view.end_reason(self.workspace, self.destination)
+        if not reason:
+            return False
+        while self._queue:
+            item = self._queue.popleft()
+            run = Run(item.route.version, item.route.settings_revision)
+            self._services.outcomes.record(item, errors.CANCELLED, run, reason=reason)
+        return True
 
     def _check_waiting(self) -> None:
         """Defer what the lane will not start soon, judged by what it finished since the last look."""
@@ -373,6 +437,8 @@ class Lane:
         for _ in range(count):
             item = self._queue.pop()
             run = Run(item.route.version, program.settings_revision if program else item.route.settings_revision)
+            # What is deferred until it fails may be shown only as filters leave it, and they have not seen it.
+            item.filtered = None if program and program.filters is None and not program.unfiltered else b""
             self._services.outcomes.record(item, errors.DEFERRED, run, details.event_only(item))
         if count:
             log.info("deliveries_deferred", destination=self.destination, count=count)
@@ -414,6 +480,11 @@ _LOSSES = {
     "out_of_memory": ("OutOfMemory", "the function ran out of memory"),
 }
 _LOST = ("Internal", "the worker that ran the function was lost")
+
+
+def _run(program: Program, outcome: Outcome | None = None) -> Run:
+    wall_us, cpu_us = (outcome.wall_us, outcome.cpu_us) if outcome else (0, 0)
+    return Run(program.version, program.settings_revision, wall_us, cpu_us, program.filter_revision)
 
 
 def _as_thrown(outcome: Outcome, status: int) -> Outcome:

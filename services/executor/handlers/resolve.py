@@ -10,6 +10,8 @@ import orjson
 import structlog
 
 from kit.errors import Internal
+from kit.filters import FilterChain, FilterError
+from kit.filters.rules import chain_of
 from kit.vault import Keyring, Sealed, UnknownKeyError, VaultError, setting_place
 from onward.registry.v1 import internal_service_pb2, resources_pb2
 from services.executor.runtime.pool import Limits
@@ -39,6 +41,11 @@ class Program:
     fail_on_http_error: bool
     # Set when the settings cannot be used; the code does not run then.
     invalid: str | None = None
+    # None where no event can be changed or dropped.
+    filters: FilterChain | None = None
+    filter_revision: int = 0
+    # A filter cannot be applied: nothing may run, and no event may be shown.
+    unfiltered: bool = False
 
 
 class Resolver:
@@ -58,6 +65,13 @@ class Resolver:
             settings, secrets = self._settings(workspace, destination, answer)
         except InvalidSettings as error:
             invalid = str(error)
+        filters: FilterChain | None = None
+        unfiltered = False
+        try:
+            chain = chain_of(answer.filters)
+            filters = None if chain.is_empty else chain
+        except FilterError as error:
+            invalid, unfiltered = f"{error}; no event may pass it, so the function does not run", True
         policy = answer.destination.policy
         return Program(
             destination=destination,
@@ -70,6 +84,9 @@ class Resolver:
             retry_only_explicit=policy.retry_only_explicit,
             fail_on_http_error=policy.fail_on_http_error,
             invalid=invalid,
+            filters=filters,
+            filter_revision=answer.filter_revision,
+            unfiltered=unfiltered,
         )
 
     def _settings(

@@ -56,7 +56,7 @@ class _Batch:
 
     def __init__(self, workspace: str) -> None:
         self.message = pb.OutcomeBatch(batch_id=uuid7(), workspace=workspace)
-        self.groups: dict[tuple[str, int, int], pb.DestinationOutcomes] = {}
+        self.groups: dict[tuple[str, int, int, int], pb.DestinationOutcomes] = {}
         self.tickets: list[Ticket] = []
         self.count = 0
         self.bytes = 0
@@ -67,7 +67,7 @@ class _Batch:
 
     def group(self, item: Item, run: Run) -> pb.DestinationOutcomes:
         route = item.route
-        key = (route.destination, run.version, run.settings_revision)
+        key = (route.destination, run.version, run.settings_revision, run.filter_revision)
         found = self.groups.get(key)
         if found is None:
             found = self.groups[key] = self.message.destinations.add(
@@ -76,6 +76,7 @@ class _Batch:
                 function=route.function,
                 version=run.version,
                 settings_revision=run.settings_revision,
+                filter_revision=run.filter_revision,
             )
         return found
 
@@ -100,7 +101,7 @@ class OutcomeLog:
         return not self._open and not self._ready and self._under_way == 0
 
     def record(self, item: Item, verdict: Verdict, run: Run, detail: pb.AttemptDetail | None = None,
-               *, retry_after_ms: int = 0, http_error: bool = False) -> None:  # fmt: skip
+               *, retry_after_ms: int = 0, http_error: bool = False, reason: str = "") -> None:  # fmt: skip
         """Record what became of one attempt; its ticket is due once the outcome is stored."""
         batch = self._batch(item.route.workspace)
         attempt = self._attempt(batch, item, verdict, run, item.attempt)
@@ -111,7 +112,9 @@ class OutcomeLog:
             attempt.retry_after_ms = retry_after_ms
         if http_error:
             attempt.http_error = True
-        self._added(item.route.workspace, batch, _attempt_bytes(item), item.ticket)
+        if reason:
+            attempt.reason = reason
+        self._added(item.route.workspace, batch, _attempt_bytes(item) + len(reason), item.ticket)
 
     def record_lost(self, item: Item, run: Run, attempt: int) -> None:
         """Record an earlier invocation that left no outcome; it does not settle the item's ticket."""

@@ -45,6 +45,8 @@ class Item:
     alone: bool = False
     # Its logs, requests and callback return are kept even if it succeeds.
     sampled: bool = False
+    # What filters left of the event, empty where they could not be applied; None where they left `payload` as it is.
+    filtered: bytes | None = None
     exchanges: list[Exchange] = field(default_factory=list)
     scope: Scope | None = None
 
@@ -53,6 +55,11 @@ class Item:
         """Name the delivery the same way on every attempt; seeds the Idempotency-Key."""
         route = self.route
         return f"{route.workspace}/{route.destination}/{self.sequence}/{self.index}"
+
+    @property
+    def delivered_as(self) -> str:
+        """Name the event and its destination the same way in every delivery of it."""
+        return f"{self.route.workspace}/{self.route.destination}/{self.message_id}"
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,3 +70,4 @@ class Run:
     settings_revision: int
     wall_us: int = 0
     cpu_us: int = 0
+    filter_revision: int = 0
