@@ -24,7 +24,7 @@ pytestmark = pytest.mark.integration
 
 ACME = "workspaces/acme"
 ADA = f"{ACME}/members/ada"
-EMAIL = {"email": "ada@example.com", "email_verified": True}
+EMAIL: dict[str, Any] = {"email": "ada@example.com", "email_verified": True}
 
 
 @dataclass
@@ -192,7 +192,7 @@ async def test_another_issuers_subject_is_another_person(setting: Setting, datab
     await see(setting.caller(sub="s-1", **EMAIL))
     issuer = setting.issuer
     url = issuer.url.replace("127.0.0.1", "localhost")
-    changes = {"oidc_issuer": url, "oidc_audience": AUDIENCE, "oidc_jwks_url": f"http://127.0.0.1:{issuer.port}/keys"}
+    changes: dict[str, Any] = {"oidc_issuer": url, "oidc_audience": AUDIENCE, "oidc_jwks_url": f"http://127.0.0.1:{issuer.port}/keys"}
     async with running(database, nats_url, **changes) as world:
         async with refused("NOT_FOUND", "NOT_FOUND"):
             await see(world.caller(issuer.token(iss=url, sub="s-1")))
