@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 from collections import OrderedDict, deque
 from collections.abc import Awaitable, Callable, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, replace
 from datetime import datetime
 from typing import Protocol
@@ -13,7 +14,7 @@ import structlog
 
 from kit.auth.demand import Demand
 from kit.auth.names import workspace_in
-from kit.auth.tokens import looks_like_jwt, parse_token
+from kit.auth.tokens import looks_like_jwt, parse_token, parse_write_key
 from kit.clock import Clock, SystemClock
 from kit.errors import DeadlineExceeded, InvalidToken, OnwardError, Overloaded, Unavailable
 from onward.common.v1 import access_pb2
@@ -45,6 +46,8 @@ REASON_LENGTH_MAX = 64
 REFUSALS = frozenset({"UNAUTHENTICATED", "PERMISSION_DENIED", "NOT_FOUND"})
 # Stands for the id of a token that an identity provider made; those have none.
 OIDC = "oidc"
+# Begins what stands for the id of a source's write key.
+WRITE_KEY_PREFIX = "key:"
 # The error may come right when tried again.
 _PASSING = (Unavailable, DeadlineExceeded, Overloaded)
 
@@ -66,8 +69,8 @@ class Presented(Protocol):
 class Refusal:
     """Like refusals, counted. No secret is in it: of a token only the id.
 
-    `permission` is a number of `onward.common.v1.Permission`. `token_id` is what the caller said, known or not; "oidc"
-    for an identity provider's token, "" where there was none. `method` is empty where the refusals are of many kinds.
+    `permission` is a number of `onward.common.v1.Permission`. `token_id` is what `token_id` makes of what the caller
+    presented, known or not: "oidc" for an identity provider's token, "" for nothing that has an id. `method` is empty where the refusals are of many kinds.
     Address and agent are those of the first, and not verified.
     """
 
@@ -238,13 +241,14 @@ class DenialLog:
 
 
 def token_id(token: str) -> str:
-    """What may be told of a token: its id, whether or not it is known."""
+    """What may be told of a token: its id, whether or not it is known; of a write key "key:" and its id."""
     if looks_like_jwt(token):
         return OIDC
-    try:
+    with suppress(InvalidToken):
         return parse_token(token).id
-    except InvalidToken:
-        return ""
+    with suppress(InvalidToken):
+        return f"{WRITE_KEY_PREFIX}{parse_write_key(token).id}"
+    return ""
 
 
 def told(text: str, length_max: int) -> str:
@@ -269,11 +273,11 @@ def _refusal(call: Presented, demand: Demand, error: OnwardError, now: datetime)
 
 
 def _missing(demand: Demand, error: OnwardError) -> tuple[int, str]:
-    """Of several things that were demanded, the one that the error names; else the first."""
-    name = f"PERMISSION_{error.metadata.get('permission', '')}"
-    number = access_pb2.Permission.DESCRIPTOR.values_by_name.get(name)
-    named = (number.number if number else 0, error.metadata.get("resource", ""))
-    return named if named in demand.pairs else demand.pairs[0]
+    """What the error says was missing, where it says so; else the first of what was demanded."""
+    number = access_pb2.Permission.DESCRIPTOR.values_by_name.get(f"PERMISSION_{error.metadata.get('permission', '')}")
+    permission = number.number if number else demand.permission
+    resource = error.metadata.get("resource", "")
+    return permission, resource if (permission, resource) in demand.pairs else demand.resource
 
 
 def _of_many_kinds(refusal: Refusal, resource: str) -> Refusal:

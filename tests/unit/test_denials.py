@@ -22,7 +22,7 @@ from kit.auth.denials import (
     Refusal,
     token_id,
 )
-from kit.auth.tokens import format_token
+from kit.auth.tokens import format_token, format_write_key
 from kit.clock import FakeClock
 from kit.errors import DeadlineExceeded, InvalidToken, NotFound, OnwardError, PermissionDenied, Unavailable
 from onward.common.v1 import access_pb2
@@ -167,16 +167,26 @@ async def test_of_several_things_needed_the_one_that_the_error_names_is_told(den
         Call(), demand, PermissionDenied("no", metadata={"permission": "FUNCTION_EDIT", "resource": CRM.resource})
     )
     denials.note(Call(), demand, PermissionDenied("no", metadata={"permission": "NONSENSE", "resource": "elsewhere"}))
+    # Found out by a handler: nothing that the call's own resource lacks.
+    denials.note(Call(), CRM, PermissionDenied("no", metadata={"permission": "SOURCE_ADMINISTER", "sources": "web"}))
     await denials.flush()
     assert [(one.permission, one.resource) for one in sink.given] == [
         (EDIT, CRM.resource),
         (ADMINISTER, "workspaces/acme/sources/web"),
+        (ADMINISTER, CRM.resource),
     ]
 
 
 @pytest.mark.parametrize(
     ("token", "known_as"),
-    [(TOKEN, "5f0c"), ("", ""), ("the services share this", ""), ("eyJh.eyJz.c2ln", OIDC), (f"{TOKEN}\n", "")],
+    [
+        (TOKEN, "5f0c"),
+        ("", ""),
+        ("the services share this", ""),
+        ("eyJh.eyJz.c2ln", OIDC),
+        (f"{TOKEN}\n", ""),
+        (format_write_key("77aa", SECRET), "key:77aa"),
+    ],
 )
 def test_of_a_token_only_its_id_is_told(token: str, known_as: str) -> None:
     """D3."""

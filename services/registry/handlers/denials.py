@@ -11,7 +11,7 @@ from datetime import UTC, datetime
 import structlog
 
 from kit.auth.caller import ANONYMOUS, OPERATOR_PRINCIPAL
-from kit.auth.denials import OIDC, Refusal
+from kit.auth.denials import OIDC, WRITE_KEY_PREFIX, Refusal
 from kit.auth.names import workspace_in
 from kit.clock import Clock
 from kit.errors import InvalidToken, LimitReached, OnwardError
@@ -149,8 +149,13 @@ def _fact(service: str, refusal: Refusal) -> facts_pb2.AccessDenied:
 
 
 def _meta(refusal: Refusal, holders: Mapping[str, Holder]) -> Meta:
-    credential = refusal.token_id and (OIDC if refusal.token_id == OIDC else TOKEN_PREFIX + refusal.token_id)
-    return Meta(_principal(refusal, holders), credential=credential, occurred_at=refusal.last_time)
+    return Meta(_principal(refusal, holders), credential=_credential(refusal.token_id), occurred_at=refusal.last_time)
+
+
+def _credential(token_id: str) -> str:
+    if not token_id or token_id == OIDC or token_id.startswith(WRITE_KEY_PREFIX):
+        return token_id
+    return TOKEN_PREFIX + token_id
 
 
 def _principal(refusal: Refusal, holders: Mapping[str, Holder]) -> str:
