@@ -69,9 +69,9 @@ class Presented(Protocol):
 class Refusal:
     """Like refusals, counted. No secret is in it: of a token only the id.
 
-    `permission` is a number of `onward.common.v1.Permission`. `token_id` is what `token_id` makes of what the caller
-    presented, known or not: "oidc" for an identity provider's token, "" for nothing that has an id. `method` is empty where the refusals are of many kinds.
-    Address and agent are those of the first, and not verified.
+    `permission` is a number of `onward.common.v1.Permission`. `token_id` is what the function `token_id` makes of what
+    the caller presented, known or not. `method` is empty where the refusals are of many kinds. Address and agent are
+    those of the first, and not verified.
     """
 
     method: str
