@@ -20,6 +20,7 @@ from kit.bus.message import Message as BusMessage
 from kit.bus.publish import Publisher
 from kit.bus.puller import Puller
 from kit.bus.streams import OUTCOMES, events_stream, facts_stream, provision
+from kit.errors import NotFound
 from kit.eventstore.envelope import to_message, to_stored
 from kit.eventstore.facts import Meta, NewFact
 from kit.eventstore.memory import MemoryEventStore
@@ -59,6 +60,10 @@ class Program:
     secrets: dict[str, str] = field(default_factory=dict)
     required: list[str] = field(default_factory=list)
     timeout_ms: int = 5000
+    policy: resources.DeliveryPolicy = field(default_factory=resources.DeliveryPolicy)
+    # The workspace's, the source's, the destination's.
+    filters: list[registry_pb.FilterGroup] = field(default_factory=list)
+    filter_revision: int = 0
 
 
 class FakeRegistry(registry_rpc.InternalServiceServicer):
@@ -68,6 +73,10 @@ class FakeRegistry(registry_rpc.InternalServiceServicer):
         self._publisher = publisher
         self.store = MemoryEventStore()
         self.programs: dict[str, Program] = {}
+        # Names of destinations that executors asked for; they wait while `answers` is not set.
+        self.asked: list[str] = []
+        self.answers = asyncio.Event()
+        self.answers.set()
         self._vault = Vault.from_base64(KEY)
         self._data_key = DataKey.generate()
 
@@ -86,6 +95,29 @@ class FakeRegistry(registry_rpc.InternalServiceServicer):
         if enable:
             enabled = facts.DestinationEnabled(destination=destination)
             await self.record(f"destinations/{destination}", enabled)
+
+    async def filter(self, destination: str, *rules: resources.FilterRule) -> None:
+        """Give a destination these filters and no others, as the registry's facts and answers would tell."""
+        program = self.programs[destination]
+        prefix = f"workspaces/{WORKSPACE}/destinations/{destination}/filters"
+        filters = [resources.Filter(name=f"{prefix}/{rule.title}", rule=rule) for rule in rules]
+        program.filters = [registry_pb.FilterGroup(filters=filters)]
+        program.filter_revision += 1
+        fact = facts.FilterUpdated(parent=f"destinations/{destination}", filter="any")
+        await self.record(f"destinations/{destination}", fact)
+
+    async def end(self, destination: str, *, function_too: bool = False) -> None:
+        """Disconnect a destination, and delete its function in the same transaction."""
+        del self.programs[destination]
+        ends: list[tuple[str, Message]] = [
+            (f"destinations/{destination}", facts.DestinationDisconnected(destination=destination))
+        ]
+        if function_too:
+            ends.append(("functions/f", facts.FunctionDeleted(function="f")))
+        async with self.store.writing(WORKSPACE) as unit:
+            new = [NewFact(stream, data) for stream, data in ends]
+            recorded = await unit.append(new, Meta(principal="token:test"))
+        await self._publisher.publish_many([to_message("registry", fact) for fact in recorded])
 
     async def deploy(self, destination: str, code: str) -> None:
         program = self.programs[destination]
@@ -107,9 +139,16 @@ class FakeRegistry(registry_rpc.InternalServiceServicer):
 
     async def ResolveDestination(self, request: Any, context: Any) -> registry_pb.ResolveDestinationResponse:
         destination = request.name.rpartition("/")[2]
-        program = self.programs[destination]
+        self.asked.append(destination)
+        await self.answers.wait()
+        program = self.programs.get(destination)
+        if program is None:
+            raise NotFound(f"{request.name} is gone")
         names = {*program.settings, *program.secrets, *program.required}
         answer = registry_pb.ResolveDestinationResponse(
+            destination=resources.Destination(policy=program.policy),
+            filters=program.filters,
+            filter_revision=program.filter_revision,
             settings_revision=1,
             wrapped_key=self._vault.wrap(self._data_key, WORKSPACE),
             key_id=self._vault.key_id,
@@ -160,6 +199,7 @@ class Seen:
     destination: str
     version: int
     attempt: pb.Attempt
+    filter_revision: int = 0
 
 
 class World:
@@ -201,7 +241,9 @@ class World:
             batch = pb.OutcomeBatch.FromString(message.data)
             self.refused += batch.ingest_failures
             for group in batch.destinations:
-                self.seen += [Seen(group.destination, group.version, attempt) for attempt in group.attempts]
+                self.seen += [
+                    Seen(group.destination, group.version, attempt, group.filter_revision) for attempt in group.attempts
+                ]
         ack(self.bus, messages)
 
     def of(self, destination: str) -> list[pb.Attempt]:

@@ -226,7 +226,8 @@ class Lane:
             return False
         if event is None:
             self._finished += 1
-            self._services.outcomes.record(item, errors.FILTERED, _run(program), reason=dropped_by)
+            reason = dropped_by.removeprefix(f"workspaces/{self.workspace}/")
+            self._services.outcomes.record(item, errors.FILTERED, _run(program), reason=reason)
             return False
         if event is not item.payload:
             item.filtered = event

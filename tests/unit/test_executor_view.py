@@ -1,0 +1,103 @@
+"""Facts into the executor's view: what the next event meets, and which destinations are told."""
+
+from __future__ import annotations
+
+from google.protobuf import json_format
+from google.protobuf.message import Message
+
+from onward.registry.v1 import facts_pb2 as facts
+from services.executor.projections import DISCONNECTED, FUNCTION_DELETED, View
+
+
+class Told:
+    """A view of one workspace that is given facts, and the destinations that it told of."""
+
+    def __init__(self, *given: Message) -> None:
+        self.of: list[str] = []
+        self.view = View(lambda _, destination: self.of.append(destination))
+        self.moved: list[str] = []
+        self.when(*given)
+
+    def when(self, *new: Message) -> Told:
+        self.of.clear()
+        for fact in new:
+            data = json_format.MessageToJson(fact).encode()
+            self.view.apply("acme", self.view.position("acme") + 1, type(fact).__name__, data)
+        return self
+
+    def routed(self, source: str = "web") -> list[str]:
+        return [route.destination for route in self.view.routes("acme", source)]
+
+
+def connected(destination: str, source: str = "web", function: str = "f") -> facts.DestinationConnected:
+    return facts.DestinationConnected(destination=destination, source=source, function=function, version=1)
+
+
+GIVEN = (
+    facts.SourceCreated(source="web"),
+    facts.SourceCreated(source="app"),
+    connected("one"),
+    connected("two"),
+    connected("three", "app", "g"),
+)
+
+
+def test_a_disconnected_destination_gets_no_more_events() -> None:
+    told = Told(*GIVEN).when(facts.DestinationDisconnected(destination="one"))
+    assert told.routed() == ["two"]
+    assert told.view.route("acme", "one") is None
+    assert told.of == ["one"]
+    departed = told.view.departed("acme", "one")
+    assert departed is not None
+    assert departed.function == "f"
+
+
+def test_what_waits_ends_for_the_reason_that_people_gave() -> None:
+    """Fault A25."""
+    told = Told(*GIVEN)
+    assert told.view.end_reason("acme", "one") == ""
+    told.when(facts.DestinationDisconnected(destination="one"))
+    assert told.view.end_reason("acme", "one") == DISCONNECTED
+    told.when(facts.DestinationDisconnected(destination="three"), facts.FunctionDeleted(function="g"))
+    assert told.view.end_reason("acme", "three") == FUNCTION_DELETED
+    assert told.view.end_reason("acme", "never-heard-of") == DISCONNECTED
+
+
+def test_events_of_a_deleted_source_are_of_no_source() -> None:
+    told = Told(*GIVEN).when(facts.DestinationDisconnected(destination="three"), facts.SourceDeleted(source="app"))
+    assert not told.view.knows_source("acme", "app")
+    assert told.view.knows_source("acme", "web")
+
+
+def test_a_range_that_is_disallowed_is_closed_and_others_stay_open() -> None:
+    told = Told(facts.EgressRangeAllowed(range="10.0.0.0/8"), facts.EgressRangeAllowed(range="127.0.0.0/8"))
+    told.when(facts.EgressRangeDisallowed(range="10.0.0.0/8"))
+    assert [str(one) for one in told.view.egress_ranges("acme")] == ["127.0.0.0/8"]
+
+
+def test_a_policy_reaches_its_destination() -> None:
+    assert Told(*GIVEN).when(facts.DeliveryPolicyUpdated(destination="two")).of == ["two"]
+
+
+def test_a_filter_reaches_all_destinations_whose_events_it_sees() -> None:
+    told = Told(*GIVEN)
+    assert told.when(facts.FilterCreated(filter="x")).of == ["one", "two", "three"]
+    assert told.when(facts.FilterUpdated(parent="sources/web", filter="x")).of == ["one", "two"]
+    assert told.when(facts.FilterDeleted(parent="destinations/two", filter="x")).of == ["two"]
+    assert told.when(facts.FiltersReordered(parent="sources/app", filters=["x"])).of == ["three"]
+    assert told.when(facts.FilterCreated(parent="sources/none", filter="x")).of == []
+
+
+def test_names_and_labels_change_nothing_that_runs() -> None:
+    told = Told(*GIVEN).when(
+        facts.FunctionUpdated(function="f", display_name="F"), facts.SourceUpdated(source="web", display_name="W")
+    )
+    assert told.of == []
+    assert told.view.position("acme") == len(GIVEN) + 2
+
+
+def test_every_position_is_told_whatever_its_fact_says() -> None:
+    told = Told()
+    told.view.on_position = told.moved.append
+    told.when(*GIVEN)
+    assert told.moved == ["acme"] * len(GIVEN)
