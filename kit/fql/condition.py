@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from functools import lru_cache
 from typing import Any, Final
 
 from kit.fql.errors import FqlError
@@ -12,6 +13,8 @@ from kit.fql.parser import parse
 
 # The product's limit for the text of a condition.
 TEXT_BYTES_MAX: Final = 5 * 1024
+# Many destinations share the filters of their workspace, and a long condition takes ten milliseconds to compile.
+CONDITIONS_KEPT_MAX: Final = 500
 # The whole text of a condition that every event meets.
 ALL: Final = "all"
 
@@ -31,6 +34,7 @@ class Condition:
         return self.matches(event)
 
 
+@lru_cache(maxsize=CONDITIONS_KEPT_MAX)
 def compile_condition(text: str) -> Condition:
     """Compile the text of a condition, `all` for every event. Raises `FqlError`."""
     size_bytes = len(text.encode("utf-8", "surrogatepass"))

@@ -6,10 +6,10 @@ import operator
 from collections.abc import Callable, Mapping
 from typing import Any, Final
 
-from kit.fql.functions import FUNCTIONS
+from kit.fql.functions import FUNCTIONS, TEXT_CHARACTERS_MAX
 from kit.fql.glob import compile_glob
 from kit.fql.syntax import BOOL, And, Call, Compare, Items, Literal, Node, Not, Or, Path, type_of
-from kit.fql.values import contained, equal
+from kit.fql.values import ITEMS_MAX, contained, equal
 
 Event = Mapping[str, Any]
 Value = Callable[[Event], Any]
@@ -159,20 +159,26 @@ def _in(left: Node, right: Node) -> Test:
     value, values = value_of(left), value_of(right)
     if isinstance(right, Items) and all(isinstance(item, Literal) for item in right.items):
         return _in_literals(value, values({}))
+    if isinstance(right, Items):
+        return lambda event: contained(value(event), values(event))
 
     def found(event: Event) -> bool:
         within = values(event)
-        return isinstance(within, list) and contained(value(event), within)
+        return isinstance(within, list) and contained(value(event), within[:ITEMS_MAX])
 
     return found
 
 
 def _in_literals(value: Value, literals: list[Any]) -> Test:
-    strings = frozenset(literal for literal in literals if isinstance(literal, str))
+    # Sets, since a condition may hold thousands; true equals 1 in Python, so constants are apart.
+    constants = [literal for literal in literals if literal is None or isinstance(literal, bool)]
+    others = frozenset(literal for literal in literals if not (literal is None or isinstance(literal, bool)))
 
     def found(event: Event) -> bool:
         wanted = value(event)
-        return wanted in strings if isinstance(wanted, str) else contained(wanted, literals)
+        if isinstance(wanted, bool) or wanted is None:
+            return any(wanted is constant for constant in constants)
+        return isinstance(wanted, str | int | float) and wanted in others
 
     return found
 
@@ -193,6 +199,6 @@ def _match_literal(value: Value, pattern: str) -> Test:
 
     def matched(event: Event) -> bool:
         text = value(event)
-        return isinstance(text, str) and matches(text)
+        return isinstance(text, str) and len(text) <= TEXT_CHARACTERS_MAX and matches(text)
 
     return matched

@@ -10,10 +10,21 @@ from typing import Any, Final
 from kit.fql.glob import GlobError, compile_glob
 from kit.fql.syntax import BOOL, LIST, NUMBER, STRING
 from kit.fql.tokens import number_of
-from kit.fql.values import text_of, type_name, utf8
+from kit.fql.values import is_large, text_of, type_name, utf8
 
-# Where a word ends within camelCase or after an acronym.
-_HUMP: Final = re.compile(r"(?<=[a-z0-9])(?=[A-Z])|(?<=[A-Z])(?=[A-Z][a-z])")
+# Functions that go through a text character by character look at texts up to here: names, addresses and URLs are
+# shorter, and an event of 32 KiB would keep everybody else waiting.
+TEXT_CHARACTERS_MAX: Final = 4096
+# The longest of _FALSE_TEXTS.
+_FALSE_CHARACTERS_MAX: Final = 5
+
+# Where a word ends within camelCase or after an acronym. The capital is looked for first, since most characters are
+# none.
+_HUMP: Final = re.compile(r"(?=[A-Z])(?:(?<=[a-z0-9])|(?<=[A-Z])(?=[A-Z][a-z]))")
+# A search for a long text may take milliseconds.
+PART_CHARACTERS_MAX: Final = 256
+# Reading a pattern takes longer than matching it, and one of the event's own may be another one each time.
+EVENT_PATTERN_CHARACTERS_MAX: Final = 100
 _BETWEEN_WORDS: Final = re.compile(r"[\s_-]+")
 _FALSE_TEXTS: Final = frozenset({"", "0", "false"})
 _EVERY_TYPE: Final = frozenset[str]()
@@ -26,15 +37,17 @@ class Function:
     parameters: tuple[frozenset[str], ...]
     result: str
     call: Callable[..., Any]
+    # Takes a fraction of a millisecond for a long text, instead of microseconds.
+    slow: bool = False
 
 
 def _contains(text: Any, part: Any) -> bool:
-    return isinstance(text, str) and isinstance(part, str) and part in text
+    return isinstance(text, str) and isinstance(part, str) and len(part) <= PART_CHARACTERS_MAX and part in text
 
 
 def _match(text: Any, pattern: Any) -> bool:
-    """A pattern that comes from the event may be malformed; then it matches nothing."""
-    if not isinstance(text, str) or not isinstance(pattern, str):
+    """A pattern that comes from the event may be malformed or long; then it matches nothing."""
+    if not _readable(text) or not isinstance(pattern, str) or len(pattern) > EVENT_PATTERN_CHARACTERS_MAX:
         return False
     try:
         return compile_glob(pattern)(text)
@@ -50,8 +63,12 @@ def _length(value: Any) -> int | None:
     return len(value) if isinstance(value, list) else None
 
 
+def _readable(value: Any) -> bool:
+    return isinstance(value, str) and len(value) <= TEXT_CHARACTERS_MAX
+
+
 def _on_text(change: Callable[[str], str]) -> Callable[[Any], str | None]:
-    return lambda value: change(value) if isinstance(value, str) else None
+    return lambda value: change(value) if _readable(value) else None
 
 
 def _words(text: str) -> list[str]:
@@ -68,22 +85,22 @@ def _kebabcase(text: str) -> str:
 
 
 def _titlecase(text: str) -> str:
-    return " ".join(word[0].upper() + word[1:].lower() for word in _words(text))
+    return " ".join(map(str.capitalize, _words(text)))
 
 
 def _bool(value: Any) -> bool:
     if isinstance(value, str):
-        return value.lower() not in _FALSE_TEXTS
+        return len(value) > _FALSE_CHARACTERS_MAX or value.lower() not in _FALSE_TEXTS
     return bool(value)
 
 
 def _string(value: Any) -> str | None:
-    return None if value is None else text_of(value)
+    return None if value is None or is_large(value) else text_of(value)
 
 
 def _number(value: Any) -> int | float | None:
     if isinstance(value, str):
-        return number_of(value.strip())
+        return number_of(value.strip()) if _readable(value) else None
     return value if isinstance(value, int | float) and not isinstance(value, bool) else None
 
 
@@ -91,13 +108,13 @@ _TEXT: Final = frozenset({STRING})
 
 FUNCTIONS: Final = {
     "contains": Function((_TEXT, _TEXT), BOOL, _contains),
-    "match": Function((_TEXT, _TEXT), BOOL, _match),
+    "match": Function((_TEXT, _TEXT), BOOL, _match, slow=True),
     "length": Function((frozenset({STRING, LIST}),), NUMBER, _length),
     "lowercase": Function((_TEXT,), STRING, _on_text(str.lower)),
     "uppercase": Function((_TEXT,), STRING, _on_text(str.upper)),
-    "snakecase": Function((_TEXT,), STRING, _on_text(_snakecase)),
-    "kebabcase": Function((_TEXT,), STRING, _on_text(_kebabcase)),
-    "titlecase": Function((_TEXT,), STRING, _on_text(_titlecase)),
+    "snakecase": Function((_TEXT,), STRING, _on_text(_snakecase), slow=True),
+    "kebabcase": Function((_TEXT,), STRING, _on_text(_kebabcase), slow=True),
+    "titlecase": Function((_TEXT,), STRING, _on_text(_titlecase), slow=True),
     "typeof": Function((_EVERY_TYPE,), STRING, type_name),
     "bool": Function((_EVERY_TYPE,), BOOL, _bool),
     "string": Function((_EVERY_TYPE,), STRING, _string),

@@ -7,7 +7,7 @@ from typing import Final
 
 from kit.fql.errors import FqlError, error_at, quoted
 from kit.fql.functions import FUNCTIONS
-from kit.fql.glob import GlobError, compile_glob
+from kit.fql.glob import GlobError, compile_glob, is_plain
 from kit.fql.syntax import (
     ANY,
     BOOL,
@@ -31,6 +31,12 @@ from kit.fql.tokens import Kind, Token, tokenize
 # Each level takes five frames of the stack here and up to three when it is tested: far from Python's 1,000.
 NESTING_MAX: Final = 32
 
+# What one condition may cost an event, since all events of all workspaces wait while it is tested. People write a few
+# calls and compare with lists rather than in a row.
+CALLS_MAX: Final = 20
+SLOW_CALLS_MAX: Final = 3
+COMPARISONS_MAX: Final = 50
+
 _ORDERINGS: Final = frozenset({"<", "<=", ">", ">="})
 _COMPARISONS: Final = _ORDERINGS | {"=", "!=", "in"}
 _CONSTANTS: Final = {"true": True, "false": False, "null": None}
@@ -47,6 +53,9 @@ class _Parser:
         self._tokens = tokenize(text)
         self._next = 0
         self._depth = 0
+        self._calls = 0
+        self._slow_calls = 0
+        self._comparisons = 0
 
     def whole(self) -> Node:
         if len(self._tokens) == 1:
@@ -94,6 +103,10 @@ class _Parser:
         self._next += 1
         right = self._value()
         self._check_comparison(operator, left, right)
+        self._comparisons += 1
+        if self._comparisons > COMPARISONS_MAX:
+            message = f"too many comparisons; at most {COMPARISONS_MAX} are accepted. Compare with a list by `in`"
+            raise self._error(operator.at, message)
         if self._token.kind is Kind.OPERATOR and self._token.source in _COMPARISONS:
             raise self._error(self._token.at, "comparisons do not chain: join two of them with `and`")
         return Compare(operator.source, left, right, left.at)
@@ -140,6 +153,9 @@ class _Parser:
         function = FUNCTIONS.get(name.source)
         if function is None:
             raise self._unknown_function(name)
+        self._calls += 1
+        if self._calls > CALLS_MAX:
+            raise self._error(name.at, f"too many functions; at most {CALLS_MAX} calls are accepted")
         arguments = self._sequence("(", ")")
         if len(arguments) != len(function.parameters):
             wanted = "1 argument" if len(function.parameters) == 1 else f"{len(function.parameters)} arguments"
@@ -150,7 +166,19 @@ class _Parser:
                 raise self._error(argument.at, f"`{name.source}` takes a {wanted} here, not {described(argument)}")
         if name.source == "match":
             self._check_pattern(arguments[1])
+        if function.slow and not _is_plain_match(name.source, arguments):
+            self._count_slow(name)
         return Call(name.source, arguments, name.at, function.result)
+
+    def _count_slow(self, name: Token) -> None:
+        self._slow_calls += 1
+        if self._slow_calls <= SLOW_CALLS_MAX:
+            return
+        message = (
+            f"too many slow functions; at most {SLOW_CALLS_MAX} calls are accepted of snakecase, kebabcase, titlecase,"
+            " and of match with `?`, `[` or a field as its pattern. Use `*` alone, or a list with `in`"
+        )
+        raise self._error(name.at, message)
 
     def _unknown_function(self, name: Token) -> FqlError:
         near = get_close_matches(name.source.lower(), FUNCTIONS, 1)
@@ -212,6 +240,14 @@ class _Parser:
 
     def _error(self, at: int, message: str) -> FqlError:
         return error_at(self._text, at, message)
+
+
+def _is_plain_match(name: str, arguments: tuple[Node, ...]) -> bool:
+    """Whether it is a `match` that costs no more than a search, or none at all."""
+    if name != "match":
+        return False
+    pattern = arguments[1]
+    return isinstance(pattern, Literal) and (not isinstance(pattern.value, str) or is_plain(pattern.value))
 
 
 def _hint(found: Token) -> str:

@@ -9,6 +9,11 @@ from kit.fql.syntax import BOOL, LIST, NULL, NUMBER, OBJECT, STRING
 
 # Doubles up to here are exact whole numbers.
 _EXACT_MAX: Final = 2**53
+# Lists and objects with more values, themselves and all levels counted, are equal to nothing and have no text: no
+# condition is about these, and an event of 32 KiB may hold sixteen thousand.
+VALUES_MAX: Final = 100
+# `in` looks at so many items of a list: most of an event's 32 KiB if each is a name.
+ITEMS_MAX: Final = 500
 
 
 def type_name(value: Any) -> str:
@@ -26,34 +31,81 @@ def type_name(value: Any) -> str:
 
 
 def equal(left: Any, right: Any) -> bool:
-    """Whether both have the same type and value, all the way down.
+    """Whether both have the same type and value, all the way down; no more than VALUES_MAX are compared."""
+    if isinstance(left, list | dict):
+        return _compared(left, right, VALUES_MAX)[0]
+    return left is right if isinstance(left, bool) or isinstance(right, bool) else bool(left == right)
+
+
+def _compared(left: Any, right: Any, values_max: int) -> tuple[bool, int]:
+    """Whether both are equal, and what is left of `values_max`; negative if it was not enough.
 
     A stack of its own, since `==` takes true for 1, and both `==` and recursion end early on deep values.
     """
     pending = [(left, right)]
+    values_max -= 1
     while pending:
         a, b = pending.pop()
-        if isinstance(a, dict) and isinstance(b, dict):
+        if type(a) is not type(b) or len(a) != len(b):
+            return False, values_max
+        values_max -= len(a)
+        if values_max < 0:
+            return False, values_max
+        if isinstance(a, dict):
             if a.keys() != b.keys():
-                return False
-            pending.extend((a[key], b[key]) for key in a)
-        elif isinstance(a, list) and isinstance(b, list):
-            if len(a) != len(b):
-                return False
-            pending.extend(zip(a, b, strict=True))
-        elif type_name(a) != type_name(b) or a != b:
-            return False
-    return True
+                return False, values_max
+            a, b = a.values(), [b[key] for key in a]
+        for x, y in zip(a, b, strict=True):
+            if isinstance(x, list | dict):
+                pending.append((x, y))
+            elif not equal(x, y):
+                return False, values_max
+    return True, values_max
 
 
 def contained(value: Any, values: list[Any]) -> bool:
     """Whether one of the values equals `value`."""
     if isinstance(value, list | dict):
-        return any(equal(value, item) for item in values)
-    # C's search first, which finds every equal value: mostly there is none, and lists may be long.
+        return _holds_container(value, values)
+    # C's search first, which finds every equal value: mostly there is none.
     if value not in values:
         return False
-    return isinstance(value, str) or any(equal(value, item) for item in values)
+    if isinstance(value, str) or value is None:
+        return True
+    # Loops, since a generator would double the time.
+    if isinstance(value, bool):
+        for item in values:  # noqa: SIM110
+            if item is value:
+                return True
+        return False
+    for item in values:  # noqa: SIM110
+        if item == value and item is not True and item is not False:
+            return True
+    return False
+
+
+def _holds_container(value: Any, values: list[Any]) -> bool:
+    """Compare with no more than VALUES_MAX values in all."""
+    left = VALUES_MAX
+    for item in values:
+        found, left = _compared(value, item, left)
+        if found or left <= 0:
+            return found
+    return False
+
+
+def is_large(value: Any) -> bool:
+    """Whether a list or object has more than VALUES_MAX values, itself and all levels counted."""
+    left = VALUES_MAX - 1
+    pending = [value]
+    while pending:
+        one = pending.pop()
+        if isinstance(one, list | dict):
+            left -= len(one)
+            if left < 0:
+                return True
+            pending.extend(one if isinstance(one, list) else one.values())
+    return False
 
 
 def text_of(value: Any) -> str:
