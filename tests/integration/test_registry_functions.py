@@ -1,15 +1,13 @@
-"""Functions and their versions, as callers of each role meet them, on a running registry."""
+"""Functions from creation to deletion, as callers of each role meet them, on a running registry."""
 
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Callable
-from typing import Any
+from collections.abc import AsyncIterator
 
 import pytest
 
 from kit.errors import Conflict, NotFound, OnwardError
-from kit.eventstore import store as event_store
 from kit.eventstore.postgres import PostgresEventStore
 from kit.postgres.pool import connect_pool
 from onward.registry.v1 import destination_service_pb2 as dpb
@@ -17,11 +15,32 @@ from onward.registry.v1 import function_service_pb2 as pb
 from onward.registry.v1 import operator_service_pb2 as opb
 from onward.registry.v1 import resources_pb2
 from onward.registry.v1 import workspace_service_pb2 as wpb
-from services.registry.domain import functions as domain
-from services.registry.projections import PROJECTED_TABLES, rebuild
+from services.registry.projections import rebuild
+from tests.integration.functions_world import (
+    ACME,
+    ADMIN,
+    ALL,
+    AUDITOR,
+    CRM,
+    MEMBER,
+    MUTATIONS,
+    READER,
+    READS,
+    SOURCE_ADMIN,
+    a_member,
+    call,
+    diffed,
+    facts_of,
+    get,
+    grant,
+    listed,
+    projected,
+    remove,
+    runs,
+    two_destinations,
+    versions_of,
+)
 from tests.integration.registry_world import (
-    CODE,
-    Stubs,
     World,
     a_function,
     a_source,
@@ -29,119 +48,21 @@ from tests.integration.registry_world import (
     definition,
     refused,
     running,
-    save,
     text,
 )
 
 pytestmark = pytest.mark.integration
 
-ACME = "workspaces/acme"
-CRM = f"{ACME}/functions/crm"
-ALL = pb.DeploymentTarget(all=True)
-ADMIN = resources_pb2.ROLE_FUNCTIONS_ADMIN
-READER = resources_pb2.ROLE_FUNCTIONS_READ_ONLY
-SOURCE_ADMIN = resources_pb2.ROLE_SOURCE_ADMIN
-MEMBER = resources_pb2.ROLE_MEMBER
-AUDITOR = resources_pb2.ROLE_AUDITOR
 # What databases, shells, paths and terminals give a meaning to.
 HOSTILE = '\'; DROP TABLE functions;-- %_\\ $.a[*]?(@) {"a": 1} \x1b[31m \u202e \r\n\t ${x} `y` é 𝄞'
+# Those of a destination's source are needed besides.
+DEPLOYING = ("delete", "save", "restore", "deploy")
 
 
 @pytest.fixture
 async def world(database: str, nats_url: str) -> AsyncIterator[World]:
     async with running(database, nats_url) as world:
         yield world
-
-
-def grant(role: resources_pb2.Role.ValueType, *names: str) -> resources_pb2.RoleGrant:
-    """The role for those named; for all where none are."""
-    if not names:
-        return resources_pb2.RoleGrant(role=role)
-    scope = resources_pb2.RoleScope(names=resources_pb2.ResourceNames(names=[f"{ACME}/{name}" for name in names]))
-    return resources_pb2.RoleGrant(role=role, scope=scope)
-
-
-async def a_member(world: World, owner: Stubs, member: str, *grants: resources_pb2.RoleGrant) -> Stubs:
-    kind = resources_pb2.MEMBER_KIND_SERVICE_ACCOUNT
-    request = wpb.AddMemberRequest(parent=ACME, member_id=member, kind=kind, display_name=member, grants=grants)
-    await owner.workspaces.AddMember(request)
-    asked = wpb.CreateTokenRequest(member=f"{ACME}/members/{member}", display_name=member)
-    return world.caller((await owner.workspaces.CreateToken(asked)).secret)
-
-
-async def two_destinations(world: World, definitions: list[resources_pb2.SettingDefinition] | None = None) -> Stubs:
-    """Version 3 of a function whose version 2 runs for crm-web and crm-app, each on a source of its own."""
-    owner = await world.workspace()
-    await a_function(owner, definitions or [])
-    for source in ("web", "app"):
-        await a_source(owner, source)
-        await connect(owner, f"crm-{source}", source=f"{ACME}/sources/{source}")
-    await save(owner, definitions or [], code=f"{CODE}// 3\n")
-    return owner
-
-
-async def get(caller: Stubs, name: str = CRM) -> resources_pb2.Function:
-    answer: pb.GetFunctionResponse = await caller.functions.GetFunction(pb.GetFunctionRequest(name=name))
-    return answer.function
-
-
-async def versions_of(caller: Stubs, name: str = CRM) -> list[resources_pb2.Version]:
-    answer: pb.ListVersionsResponse = await caller.functions.ListVersions(pb.ListVersionsRequest(parent=name))
-    return list(answer.versions)
-
-
-async def listed(caller: Stubs, **fields: Any) -> list[resources_pb2.Function]:
-    answer = await caller.functions.ListFunctions(pb.ListFunctionsRequest(parent=ACME, **fields))
-    return list(answer.functions)
-
-
-async def remove(caller: Stubs, **fields: Any) -> resources_pb2.Function:
-    request = pb.DeleteFunctionRequest(**{"name": CRM, **fields})
-    answer: pb.DeleteFunctionResponse = await caller.functions.DeleteFunction(request)
-    return answer.function
-
-
-async def runs(caller: Stubs, destination: str) -> int:
-    request = dpb.GetDestinationRequest(name=f"{ACME}/destinations/{destination}")
-    answer: dpb.GetDestinationResponse = await caller.destinations.GetDestination(request)
-    return answer.destination.version
-
-
-async def diffed(caller: Stubs, **fields: Any) -> pb.DiffVersionsResponse:
-    answer: pb.DiffVersionsResponse = await caller.functions.DiffVersions(
-        pb.DiffVersionsRequest(**{"name": CRM, **fields})
-    )
-    return answer
-
-
-async def facts_of(world: World) -> list[str]:
-    rows = await world.rows("SELECT type FROM facts WHERE workspace = 'acme' ORDER BY position")
-    return [row["type"] for row in rows]
-
-
-# Each mutation of a function, on the one of `two_destinations`.
-MUTATIONS: dict[str, Callable[..., tuple[str, Any]]] = {
-    "update": lambda **f: ("UpdateFunction", pb.UpdateFunctionRequest(name=CRM, display_name="New", **f)),
-    "delete": lambda **f: ("DeleteFunction", pb.DeleteFunctionRequest(name=CRM, disconnect=True, **f)),
-    "save": lambda **f: ("SaveFunction", pb.SaveFunctionRequest(name=CRM, code=CODE, deploy_to=ALL, **f)),
-    "restore": lambda **f: (
-        "RestoreVersion",
-        pb.RestoreVersionRequest(name=f"{CRM}/versions/1", deploy_to=ALL, **f),
-    ),
-    "deploy": lambda **f: ("DeployVersion", pb.DeployVersionRequest(name=f"{CRM}/versions/3", target=ALL, **f)),
-}
-READS: dict[str, tuple[str, Any]] = {
-    "get": ("GetFunction", pb.GetFunctionRequest(name=CRM)),
-    "get version": ("GetVersion", pb.GetVersionRequest(name=f"{CRM}/versions/1")),
-    "list versions": ("ListVersions", pb.ListVersionsRequest(parent=CRM)),
-    "diff": ("DiffVersions", pb.DiffVersionsRequest(name=CRM)),
-}
-# Those of a destination's source are needed besides.
-DEPLOYING = ("delete", "save", "restore", "deploy")
-
-
-async def call(caller: Stubs, method: str, request: Any) -> Any:
-    return await getattr(caller.functions, method)(request)
 
 
 @pytest.mark.parametrize("mutation", MUTATIONS)
@@ -168,14 +89,6 @@ async def test_of_two_changes_on_one_reading_one_is_aborted(world: World, mutati
     assert len(refusals) == 1
     # Who comes second after a deletion finds nothing.
     assert isinstance(refusals[0], NotFound if mutation == "delete" else Conflict)
-
-
-async def test_two_deployments_at_once_are_one_after_the_other(world: World) -> None:
-    owner = await two_destinations(world)
-    asked = [pb.DeployVersionRequest(name=f"{CRM}/versions/{number}", target=ALL) for number in (1, 3) * 5]
-    answers = await asyncio.gather(*(owner.functions.DeployVersion(one) for one in asked))
-    last = max(answers, key=lambda one: one.position).version.number
-    assert [await runs(owner, "crm-web"), await runs(owner, "crm-app")] == [last, last]
 
 
 @pytest.mark.parametrize("case", [*MUTATIONS, *READS])
@@ -211,15 +124,6 @@ async def test_what_touches_sources_needs_each_of_them(world: World, mutation: s
     role = wpb.GrantRoleRequest(member=f"{ACME}/members/bob", grant=grant(SOURCE_ADMIN, "sources/app"))
     await owner.workspaces.GrantRole(role)
     await call(half, method, request)
-
-
-async def test_a_part_of_the_destinations_needs_their_sources_only(world: World) -> None:
-    owner = await two_destinations(world)
-    half = await a_member(world, owner, "bob", grant(ADMIN), grant(SOURCE_ADMIN, "sources/web"))
-    named = pb.DestinationNames(names=[f"{ACME}/destinations/crm-web"])
-    target = pb.DeploymentTarget(named=named)
-    await half.functions.DeployVersion(pb.DeployVersionRequest(name=f"{CRM}/versions/latest", target=target))
-    assert [await runs(owner, "crm-web"), await runs(owner, "crm-app")] == [3, 2]
 
 
 async def test_an_update_changes_what_is_present(world: World) -> None:
@@ -348,83 +252,6 @@ async def test_pages_of_functions_hold_what_is_shown(world: World) -> None:
         await listed(owner, page_size=2, page_token=token, show_deleted=True)
 
 
-async def test_a_restored_version_is_the_old_one_again(world: World) -> None:
-    owner = await two_destinations(world, [definition("region", description="Where")])
-    await save(owner, [], code="async function onPage() {}\n", timeout_ms=9000)
-    old = (await owner.functions.GetVersion(pb.GetVersionRequest(name=f"{CRM}/versions/2"))).version
-    request = pb.RestoreVersionRequest(name=f"{CRM}/versions/2", deploy_to=ALL)
-    answer = await owner.functions.RestoreVersion(request)
-    new = answer.version
-    assert (new.number, new.code, new.timeout_ms) == (5, old.code, old.timeout_ms)
-    assert list(new.definitions) == list(old.definitions)
-    assert answer.function.latest_version == 5
-    assert list(answer.function.handlers) == list(old.handlers)
-    assert [name.rpartition("/")[2] for name in new.deployed_to] == ["crm-app", "crm-web"]
-    facts = await world.rows("SELECT data FROM facts WHERE type = 'FunctionVersionSaved' ORDER BY position DESC")
-    assert '"restoredFrom":2' in facts[0]["data"]
-
-
-async def test_restoring_the_newest_version_makes_none(world: World) -> None:
-    owner = await two_destinations(world)
-    facts = await facts_of(world)
-    answer = await owner.functions.RestoreVersion(pb.RestoreVersionRequest(name=f"{CRM}/versions/latest"))
-    assert (answer.version.number, await facts_of(world)) == (3, facts)
-
-
-async def test_a_diff_shows_code_definitions_and_timeout(world: World) -> None:
-    owner = await world.workspace()
-    await a_function(owner, [definition("region")])
-    await save(owner, [definition("region", required=True)], code=f"{CODE}// more\n", timeout_ms=9000)
-    told = await diffed(owner)
-    assert (getattr(told, "from"), told.to, told.truncated) == (2, 3, False)
-    assert told.code_diff == f"--- versions/2\n+++ versions/3\n@@ -1 +1,2 @@\n {CODE}+// more\n"
-    assert '-      "required": false,\n+      "required": true,\n' in told.definitions_diff
-    assert '+  "timeoutMs": 9000\n' in told.definitions_diff
-    back = await diffed(owner, **{"from": 3, "to": 2})
-    assert "-// more\n" in back.code_diff
-    same = await diffed(owner, **{"from": 2, "to": 2})
-    assert (same.code_diff, same.definitions_diff) == ("", "")
-    first = await diffed(owner, to=1)
-    assert getattr(first, "from") == 0
-    assert first.code_diff.startswith("--- /dev/null\n+++ versions/1\n@@ -0,0 +1,")
-    for asked in ({"to": 4}, {"from": 4}):
-        async with refused("NOT_FOUND", "NOT_FOUND"):
-            await diffed(owner, **asked)
-
-
-async def test_versions_are_labelled_with_the_destinations_that_run_them(world: World) -> None:
-    owner = await two_destinations(world)
-    web = [f"{ACME}/destinations/crm-web"]
-    target = pb.DeploymentTarget(named=pb.DestinationNames(names=web))
-    await owner.functions.DeployVersion(pb.DeployVersionRequest(name=f"{CRM}/versions/3", target=target))
-    assert [list(one.deployed_to) for one in await versions_of(owner)] == [web, [f"{ACME}/destinations/crm-app"], []]
-    for destination in ("crm-web", "crm-app"):
-        name = f"{ACME}/destinations/{destination}"
-        await owner.destinations.DisconnectDestination(dpb.DisconnectDestinationRequest(name=name))
-    assert [list(one.deployed_to) for one in await versions_of(owner)] == [[], [], []]
-    found = (await owner.functions.GetVersion(pb.GetVersionRequest(name=f"{CRM}/versions/latest"))).version
-    assert not found.deployed_to
-    # What is disconnected touches nobody.
-    await owner.functions.DeployVersion(pb.DeployVersionRequest(name=f"{CRM}/versions/1", target=ALL))
-    await remove(owner)
-
-
-async def test_a_save_that_is_refused_makes_no_version(world: World) -> None:
-    """E25."""
-    owner = await two_destinations(world)
-    function, facts = await get(owner), await facts_of(world)
-    async with refused("INVALID_ARGUMENT", "SYNTAX_ERROR") as error:
-        await save(owner, [], code="fine\nsyntax error", deploy_to=ALL)
-    assert (error["line"], error["column"]) == ("2", "7")
-    for code, reason in (("", "INVALID_FIELD"), ("x" * (256 * 1024 + 1), "INVALID_FIELD")):
-        async with refused("INVALID_ARGUMENT", reason):
-            await save(owner, [], code=code, deploy_to=ALL)
-    missing = pb.DeploymentTarget(named=pb.DestinationNames(names=[f"{ACME}/destinations/none"]))
-    async with refused("NOT_FOUND", "NOT_FOUND"):
-        await save(owner, [], deploy_to=missing)
-    assert (await get(owner), await facts_of(world)) == (function, facts)
-
-
 async def test_equal_ids_in_two_workspaces_have_nothing_in_common(world: World) -> None:
     """C10."""
     acme, other = await world.workspace(), await world.workspace("other")
@@ -523,14 +350,6 @@ async def test_rows_of_functions_made_again_from_the_log_are_the_live_rows(world
     assert await projected(world) == live
 
 
-async def projected(world: World) -> dict[str, list[str]]:
-    """Every projected row as text, byte for byte."""
-    return {
-        table: [row[0] for row in await world.rows(f"SELECT t::text FROM {table} t ORDER BY 1")]
-        for table in PROJECTED_TABLES
-    }
-
-
 async def test_a_registry_that_starts_anew_knows_what_was_deleted(database: str, nats_url: str) -> None:
     async with running(database, nats_url) as world:
         await world.workspace()
@@ -544,28 +363,3 @@ async def test_a_registry_that_starts_anew_knows_what_was_deleted(database: str,
         owner = world.caller(made.owner_token)
         async with refused("ALREADY_EXISTS", "ALREADY_EXISTS"):
             await a_function(owner, [], workspace="beta")
-
-
-async def test_a_function_that_was_changed_too_often_is_refused_with_advice(
-    world: World, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    """C8."""
-    owner = await two_destinations(world)
-    revision = int((await get(owner)).etag)
-    monkeypatch.setattr(domain, "FUNCTION_FACTS_MAX", revision + 1)
-    await save(owner, [])
-    async with refused("RESOURCE_EXHAUSTED", "LIMIT_REACHED") as error:
-        await save(owner, [])
-    assert error["limit"] == "function_facts"
-    assert "Create a new function" in error["message"]
-    await remove(owner, disconnect=True)
-
-
-async def test_the_logs_own_bound_of_a_stream_reaches_the_caller(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
-    """C8."""
-    owner = await two_destinations(world)
-    monkeypatch.setattr(event_store, "STREAM_FACTS_MAX", int((await get(owner)).etag))
-    async with refused("RESOURCE_EXHAUSTED", "LIMIT_REACHED") as error:
-        await save(owner, [])
-    assert (error["limit"], error["stream"]) == ("stream_facts", "functions/crm")
-    assert "create a new one" in error["message"]
