@@ -4,13 +4,17 @@ from __future__ import annotations
 
 import asyncio
 import base64
+import shutil
 from contextlib import suppress
+from pathlib import Path
 from typing import Any
 
 import asyncpg
 import pytest
 
 from kit.errors import Unavailable
+from kit.eventstore.postgres import MIGRATIONS as EVENT_LOG_MIGRATIONS
+from kit.postgres.migrate import migrate
 from kit.postgres.pool import connect_pool
 from kit.settings import SettingsError
 from kit.testing.eventually import eventually
@@ -20,7 +24,7 @@ from onward.registry.v1 import internal_service_pb2 as ipb
 from onward.registry.v1 import operator_service_pb2 as opb
 from onward.registry.v1 import resources_pb2
 from onward.registry.v1 import workspace_service_pb2 as wpb
-from services.registry.app import build
+from services.registry.app import MIGRATIONS, build
 from services.registry.handlers import keys as handlers
 from tests.integration.registry_world import (
     KEY,
@@ -374,6 +378,27 @@ async def test_a_rotation_can_be_taken_back(database: str, nats_url: str) -> Non
         assert (await rotate(back)).rewrapped == 2
     async with running(database, nats_url) as world:
         assert await resolved(world, Keyring(OLD)) == "first"
+
+
+async def test_a_database_of_the_first_release_knows_its_key(database: str, nats_url: str, tmp_path: Path) -> None:
+    """G6."""
+    older = tmp_path / "registry" / "migrations"
+    older.mkdir(parents=True)
+    for name in ("0001_create_read_models.sql", "0002_people_filters_keys.sql"):
+        shutil.copy(MIGRATIONS / name, older)
+    await migrate(database, [EVENT_LOG_MIGRATIONS, older])
+    connection = await asyncpg.connect(database)
+    check = "INSERT INTO key_check (key_id, check_value) VALUES ($1, $2)"
+    await connection.execute(check, OLD.key_id, OLD.check_value())
+    wrapped = OLD.wrap(DataKey.generate(), "acme")
+    await connection.execute("INSERT INTO data_keys VALUES ('acme', $1, $2)", wrapped, OLD.key_id)
+    await connection.close()
+    await migrate(database, [EVENT_LOG_MIGRATIONS, MIGRATIONS])
+    assert OLD.key_id in await refused_start(database, nats_url, key_encryption_key=NEW_KEY)
+    async with running(database, nats_url, **ROTATING) as rotating:
+        # Of acme; the one of system is new.
+        assert (await rotate(rotating)).rewrapped == 1
+        assert [row["key_id"] for row in (await known(database))[:2]] == sorted([OLD.key_id, NEW.key_id])
 
 
 async def test_of_two_first_starts_at_once_with_different_keys_one_is_refused(database: str, nats_url: str) -> None:
