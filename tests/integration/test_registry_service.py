@@ -54,9 +54,9 @@ async def test_a_workspace_is_created_by_the_operator_and_opened_by_its_token(wo
     request = wpb.CreateWorkspaceRequest(display_name="Acme & Söhne")
     made = await world.operator.workspaces.CreateWorkspace(request)
     assert made.workspace.name == "workspaces/acme-sohne"
-    assert (made.workspace.functions_max, made.position) == (10, 2)
+    assert (made.workspace.functions_max, made.position) == (10, 4)
     owner = world.caller(made.owner_token)
-    got = await owner.workspaces.GetWorkspace(wpb.GetWorkspaceRequest(name=made.workspace.name, at_least_position=2))
+    got = await owner.workspaces.GetWorkspace(wpb.GetWorkspaceRequest(name=made.workspace.name, at_least_position=4))
     assert got.workspace == made.workspace
     again = await world.operator.workspaces.CreateWorkspace(request)
     assert again.workspace.name == "workspaces/acme-sohne-2"
@@ -89,7 +89,7 @@ async def test_the_operator_sets_limits_and_allows_ranges(world: World) -> None:
     assert (await world.operator.operator.SetLimits(limits)).workspace.functions_max == 3
     allow = opb.AllowEgressRangeRequest(name="workspaces/acme", range="10.1.0.0/16")
     allowed = await world.operator.operator.AllowEgressRange(allow)
-    assert (list(allowed.workspace.egress_ranges), allowed.position) == (["10.1.0.0/16"], 4)
+    assert (list(allowed.workspace.egress_ranges), allowed.position) == (["10.1.0.0/16"], 6)
     async with refused("INVALID_ARGUMENT", "INVALID_FIELD"):
         bad = opb.AllowEgressRangeRequest(name="workspaces/acme", range="10.1.2.3/16")
         await world.operator.operator.AllowEgressRange(bad)
@@ -244,7 +244,7 @@ async def test_a_new_function_is_made_from_a_template(world: World) -> None:
     assert dict(made.function.labels) == {"a": "b"}
     assert "async function onTrack" in made.version.code
     assert [one.name for one in made.version.definitions] == ["endpoint", "events"]
-    assert made.version.principal.startswith("token:")
+    assert made.version.principal == "member:owner"
     got = await owner.functions.GetFunction(fpb.GetFunctionRequest(name=made.function.name))
     assert got.function == made.function
     async with refused("INVALID_ARGUMENT", "INVALID_FIELD"):
@@ -253,7 +253,7 @@ async def test_a_new_function_is_made_from_a_template(world: World) -> None:
 
 async def test_templates_are_listed_to_anybody(world: World) -> None:
     listed = await world.caller("").functions.ListTemplates(fpb.ListTemplatesRequest())
-    assert [one.name for one in listed.templates][:2] == ["default", "enrichment"]
+    assert [one.name for one in listed.templates][:3] == ["batch", "default", "enrichment"]
     assert all(one.code and one.sample_event for one in listed.templates)
 
 
@@ -586,7 +586,7 @@ async def test_a_read_waits_for_a_position_and_says_so_when_it_does_not_come(wor
         await owner.workspaces.GetWorkspace(
             wpb.GetWorkspaceRequest(name="workspaces/acme", at_least_position=1_000_000)
         )
-    assert metadata["position"] == "2"
+    assert metadata["position"] == "4"
 
 
 async def test_a_client_without_our_kit_sees_the_status_with_its_details(world: World) -> None:
