@@ -48,13 +48,15 @@ def fields(event: pb.AuditEvent) -> dict[str, str]:
 
 
 @asynccontextmanager
-async def running(database: str, postgres_server: EmbeddedPostgres, nats_url: str) -> AsyncIterator[Trail]:
-    """Both from start to stop; `database` is the audit service's."""
+async def running(
+    database: str, postgres_server: EmbeddedPostgres, nats_url: str, **changes: Any
+) -> AsyncIterator[Trail]:
+    """Both from start to stop; `database` is the audit service's, `changes` are to the registry's settings."""
     name = f"test_{uuid.uuid4().hex}"
     await postgres_server.create_database(name, template="template0")
     try:
         async with (
-            registry_world.running(postgres_server.dsn(name), nats_url) as registry,
+            registry_world.running(postgres_server.dsn(name), nats_url, **changes) as registry,
             audit_world.running(database, nats_url, registry.app.address) as audit,
         ):
             yield Trail(registry, audit)
