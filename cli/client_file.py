@@ -9,7 +9,7 @@ from typing import Any
 
 
 class ClientFile:
-    """`client.json` of a data folder: addresses, whom to trust, NATS login, operator's and owners' tokens."""
+    """`client.json` of a data folder: addresses, whom to trust, operator's and owners' tokens, write keys."""
 
     def __init__(self, path: Path) -> None:
         self.path = path
@@ -30,6 +30,16 @@ class ClientFile:
         content = self.read()
         content.setdefault("workspaces", {})[workspace] = token
         self._write(content)
+
+    def add_write_key(self, workspace: str, source: str, key: str) -> None:
+        content = self.read()
+        content.setdefault("write_keys", {})[f"{workspace}/{source}"] = key
+        self._write(content)
+
+    def remove_write_key(self, workspace: str, source: str) -> None:
+        content = self.read()
+        if content.get("write_keys", {}).pop(f"{workspace}/{source}", None) is not None:
+            self._write(content)
 
     def _write(self, content: dict[str, Any]) -> None:
         """Replace the file as a whole, so that a reader never sees half of it."""

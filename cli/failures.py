@@ -42,10 +42,7 @@ _FOREIGN = re.compile(r"onward\.(\w+)\.v1\.\w+/\w+ failed with (\w+)\.")
 # Nobody answered, as opposed to a service that says that something it needs is away.
 _SILENT = ("UNAVAILABLE", "DEADLINE_EXCEEDED")
 
-_HINTS: dict[type[OnwardError], str] = {
-    InvalidToken: "Name another data folder with --data, or another token with --token.",
-    NotFound: "`onward %s list` shows what there is.",
-}
+_TOKEN_HINT = "Name another data folder with --data, or another token with --token."  # noqa: S105  # words
 
 
 def explain(error: BaseException) -> tuple[str, Exit] | None:
@@ -89,17 +86,32 @@ def _details(error: OnwardError) -> Iterator[str]:
         if description not in error.message:
             yield f"{field}: {description}."
     if isinstance(error, NotFound):
-        kind = _kind_of(error.metadata.get("resource", ""))
-        if kind:
-            yield _HINTS[NotFound] % kind
+        command = _list_command(error.metadata.get("resource", ""))
+        if command:
+            yield f"`onward {command}` shows what there is."
     elif isinstance(error, InvalidToken):
-        yield _HINTS[InvalidToken]
+        yield _TOKEN_HINT
     if error.retry_after_s is not None:
         yield f"Try again in {max(1, round(error.retry_after_s))} s."
 
 
-def _kind_of(resource: str) -> str:
-    """Give the noun whose `list` shows resources of this kind: of workspaces/w/functions/f, "functions"."""
+# By the collection that a resource name ends in.
+_LISTS = {
+    "workspaces": "workspaces list",
+    "members": "members list",
+    "roleBindings": "roles list",
+    "tokens": "tokens list",
+    "functions": "functions list",
+    "versions": "functions versions {parent}",
+    "sources": "sources list",
+    "writeKeys": "sources keys list {parent}",
+    "destinations": "destinations list",
+    "deliveries": "deliveries list",
+}
+
+
+def _list_command(resource: str) -> str:
+    """Give the command that shows resources of this kind: of workspaces/w/functions/f, "functions list"."""
     parts = resource.split("/")
-    kind = parts[2] if len(parts) > 2 else parts[0]
-    return kind if kind in ("workspaces", "functions", "sources", "destinations", "deliveries") else ""
+    parent = parts[-3] if len(parts) > 4 else ""
+    return _LISTS.get(parts[-2] if len(parts) > 1 else "", "").format(parent=parent)

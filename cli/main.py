@@ -44,21 +44,30 @@ Exit codes: 0 done, 1 refused or failed, 2 wrong usage or configuration, 3 not r
     suppress_keyboard_interrupt=False,
 )
 app.register_install_completion_command(help="Install completion for your shell.")
-app.command("cli.commands.up:up", name="up", help="Run Postgres, NATS and the four services until Ctrl-C.", sort_key=1)
-app.command("cli.commands.demo:demo", name="demo", help="Show everything at work on a fresh data folder.", sort_key=2)
-app.command("cli.commands.workspaces:app", name="workspaces", help="Create and list workspaces.", sort_key=3)
-app.command("cli.commands.functions:app", name="functions", help="Write, save and deploy functions.", sort_key=4)
-app.command("cli.commands.sources:app", name="sources", help="Create and list sources of events.", sort_key=5)
-app.command(
-    "cli.commands.destinations:app",
-    name="destinations",
-    help="Connect functions to sources, set and enable them.",
-    sort_key=6,
-)
-app.command("cli.commands.events:app", name="events", help="Publish events to a source.", sort_key=7)
-app.command("cli.commands.deliveries:app", name="deliveries", help="See what became of every event.", sort_key=8)
-app.command("cli.commands.audit:app", name="audit", help="See who changed what, when.", sort_key=9)
-app.command("cli.commands.certificates:app", name="certificates", help="Make the services' certificates.", sort_key=10)
+for order, (name, place, description) in enumerate(
+    (
+        ("up", "up:up", "Run Postgres, NATS and the four services until Ctrl-C."),
+        ("demo", "demo:demo", "Show everything at work on a fresh data folder."),
+        ("workspaces", "workspaces:app", "Create workspaces, change them, set their limits."),
+        ("members", "members:app", "Add people and programs to a workspace."),
+        ("roles", "roles:app", "Say what members may do."),
+        ("tokens", "tokens:app", "Make and end the tokens of members."),
+        ("whoami", "whoami:whoami", "Tell what your token allows."),
+        ("functions", "functions:app", "Write, save, compare and deploy functions."),
+        ("sources", "sources:app", "Create sources of events, and write keys for their publishers."),
+        ("destinations", "destinations:app", "Connect functions to sources, set and enable them."),
+        ("filters", "filters:app", "Drop, thin out or redact events before functions see them."),
+        ("events", "events:app", "Publish events to a source."),
+        ("deliveries", "deliveries:app", "See what became of every event."),
+        ("audit", "audit:app", "See who changed what, when."),
+        ("keys", "keys:app", "Make and rotate the operator's keys."),
+        ("certificates", "certificates:app", "Make the services' certificates."),
+    ),
+    1,
+):
+    # Of a command without commands below it, the line here would hide its own help, with its example.
+    asked = not place.endswith(":app") and name in sys.argv[1:2]
+    app.command(f"cli.commands.{place}", name=name, help=None if asked else description, sort_key=order)
 
 
 # 128 + SIGINT, as shells have it.

@@ -34,9 +34,7 @@ class Options:
     registry: Annotated[str, _option("--registry", "host:port, instead of the data folder's.", "ONWARD_REGISTRY")] = ""
     delivery: Annotated[str, _option("--delivery", "host:port, instead of the data folder's.", "ONWARD_DELIVERY")] = ""
     audit: Annotated[str, _option("--audit", "host:port, instead of the data folder's.", "ONWARD_AUDIT")] = ""
-    nats: Annotated[
-        str, _option("--nats", "nats://user:password@host:port, instead of the data folder's.", "ONWARD_NATS")
-    ] = ""
+    nats: Annotated[str, _option("--nats", "nats://host:port, instead of the data folder's.", "ONWARD_NATS")] = ""
     ca: Annotated[
         str, _option("--ca", "PEM file of the authority to trust, instead of the data folder's.", "ONWARD_CA")
     ] = ""

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import re
 import sys
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from datetime import UTC, datetime
 from functools import cache
 from typing import Any
@@ -181,6 +181,31 @@ def print_json_line(document: Any) -> None:
     """Print one line of JSON, at once."""
     sys.stdout.write(json.dumps(plain(document), ensure_ascii=False) + "\n")
     sys.stdout.flush()
+
+
+def tell(document: Any, *lines: str, as_json: bool) -> None:
+    """Print what a command came to: a JSON document for programs, lines for people."""
+    if as_json:
+        print_json(document)
+        return
+    for line in lines:
+        say(line)
+
+
+def tell_list(
+    field: str,
+    found: Sequence[Any],
+    columns: Sequence[str],
+    row: Callable[[Any], Sequence[Cell]],
+    *,
+    empty: str,
+    as_json: bool,
+) -> None:
+    """Print a list: {field: [...]} for programs, for people a table as print_table has it, or `empty`."""
+    if as_json:
+        print_json({field: list(found)})
+    else:
+        print_table(columns, [row(one) for one in found], empty=empty)
 
 
 def plain(document: Any) -> Any:

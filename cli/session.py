@@ -13,6 +13,7 @@ import grpc.aio
 from cli.client_file import ClientFile
 from cli.failures import CommandError, Exit, UsageError
 from cli.options import Options
+from kit.auth.tokens import parse_write_key
 from kit.errors import Unavailable
 from kit.rpc.client import open_channel
 from kit.rpc.loopback import is_loopback
@@ -21,10 +22,12 @@ if TYPE_CHECKING:
     from kit.bus.connection import Bus
 
 Service = Literal["registry", "delivery", "audit"]
-Kind = Literal["functions", "sources", "destinations", "deliveries", "auditEvents"]
+Kind = Literal["members", "roleBindings", "tokens", "functions", "sources", "destinations", "deliveries", "auditEvents"]
 
 # NATS on the same machine answers at once; one that starts again is back within seconds.
 NATS_CONNECT_TIMEOUT_S = 5.0
+# Kinds whose ids people choose.
+_CHOSEN_IDS = ("members", "functions", "sources", "destinations")
 _ID = re.compile(r"[a-z]([a-z0-9-]{0,61}[a-z0-9])?")
 
 
@@ -66,19 +69,23 @@ class Session:
         """Give the resource name of an id; a full name of this workspace is taken as it is."""
         prefix = f"{self.workspace_name}/{kind}/"
         identifier = identifier.removeprefix(prefix)
-        if kind in ("functions", "sources", "destinations"):
+        if kind in _CHOSEN_IDS:
             checked_id(identifier, kind.removesuffix("s"))
         return prefix + identifier
 
-    def as_owner(self, service: Service) -> grpc.aio.Channel:
-        """Give a channel with the workspace's token."""
+    def member_token(self) -> str:
+        """Give the token that acts in the workspace. Raises UsageError where none is known."""
         token = self.options.token or self._known.get("workspaces", {}).get(self.workspace, "")
         if not token:
             raise UsageError(
                 f"no token for the workspace {self.workspace} is known: give one with --token,"
                 " or create the workspace with `onward workspaces create`"
             )
-        return self._channel(service, token)
+        return str(token)
+
+    def as_member(self, service: Service) -> grpc.aio.Channel:
+        """Give a channel with a token of the workspace: the one that was given, or its first owner's."""
+        return self._channel(service, self.member_token())
 
     def as_operator(self) -> grpc.aio.Channel:
         """Give a channel to the registry with the operator's token."""
@@ -101,8 +108,24 @@ class Session:
         self._known = _read(self.client_file)
         return True
 
-    async def nats(self) -> Bus:
-        """Connect as a publisher."""
+    def write_key(self, source: str) -> str:
+        """Give the write key of a source that the data folder knows, or nothing."""
+        return str(self._known.get("write_keys", {}).get(f"{self.workspace}/{source}", ""))
+
+    def remember_write_key(self, source: str, key: str) -> None:
+        """Keep it where the data folder's own registry has made it."""
+        if self._known and not self.options.registry:
+            self.client_file.add_write_key(self.workspace, source, key)
+            self._known = _read(self.client_file)
+
+    def forget_write_key(self, source: str, key_id: str = "") -> None:
+        """Drop what is kept of a source: its key of that id, or whichever there is."""
+        kept = self.write_key(source)
+        if kept and not self.options.registry and (not key_id or parse_write_key(kept).id == key_id):
+            self.client_file.remove_write_key(self.workspace, source)
+
+    async def nats(self, source: str, key: str = "") -> Bus:
+        """Connect as a publisher of a source, with `key` or the data folder's."""
         # Only publishing needs it, and it takes a while to import.
         from kit.bus.connection import connect
         from kit.bus.tls import tls_context
@@ -110,12 +133,16 @@ class Session:
         url = self.options.nats or self._known.get("nats_url", "")
         if not url:
             raise UsageError(self._nothing_known("the address of NATS"))
-        login = ("", "") if self.options.nats else (self._known["nats_user"], self._known["nats_password"])
-        trust = tls_context(url, self.options.ca or None)
-        try:
-            bus = await connect(
-                url, login[0] or None, login[1] or None, name="onward-cli", tls=trust, timeout_s=NATS_CONNECT_TIMEOUT_S
+        key = key or self.write_key(source)
+        if not key:
+            raise UsageError(
+                f"no write key of the source {source} is known: give one with --key or ONWARD_WRITE_KEY,"
+                f" or make one with `onward sources keys create {source}`"
             )
+        trust = tls_context(url, self.options.ca or None)
+        identifier = parse_write_key(key).id
+        try:
+            bus = await connect(url, identifier, key, name="onward-cli", tls=trust, timeout_s=NATS_CONNECT_TIMEOUT_S)
         except Unavailable as error:
             raise self._no_nats(url, error) from error
         self._exit.push_async_callback(bus.close)
@@ -124,7 +151,7 @@ class Session:
     def _no_nats(self, url: str, error: Unavailable) -> CommandError:
         host = url.rpartition("@")[2].rpartition("/")[2]
         if "authorization" in error.message.lower():
-            return UsageError(f"NATS at {host} refused the login: check the user and password in --nats")
+            return UsageError(f"NATS at {host} refused the write key: it is unknown, revoked or expired")
         return CommandError(
             f"NATS at {host} does not answer: start everything with `onward up`, or name another with --nats",
             Exit.UNREACHABLE,

@@ -41,7 +41,7 @@ HASH_CHARACTERS = 7
 
 def audit_stub(session: Session) -> pb_grpc.AuditServiceAsyncStub:
     """Give the stub of the AuditService."""
-    stub: pb_grpc.AuditServiceAsyncStub = pb_grpc.AuditServiceStub(session.as_owner("audit"))
+    stub: pb_grpc.AuditServiceAsyncStub = pb_grpc.AuditServiceStub(session.as_member("audit"))
     return stub
 
 
@@ -65,7 +65,7 @@ async def list_events(
     since
         Only what was done within this time: 30s, 15m, 1h, 7d.
     principal
-        Only what this one did, such as token:5f0c.
+        Only what this one did, such as member:ada, or what was done with this, such as token:5f0c.
     action
         Only this, such as VersionDeployed.
     target
@@ -116,7 +116,7 @@ def audit_row(one: pb.AuditEvent, *, wide: bool) -> tuple[Cell, ...]:
     """Give a row of COLUMNS or COLUMNS_WIDE."""
     outcome = _outcome_word(one)
     what = one.action if wide or one.outcome == pb.OUTCOME_SUCCEEDED else styled((f"{one.action} ({outcome})", "red"))
-    row = (one.index, when_short(one.occur_time), what, _target(one), one.principal)
+    row = (one.index, when_short(one.occur_time), what, _target(one), _who(one) if wide else one.principal)
     return (*row, outcome, _changes(one)) if wide else row
 
 
@@ -126,9 +126,14 @@ def _line(one: pb.AuditEvent) -> Text:
         (when(one.occur_time, with_date=False), "dim"),
         " ",
         (f"{word:<9}", "red" if word == "denied" else "green"),
-        f" {one.action}  {_target(one)}  by {one.principal}",
+        f" {one.action}  {_target(one)}  by {_who(one)}",
         (f"  {_changes(one)}", "dim"),
     )
+
+
+def _who(one: pb.AuditEvent) -> str:
+    """Tell the credential as well, where it is not the principal itself."""
+    return f"{one.principal} ({one.credential})" if one.credential not in ("", one.principal) else one.principal
 
 
 def _target(one: pb.AuditEvent) -> str:
@@ -138,8 +143,21 @@ def _target(one: pb.AuditEvent) -> str:
 def _changes(one: pb.AuditEvent) -> str:
     if one.action == "FunctionVersionSaved":
         return shortened(_version_changes(one), CHANGES_CHARACTERS_MAX)
+    if one.action == "AccessDenied":
+        return shortened(_refusal(one), CHANGES_CHARACTERS_MAX)
     told = [_told(f"{change.field}:", change.before, change.after) for change in one.changes]
     return shortened("; ".join(told), CHANGES_CHARACTERS_MAX)
+
+
+def _refusal(one: pb.AuditEvent) -> str:
+    """Tell how often, which call, and what was missing for it."""
+    told = {change.field: change.after.strip('"') for change in one.changes}
+    count, method = told.get("count", "1"), told.get("method", "").rpartition("/")[2]
+    return ", ".join(
+        part
+        for part in (f"{count} times" if count != "1" else "", method, told.get("permission"), told.get("reason"))
+        if part
+    )
 
 
 def _version_changes(one: pb.AuditEvent) -> str:

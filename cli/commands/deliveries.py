@@ -51,7 +51,7 @@ ErrorWord = Literal[
 
 def delivery_stub(session: Session) -> pb_grpc.DeliveryServiceAsyncStub:
     """Give the stub of the DeliveryService."""
-    stub: pb_grpc.DeliveryServiceAsyncStub = pb_grpc.DeliveryServiceStub(session.as_owner("delivery"))
+    stub: pb_grpc.DeliveryServiceAsyncStub = pb_grpc.DeliveryServiceStub(session.as_member("delivery"))
     return stub
 
 

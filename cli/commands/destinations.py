@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
-from cyclopts import App
+from typing import Annotated
 
-from cli.failures import CommandError
+from cyclopts import App, Parameter
+
+from cli.confirmation import Yes, confirm
+from cli.failures import CommandError, UsageError
 from cli.options import DEFAULTS, Options
-from cli.output import last_part, print_json, print_record, print_table, say, when
-from cli.paging import collect
+from cli.output import last_part, print_json, print_record, print_table, say, tell, tell_list, when
+from cli.paging import collect, paged
 from cli.session import Session, as_id
 from cli.setting_values import parse_assignments, shown
 from kit.errors import WrongState
@@ -18,10 +21,12 @@ from onward.registry.v1 import resources_pb2
 
 app = App(name="destinations", help="Connect functions to sources, set their settings, enable them.")
 
+COLUMNS = ("destination", "function", ">version", "source", "state")
+
 
 def destination_stub(session: Session) -> pb_grpc.DestinationServiceAsyncStub:
     """Give the stub of the registry's DestinationService."""
-    stub: pb_grpc.DestinationServiceAsyncStub = pb_grpc.DestinationServiceStub(session.as_owner("registry"))
+    stub: pb_grpc.DestinationServiceAsyncStub = pb_grpc.DestinationServiceStub(session.as_member("registry"))
     return stub
 
 
@@ -176,28 +181,86 @@ async def disable(name: str, /, *, options: Options = DEFAULTS) -> None:
     say(f"{name} is disabled: its events are skipped and counted.")
 
 
+@app.command
+async def disconnect(name: str, /, *, yes: Yes = False, options: Options = DEFAULTS) -> None:
+    """Remove a destination. What is still to be delivered is given up; what was stays visible.
+
+    Example: onward destinations disconnect alerts-web
+
+    Parameters
+    ----------
+    name
+        The destination's id, which is never given again.
+    """
+    async with Session(options) as session:
+        request = pb.DisconnectDestinationRequest(name=session.name("destinations", name), request_id=uuid7())
+        confirm(f"Disconnect {name}? What is still to be delivered is given up.", yes=yes)
+        gone = await destination_stub(session).DisconnectDestination(request)
+    tell(gone, f"Disconnected {name}; its deliveries stay visible.", as_json=options.json)
+
+
+@app.command
+async def policy(
+    name: str,
+    /,
+    *,
+    retry_only_explicit: Annotated[bool | None, Parameter(negative="--no-retry-only-explicit")] = None,
+    fail_on_http_error: Annotated[bool | None, Parameter(negative="--no-fail-on-http-error")] = None,
+    options: Options = DEFAULTS,
+) -> None:
+    """Change what counts as failed at a destination, and what is retried.
+
+    Example: onward destinations policy alerts-web --fail-on-http-error
+
+    Parameters
+    ----------
+    name
+        The destination's id.
+    retry_only_explicit
+        Only what the code throws as RetryError is retried, not network failures and answers of 5xx.
+    fail_on_http_error
+        A delivery that saw an answer of 400 or more failed, even if the code returned.
+    """
+    if retry_only_explicit is None and fail_on_http_error is None:
+        raise UsageError("say what is to change: --retry-only-explicit or --fail-on-http-error, or their --no- forms")
+    async with Session(options) as session:
+        stub, full_name = destination_stub(session), session.name("destinations", name)
+        found = (await stub.GetDestination(pb.GetDestinationRequest(name=full_name))).destination
+        changed = found.policy
+        if retry_only_explicit is not None:
+            changed.retry_only_explicit = retry_only_explicit
+        if fail_on_http_error is not None:
+            changed.fail_on_http_error = fail_on_http_error
+        # With the etag of what was read: a change of somebody else's is not undone by ours.
+        request = pb.UpdateDeliveryPolicyRequest(name=full_name, policy=changed, etag=found.etag, request_id=uuid7())
+        answer = await stub.UpdateDeliveryPolicy(request)
+    tell(answer, *(f"{name}: {one}." for one in _policy(answer.destination)), as_json=options.json)
+
+
+def _policy(destination: resources_pb2.Destination) -> tuple[str, str]:
+    """Tell what is retried and what counts as failed."""
+    explicit, strict = destination.policy.retry_only_explicit, destination.policy.fail_on_http_error
+    return (
+        "only a RetryError is retried" if explicit else "RetryError, network failures and answers of 5xx are retried",
+        "an answer of 400 or more is a failure" if strict else "what the code returns from is delivered",
+    )
+
+
 @app.command(name="list")
 async def list_destinations(*, options: Options = DEFAULTS) -> None:
-    """List the destinations of the workspace.
+    """List the destinations of the workspace that you may view.
 
     Example: onward destinations list
     """
     async with Session(options) as session:
-        stub, parent = destination_stub(session), session.workspace_name
-        found = await collect(
-            lambda size, token: stub.ListDestinations(
-                pb.ListDestinationsRequest(parent=parent, page_size=size, page_token=token)
-            ),
-            "destinations",
-        )
-    if options.json:
-        print_json({"destinations": found})
-        return
-    rows = [
-        (last_part(one.name), last_part(one.function), one.version, last_part(one.source), _state(one)) for one in found
-    ]
-    columns = ("destination", "function", ">version", "source", "state")
-    print_table(columns, rows, empty="There is none yet: `onward destinations connect FUNCTION SOURCE`.")
+        request = pb.ListDestinationsRequest(parent=session.workspace_name)
+        found = await collect(paged(destination_stub(session).ListDestinations, request), "destinations")
+    empty = "There is none yet: `onward destinations connect FUNCTION SOURCE`."
+    tell_list("destinations", found, COLUMNS, _row, empty=empty, as_json=options.json)
+
+
+def _row(one: resources_pb2.Destination) -> tuple[str | int, ...]:
+    return (last_part(one.name), last_part(one.function), one.version, last_part(one.source), _state(one))
 
 
 @app.command
@@ -224,6 +287,7 @@ async def show(name: str, /, *, options: Options = DEFAULTS) -> None:
             ("function", f"{last_part(destination.function)}, version {destination.version}"),
             ("source", last_part(destination.source)),
             ("state", _state(destination)),
+            ("policy", "; ".join(_policy(destination))),
             ("changed", when(destination.update_time)),
         ]
     )

@@ -9,7 +9,7 @@ from typing import Annotated
 from cyclopts import App, Parameter
 from rich.progress import BarColumn, Progress, SpinnerColumn, TaskProgressColumn, TextColumn, TimeElapsedColumn
 
-from cli.commands.sources import source_stub
+from cli.commands.write_keys import source_stub
 from cli.console_log import show_warnings
 from cli.failures import CommandError, Exit, UsageError
 from cli.options import DEFAULTS, Options
@@ -33,13 +33,14 @@ async def publish(
     rate: float | None = None,
     timeout: float = 300.0,
     check: Annotated[bool, Parameter(negative="--no-check")] = True,
+    key: Annotated[str, Parameter(env_var="ONWARD_WRITE_KEY")] = "",
     options: Options = DEFAULTS,
 ) -> int:
     """Publish events, one JSON object a line, until each one is stored.
 
     An event without a messageId gets one. A line may also be a packed batch, {"batch": [...]}. What is no event is
     counted and shown, the others are published; the exit code is 1 then. A lost connection is waited for and what
-    was not acknowledged is sent again.
+    was not acknowledged is sent again. Of a stack elsewhere, --key, --nats and --workspace are all it needs.
 
     Example: onward events publish web events.ndjson
 
@@ -59,6 +60,8 @@ async def publish(
         Give up when nothing was acknowledged for so many seconds.
     check
         Check events first; without it they are sent as they are, and refused where they are received.
+    key
+        The source's write key, onwk_<id>_<secret>; the one that the data folder keeps where absent.
     """
     if file.startswith("-") and file != "-":
         raise UsageError(f"Unknown option: {file}. Write ./{file} if it is a file.")
@@ -66,9 +69,10 @@ async def publish(
     show_warnings()
     async with Session(options) as session:
         name = session.name("sources", source)
-        # JetStream would take events of a source that does not exist, and nobody would ever see them.
-        await source_stub(session).GetSource(pb.GetSourceRequest(name=name))
-        bus = await session.nats()
+        if not key:
+            # Tells a wrong name from a source whose key is not known here; a key that is given knows its source.
+            await source_stub(session).GetSource(pb.GetSourceRequest(name=name))
+        bus = await session.nats(source, key)
         plan = PublishPlan(session.workspace, source, repeat, limit, rate, timeout, check)
         tally = await _published(EventPublisher(bus, plan), file)
     _report(tally, plan, options)

@@ -3,15 +3,30 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
+from functools import partial
 from pathlib import Path
 
 from cyclopts import App
 
+from cli.confirmation import Yes, confirm
 from cli.event_lines import TYPES as EVENT_TYPES
 from cli.failures import CommandError, UsageError
+from cli.labels import changed_labels
 from cli.options import DEFAULTS, Options
-from cli.output import last_part, print_json, print_record, print_table, say, say_code, warn, when
-from cli.paging import collect
+from cli.output import (
+    Cell,
+    last_part,
+    print_json,
+    print_record,
+    print_table,
+    say,
+    say_code,
+    tell,
+    tell_list,
+    warn,
+    when,
+)
+from cli.paging import collect, paged
 from cli.session import Session, as_id
 from cli.setting_values import TYPE_WORDS, parse_definitions
 from kit.errors import InvalidArgument
@@ -20,7 +35,11 @@ from onward.registry.v1 import function_service_pb2 as pb
 from onward.registry.v1 import function_service_pb2_grpc as pb_grpc
 from onward.registry.v1 import resources_pb2
 
-app = App(name="functions", help="Write, save and deploy functions.")
+app = App(name="functions", help="Write, save, compare and deploy functions.")
+for command in ("versions", "diff", "restore", "deployment"):
+    app.command(f"cli.commands.versions:{command}", name=command)
+
+COLUMNS = ("function", ">version", "~handles", "changed")
 
 # The registry's own limit, told before anything is sent.
 CODE_BYTES_MAX = 256 * 1024
@@ -28,7 +47,7 @@ CODE_BYTES_MAX = 256 * 1024
 
 def function_stub(session: Session) -> pb_grpc.FunctionServiceAsyncStub:
     """Give the stub of the registry's FunctionService."""
-    stub: pb_grpc.FunctionServiceAsyncStub = pb_grpc.FunctionServiceStub(session.as_owner("registry"))
+    stub: pb_grpc.FunctionServiceAsyncStub = pb_grpc.FunctionServiceStub(session.as_member("registry"))
     return stub
 
 
@@ -133,7 +152,7 @@ async def save(
         request = _save_request(code, definitions, timeout_ms)
         request.name = session.name("functions", name)
         if deploy:
-            request.deploy_to.CopyFrom(_target(session, deploy))
+            request.deploy_to.CopyFrom(parse_target(session, deploy))
         try:
             saved = await function_stub(session).SaveFunction(request)
         except InvalidArgument as error:
@@ -164,9 +183,9 @@ def _located(error: InvalidArgument, file: Path) -> Exception:
 
 def _report_saved(name: str, file: Path, saved: pb.SaveFunctionResponse) -> None:
     version = saved.version
-    say(f"Saved {name} as version {version.number}; it handles {_handler_words(version.handlers)}.")
+    say(f"Saved {name} as version {version.number}; it handles {handler_words(version.handlers)}.")
     for warning in saved.warnings:
-        place = f"{file}:{warning.line}" if warning.line else str(file)
+        place = f"{file}:{warning.line}:{warning.column or 1}" if warning.line else str(file)
         warn(f"{place}: {warning.message} ({warning.rule})")
     if version.deployed_to:
         say(f"Runs at: {', '.join(map(last_part, version.deployed_to))}")
@@ -193,7 +212,7 @@ async def deploy(name: str, /, *, version: int = 0, to: str = "all", options: Op
         stub, function = function_stub(session), session.name("functions", name)
         number = version or (await stub.GetFunction(pb.GetFunctionRequest(name=function))).function.latest_version
         request = pb.DeployVersionRequest(
-            name=f"{function}/versions/{number}", target=_target(session, to), request_id=uuid7()
+            name=f"{function}/versions/{number}", target=parse_target(session, to), request_id=uuid7()
         )
         deployed = await stub.DeployVersion(request)
     if options.json:
@@ -204,27 +223,93 @@ async def deploy(name: str, /, *, version: int = 0, to: str = "all", options: Op
 
 
 @app.command(name="list")
-async def list_functions(*, options: Options = DEFAULTS) -> None:
-    """List the functions of the workspace.
+async def list_functions(*, deleted: bool = False, options: Options = DEFAULTS) -> None:
+    """List the functions of the workspace. Of those whose code you may not view, only names are told.
 
     Example: onward functions list
+
+    Parameters
+    ----------
+    deleted
+        Deleted ones, too; for owners and auditors.
     """
     async with Session(options) as session:
-        stub, parent = function_stub(session), session.workspace_name
-        found = await collect(
-            lambda size, token: stub.ListFunctions(
-                pb.ListFunctionsRequest(parent=parent, page_size=size, page_token=token)
-            ),
-            "functions",
+        request = pb.ListFunctionsRequest(parent=session.workspace_name, show_deleted=deleted)
+        found = await collect(paged(function_stub(session).ListFunctions, request), "functions")
+    columns = (*COLUMNS, "deleted") if deleted else COLUMNS
+    rows = partial(_row, deleted=deleted)
+    empty = "There is none yet: create one with `onward functions create NAME`."
+    tell_list("functions", found, columns, rows, empty=empty, as_json=options.json)
+
+
+def _row(one: resources_pb2.Function, *, deleted: bool) -> tuple[Cell, ...]:
+    handles = handler_words(one.handlers) if one.latest_version else "not for you to see"
+    row = (last_part(one.name), one.latest_version or None, handles, when(one.update_time))
+    return (*row, when(one.delete_time)) if deleted else row
+
+
+@app.command
+async def update(
+    name: str,
+    /,
+    *,
+    display_name: str | None = None,
+    description: str | None = None,
+    label: list[str] | None = None,
+    no_labels: bool = False,
+    options: Options = DEFAULTS,
+) -> None:
+    """Change a function's name, description and labels; its code is changed by `onward functions save`.
+
+    Example: onward functions update alerts --description "Tells the team about orders"
+
+    Parameters
+    ----------
+    name
+        The function's id.
+    display_name
+        For people.
+    description
+        For people.
+    label
+        NAME=VALUE; may be repeated. Those that are given are all labels from now on.
+    no_labels
+        Take all labels away.
+    """
+    otherwise = display_name if display_name is not None else description
+    labels = changed_labels(label, none=no_labels, otherwise=otherwise)
+    async with Session(options) as session:
+        request = pb.UpdateFunctionRequest(
+            name=session.name("functions", name),
+            display_name=display_name,
+            description=description,
+            labels=labels,
+            request_id=uuid7(),
         )
-    if options.json:
-        print_json({"functions": found})
-        return
-    rows = [
-        (last_part(one.name), one.latest_version, _handler_words(one.handlers), when(one.update_time)) for one in found
-    ]
-    columns = ("function", ">version", "~handles", "changed")
-    print_table(columns, rows, empty="There is none yet: create one with `onward functions create NAME`.")
+        answer = await function_stub(session).UpdateFunction(request)
+    tell(answer, f"Changed the function {name}.", as_json=options.json)
+
+
+@app.command
+async def delete(name: str, /, *, disconnect: bool = False, yes: Yes = False, options: Options = DEFAULTS) -> None:
+    """Delete a function. Refused while destinations are connected. Owners and auditors still see its history.
+
+    Example: onward functions delete alerts --disconnect
+
+    Parameters
+    ----------
+    name
+        The function's id, which is never given again.
+    disconnect
+        Disconnect its destinations, too.
+    """
+    async with Session(options) as session:
+        request = pb.DeleteFunctionRequest(
+            name=session.name("functions", name), disconnect=disconnect, request_id=uuid7()
+        )
+        confirm(f"Delete the function {name}{' and disconnect its destinations' if disconnect else ''}?", yes=yes)
+        deleted = await function_stub(session).DeleteFunction(request)
+    tell(deleted, f"Deleted the function {name}; its id is not given again.", as_json=options.json)
 
 
 @app.command
@@ -263,7 +348,7 @@ def _print_function(function: resources_pb2.Function, version: resources_pb2.Ver
             ("description", function.description),
             ("version", f"{version.number} of {function.latest_version}, saved {when(version.create_time)}"),
             ("saved by", version.principal),
-            ("handles", _handler_words(version.handlers)),
+            ("handles", handler_words(version.handlers)),
             ("timeout", f"{version.timeout_ms} ms"),
             ("runs at", ", ".join(map(last_part, version.deployed_to))),
             ("code", f"{len(version.code.encode())} bytes, SHA-256 {version.code_sha256[:12]}…"),
@@ -279,42 +364,7 @@ def _traits(definition: resources_pb2.SettingDefinition) -> str:
     return ", ".join(word for word, holds in traits if holds) or " "
 
 
-@app.command
-async def versions(name: str, /, *, options: Options = DEFAULTS) -> None:
-    """List the versions of a function, newest first.
-
-    Example: onward functions versions alerts
-
-    Parameters
-    ----------
-    name
-        The function's id.
-    """
-    async with Session(options) as session:
-        stub, parent = function_stub(session), session.name("functions", name)
-        found = await collect(
-            lambda size, token: stub.ListVersions(
-                pb.ListVersionsRequest(parent=parent, page_size=size, page_token=token)
-            ),
-            "versions",
-        )
-    if options.json:
-        print_json({"versions": found})
-        return
-    rows = [
-        (
-            one.number,
-            when(one.create_time),
-            one.principal,
-            _handler_words(one.handlers),
-            ", ".join(map(last_part, one.deployed_to)),
-        )
-        for one in found
-    ]
-    print_table((">version", "saved", "by", "~handles", "~runs at"), rows)
-
-
-def _target(session: Session, text: str) -> pb.DeploymentTarget:
+def parse_target(session: Session, text: str) -> pb.DeploymentTarget:
     if text == "all":
         return pb.DeploymentTarget(all=True)
     names = [session.name("destinations", part.strip()) for part in text.split(",") if part.strip()]
@@ -323,7 +373,7 @@ def _target(session: Session, text: str) -> pb.DeploymentTarget:
     return pb.DeploymentTarget(named=pb.DestinationNames(names=names))
 
 
-def _handler_words(handlers: Iterable[str]) -> str:
+def handler_words(handlers: Iterable[str]) -> str:
     """Give the types of events: onTrack and onPage are "page, track"."""
     words = sorted(one.removeprefix("on").lower() for one in handlers if one != "onBatch")
     return "all types" if len(words) == len(EVENT_TYPES) else ", ".join(words) or "no type of event"

@@ -6,17 +6,22 @@ from typing import Annotated
 
 from cyclopts import App, Parameter
 
+from cli.commands.members import workspace_stub
+from cli.failures import UsageError
 from cli.options import DEFAULTS, Options
-from cli.output import last_part, print_json, print_table, say, when
-from cli.paging import collect
+from cli.output import last_part, print_json, print_record, say, tell, tell_list, when
+from cli.paging import collect, paged
 from cli.session import Session, as_id
 from kit.ids import uuid7
 from onward.registry.v1 import operator_service_pb2 as operator_pb
 from onward.registry.v1 import operator_service_pb2_grpc as operator_grpc
+from onward.registry.v1 import resources_pb2
 from onward.registry.v1 import workspace_service_pb2 as pb
 from onward.registry.v1 import workspace_service_pb2_grpc as pb_grpc
 
-app = App(name="workspaces", help="Create and list workspaces, as the operator.")
+app = App(name="workspaces", help="Create workspaces, change them, set their limits.")
+
+COLUMNS = ("workspace", "~display name", ">functions at most", "~private ranges", "created")
 
 
 def _stub(session: Session) -> pb_grpc.WorkspaceServiceAsyncStub:
@@ -24,7 +29,8 @@ def _stub(session: Session) -> pb_grpc.WorkspaceServiceAsyncStub:
     return stub
 
 
-def _operator_stub(session: Session) -> operator_grpc.OperatorServiceAsyncStub:
+def operator_stub(session: Session) -> operator_grpc.OperatorServiceAsyncStub:
+    """Give the stub of the registry's OperatorService."""
     stub: operator_grpc.OperatorServiceAsyncStub = operator_grpc.OperatorServiceStub(session.as_operator())
     return stub
 
@@ -62,20 +68,72 @@ async def list_workspaces(*, options: Options = DEFAULTS) -> None:
     Example: onward workspaces list --json
     """
     async with Session(options) as session:
-        stub = _stub(session)
-        found = await collect(
-            lambda size, token: stub.ListWorkspaces(pb.ListWorkspacesRequest(page_size=size, page_token=token)),
-            "workspaces",
-        )
+        found = await collect(paged(_stub(session).ListWorkspaces, pb.ListWorkspacesRequest()), "workspaces")
+    empty = "There is none yet: create one with `onward workspaces create NAME`."
+    tell_list("workspaces", found, COLUMNS, _row, empty=empty, as_json=options.json)
+
+
+def _row(one: resources_pb2.Workspace) -> tuple[str | int, ...]:
+    ranges = ", ".join(one.egress_ranges)
+    return (last_part(one.name), one.display_name, one.functions_max, ranges, when(one.create_time))
+
+
+@app.command
+async def show(*, options: Options = DEFAULTS) -> None:
+    """Show the workspace with its limits and policies.
+
+    Example: onward workspaces show
+    """
+    async with Session(options) as session:
+        request = pb.GetWorkspaceRequest(name=session.workspace_name)
+        found = await workspace_stub(session).GetWorkspace(request)
     if options.json:
-        print_json({"workspaces": found})
+        print_json(found)
         return
-    rows = [
-        (last_part(one.name), one.display_name, one.functions_max, ", ".join(one.egress_ranges), when(one.create_time))
-        for one in found
-    ]
-    columns = ("workspace", "~display name", ">functions at most", "~private ranges", "created")
-    print_table(columns, rows, empty="There is none yet: create one with `onward workspaces create NAME`.")
+    one = found.workspace
+    fields = (
+        ("workspace", last_part(one.name)),
+        ("display name", one.display_name),
+        ("functions at most", one.functions_max),
+        ("private ranges", ", ".join(one.egress_ranges)),
+        ("functions edited by", "every member" if one.members_may_edit_functions else "Functions Admins"),
+        ("created", when(one.create_time)),
+    )
+    print_record(fields)
+
+
+@app.command
+async def update(
+    *,
+    display_name: str | None = None,
+    members_may_edit_functions: Annotated[bool | None, Parameter(negative="--no-members-may-edit-functions")] = None,
+    options: Options = DEFAULTS,
+) -> None:
+    """Change the workspace's name and policy, as an owner.
+
+    Example: onward workspaces update --display-name "Acme Inc."
+
+    Parameters
+    ----------
+    display_name
+        For people.
+    members_may_edit_functions
+        Every member may edit functions, whatever its roles; off at first.
+    """
+    if display_name is None and members_may_edit_functions is None:
+        raise UsageError("say what is to change: --display-name or --members-may-edit-functions")
+    async with Session(options) as session:
+        request = pb.UpdateWorkspaceRequest(
+            name=session.workspace_name,
+            display_name=display_name,
+            members_may_edit_functions=members_may_edit_functions,
+            request_id=uuid7(),
+        )
+        answer = await workspace_stub(session).UpdateWorkspace(request)
+    one = answer.workspace
+    who = "every member" if one.members_may_edit_functions else "Functions Admins alone"
+    told = f"{last_part(one.name)} is called {one.display_name!r}; its functions may be edited by {who}."
+    tell(answer, told, as_json=options.json)
 
 
 @app.command(name="allow-egress")
@@ -93,17 +151,39 @@ async def allow_egress(address_range: Annotated[str, Parameter(name="RANGE")], *
         request = operator_pb.AllowEgressRangeRequest(
             name=session.workspace_name, range=address_range, request_id=uuid7()
         )
-        answer = await _operator_stub(session).AllowEgressRange(request)
-    if options.json:
-        print_json(answer)
-        return
-    ranges = ", ".join(answer.workspace.egress_ranges)
-    say(f"Functions of {last_part(answer.workspace.name)} may call public addresses and {ranges}.")
+        answer = await operator_stub(session).AllowEgressRange(request)
+    tell(answer, _egress(answer.workspace), as_json=options.json)
+
+
+@app.command(name="disallow-egress")
+async def disallow_egress(
+    address_range: Annotated[str, Parameter(name="RANGE")], *, options: Options = DEFAULTS
+) -> None:
+    """No longer let a workspace's functions call a private address range.
+
+    Example: onward workspaces disallow-egress 10.1.0.0/16 --workspace acme
+
+    Parameters
+    ----------
+    address_range
+        As it was allowed.
+    """
+    async with Session(options) as session:
+        request = operator_pb.DisallowEgressRangeRequest(
+            name=session.workspace_name, range=address_range, request_id=uuid7()
+        )
+        answer = await operator_stub(session).DisallowEgressRange(request)
+    tell(answer, _egress(answer.workspace), as_json=options.json)
+
+
+def _egress(workspace: resources_pb2.Workspace) -> str:
+    ranges = "".join(f" and {one}" for one in workspace.egress_ranges)
+    return f"Functions of {last_part(workspace.name)} may call public addresses{ranges}."
 
 
 @app.command(name="set-limits")
 async def set_limits(*, functions_max: int, options: Options = DEFAULTS) -> None:
-    """Set how many functions a workspace may hold.
+    """Set how many functions a workspace may hold, as the operator.
 
     Example: onward workspaces set-limits --functions-max 50 --workspace acme
 
@@ -116,8 +196,7 @@ async def set_limits(*, functions_max: int, options: Options = DEFAULTS) -> None
         request = operator_pb.SetLimitsRequest(
             name=session.workspace_name, functions_max=functions_max, request_id=uuid7()
         )
-        answer = await _operator_stub(session).SetLimits(request)
-    if options.json:
-        print_json(answer)
-        return
-    say(f"{last_part(answer.workspace.name)} may hold {answer.workspace.functions_max} functions.")
+        answer = await operator_stub(session).SetLimits(request)
+    workspace = answer.workspace
+    told = f"{last_part(workspace.name)} may hold {workspace.functions_max} functions."
+    tell(answer, told, as_json=options.json)
