@@ -49,6 +49,7 @@ from services.registry.handlers.changes import Changes
 from services.registry.handlers.denials import Denials
 from services.registry.handlers.destinations import DestinationHandlers
 from services.registry.handlers.door import Door
+from services.registry.handlers.filters import FilterHandlers
 from services.registry.handlers.functions import CheckCode, FunctionHandlers
 from services.registry.handlers.keys import KeyHandlers, open_keys
 from services.registry.handlers.members import MemberHandlers
@@ -195,12 +196,13 @@ class RegistryApp:
         keys = KeyHandlers(store, pool, self._keyring, hashes)
         sources = SourceHandlers(changes, self._ids)
         destinations = DestinationHandlers(changes, self._keyring)
+        filters = FilterHandlers(changes, pool)
         servicers: list[Servicer] = [
             (add_WorkspaceServiceServicer_to_server, WorkspaceServicer(workspaces, members, authorizer, reading)),
             (add_OperatorServiceServicer_to_server, OperatorServicer(workspaces, members, keys)),
             (add_SourceServiceServicer_to_server, SourceServicer(sources, reading)),
             (add_FunctionServiceServicer_to_server, FunctionServicer(functions, authorizer, reading, templates)),
-            (add_DestinationServiceServicer_to_server, DestinationServicer(destinations, reading)),
+            (add_DestinationServiceServicer_to_server, DestinationServicer(destinations, filters, reading)),
             (add_InternalServiceServicer_to_server, InternalServicer(pool, store, authorizer, self._denials.record)),
         ]
         gate = Gate(authorizer, service_token, operator_token)

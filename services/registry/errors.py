@@ -97,6 +97,25 @@ class InvalidField(errors.InvalidArgument):
         super().__init__(f"{field}: {description}", violations=[(field, description)])
 
 
+class InvalidFilter(errors.InvalidArgument):
+    """A filter that could not be applied. `place` is the line and column of a mistake in its condition."""
+
+    def __init__(self, violations: Sequence[tuple[str, str]], place: tuple[int, int] | None = None) -> None:
+        told = "; ".join(f"{field}: {problem}" for field, problem in violations)
+        metadata = {"line": str(place[0]), "column": str(place[1])} if place else {}
+        super().__init__(f"The filter can't be applied. {told}", violations=violations, metadata=metadata)
+
+
+class FilterTitleTaken(errors.AlreadyExists):
+    """Titles are unique among a parent's filters, since counts and previews name filters by them."""
+
+    def __init__(self, title: str, holder: str) -> None:
+        super().__init__(
+            f"{holder} is titled {title!r} already; choose another title.",
+            metadata={"resource": holder, "title": title},
+        )
+
+
 class InvalidSetting(errors.InvalidArgument):
     """A setting that the version does not define, or a value of another type."""
 

@@ -114,12 +114,13 @@ def _delivery_policy_updated(state: State, fact: facts_pb2.DeliveryPolicyUpdated
 
 def _filter_created(state: State, fact: facts_pb2.FilterCreated) -> State:
     filters = filters_of(state, fact.parent)
-    return _with_filters(state, fact.parent, (*filters, FilterState(fact.filter, fact.rule)))
+    made = FilterState(fact.filter, fact.rule, _next_version(state, fact.parent))
+    return _with_filters(state, fact.parent, (*filters, made))
 
 
 def _filter_updated(state: State, fact: facts_pb2.FilterUpdated) -> State:
     filters = tuple(
-        FilterState(one.id, fact.rule, one.revision + 1) if one.id == fact.filter else one
+        FilterState(one.id, fact.rule, _next_version(state, fact.parent)) if one.id == fact.filter else one
         for one in filters_of(state, fact.parent)
     )
     return _with_filters(state, fact.parent, filters)
@@ -133,6 +134,11 @@ def _filter_deleted(state: State, fact: facts_pb2.FilterDeleted) -> State:
 def _filters_reordered(state: State, fact: facts_pb2.FiltersReordered) -> State:
     by_id = {one.id: one for one in filters_of(state, fact.parent)}
     return _with_filters(state, fact.parent, tuple(by_id[one] for one in fact.filters))
+
+
+def _next_version(state: State, parent: str) -> int:
+    """That of the fact which is being applied, in its stream: no filter of that id ever had it before."""
+    return state.stream_version(parent or "workspace") + 1
 
 
 def filters_of(state: State, parent: str) -> tuple[FilterState, ...]:

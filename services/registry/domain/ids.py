@@ -36,6 +36,11 @@ def function_etag(revision: int) -> str:
     return f"{revision}"
 
 
+def filter_etag(revision: int) -> str:
+    """Changes with every change of the filter."""
+    return f"{revision}"
+
+
 def workspace_etag(revision: int) -> str:
     """Changes with every fact of the stream `workspace`."""
     return f"{revision}"

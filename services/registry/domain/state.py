@@ -47,11 +47,11 @@ class VersionState:
 
 @dataclass(frozen=True, slots=True)
 class FilterState:
-    """A filter; `revision` counts its own changes."""
+    """A filter; `revision` is the version of its parent's stream when it last changed."""
 
     id: str
     rule: resources_pb2.FilterRule
-    revision: int = 1
+    revision: int
 
 
 @dataclass(frozen=True, slots=True)

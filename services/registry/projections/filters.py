@@ -23,15 +23,21 @@ def _rule_json(rule: resources_pb2.FilterRule) -> str:
 
 
 async def _filter_created(connection: Connection, fact: Fact, data: facts_pb2.FilterCreated) -> None:
-    rule = _rule_json(data.rule)
-    await connection.execute(queries.filter_created, fact.workspace, fact.recorded_at, data.parent, data.filter, rule)
+    await _stored(connection, queries.filter_created, fact, data)
     await _touched(connection, fact, data.parent)
 
 
 async def _filter_updated(connection: Connection, fact: Fact, data: facts_pb2.FilterUpdated) -> None:
-    rule = _rule_json(data.rule)
-    await connection.execute(queries.filter_updated, fact.workspace, fact.recorded_at, data.parent, data.filter, rule)
+    await _stored(connection, queries.filter_updated, fact, data)
     await _touched(connection, fact, data.parent)
+
+
+async def _stored(
+    connection: Connection, statement: str, fact: Fact, data: facts_pb2.FilterCreated | facts_pb2.FilterUpdated
+) -> None:
+    """The revision is the fact's version: a filter made anew under an id that was deleted never has an old etag."""
+    row = (data.parent, data.filter, _rule_json(data.rule), fact.version)
+    await connection.execute(statement, fact.workspace, fact.recorded_at, *row)
 
 
 async def _filter_deleted(connection: Connection, fact: Fact, data: facts_pb2.FilterDeleted) -> None:

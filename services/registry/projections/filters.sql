@@ -2,10 +2,10 @@
 
 -- name: filter_created
 INSERT INTO filters (workspace, create_time, update_time, parent, filter, rule, revision, place)
-SELECT $1, $2, $2, $3, $4, $5, 1, count(*) FROM filters WHERE workspace = $1 AND parent = $3;
+SELECT $1, $2, $2, $3, $4, $5, $6, count(*) FROM filters WHERE workspace = $1 AND parent = $3;
 
 -- name: filter_updated
-UPDATE filters SET rule = $5, revision = revision + 1, update_time = $2
+UPDATE filters SET rule = $5, revision = $6, update_time = $2
 WHERE workspace = $1 AND parent = $3 AND filter = $4;
 
 -- name: filter_deleted

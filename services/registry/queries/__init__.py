@@ -18,6 +18,7 @@ from kit.postgres.queries import load_queries
 from onward.registry.v1 import internal_service_pb2, resources_pb2
 from services.registry.domain import ids
 from services.registry.errors import Missing
+from services.registry.queries.filters import enabled_filters, filter_revision
 from services.registry.queries.keys import queries as key_queries
 
 queries = load_queries(Path(__file__).parent / "queries.sql")
@@ -191,6 +192,7 @@ async def resolve_destination(
     row = _found(row, f"workspaces/{workspace}/destinations/{destination}")
     found = _destination(row)
     key = await connection.fetchrow(key_queries.data_key, workspace)
+    parents = ["", f"sources/{row['source']}", f"destinations/{destination}"]
     return internal_service_pb2.ResolveDestinationResponse(
         position=await connection.fetchval(queries.head, workspace),
         destination=found,
@@ -200,6 +202,8 @@ async def resolve_destination(
         wrapped_key=key["wrapped_key"] if key else b"",
         key_id=key["key_id"] if key else "",
         egress_ranges=(await get_workspace(connection, workspace)).egress_ranges,
+        filters=await enabled_filters(connection, workspace, parents),
+        filter_revision=await filter_revision(connection, workspace, parents),
     )
 
 

@@ -9,19 +9,22 @@ from typing import Any
 from kit.auth.caller import current_caller
 from kit.rpc import names
 from onward.registry.v1 import destination_service_pb2 as pb
-from onward.registry.v1 import destination_service_pb2_grpc, resources_pb2
+from onward.registry.v1 import resources_pb2
 from services.registry import queries
 from services.registry.domain.destinations import told
 from services.registry.errors import Missing
 from services.registry.handlers.destinations import DestinationHandlers
+from services.registry.handlers.filters import FilterHandlers
+from services.registry.rpc.filters import FilterServicer
 from services.registry.rpc.reading import Reading, last_id
 
 
-class DestinationServicer(destination_service_pb2_grpc.DestinationServiceServicer):
+class DestinationServicer(FilterServicer):
     """See the proto."""
 
-    def __init__(self, handlers: DestinationHandlers, reading: Reading) -> None:
+    def __init__(self, handlers: DestinationHandlers, filters: FilterHandlers, reading: Reading) -> None:
         self._handlers = handlers
+        self._filters = filters
         self._reading = reading
 
     async def ConnectDestination(

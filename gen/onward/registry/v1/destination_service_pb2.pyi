@@ -588,7 +588,9 @@ class CreateFilterRequest(_message.Message):
     `workspaces/{workspace}`.
     """
     filter_id: _builtins.str
-    """The id; made from the title where empty."""
+    """The id; made from the title where empty. That of a deleted filter may be given again, and the order in which facts
+    were recorded tells them apart.
+    """
     request_id: _builtins.str
     """Makes the call repeatable."""
     @_builtins.property
@@ -879,10 +881,12 @@ class PreviewFilterRequest(_message.Message):
     `workspaces/{workspace}`.
     """
     event: _builtins.str
-    """The event, as JSON."""
+    """The event: a JSON object."""
     @_builtins.property
     def rule(self) -> _resources_pb2.FilterRule:
-        """A filter that need not be saved. Where absent: all filters that an event meets on its way to `parent`."""
+        """A filter that need not be saved, applied alone and as if it were enabled. Where absent: all enabled filters that an
+        event meets on its way to `parent`, the workspace's first.
+        """
 
     def __init__(
         self,
@@ -909,7 +913,9 @@ class PreviewFilterResponse(_message.Message):
     DROPPED_FIELD_NUMBER: _builtins.int
     DROPPED_BY_FIELD_NUMBER: _builtins.int
     event: _builtins.str
-    """The event as the handler would get it, as JSON; empty where it is dropped."""
+    """The event as the handler would get it, as JSON; empty where it is dropped. Samples by a field are exact; those at
+    random keep it, unless their rate is 0.
+    """
     dropped: _builtins.bool
     """It is dropped."""
     dropped_by: _builtins.str

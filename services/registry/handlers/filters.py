@@ -1,0 +1,143 @@
+"""Commands on filters, and what they would do to an event.
+
+A parent is named as in the facts: "destinations/{destination}", "sources/{source}", or "" for the workspace.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+import orjson
+
+from kit.errors import WrongState
+from kit.eventstore.facts import NewFact
+from kit.eventstore.store import Unit
+from kit.filters import FilterChain, FilterError
+from kit.filters.rules import chain_of
+from kit.postgres.pool import Connection, Pool
+from onward.registry.v1 import destination_service_pb2 as pb
+from onward.registry.v1 import internal_service_pb2, resources_pb2
+from services.registry import queries
+from services.registry.domain import filters as domain
+from services.registry.domain.state import State
+from services.registry.errors import InvalidField
+from services.registry.handlers.changes import Change, Changes
+from services.registry.queries import filters as filter_queries
+
+
+class FilterHandlers:
+    """Commands on filters."""
+
+    def __init__(self, changes: Changes, pool: Pool) -> None:
+        self._changes = changes
+        self._pool = pool
+
+    async def create(self, request: pb.CreateFilterRequest, workspace: str, parent: str) -> pb.CreateFilterResponse:
+        """A filter, as the last of its parent's."""
+
+        async def decide(_unit: Unit, state: State) -> list[NewFact]:
+            return domain.decide_create_filter(state, request, workspace, parent)
+
+        async def answer(connection: Connection, facts: Sequence[NewFact]) -> pb.CreateFilterResponse:
+            made: Any = facts[0].data
+            found = await filter_queries.get_filter(connection, workspace, parent, made.filter)
+            return pb.CreateFilterResponse(filter=found)
+
+        return await self._changes.make(Change(workspace, request, pb.CreateFilterResponse, decide, answer))
+
+    async def update(
+        self, request: pb.UpdateFilterRequest, workspace: str, parent: str, filter_id: str
+    ) -> pb.UpdateFilterResponse:
+        """Another rule."""
+
+        async def decide(_unit: Unit, state: State) -> list[NewFact]:
+            return domain.decide_update_filter(state, request, workspace, parent, filter_id)
+
+        async def answer(connection: Connection, _facts: Sequence[NewFact]) -> pb.UpdateFilterResponse:
+            found = await filter_queries.get_filter(connection, workspace, parent, filter_id)
+            return pb.UpdateFilterResponse(filter=found)
+
+        return await self._changes.make(Change(workspace, request, pb.UpdateFilterResponse, decide, answer))
+
+    async def delete(
+        self, request: pb.DeleteFilterRequest, workspace: str, parent: str, filter_id: str
+    ) -> pb.DeleteFilterResponse:
+        """The filter's end."""
+
+        async def decide(_unit: Unit, state: State) -> list[NewFact]:
+            return domain.decide_delete_filter(state, request, workspace, parent, filter_id)
+
+        async def answer(_connection: Connection, _facts: Sequence[NewFact]) -> pb.DeleteFilterResponse:
+            return pb.DeleteFilterResponse()
+
+        return await self._changes.make(Change(workspace, request, pb.DeleteFilterResponse, decide, answer))
+
+    async def reorder(
+        self, request: pb.ReorderFiltersRequest, workspace: str, parent: str
+    ) -> pb.ReorderFiltersResponse:
+        """Another order."""
+
+        async def decide(_unit: Unit, state: State) -> list[NewFact]:
+            return domain.decide_reorder_filters(state, request, workspace, parent)
+
+        async def answer(connection: Connection, _facts: Sequence[NewFact]) -> pb.ReorderFiltersResponse:
+            found = await filter_queries.list_filters(connection, workspace, parent)
+            return pb.ReorderFiltersResponse(filters=found)
+
+        return await self._changes.make(Change(workspace, request, pb.ReorderFiltersResponse, decide, answer))
+
+    async def preview(self, request: pb.PreviewFilterRequest, workspace: str, parent: str) -> pb.PreviewFilterResponse:
+        """What the given filter, or all on the way to the parent, would make of an event. Nothing is kept."""
+        event = _event(request.event)
+        groups = await self._on_the_way(workspace, parent)
+        if request.HasField("rule"):
+            domain.check_rule(request.rule)
+            groups = [_alone(request.rule)]
+        # Below every rate but 0, so that sampling at random keeps the event.
+        after, dropped_by = _chain(groups).apply(event, lambda: 0.0)
+        if after is None:
+            titles = {one.name: one.rule.title for group in groups for one in group.filters}
+            return pb.PreviewFilterResponse(dropped=True, dropped_by=titles[dropped_by])
+        return pb.PreviewFilterResponse(event=_json(after))
+
+    async def _on_the_way(self, workspace: str, parent: str) -> list[internal_service_pb2.FilterGroup]:
+        async with self._pool.transaction() as connection:
+            await connection.execute(queries.queries.begin_snapshot)
+            parents = await filter_queries.way_to(connection, workspace, parent)
+            return await filter_queries.enabled_filters(connection, workspace, parents)
+
+
+def _event(text: str) -> dict[str, Any]:
+    try:
+        event = orjson.loads(text)
+    except orjson.JSONDecodeError as error:
+        raise InvalidField("event", f"is no valid JSON: {error}") from None
+    if not isinstance(event, dict):
+        raise InvalidField("event", "must be a JSON object, as a source publishes it")
+    # Here and not at the end, so that it does not depend on the filters.
+    _json(event)
+    return event
+
+
+def _json(event: dict[str, Any]) -> str:
+    try:
+        return orjson.dumps(event).decode()
+    except orjson.JSONEncodeError:
+        # orjson reads 1,024 levels and writes 254; an event like this would be refused on its way in too.
+        raise InvalidField("event", "is nested too deeply; 254 levels are accepted") from None
+
+
+def _alone(rule: resources_pb2.FilterRule) -> internal_service_pb2.FilterGroup:
+    enabled = resources_pb2.FilterRule()
+    enabled.CopyFrom(rule)
+    enabled.enabled = True
+    return internal_service_pb2.FilterGroup(filters=[resources_pb2.Filter(name=rule.title, rule=enabled)])
+
+
+def _chain(groups: Sequence[internal_service_pb2.FilterGroup]) -> FilterChain:
+    try:
+        return chain_of(groups)
+    except FilterError as error:
+        # Saved by a release that had other limits.
+        raise WrongState(f"{error}. Correct it by UpdateFilter, or delete it.") from None
