@@ -41,7 +41,7 @@ HASH_CHARACTERS = 7
 
 def audit_stub(session: Session) -> pb_grpc.AuditServiceAsyncStub:
     """Give the stub of the AuditService."""
-    stub: pb_grpc.AuditServiceAsyncStub = pb_grpc.AuditServiceStub(session.as_owner("audit"))
+    stub: pb_grpc.AuditServiceAsyncStub = pb_grpc.AuditServiceStub(session.as_member("audit"))
     return stub
 
 
