@@ -2,9 +2,9 @@
 
     python bench/pipeline.py [--events 60000] [--runs 3] [--json FILE] [--plot FILE]
 
-The floor is the same publish, pull and ack of the same messages through the same server with no work in between: no
-chain in Python on this machine and server can be faster. Everything runs on real servers, started as a user does.
-Rates are medians of the runs. docs/benchmarks.md explains each figure.
+The floor is the same publish, pull and ack of the same messages through a server of the same kind with no work in
+between: no chain in Python on this machine and server can be faster. Everything runs on real servers, started as a user
+does. Rates are medians of the runs. docs/benchmarks.md explains each figure.
 """
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ from bench import latency
 from bench.floor import floor_events_per_s
 from bench.plots import plot_pipeline
 from bench.system import WORKSPACE, System, connect_destination, running_system
-from kit.bus.connection import Bus, connect
+from kit.bus.connection import Bus
 from kit.bus.publish import Outgoing, Publisher
 
 DATA = Path(__file__).resolve().parent / "data"
@@ -118,20 +118,26 @@ def by_part(name: str, sizes: dict[str, float]) -> Figures:
     return {f"{name}_{part}": size for part, size in sizes.items()} | {name: sum(sizes.values())}
 
 
-async def prepare(system: System, bus: Bus, lines: list[bytes]) -> None:
-    """Connect both handlers and run some events through them, so that nothing is measured cold."""
+async def prepare(system: System, lines: list[bytes]) -> dict[str, Bus]:
+    """Connect both handlers and run some events through them, so that nothing is measured cold.
+
+    Gives a publisher's bus for each handler's source.
+    """
+    buses: dict[str, Bus] = {}
     for name in ("trivial", "moderate"):
-        await connect_destination(system, name, (DATA / "handlers" / f"{name}.js").read_text())
-        await throughput(system, bus, name, fresh(lines, WARM_UP_EVENTS))
+        code = (DATA / "handlers" / f"{name}.js").read_text()
+        buses[name] = await connect_destination(system, name, code)
+        await throughput(system, buses[name], name, fresh(lines, WARM_UP_EVENTS))
+    return buses
 
 
-async def measure_run(system: System, bus: Bus, lines: list[bytes], count: int) -> Run:
+async def measure_run(system: System, buses: dict[str, Bus], lines: list[bytes], count: int) -> Run:
     """Measure each chain and the floor once, one after the other."""
     before = system.cpu_seconds()
-    trivial = await throughput(system, bus, "trivial", fresh(lines, count))
+    trivial = await throughput(system, buses["trivial"], "trivial", fresh(lines, count))
     cpu_s = {part: spent - before[part] for part, spent in system.cpu_seconds().items()}
-    moderate = await throughput(system, bus, "moderate", fresh(lines, count))
-    floor = await floor_events_per_s(system, [data for _, data in fresh(lines, count)])
+    moderate = await throughput(system, buses["moderate"], "moderate", fresh(lines, count))
+    floor = await floor_events_per_s([data for _, data in fresh(lines, count)])
     return Run({"trivial": trivial, "moderate": moderate, "floor": floor}, cpu_s)
 
 
@@ -150,18 +156,17 @@ async def measure(count: int, runs: int, plot: Path | None) -> Figures:
     lines = events()
     figures: Figures = {"events": count, "runs": runs}
     async with running_system() as system:
-        client = system.client
-        bus = await connect(client["nats_url"], client["nats_user"], client["nats_password"], name="bench")
-        await prepare(system, bus, lines)
+        buses = await prepare(system, lines)
         figures |= await at_rest(system)
         steady = fresh(lines, latency.EVENTS_PER_S * latency.SECONDS)
-        ordered = await latency.latencies_ms(system, bus, "trivial", steady)
+        ordered = await latency.latencies_ms(system, buses["trivial"], "trivial", steady)
         figures["latency_ms_p50"] = ordered[len(ordered) // 2]
         figures["latency_ms_p99"] = ordered[int(len(ordered) * 0.99)]
-        done = [await measure_run(system, bus, lines, count) for _ in range(runs)]
+        done = [await measure_run(system, buses, lines, count) for _ in range(runs)]
         figures |= medians(done, count)
         figures |= by_part("pss_mb_after_load", system.pss_mb()) | by_part("peak_rss_mb", system.peak_rss_mb())
-        await bus.close()
+        for bus in buses.values():
+            await bus.close()
     if plot is not None:
         plot_pipeline(figures, {name: [run.rates[name] for run in done] for name in done[0].rates}, ordered, plot)
     return figures

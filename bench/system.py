@@ -20,6 +20,8 @@ import grpc
 import psutil
 
 from cli.client_file import ClientFile
+from kit.auth.tokens import parse_write_key
+from kit.bus.connection import Bus, connect
 from kit.rpc.client import open_channel
 from onward.registry.v1 import destination_service_pb2 as destinations
 from onward.registry.v1 import destination_service_pb2_grpc as destinations_rpc
@@ -122,8 +124,11 @@ async def running_system() -> AsyncIterator[System]:
                 await process.wait()
 
 
-async def connect_destination(system: System, name: str, code: str) -> None:
-    """Make a source, a function with this code, and an enabled destination, all called `name`."""
+async def connect_destination(system: System, name: str, code: str) -> Bus:
+    """Make a source, a function with this code, and an enabled destination, all called `name`.
+
+    Gives a publisher's bus for the source.
+    """
     address = system.client["addresses"]["registry"]
     token = await _owner_token(system, address)
     channel = open_channel(address, token, credentials=system.credentials())
@@ -133,6 +138,8 @@ async def connect_destination(system: System, name: str, code: str) -> None:
         stub: destinations_rpc.DestinationServiceAsyncStub = destinations_rpc.DestinationServiceStub(channel)
         parent = f"workspaces/{WORKSPACE}"
         await source_stub.CreateSource(sources.CreateSourceRequest(parent=parent, source_id=name, display_name=name))
+        source = f"{parent}/sources/{name}"
+        key = (await source_stub.CreateWriteKey(sources.CreateWriteKeyRequest(parent=source))).secret
         await function_stub.CreateFunction(
             functions.CreateFunctionRequest(parent=parent, function_id=name, display_name=name)
         )
@@ -140,12 +147,13 @@ async def connect_destination(system: System, name: str, code: str) -> None:
         await function_stub.SaveFunction(functions.SaveFunctionRequest(name=function, code=code))
         await stub.ConnectDestination(
             destinations.ConnectDestinationRequest(
-                source=f"{parent}/sources/{name}", function=function, destination_id=name, display_name=name
+                source=source, function=function, destination_id=name, display_name=name
             )
         )
         await stub.EnableDestination(destinations.EnableDestinationRequest(name=f"{parent}/destinations/{name}"))
     finally:
         await channel.close()
+    return await connect(system.client["nats_url"], parse_write_key(key).id, key, name="bench")
 
 
 async def _owner_token(system: System, address: str) -> str:

@@ -151,7 +151,7 @@ class Session:
     def _no_nats(self, url: str, error: Unavailable) -> CommandError:
         host = url.rpartition("@")[2].rpartition("/")[2]
         if "authorization" in error.message.lower():
-            return UsageError(f"NATS at {host} refused the write key: it is unknown, revoked or expired")
+            return UsageError(f"NATS at {host} refused the write key: it is not known, or the registry is away")
         return CommandError(
             f"NATS at {host} does not answer: start everything with `onward up`, or name another with --nats",
             Exit.UNREACHABLE,

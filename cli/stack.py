@@ -211,8 +211,6 @@ class Stack:
         self.client_file.update(
             addresses=dict(ends.addresses),
             nats_url=ends.nats_url,
-            nats_user="publisher",
-            nats_password=ends.nats_passwords["publisher"],
             operator_token=ends.operator_token,
             ca=str(ends.ca or ""),
         )

@@ -111,21 +111,18 @@ DELIVERY = Service(
     )
 )
 AUDIT = Service((*_found("FACTS"), *_consumer("FACTS", "audit")))
-# Whoever publishes to all sources with one password; a write key is the better way.
-PUBLISHER = Service(("events.>",))
 
 SERVICES: dict[str, Service] = {
     "registry": REGISTRY,
     "executor": EXECUTOR,
     "delivery": DELIVERY,
     "audit": AUDIT,
-    "publisher": PUBLISHER,
 }
 USER_NAMES = (*SERVICES, AUTH_USER)
 
 
 def service_users(passwords: Mapping[str, str]) -> list[NatsUser]:
-    """The users of the services, `publisher` and `auth`, with the passwords of USER_NAMES."""
+    """The users of the services, and `auth`, with the passwords of USER_NAMES."""
     users = [
         NatsUser(name, passwords[name], list(one.publish), [f"{inbox_prefix(name)}.>"], list(one.publish_not))
         for name, one in SERVICES.items()

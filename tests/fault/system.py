@@ -139,6 +139,7 @@ class System:
             functions.SaveFunctionRequest(name=function, code=code, definitions=definitions, request_id=uuid7())
         )
         await self.create_source(name)
+        await self._create_write_key(name)
         stub: destinations_rpc.DestinationServiceAsyncStub = destinations_rpc.DestinationServiceStub(registry)
         connected = await stub.ConnectDestination(
             destinations.ConnectDestinationRequest(
@@ -159,6 +160,13 @@ class System:
             parent=f"workspaces/{WORKSPACE}", source_id=name, display_name=name, request_id=uuid7()
         )
         return (await answered(lambda: stub.CreateSource(request))).position
+
+    async def _create_write_key(self, source: str) -> None:
+        """Make a write key and put it where `onward events publish` finds it."""
+        stub: sources_rpc.SourceServiceAsyncStub = sources_rpc.SourceServiceStub(self.owner("registry"))
+        request = sources.CreateWriteKeyRequest(parent=f"workspaces/{WORKSPACE}/sources/{source}", request_id=uuid7())
+        made = await stub.CreateWriteKey(request)
+        ClientFile(self.data / "client.json").add_write_key(WORKSPACE, source, made.secret)
 
     async def publish(self, route: Route, events: list[dict[str, Any]], *, rate: int | None = None) -> Publishing:
         """Begin `onward events publish` with these events."""

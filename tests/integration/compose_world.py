@@ -229,10 +229,9 @@ class World:
 
     async def onward(self, folder: Path, *arguments: str, **variables: str) -> str:
         """What the command line prints, called from outside with addresses alone, in a folder without data."""
-        password = self.values["NATS_PUBLISHER_PASSWORD"]
         known = {f"ONWARD_{service.upper()}": self.address(service) for service in ("registry", "delivery", "audit")}
         known |= {
-            "ONWARD_NATS": f"nats://publisher:{password}@{self.places['nats:4222']}",
+            "ONWARD_NATS": f"nats://{self.places['nats:4222']}",
             "ONWARD_WORKSPACE": "acme",
             "ONWARD_CA": str(self.volume("certificates-registry") / "ca.pem"),
             "PATH": os.environ["PATH"],

@@ -41,7 +41,7 @@ async def server(data_folder: DataFolder) -> AsyncIterator[EmbeddedNats]:
 
 @pytest.fixture
 async def buses(server: EmbeddedNats) -> AsyncIterator[dict[str, Bus]]:
-    """A bus of each service, of the publisher and of the test, who may do everything."""
+    """A bus of each service and of the test, who may do everything."""
     names = [name for name in USER_NAMES if name != "auth"]
     found = {name: await connect(server.url(name), name=name) for name in (*names, "test")}
     yield found
@@ -169,11 +169,6 @@ async def test_a_stream_that_has_drifted_is_left_to_its_owner(buses: dict[str, B
     assert [change.action for change in await provision(buses["registry"], [drifted])] == ["restored"]
 
 
-async def test_the_publisher_publishes_events_and_gets_their_acknowledgement(buses: dict[str, Bus]) -> None:
-    ack = await Publisher(buses["publisher"]).publish("events.acme.web", b"{}")
-    assert ack.stream == "EVENTS_acme"
-
-
 STREAM_CALLS = [
     f"STREAM.{verb}.{stream}"
     for verb in ("CREATE", "UPDATE", "DELETE", "PURGE")
@@ -186,7 +181,6 @@ ALLOWED_STREAM_CALLS = {
     | {"STREAM.PURGE.EVENTS_acme", "STREAM.PURGE.OTHER"},
     "delivery": {f"STREAM.{verb}.{stream}" for verb in ("CREATE", "UPDATE") for stream in ("OUTCOMES", "DUE")},
     "audit": {"STREAM.CREATE.FACTS"},
-    "publisher": set(),
 }
 MORE_CALLS = {
     "CONSUMER.CREATE.FACTS.audit": {"audit"},
@@ -212,7 +206,7 @@ MORE_CALLS = {
 }
 REFUSED = [
     (name, call)
-    for name in (*SERVICES, "publisher")
+    for name in SERVICES
     for call in (*STREAM_CALLS, *MORE_CALLS)
     if call not in ALLOWED_STREAM_CALLS[name] and name not in MORE_CALLS.get(call, ())
 ]
@@ -236,13 +230,13 @@ SUBJECTS = {
     "facts.delivery.acme.X": None,
     "outcomes.acme": "executor",
     "due.acme.1": "delivery",
-    "events.acme.web": "publisher",
+    "events.acme.web": None,
     "$SYS.REQ.USER.AUTH": None,
     "$SYS.REQ.SERVER.PING": None,
 }
 
 
-@pytest.mark.parametrize("name", [*SERVICES, "publisher"])
+@pytest.mark.parametrize("name", SERVICES)
 async def test_a_service_can_neither_speak_nor_acknowledge_for_another(server: EmbeddedNats, name: str) -> None:
     async with connected(server, name) as service:
         for subject, owner in (ACKS | SUBJECTS).items():
