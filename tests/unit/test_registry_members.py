@@ -16,6 +16,7 @@ from onward.registry.v1 import facts_pb2
 from onward.registry.v1 import resources_pb2 as pb
 from onward.registry.v1 import workspace_service_pb2 as wpb
 from services.registry.domain import members
+from services.registry.domain.grants import NAMES_MAX
 from services.registry.domain.members import BINDINGS_PER_MEMBER_MAX, MEMBERS_MAX, TOKENS_PER_MEMBER_MAX
 from tests.unit.registry_given import Decide, Given
 
@@ -276,6 +277,24 @@ def test_a_member_has_so_many_roles_and_no_more() -> None:
     ]
     given(*ACME, ADA, *full).when(give("ada", OWNER)).refused("RESOURCE_EXHAUSTED", "LIMIT_REACHED")
     given(*ACME, ADA, *full[1:]).when(give("ada", OWNER)).decided()
+
+
+def test_a_members_roles_and_a_tokens_grants_name_so_many_and_no_more() -> None:
+    """All of it is read at each call."""
+    sources = [facts_pb2.SourceCreated(source=f"s{n}") for n in range(NAMES_MAX)]
+    names = [f"workspaces/acme/sources/s{n}" for n in range(NAMES_MAX)]
+    half, other = grant(pb.ROLE_SOURCE_ADMIN, *names[:500]), grant(pb.ROLE_SOURCE_ADMIN, *names[500:])
+    one_more = grant(pb.ROLE_SOURCE_ADMIN, WEB)
+    had = (*ACME, *sources, ADA, bound("ada", "b1", half))
+    given(*had).when(give("ada", other)).then(bound("ada", "x1", other))
+    full = given(*had, bound("ada", "b2", other))
+    for decide in (
+        give("ada", one_more),
+        add(grants=[half, other, one_more]),
+        make_token(grants=[half, other, one_more]),
+    ):
+        full.when(decide).refused("RESOURCE_EXHAUSTED", "LIMIT_REACHED")
+    given(*had, bound("ada", "b2", other)).when(give("ada", OWNER)).then(bound("ada", "x1", OWNER))
 
 
 def test_a_role_that_nobody_has_can_not_be_revoked() -> None:

@@ -10,7 +10,7 @@ from kit.rpc import names
 from kit.rpc.names import NameTemplate
 from onward.registry.v1 import resources_pb2 as pb
 from services.registry.domain.state import State
-from services.registry.errors import InvalidField, Missing
+from services.registry.errors import InvalidField, Missing, WorkspaceLimitReached
 
 # Roles that may hold for some, and what of.
 _KINDS: Mapping[int, NameTemplate] = MappingProxyType(
@@ -20,6 +20,9 @@ _KINDS: Mapping[int, NameTemplate] = MappingProxyType(
         pb.ROLE_SOURCE_ADMIN: names.SOURCE,
     }
 )
+
+# Of one member's roles, or one token's: all of it is read at each call. A role for all takes no names.
+NAMES_MAX = 1_000
 
 
 def scope_of(grant: pb.RoleGrant) -> Subset:
@@ -85,3 +88,9 @@ def _check_name(state: State, workspace: str, template: NameTemplate, name: str,
     # Another workspace's looks like one that never was.
     if where != workspace or entity not in held:
         raise Missing(name)
+
+
+def require_few_names(grants: Iterable[pb.RoleGrant], holder: str) -> None:
+    """Raise WorkspaceLimitReached where a `holder`, such as "member", would have too many names in its grants."""
+    if sum(len(grant.scope.names.names) for grant in grants) > NAMES_MAX:
+        raise WorkspaceLimitReached(f"names_per_{holder}", NAMES_MAX, "Grant the role for all, or for fewer.")

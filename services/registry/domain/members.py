@@ -14,7 +14,7 @@ from kit.errors import WrongState
 from kit.eventstore.facts import NewFact
 from onward.registry.v1 import facts_pb2, resources_pb2, workspace_service_pb2
 from services.registry.domain import ids
-from services.registry.domain.grants import check_grant, check_grants, scope_of
+from services.registry.domain.grants import check_grant, check_grants, require_few_names, scope_of
 from services.registry.domain.state import BindingState, MemberState, State, TokenState
 from services.registry.errors import IdTaken, InvalidField, Missing, WorkspaceLimitReached
 
@@ -64,6 +64,7 @@ def decide_add_member(
         commitments=committed if person else {},
     )
     grants = check_grants(state, workspace, request.grants, "grants")
+    require_few_names(grants, "member")
     grants = grants or [resources_pb2.RoleGrant(role=resources_pb2.ROLE_MEMBER)]
     stream = f"members/{member}"
     return [NewFact(stream, added), *(_granted(made_id(), member, grant) for grant in grants)]
@@ -118,6 +119,7 @@ def decide_grant_role(
         raise WorkspaceLimitReached(
             "bindings_per_member", BINDINGS_PER_MEMBER_MAX, "Name several functions or sources in one binding."
         )
+    require_few_names([checked, *(one.grant for one in found.bindings.values())], "member")
     return [_granted(made_id(), member, checked)]
 
 
@@ -163,6 +165,7 @@ def decide_create_token(
         member=member,
         grants=check_grants(state, workspace, request.grants, "grants"),
     )
+    require_few_names(created.grants, "token")
     if request.HasField("expire_time"):
         _check_future(request.expire_time, now)
         created.expire_time.CopyFrom(request.expire_time)

@@ -86,7 +86,7 @@ class OperatorServiceServicer:
         raise NotImplementedError('Method not implemented!')
 
     def DisallowEgressRange(self, request, context):
-        """No longer allows a workspace's functions to call a private address range.
+        """No longer allows a workspace's functions to call a private address range. One that is not allowed changes nothing.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
@@ -107,7 +107,8 @@ class OperatorServiceServicer:
         raise NotImplementedError('Method not implemented!')
 
     def ErasePerson(self, request, context):
-        """Deletes what is known of a person who was a member. The log and its proofs stay as they are.
+        """Deletes what is known of a person who was a member, and is removed. The log and its proofs stay as they are. Of
+        whom nothing is known (any more), nothing happens.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')

@@ -38,13 +38,15 @@ class OperatorServiceStub:
     AllowEgressRange: _grpc.UnaryUnaryMultiCallable[_operator_service_pb2.AllowEgressRangeRequest, _operator_service_pb2.AllowEgressRangeResponse]
     """Allows a workspace's functions to call a private address range."""
     DisallowEgressRange: _grpc.UnaryUnaryMultiCallable[_operator_service_pb2.DisallowEgressRangeRequest, _operator_service_pb2.DisallowEgressRangeResponse]
-    """No longer allows a workspace's functions to call a private address range."""
+    """No longer allows a workspace's functions to call a private address range. One that is not allowed changes nothing."""
     RotateKeys: _grpc.UnaryUnaryMultiCallable[_operator_service_pb2.RotateKeysRequest, _operator_service_pb2.RotateKeysResponse]
     """Wraps data keys anew that an older one of the operator's keys still wraps; call again until none is behind."""
     GetKeyStatus: _grpc.UnaryUnaryMultiCallable[_operator_service_pb2.GetKeyStatusRequest, _operator_service_pb2.GetKeyStatusResponse]
     """Tells which of the operator's keys wrap how many data keys."""
     ErasePerson: _grpc.UnaryUnaryMultiCallable[_operator_service_pb2.ErasePersonRequest, _operator_service_pb2.ErasePersonResponse]
-    """Deletes what is known of a person who was a member. The log and its proofs stay as they are."""
+    """Deletes what is known of a person who was a member, and is removed. The log and its proofs stay as they are. Of
+    whom nothing is known (any more), nothing happens.
+    """
 
 @_typing.type_check_only
 class OperatorServiceAsyncStub(OperatorServiceStub):
@@ -56,13 +58,15 @@ class OperatorServiceAsyncStub(OperatorServiceStub):
     AllowEgressRange: _aio.UnaryUnaryMultiCallable[_operator_service_pb2.AllowEgressRangeRequest, _operator_service_pb2.AllowEgressRangeResponse]  # type: ignore[assignment]
     """Allows a workspace's functions to call a private address range."""
     DisallowEgressRange: _aio.UnaryUnaryMultiCallable[_operator_service_pb2.DisallowEgressRangeRequest, _operator_service_pb2.DisallowEgressRangeResponse]  # type: ignore[assignment]
-    """No longer allows a workspace's functions to call a private address range."""
+    """No longer allows a workspace's functions to call a private address range. One that is not allowed changes nothing."""
     RotateKeys: _aio.UnaryUnaryMultiCallable[_operator_service_pb2.RotateKeysRequest, _operator_service_pb2.RotateKeysResponse]  # type: ignore[assignment]
     """Wraps data keys anew that an older one of the operator's keys still wraps; call again until none is behind."""
     GetKeyStatus: _aio.UnaryUnaryMultiCallable[_operator_service_pb2.GetKeyStatusRequest, _operator_service_pb2.GetKeyStatusResponse]  # type: ignore[assignment]
     """Tells which of the operator's keys wrap how many data keys."""
     ErasePerson: _aio.UnaryUnaryMultiCallable[_operator_service_pb2.ErasePersonRequest, _operator_service_pb2.ErasePersonResponse]  # type: ignore[assignment]
-    """Deletes what is known of a person who was a member. The log and its proofs stay as they are."""
+    """Deletes what is known of a person who was a member, and is removed. The log and its proofs stay as they are. Of
+    whom nothing is known (any more), nothing happens.
+    """
 
 class OperatorServiceServicer(metaclass=_abc_1.ABCMeta):
     """Limits and egress of workspaces, keys, and the erasing of persons."""
@@ -89,7 +93,7 @@ class OperatorServiceServicer(metaclass=_abc_1.ABCMeta):
         request: _operator_service_pb2.DisallowEgressRangeRequest,
         context: _ServicerContext,
     ) -> _typing.Union[_operator_service_pb2.DisallowEgressRangeResponse, _abc.Awaitable[_operator_service_pb2.DisallowEgressRangeResponse]]:
-        """No longer allows a workspace's functions to call a private address range."""
+        """No longer allows a workspace's functions to call a private address range. One that is not allowed changes nothing."""
 
     @_abc_1.abstractmethod
     def RotateKeys(
@@ -113,6 +117,8 @@ class OperatorServiceServicer(metaclass=_abc_1.ABCMeta):
         request: _operator_service_pb2.ErasePersonRequest,
         context: _ServicerContext,
     ) -> _typing.Union[_operator_service_pb2.ErasePersonResponse, _abc.Awaitable[_operator_service_pb2.ErasePersonResponse]]:
-        """Deletes what is known of a person who was a member. The log and its proofs stay as they are."""
+        """Deletes what is known of a person who was a member, and is removed. The log and its proofs stay as they are. Of
+        whom nothing is known (any more), nothing happens.
+        """
 
 def add_OperatorServiceServicer_to_server(servicer: OperatorServiceServicer, server: _typing.Union[_grpc.Server, _aio.Server]) -> None: ...

@@ -633,11 +633,11 @@ class CreateTokenRequest(_message.Message):
     """Makes the call repeatable."""
     @_builtins.property
     def grants(self) -> _containers.RepeatedCompositeFieldContainer[_resources_pb2.RoleGrant]:
-        """What of the member's rights it has; empty means all."""
+        """What of the member's rights it has; empty means all. What the member has not, they do not give."""
 
     @_builtins.property
     def expire_time(self) -> _timestamp_pb2.Timestamp:
-        """Until when it works; absent means without end."""
+        """Until when it works, in the future; absent means without end."""
 
     def __init__(
         self,

@@ -140,7 +140,7 @@ class WorkspaceServiceServicer:
         raise NotImplementedError('Method not implemented!')
 
     def AddMember(self, request, context):
-        """Adds a person or a service account, with its first roles.
+        """Adds a person or a service account, with its first roles. Who was removed comes back as another member.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
@@ -161,14 +161,15 @@ class WorkspaceServiceServicer:
         raise NotImplementedError('Method not implemented!')
 
     def GrantRole(self, request, context):
-        """Gives a member a role, for all or for a listed subset.
+        """Gives a member a role, for all or for a listed subset. A binding that says just the same already is answered as it
+        is, and nothing changes.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
     def RevokeRole(self, request, context):
-        """Takes a role from a member; effective on its next call. The last owner stays one.
+        """Takes a role from a member; effective on its next call. The last owner stays one, whatever tokens there are.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
@@ -182,7 +183,7 @@ class WorkspaceServiceServicer:
         raise NotImplementedError('Method not implemented!')
 
     def CreateToken(self, request, context):
-        """Makes a token of a member. Its secret is in this answer alone.
+        """Makes a token of a member. Its secret is in this answer alone. It never has more than its member, and ends with it.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
@@ -203,7 +204,8 @@ class WorkspaceServiceServicer:
         raise NotImplementedError('Method not implemented!')
 
     def TestPermissions(self, request, context):
-        """Tells which of some permissions the caller has on a resource.
+        """Tells which of some permissions the caller has on a resource. One that does not exist is answered like one that is
+        outside the caller's roles: with what holds for everything.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')

@@ -42,25 +42,29 @@ class WorkspaceServiceStub:
     UpdateWorkspace: _grpc.UnaryUnaryMultiCallable[_workspace_service_pb2.UpdateWorkspaceRequest, _workspace_service_pb2.UpdateWorkspaceResponse]
     """Changes a workspace's name and policies."""
     AddMember: _grpc.UnaryUnaryMultiCallable[_workspace_service_pb2.AddMemberRequest, _workspace_service_pb2.AddMemberResponse]
-    """Adds a person or a service account, with its first roles."""
+    """Adds a person or a service account, with its first roles. Who was removed comes back as another member."""
     RemoveMember: _grpc.UnaryUnaryMultiCallable[_workspace_service_pb2.RemoveMemberRequest, _workspace_service_pb2.RemoveMemberResponse]
     """Removes a member, with its roles and tokens. The last owner stays."""
     ListMembers: _grpc.UnaryUnaryMultiCallable[_workspace_service_pb2.ListMembersRequest, _workspace_service_pb2.ListMembersResponse]
     """Lists the members of a workspace, by id."""
     GrantRole: _grpc.UnaryUnaryMultiCallable[_workspace_service_pb2.GrantRoleRequest, _workspace_service_pb2.GrantRoleResponse]
-    """Gives a member a role, for all or for a listed subset."""
+    """Gives a member a role, for all or for a listed subset. A binding that says just the same already is answered as it
+    is, and nothing changes.
+    """
     RevokeRole: _grpc.UnaryUnaryMultiCallable[_workspace_service_pb2.RevokeRoleRequest, _workspace_service_pb2.RevokeRoleResponse]
-    """Takes a role from a member; effective on its next call. The last owner stays one."""
+    """Takes a role from a member; effective on its next call. The last owner stays one, whatever tokens there are."""
     ListRoleBindings: _grpc.UnaryUnaryMultiCallable[_workspace_service_pb2.ListRoleBindingsRequest, _workspace_service_pb2.ListRoleBindingsResponse]
     """Lists who has which role, by id."""
     CreateToken: _grpc.UnaryUnaryMultiCallable[_workspace_service_pb2.CreateTokenRequest, _workspace_service_pb2.CreateTokenResponse]
-    """Makes a token of a member. Its secret is in this answer alone."""
+    """Makes a token of a member. Its secret is in this answer alone. It never has more than its member, and ends with it."""
     RevokeToken: _grpc.UnaryUnaryMultiCallable[_workspace_service_pb2.RevokeTokenRequest, _workspace_service_pb2.RevokeTokenResponse]
     """Ends a token; effective on its next call."""
     ListTokens: _grpc.UnaryUnaryMultiCallable[_workspace_service_pb2.ListTokensRequest, _workspace_service_pb2.ListTokensResponse]
     """Lists the tokens of a workspace, by id, without their secrets."""
     TestPermissions: _grpc.UnaryUnaryMultiCallable[_workspace_service_pb2.TestPermissionsRequest, _workspace_service_pb2.TestPermissionsResponse]
-    """Tells which of some permissions the caller has on a resource."""
+    """Tells which of some permissions the caller has on a resource. One that does not exist is answered like one that is
+    outside the caller's roles: with what holds for everything.
+    """
 
 @_typing.type_check_only
 class WorkspaceServiceAsyncStub(WorkspaceServiceStub):
@@ -76,25 +80,29 @@ class WorkspaceServiceAsyncStub(WorkspaceServiceStub):
     UpdateWorkspace: _aio.UnaryUnaryMultiCallable[_workspace_service_pb2.UpdateWorkspaceRequest, _workspace_service_pb2.UpdateWorkspaceResponse]  # type: ignore[assignment]
     """Changes a workspace's name and policies."""
     AddMember: _aio.UnaryUnaryMultiCallable[_workspace_service_pb2.AddMemberRequest, _workspace_service_pb2.AddMemberResponse]  # type: ignore[assignment]
-    """Adds a person or a service account, with its first roles."""
+    """Adds a person or a service account, with its first roles. Who was removed comes back as another member."""
     RemoveMember: _aio.UnaryUnaryMultiCallable[_workspace_service_pb2.RemoveMemberRequest, _workspace_service_pb2.RemoveMemberResponse]  # type: ignore[assignment]
     """Removes a member, with its roles and tokens. The last owner stays."""
     ListMembers: _aio.UnaryUnaryMultiCallable[_workspace_service_pb2.ListMembersRequest, _workspace_service_pb2.ListMembersResponse]  # type: ignore[assignment]
     """Lists the members of a workspace, by id."""
     GrantRole: _aio.UnaryUnaryMultiCallable[_workspace_service_pb2.GrantRoleRequest, _workspace_service_pb2.GrantRoleResponse]  # type: ignore[assignment]
-    """Gives a member a role, for all or for a listed subset."""
+    """Gives a member a role, for all or for a listed subset. A binding that says just the same already is answered as it
+    is, and nothing changes.
+    """
     RevokeRole: _aio.UnaryUnaryMultiCallable[_workspace_service_pb2.RevokeRoleRequest, _workspace_service_pb2.RevokeRoleResponse]  # type: ignore[assignment]
-    """Takes a role from a member; effective on its next call. The last owner stays one."""
+    """Takes a role from a member; effective on its next call. The last owner stays one, whatever tokens there are."""
     ListRoleBindings: _aio.UnaryUnaryMultiCallable[_workspace_service_pb2.ListRoleBindingsRequest, _workspace_service_pb2.ListRoleBindingsResponse]  # type: ignore[assignment]
     """Lists who has which role, by id."""
     CreateToken: _aio.UnaryUnaryMultiCallable[_workspace_service_pb2.CreateTokenRequest, _workspace_service_pb2.CreateTokenResponse]  # type: ignore[assignment]
-    """Makes a token of a member. Its secret is in this answer alone."""
+    """Makes a token of a member. Its secret is in this answer alone. It never has more than its member, and ends with it."""
     RevokeToken: _aio.UnaryUnaryMultiCallable[_workspace_service_pb2.RevokeTokenRequest, _workspace_service_pb2.RevokeTokenResponse]  # type: ignore[assignment]
     """Ends a token; effective on its next call."""
     ListTokens: _aio.UnaryUnaryMultiCallable[_workspace_service_pb2.ListTokensRequest, _workspace_service_pb2.ListTokensResponse]  # type: ignore[assignment]
     """Lists the tokens of a workspace, by id, without their secrets."""
     TestPermissions: _aio.UnaryUnaryMultiCallable[_workspace_service_pb2.TestPermissionsRequest, _workspace_service_pb2.TestPermissionsResponse]  # type: ignore[assignment]
-    """Tells which of some permissions the caller has on a resource."""
+    """Tells which of some permissions the caller has on a resource. One that does not exist is answered like one that is
+    outside the caller's roles: with what holds for everything.
+    """
 
 class WorkspaceServiceServicer(metaclass=_abc_1.ABCMeta):
     """Makes and shows workspaces, and says who may do what in them."""
@@ -137,7 +145,7 @@ class WorkspaceServiceServicer(metaclass=_abc_1.ABCMeta):
         request: _workspace_service_pb2.AddMemberRequest,
         context: _ServicerContext,
     ) -> _typing.Union[_workspace_service_pb2.AddMemberResponse, _abc.Awaitable[_workspace_service_pb2.AddMemberResponse]]:
-        """Adds a person or a service account, with its first roles."""
+        """Adds a person or a service account, with its first roles. Who was removed comes back as another member."""
 
     @_abc_1.abstractmethod
     def RemoveMember(
@@ -161,7 +169,9 @@ class WorkspaceServiceServicer(metaclass=_abc_1.ABCMeta):
         request: _workspace_service_pb2.GrantRoleRequest,
         context: _ServicerContext,
     ) -> _typing.Union[_workspace_service_pb2.GrantRoleResponse, _abc.Awaitable[_workspace_service_pb2.GrantRoleResponse]]:
-        """Gives a member a role, for all or for a listed subset."""
+        """Gives a member a role, for all or for a listed subset. A binding that says just the same already is answered as it
+        is, and nothing changes.
+        """
 
     @_abc_1.abstractmethod
     def RevokeRole(
@@ -169,7 +179,7 @@ class WorkspaceServiceServicer(metaclass=_abc_1.ABCMeta):
         request: _workspace_service_pb2.RevokeRoleRequest,
         context: _ServicerContext,
     ) -> _typing.Union[_workspace_service_pb2.RevokeRoleResponse, _abc.Awaitable[_workspace_service_pb2.RevokeRoleResponse]]:
-        """Takes a role from a member; effective on its next call. The last owner stays one."""
+        """Takes a role from a member; effective on its next call. The last owner stays one, whatever tokens there are."""
 
     @_abc_1.abstractmethod
     def ListRoleBindings(
@@ -185,7 +195,7 @@ class WorkspaceServiceServicer(metaclass=_abc_1.ABCMeta):
         request: _workspace_service_pb2.CreateTokenRequest,
         context: _ServicerContext,
     ) -> _typing.Union[_workspace_service_pb2.CreateTokenResponse, _abc.Awaitable[_workspace_service_pb2.CreateTokenResponse]]:
-        """Makes a token of a member. Its secret is in this answer alone."""
+        """Makes a token of a member. Its secret is in this answer alone. It never has more than its member, and ends with it."""
 
     @_abc_1.abstractmethod
     def RevokeToken(
@@ -209,6 +219,8 @@ class WorkspaceServiceServicer(metaclass=_abc_1.ABCMeta):
         request: _workspace_service_pb2.TestPermissionsRequest,
         context: _ServicerContext,
     ) -> _typing.Union[_workspace_service_pb2.TestPermissionsResponse, _abc.Awaitable[_workspace_service_pb2.TestPermissionsResponse]]:
-        """Tells which of some permissions the caller has on a resource."""
+        """Tells which of some permissions the caller has on a resource. One that does not exist is answered like one that is
+        outside the caller's roles: with what holds for everything.
+        """
 
 def add_WorkspaceServiceServicer_to_server(servicer: WorkspaceServiceServicer, server: _typing.Union[_grpc.Server, _aio.Server]) -> None: ...
