@@ -27,12 +27,15 @@ from kit.rpc.methods import Servicer
 from kit.rpc.pages import PageTokens
 from kit.rpc.server import RpcServer
 from kit.rpc.tls import service_tls
+from onward.common.v1 import facts_pb2
 from onward.delivery.v1.delivery_service_pb2_grpc import add_DeliveryServiceServicer_to_server
 from onward.delivery.v1.internal_service_pb2_grpc import add_InternalServiceServicer_to_server
+from onward.registry.v1 import internal_service_pb2, internal_service_pb2_grpc
 from services.delivery.consumers import PULL_MESSAGES, OutcomesConsumer
 from services.delivery.domain.credit import Credits
 from services.delivery.domain.schedule import Random, Schedule
 from services.delivery.handlers.applied import AppliedOutcomes
+from services.delivery.handlers.departures import Departures
 from services.delivery.handlers.maintenance import Maintenance
 from services.delivery.handlers.release import UNANSWERED_AFTER_S, Releaser
 from services.delivery.handlers.watch import Watchers
@@ -103,6 +106,7 @@ class DeliveryApp:
         self._puller: Puller | None = None
         self._consumer: OutcomesConsumer | None = None
         self._releaser: Releaser | None = None
+        self._departures: Departures | None = None
 
     @property
     def address(self) -> str:
@@ -137,6 +141,7 @@ class DeliveryApp:
         self._releaser = Releaser(
             self._dsn, pool, bus, publisher.publish_many, applied, self.credits, self._clock, self._unanswered_after_s
         )
+        self._departures = Departures(pool, self._read_facts, self._clock, self._releaser.wake)
         writer = BatchWriter(Schedule(parse_offsets(self._settings.retry_offsets_s)), self._jitter)
         consumer = self._consumer = OutcomesConsumer(bus, pool, writer, self._clock, self._told)
         self._puller = Puller(bus, "OUTCOMES", SERVICE, batch=PULL_MESSAGES, on_batch=consumer.on_messages)
@@ -148,9 +153,11 @@ class DeliveryApp:
         """Apply, release and maintain until cancelled; then finish what is being applied."""
         assert self._puller is not None
         assert self._releaser is not None
+        assert self._departures is not None
         async with asyncio.TaskGroup() as tasks:
             tasks.create_task(self._releaser.run(), name="releaser")
             tasks.create_task(self._maintenance.run(), name="maintenance")
+            tasks.create_task(self._departures.run(), name="departures")
             tasks.create_task(self._denials.run(), name="denials")
             pulling = tasks.create_task(self._puller.run(), name="outcomes")
             try:
@@ -188,6 +195,12 @@ class DeliveryApp:
         ]
         gate = Gate(self._authorizer, service_token)
         return RpcServer(self._settings.listen, servicers, gate, tls=self._tls, denials=self._denials)
+
+    async def _read_facts(self, request: facts_pb2.ReadFactsRequest) -> facts_pb2.ReadFactsResponse:
+        stub: internal_service_pb2_grpc.InternalServiceAsyncStub = internal_service_pb2_grpc.InternalServiceStub(
+            self._registry
+        )
+        return (await stub.ReadFacts(internal_service_pb2.ReadFactsRequest(read=request))).read
 
     def _told(self, applied: Applied) -> None:
         """A transaction is committed: the releaser and the watchers hear of it."""

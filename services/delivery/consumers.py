@@ -199,6 +199,8 @@ def _normalise(batch: pb.OutcomeBatch) -> None:
                 one.message_id = one.message_id[:MESSAGE_ID_LENGTH_MAX]
             if len(one.event_name) > EVENT_NAME_LENGTH_MAX:
                 one.event_name = one.event_name[:EVENT_NAME_LENGTH_MAX]
+            if len(one.reason) > REASON_LENGTH_MAX:
+                one.reason = one.reason[:REASON_LENGTH_MAX]
             if one.HasField("detail"):
                 _cut(one.detail, _DETAIL_LENGTHS)
     for failure in batch.ingest_failures:
@@ -219,6 +221,7 @@ def _without_nul(batch: pb.OutcomeBatch) -> None:
         for one in group.attempts:
             one.message_id = _shown(one.message_id)
             one.event_name = _shown(one.event_name)
+            one.reason = _shown(one.reason)
             if one.HasField("detail"):
                 for name in _DETAIL_LENGTHS:
                     setattr(one.detail, name, _shown(getattr(one.detail, name)))

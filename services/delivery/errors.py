@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from kit.errors import LimitReached, NotFound
+from kit.errors import LimitReached, NotFound, PermissionDenied
 
 
 class MissingDelivery(NotFound):
@@ -12,6 +12,17 @@ class MissingDelivery(NotFound):
         super().__init__(
             f"{name} is not known: nothing is recorded of it yet, or it is older than what is kept.",
             metadata={"resource": name},
+        )
+
+
+class HiddenDelivery(PermissionDenied):
+    """It belongs to a source that the caller does not administer, or there is none."""
+
+    def __init__(self, name: str) -> None:
+        super().__init__(
+            f"{name} is not one of your sources': seeing it takes Source Admin of its source. Ask an owner of the"
+            " workspace for the role.",
+            metadata={"resource": name, "permission": "DELIVERY_VIEW"},
         )
 
 

@@ -8,6 +8,7 @@ from typing import Any, NamedTuple, Protocol
 
 import asyncpg
 
+from kit.auth.demand import EVERYTHING, Subset
 from kit.postgres.queries import load_queries
 from kit.rpc import names
 from onward.delivery.v1 import delivery_service_pb2 as pb
@@ -16,7 +17,7 @@ from onward.executor.v1 import outcomes_pb2
 from services.delivery.domain.decisions import DEFERRED
 from services.delivery.domain.identity import EventReference, delivery_id, destination_hash, event_key
 from services.delivery.domain.latency import percentiles_us
-from services.delivery.errors import MissingDelivery, TooManyOutcomes
+from services.delivery.errors import HiddenDelivery, MissingDelivery, TooManyOutcomes
 
 queries = load_queries(Path(__file__).parent / "queries.sql")
 
@@ -75,31 +76,50 @@ class Wanted(NamedTuple):
     span: Span
     state: int = 0
     error_type: int = 0
+    # Of these sources only.
+    sources: Subset = EVERYTHING
 
 
-async def get_summary(reader: Reader, workspace: str, destination: str, span: Span) -> pb.GetSummaryResponse:
-    """The numbers of each destination; their minutes are whole ones."""
+async def get_summary(
+    reader: Reader, workspace: str, destination: str, span: Span, functions: Subset, sources: Subset
+) -> pb.GetSummaryResponse:
+    """The numbers of each destination of these functions or sources; their minutes are whole ones."""
     first, last = span.minutes
+    shown = await _destinations_of(reader, workspace, functions, sources)
     found: dict[str, pb.DestinationSummary] = {}
 
     def of(row: asyncpg.Record) -> pb.DestinationSummary:
         name = names.DESTINATION.format(workspace, row["destination"])
         return found.setdefault(row["destination"], pb.DestinationSummary(destination=name))
 
-    for row in await reader.fetch(queries.summary, workspace, destination, first, last):
+    for row in await reader.fetch(queries.summary, workspace, destination, first, last, *shown):
         _add_count(of(row), row)
-    for row in await reader.fetch(queries.pending_counts, workspace, destination, span.start_us, span.end_us):
+    for row in await reader.fetch(queries.pending_counts, workspace, destination, span.start_us, span.end_us, *shown):
         of(row).pending = row["count"]
     buckets: dict[str, dict[int, int]] = {}
-    for row in await reader.fetch(queries.latencies, workspace, destination, first, last):
+    for row in await reader.fetch(queries.latencies, workspace, destination, first, last, *shown):
         buckets.setdefault(row["destination"], {})[row["bucket"]] = row["count"]
     for one, summary in found.items():
         _finish(summary, buckets.get(one, {}))
-    refused = await reader.fetch(queries.ingest_counts, workspace, first, last)
+    refused = await reader.fetch(queries.ingest_counts, workspace, first, last, *_columns(sources))
     return pb.GetSummaryResponse(
         destinations=[found[one] for one in sorted(found)],
         failed_on_ingest={row["source"]: row["count"] for row in refused},
     )
+
+
+async def _destinations_of(
+    reader: Reader, workspace: str, functions: Subset, sources: Subset
+) -> tuple[bool, list[str]]:
+    """Whether it is all destinations; else those that connect one of these functions or sources."""
+    if functions.all or sources.all:
+        return True, []
+    rows = await reader.fetch(queries.destinations_of, workspace, sorted(functions.ids), sorted(sources.ids))
+    return False, [row["destination"] for row in rows]
+
+
+def _columns(subset: Subset) -> tuple[bool, list[str]]:
+    return subset.all, sorted(subset.ids)
 
 
 def _add_count(summary: pb.DestinationSummary, row: asyncpg.Record) -> None:
@@ -116,6 +136,8 @@ def _add_count(summary: pb.DestinationSummary, row: asyncpg.Record) -> None:
             summary.filtered += count
         case pb.DELIVERY_STATE_SKIPPED:
             summary.skipped += count
+        case pb.DELIVERY_STATE_CANCELLED:
+            summary.cancelled += count
 
 
 def _finish(summary: pb.DestinationSummary, buckets: Mapping[int, int]) -> None:
@@ -133,12 +155,14 @@ async def list_deliveries(reader: Reader, wanted: Wanted, after: Cursor, limit: 
         found = await reader.fetch(
             queries.list_ended, wanted.workspace, wanted.destination, wanted.span.start_us, after.received_at_us,
             wanted.state, wanted.error_type, after.stream_sequence, after.event_index, after.destination, limit,
+            *_columns(wanted.sources),
         )  # fmt: skip
         ended = [ended_delivery(row) for row in found]
     if wanted.state in (pb.DELIVERY_STATE_UNSPECIFIED, pb.DELIVERY_STATE_PENDING):
         found = await reader.fetch(
             queries.list_pending, wanted.workspace, wanted.destination, wanted.span.start_us, after.received_at_us,
             wanted.error_type, after.stream_sequence, after.event_index, after.destination, limit,
+            *_columns(wanted.sources),
         )  # fmt: skip
         pending = [pending_delivery(row) for row in found]
     return merged(ended + pending)[:limit]
@@ -146,7 +170,9 @@ async def list_deliveries(reader: Reader, wanted: Wanted, after: Cursor, limit: 
 
 async def deliveries_of_message(reader: Reader, wanted: Wanted, message_id: str) -> list[pb.Delivery]:
     """All deliveries of the events that bear a messageId, newest first."""
-    sources = [row["source"] for row in await reader.fetch(queries.sources, wanted.workspace)]
+    sources = [
+        row["source"] for row in await reader.fetch(queries.sources, wanted.workspace, *_columns(wanted.sources))
+    ]
     keys = [event_key(wanted.workspace, source, message_id) for source in sources]
     events = await reader.fetch(queries.events_of_keys, keys, EVENTS_OF_MESSAGE_MAX)
     sequences, indexes = [one["stream_sequence"] for one in events], [one["event_index"] for one in events]
@@ -161,10 +187,16 @@ def _is_wanted(delivery: pb.Delivery, wanted: Wanted) -> bool:
     received_at_us = delivery.receive_time.ToMicroseconds()
     return (
         wanted.span.start_us <= received_at_us < wanted.span.end_us
+        and last_id(delivery.source) in wanted.sources
         and (not wanted.destination or delivery.destination.rpartition("/")[2] == wanted.destination)
         and wanted.state in (0, delivery.state)
         and wanted.error_type in (0, delivery.error_type)
     )
+
+
+def last_id(name: str) -> str:
+    """The id at the end of a resource's name."""
+    return name.rpartition("/")[2]
 
 
 def cursor_of(delivery: pb.Delivery) -> Cursor:
@@ -187,15 +219,21 @@ def merged(deliveries: Iterable[pb.Delivery]) -> list[pb.Delivery]:
     return sorted(once.values(), key=place)
 
 
-async def get_delivery(reader: Reader, workspace: str, event: EventReference, hashed: str) -> pb.GetDeliveryResponse:
-    """A delivery with all its attempts; raises MissingDelivery."""
+async def get_delivery(
+    reader: Reader, workspace: str, event: EventReference, hashed: str, sources: Subset
+) -> pb.GetDeliveryResponse:
+    """A delivery of these sources with all its attempts; raises MissingDelivery, of other sources HiddenDelivery."""
+    name = f"workspaces/{workspace}/deliveries/d{event[0]}-{event[1]}-{hashed}"
     rows = await reader.fetch(queries.event_attempts, workspace, *event, ATTEMPTS_OF_EVENT_MAX)
     rows = [row for row in rows if destination_hash(row["destination"]) == hashed]
     rows = [row for row in rows if row["received_at_us"] == rows[0]["received_at_us"]]
     waiting = await reader.fetch(queries.pending_of_events, workspace, [event[0]], [event[1]])
     waiting = [row for row in waiting if destination_hash(row["destination"]) == hashed]
+    if not sources.all and not any(row["source"] in sources for row in (rows or waiting)):
+        # Whether there is such a delivery is not for them to know either.
+        raise HiddenDelivery(name)
     if not rows and not waiting:
-        raise MissingDelivery(f"workspaces/{workspace}/deliveries/d{event[0]}-{event[1]}-{hashed}")
+        raise MissingDelivery(name)
     details: dict[int, outcomes_pb2.AttemptDetail] = {}
     if rows:
         key = (workspace, *event, rows[0]["destination"], rows[0]["received_at_us"])
@@ -210,7 +248,7 @@ async def get_delivery(reader: Reader, workspace: str, event: EventReference, ha
         delivery = pending_delivery(waiting[0])
     else:
         # Its row was read before it ended and `due` after: the next call will find it.
-        raise MissingDelivery(f"workspaces/{workspace}/deliveries/d{event[0]}-{event[1]}-{hashed}")
+        raise MissingDelivery(name)
     delivery.attempts = len(rows)
     return pb.GetDeliveryResponse(delivery=delivery, attempts=[_attempt(row, details) for row in rows])
 
@@ -225,6 +263,8 @@ def _attempt(row: asyncpg.Record, details: Mapping[int, outcomes_pb2.AttemptDeta
         function=row["function"],
         version=row["version"],
         settings_revision=row["settings_revision"],
+        filter_revision=row["filter_revision"],
+        reason=row["reason"],
         detail=details.get(row["attempt"]),
     )
     attempt.end_time.FromMicroseconds(row["ended_at_us"])
@@ -232,8 +272,10 @@ def _attempt(row: asyncpg.Record, details: Mapping[int, outcomes_pb2.AttemptDeta
 
 
 def _detail(row: asyncpg.Record) -> outcomes_pb2.AttemptDetail:
+    filtered = row["filtered_event"]
     return outcomes_pb2.AttemptDetail(
-        event=row["event"],
+        # What the handler was given: what filters took away is shown to nobody.
+        event=row["event"] if filtered is None else filtered,
         error_name=row["error_name"],
         error_message=row["error_message"],
         error_stack=row["error_stack"],
@@ -249,6 +291,7 @@ def ended_delivery(row: Row) -> pb.Delivery:
     delivery = _delivery(row)
     delivery.state = row["state"]
     delivery.attempts = row["attempt"]
+    delivery.reason = row["reason"]
     delivery.end_time.FromMicroseconds(row["ended_at_us"])
     return delivery
 
@@ -317,10 +360,10 @@ def _add_known(
 
 
 async def list_ingest_failures(
-    reader: Reader, workspace: str, after: tuple[int, int, int], limit: int
+    reader: Reader, workspace: str, after: tuple[int, int, int], limit: int, sources: Subset
 ) -> list[outcomes_pb2.IngestFailure]:
-    """Refused events, newest first."""
-    rows = await reader.fetch(queries.list_ingest_failures, workspace, *after, limit)
+    """Refused events of these sources, newest first."""
+    rows = await reader.fetch(queries.list_ingest_failures, workspace, *after, limit, *_columns(sources))
     return [
         outcomes_pb2.IngestFailure(
             stream_sequence=row["stream_sequence"],

@@ -6,22 +6,25 @@ SELECT destination, state, error_type, sum(count)::bigint AS count, sum(retried)
     sum(http_errors)::bigint AS http_errors, sum(duplicates)::bigint AS duplicates
 FROM rollups
 WHERE workspace = $1 AND ($2 = '' OR destination = $2) AND minute >= $3 AND minute < $4
+    AND ($5 OR destination = ANY($6))
 GROUP BY destination, state, error_type;
 
 -- name: latencies
 SELECT destination, bucket, sum(count)::bigint AS count
 FROM latency_rollups
 WHERE workspace = $1 AND ($2 = '' OR destination = $2) AND minute >= $3 AND minute < $4
+    AND ($5 OR destination = ANY($6))
 GROUP BY destination, bucket;
 
 -- name: pending_counts
 SELECT destination, count(*) AS count FROM due
 WHERE workspace = $1 AND ($2 = '' OR destination = $2) AND received_at_us >= $3 AND received_at_us < $4
+    AND ($5 OR destination = ANY($6))
 GROUP BY destination;
 
 -- name: ingest_counts
 SELECT source, sum(count)::bigint AS count FROM ingest_rollups
-WHERE workspace = $1 AND minute >= $2 AND minute < $3
+WHERE workspace = $1 AND minute >= $2 AND minute < $3 AND ($4 OR source = ANY($5))
 GROUP BY source;
 
 -- name: list_ended
@@ -29,7 +32,8 @@ GROUP BY source;
 SELECT a.*, coalesce(left(e.error_message, 1024), '') AS error_message
 FROM (
     SELECT n.* FROM (
-        SELECT DISTINCT destination FROM destinations WHERE workspace = $1 AND ($2 = '' OR destination = $2)
+        SELECT DISTINCT destination FROM destinations
+        WHERE workspace = $1 AND ($2 = '' OR destination = $2) AND ($11 OR source = ANY($12))
     ) AS d
     CROSS JOIN LATERAL (
         SELECT * FROM attempts t
@@ -47,7 +51,8 @@ ORDER BY a.received_at_us DESC, a.stream_sequence DESC, a.event_index DESC, a.de
 
 -- name: list_pending
 SELECT n.* FROM (
-    SELECT DISTINCT destination FROM destinations WHERE workspace = $1 AND ($2 = '' OR destination = $2)
+    SELECT DISTINCT destination FROM destinations
+    WHERE workspace = $1 AND ($2 = '' OR destination = $2) AND ($10 OR source = ANY($11))
 ) AS d
 CROSS JOIN LATERAL (
     SELECT workspace, destination, stream_sequence, event_index, source, message_id, type, event_name, received_at_us,
@@ -62,7 +67,11 @@ CROSS JOIN LATERAL (
 ORDER BY n.received_at_us DESC, n.stream_sequence DESC, n.event_index DESC, n.destination LIMIT $9;
 
 -- name: sources
-SELECT DISTINCT source FROM destinations WHERE workspace = $1;
+SELECT DISTINCT source FROM destinations WHERE workspace = $1 AND ($2 OR source = ANY($3));
+
+-- name: destinations_of
+-- Destinations of some functions or sources.
+SELECT DISTINCT destination FROM destinations WHERE workspace = $1 AND (function = ANY($2) OR source = ANY($3));
 
 -- name: events_of_keys
 SELECT stream_sequence, event_index, received_at_us FROM seen_events WHERE event_key = ANY($1)
@@ -137,5 +146,6 @@ LIMIT $4;
 -- name: list_ingest_failures
 SELECT * FROM ingest_failures
 WHERE workspace = $1 AND (received_at_us, stream_sequence, event_index) < ($2, $3, $4)
+    AND ($6 OR source = ANY($7))
 ORDER BY received_at_us DESC, stream_sequence DESC, event_index DESC
 LIMIT $5;

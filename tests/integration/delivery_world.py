@@ -12,7 +12,7 @@ import asyncpg
 import grpc.aio
 
 from kit.auth.caller import Caller
-from kit.auth.demand import EVERYTHING, Demand
+from kit.auth.demand import EVERYTHING, NOTHING, Demand, Subset
 from kit.bus.acks import ack
 from kit.bus.connection import Bus, connect
 from kit.bus.message import Message
@@ -40,14 +40,19 @@ START_US = int(START.timestamp() * 1_000_000)
 
 
 class StillAuthorizer:
-    """Knows one token, which may view the deliveries of `acme`."""
+    """Knows one token, which may view the deliveries of `acme`, and those that tests add for a part of them."""
+
+    def __init__(self) -> None:
+        # Token -> functions and sources.
+        self.callers: dict[str, tuple[Subset, Subset]] = {VIEWER_TOKEN: (EVERYTHING, EVERYTHING)}
 
     async def authorize(self, token: str, demand: Demand) -> Caller:
-        if token != VIEWER_TOKEN:
+        if token not in self.callers:
             raise InvalidToken("unknown")
         if not (demand.resource + "/").startswith("workspaces/acme/"):
             raise PermissionDenied("not yours")
-        return Caller("token:viewer", "acme", frozenset({demand.permission}), functions=EVERYTHING, sources=EVERYTHING)
+        functions, sources = self.callers[token]
+        return Caller("token:viewer", "acme", frozenset({demand.permission}), functions=functions, sources=sources)
 
 
 def settings(database: str, nats_url: str, **changes: Any) -> Settings:
@@ -84,10 +89,18 @@ def attempt(sequence: int = 1, number: int = 1, result: int = pb.RESULT_DELIVERE
     return pb.Attempt(**{**values, **fields})
 
 
-def batch(*attempts: pb.Attempt, destination: str = "crm", **fields: Any) -> pb.OutcomeBatch:
+def batch(
+    *attempts: pb.Attempt, destination: str = "crm", source: str = "web", function: str = "to-crm", **fields: Any
+) -> pb.OutcomeBatch:
     """One destination's attempts."""
     header = pb.DestinationOutcomes(
-        destination=destination, source="web", function="to-crm", version=3, settings_revision=7, attempts=attempts
+        destination=destination,
+        source=source,
+        function=function,
+        version=3,
+        settings_revision=7,
+        filter_revision=5,
+        attempts=attempts,
     )
     values: dict[str, Any] = {"batch_id": uuid7(), "workspace": "acme", "destinations": [header] if attempts else []}
     return pb.OutcomeBatch(**{**values, **fields})
@@ -108,6 +121,7 @@ class World:
         self.acknowledging = True
         self.unanswered_after_s = 60.0
         self._changes = changes
+        self._authorizer = StillAuthorizer()
         self._channels: list[grpc.aio.Channel] = []
         self._running: asyncio.Task[None] | None = None
         self.app: DeliveryApp | None = None
@@ -117,7 +131,7 @@ class World:
     async def start(self) -> None:
         self.app = await build(
             settings(self.database, self.nats_url, **self._changes),
-            authorizer=StillAuthorizer(),
+            authorizer=self._authorizer,
             clock=self.clock,
             jitter=lambda: 0.5,
             unanswered_after_s=self.unanswered_after_s,
@@ -140,6 +154,12 @@ class World:
     @property
     def viewer(self) -> Any:
         return delivery_service_pb2_grpc.DeliveryServiceStub(self.channel(VIEWER_TOKEN))
+
+    def partial_viewer(self, *, functions: Subset = NOTHING, sources: Subset = NOTHING) -> Any:
+        """Somebody who may view these functions and administers these sources."""
+        token = f"onw_part{len(self._authorizer.callers)}_0123456789abcdef0123456789abcdef"
+        self._authorizer.callers[token] = (functions, sources)
+        return delivery_service_pb2_grpc.DeliveryServiceStub(self.channel(token))
 
     @property
     def internal(self) -> Any:

@@ -73,6 +73,18 @@ FROM unnest($1::text[], $2::text[], $3::bigint[], $4::int[], $5::bigint[])
 WHERE d.workspace = k.workspace AND d.destination = k.destination AND d.stream_sequence = k.stream_sequence
     AND d.event_index = k.event_index AND d.released_at_us = k.released_at_us;
 
+-- What waits for destinations that were disconnected.
+
+-- name: followed_positions
+SELECT workspace, position FROM consumer_positions WHERE consumer = $1 AND service = $2;
+
+-- name: note_departed
+INSERT INTO departed_destinations (workspace, destination) VALUES ($1, $2) ON CONFLICT DO NOTHING;
+
+-- name: release_departed
+UPDATE due SET due_at_us = $3
+WHERE workspace = $1 AND destination = $2 AND released_at_us IS NULL AND due_at_us > $3;
+
 -- Keeping the tables in shape.
 
 -- name: partitions

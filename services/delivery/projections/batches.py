@@ -11,12 +11,13 @@ from onward.executor.v1 import outcomes_pb2 as pb
 from services.delivery.domain.schedule import Random, Schedule
 from services.delivery.projections.rollups import Names, columns
 from services.delivery.projections.rows import AttemptRow, Released, Rows, groups_of
-from services.delivery.projections.standing import Destination, Key, queries, read_standing
+from services.delivery.projections.standing import Destination, Group, Key, queries, read_standing
 
 # Destinations that this process has seen stored; beyond it begins anew.
 KNOWN_DESTINATIONS_MAX = 100_000
 
-DestinationRow = tuple[str, str, str]
+# (workspace, destination, source, function)
+DestinationRow = tuple[str, str, str, str]
 
 
 @dataclass(frozen=True, slots=True)
@@ -73,9 +74,9 @@ class BatchWriter:
         rows = Rows(standing, self._schedule, self._random, self._names, now_us)
         for group in groups:
             rows.add(group)
-        destinations = {(one.workspace, one.header.destination, one.header.source) for one in groups} - self._known
+        destinations = {_destination(one) for one in groups} - self._known
         if destinations:
-            await connection.execute(queries.insert_destinations, *columns([*sorted(destinations)], 3))
+            await connection.execute(queries.insert_destinations, *columns([*sorted(destinations)], 4))
         await rows.store(connection)
         return Applied(rows.attempts, rows.details, rows.due, rows.released, list(destinations))
 
@@ -84,6 +85,10 @@ class BatchWriter:
         if len(self._known) + len(applied.destinations) > KNOWN_DESTINATIONS_MAX:
             self._known.clear()
         self._known.update(applied.destinations)
+
+
+def _destination(group: Group) -> DestinationRow:
+    return group.workspace, group.header.destination, group.header.source, group.header.function
 
 
 async def _write_ingest_failures(connection: Connection, batches: Sequence[pb.OutcomeBatch]) -> None:

@@ -67,9 +67,13 @@ SELECT * FROM unnest($1::bytea[], $2::bigint[], $3::int[], $4::bigint[])
 ON CONFLICT DO NOTHING;
 
 -- name: insert_destinations
-INSERT INTO destinations (workspace, destination, source)
-SELECT * FROM unnest($1::text[], $2::text[], $3::text[])
-ON CONFLICT DO NOTHING;
+-- An executor that never heard of a destination does not know its function.
+INSERT INTO destinations AS d (workspace, destination, source, function)
+SELECT DISTINCT ON (workspace, destination, source) * FROM unnest($1::text[], $2::text[], $3::text[], $4::text[])
+    AS k (workspace, destination, source, function)
+ORDER BY workspace, destination, source, function DESC
+ON CONFLICT (workspace, destination, source) DO UPDATE SET function = excluded.function
+    WHERE d.function = '' AND excluded.function <> '';
 
 -- name: upsert_due
 INSERT INTO due (
@@ -77,11 +81,21 @@ INSERT INTO due (
     received_at_us, duplicate, event, attempt, retries_used, reason, error_type, error_message, first_ended_at_us,
     deferrals, losses, alone, due_at_us
 )
-SELECT * FROM unnest(
+SELECT k.workspace, k.destination, k.stream_sequence, k.event_index, k.source, k.function, k.message_id, k.type,
+    k.event_name, k.received_at_us, k.duplicate, k.event, k.attempt, k.retries_used, k.reason, k.error_type,
+    k.error_message, k.first_ended_at_us, k.deferrals, k.losses, k.alone,
+    -- What is left of a destination that was disconnected waits for nothing.
+    CASE WHEN g.destination IS NULL THEN k.due_at_us ELSE least(k.due_at_us, $23) END
+FROM unnest(
     $1::text[], $2::text[], $3::bigint[], $4::int[], $5::text[], $6::text[], $7::text[], $8::smallint[], $9::text[],
     $10::bigint[], $11::boolean[], $12::bytea[], $13::int[], $14::int[], $15::smallint[], $16::smallint[], $17::text[],
     $18::bigint[], $19::int[], $20::int[], $21::boolean[], $22::bigint[]
+) AS k (
+    workspace, destination, stream_sequence, event_index, source, function, message_id, type, event_name,
+    received_at_us, duplicate, event, attempt, retries_used, reason, error_type, error_message, first_ended_at_us,
+    deferrals, losses, alone, due_at_us
 )
+LEFT JOIN departed_destinations g ON g.workspace = k.workspace AND g.destination = k.destination
 ON CONFLICT (workspace, destination, stream_sequence, event_index) DO UPDATE SET
     function = excluded.function,
     event = CASE WHEN excluded.event = '' THEN due.event ELSE excluded.event END,

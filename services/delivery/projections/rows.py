@@ -18,10 +18,11 @@ ATTEMPT_COLUMNS = (
     "workspace", "stream_sequence", "event_index", "destination", "attempt", "received_at_us", "source", "function",
     "version", "settings_revision", "message_id", "type", "event_name", "result", "error_type", "retries_used",
     "terminal", "state", "ended_at_us", "wall_us", "cpu_us", "http_error", "duplicate",
+    "filter_revision", "reason",
 )  # fmt: skip
 DETAIL_COLUMNS = (
     "workspace", "stream_sequence", "event_index", "destination", "attempt", "received_at_us", "event", "error_name",
-    "error_message", "error_stack", "http_status", "logs", "requests", "value",
+    "error_message", "error_stack", "http_status", "logs", "requests", "value", "filtered_event",
 )  # fmt: skip
 SEEN_COLUMNS = ("event_key", "day", "stream_sequence", "event_index", "received_at_us")
 DUE_COLUMNS = (
@@ -33,7 +34,7 @@ DUE_COLUMNS = (
 ERROR_MESSAGE_LENGTH_MAX = 1024
 # The same attempt may come from two executors; see Rows.store.
 AttemptRow = tuple[str, int, int, str, int, int, str, str, int, int, str, int, str, int, int, int, bool, int, int, int,
-                   int, bool, bool]  # fmt: skip
+                   int, bool, bool, int, str]  # fmt: skip
 
 
 class Released(NamedTuple):
@@ -87,7 +88,7 @@ class Rows:
         """Record first attempts that ended their deliveries: nearly all there are, so this is the tracker's speed."""
         workspace, header, _ = group
         destination, source, function = header.destination, header.source, header.function
-        version, settings_revision = header.version, header.settings_revision
+        version, settings_revision, filter_revision = header.version, header.settings_revision, header.filter_revision
         duplicates = self._standing.duplicates
         add, count, states = self.attempts.append, self._rollups.counter(workspace, destination), ENDED_STATES
         for one in attempts:
@@ -100,7 +101,7 @@ class Rows:
             add((
                 workspace, sequence, index, destination, 1, received_at_us, source, function, version,
                 settings_revision, one.message_id, type_, name, one.result, error_type, one.retries_used, True, state,
-                ended_at_us, one.wall_us, one.cpu_us, http_error, duplicate,
+                ended_at_us, one.wall_us, one.cpu_us, http_error, duplicate, filter_revision, one.reason,
             ))  # fmt: skip
             if one.HasField("detail"):
                 self._record_detail(group, one, event=True)
@@ -194,7 +195,8 @@ class Rows:
             workspace, sequence, index, header.destination, one.attempt, one.received_at_us, header.source,
             header.function, header.version, header.settings_revision, one.message_id, one.type, one.event_name,
             one.result, error_type, one.retries_used, state != 0, state, one.ended_at_us, one.wall_us, one.cpu_us,
-            one.http_error, bool(duplicates) and (workspace, sequence, index) in duplicates,
+            one.http_error, bool(duplicates) and (workspace, sequence, index) in duplicates, header.filter_revision,
+            one.reason,
         ))  # fmt: skip
         if one.HasField("detail"):
             self._record_detail(group, one, event=event)
@@ -205,6 +207,7 @@ class Rows:
             group.workspace, one.stream_sequence, one.index, group.header.destination, one.attempt, one.received_at_us,
             detail.event if event else b"", detail.error_name, detail.error_message, detail.error_stack,
             detail.http_status, detail.logs, detail.requests, detail.value,
+            detail.filtered_event if event and detail.HasField("filtered_event") else None,
         ))  # fmt: skip
 
     async def store(self, connection: Connection) -> None:
@@ -219,10 +222,11 @@ class Rows:
         await self._store_few(connection)
 
     async def _store_few(self, connection: Connection) -> None:
-        rollups = self._rollups
+        rollups, now_us = self._rollups, self._now_us
+        arrays: Sequence[object]
         for statement, arrays in (
             (queries.insert_duplicates, columns(self._standing.duplicate_rows, 4)),
-            (queries.upsert_due, columns([self.due[key] for key in sorted(self.due)], len(DUE_COLUMNS))),
+            (queries.upsert_due, (*columns([self.due[key] for key in sorted(self.due)], len(DUE_COLUMNS)), now_us)),
             (queries.renumber_due, columns([(*key, self._renumbered[key]) for key in sorted(self._renumbered)], 5)),
             (queries.delete_due, columns([*sorted(self._settled)], 4)),
             # There is no latency without a count.

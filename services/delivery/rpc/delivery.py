@@ -7,6 +7,7 @@ from typing import Any
 
 from google.protobuf.timestamp_pb2 import Timestamp
 
+from kit.auth.caller import current_caller
 from kit.clock import Clock
 from kit.errors import Unavailable
 from kit.postgres.pool import Pool
@@ -42,14 +43,16 @@ class DeliveryServicer(delivery_service_pb2_grpc.DeliveryServiceServicer):
         # To the end of this second, so that what was received just now counts.
         now_us = (int(self._clock.now().timestamp()) + 1) * SECOND_US
         span = _span(request, default=Span(now_us - HOUR_US, now_us))
-        return await queries.get_summary(self._pool, workspace, destination, span)
+        caller = current_caller()
+        return await queries.get_summary(self._pool, workspace, destination, span, caller.functions, caller.sources)
 
     async def ListDeliveries(self, request: pb.ListDeliveriesRequest, context: Any) -> pb.ListDeliveriesResponse:
         workspace, destination = parse_parent(request.parent)
         span = _span(request, default=Span(0, TIME_MAX_US))
-        wanted = Wanted(workspace, destination, span, request.state, request.error_type)
+        sources = current_caller().sources
+        wanted = Wanted(workspace, destination, span, request.state, request.error_type, sources)
         limit = page_size(request.page_size)
-        binding = ("deliveries", *(str(one) for one in (*wanted, request.message_id)))
+        binding = ("deliveries", *(str(one) for one in (*wanted[:5], request.message_id)))
         after = _cursor(self._pages.read(request.page_token, *binding), Cursor(span.end_us))
         if request.message_id:
             everything = await queries.deliveries_of_message(self._pool, wanted, request.message_id)
@@ -64,13 +67,15 @@ class DeliveryServicer(delivery_service_pb2_grpc.DeliveryServiceServicer):
     async def GetDelivery(self, request: pb.GetDeliveryRequest, context: Any) -> pb.GetDeliveryResponse:
         workspace, delivery = names.DELIVERY.parse(request.name)
         event, hashed = parse_delivery_id(delivery)
-        return await queries.get_delivery(self._pool, workspace, event, hashed)
+        return await queries.get_delivery(self._pool, workspace, event, hashed, current_caller().sources)
 
     async def WatchDeliveries(
         self, request: pb.WatchDeliveriesRequest, context: Any
     ) -> AsyncIterator[pb.WatchDeliveriesResponse]:
         workspace, destination = parse_parent(request.parent)
         wanted = names.DESTINATION.format(workspace, destination) if destination else ""
+        # Whoever loses a source loses the stream as well.
+        sources = current_caller().sources
         with self._watchers.watching(workspace) as watcher:
             # Tells the caller that what happens from here on is seen.
             yield pb.WatchDeliveriesResponse()
@@ -79,7 +84,9 @@ class DeliveryServicer(delivery_service_pb2_grpc.DeliveryServiceServicer):
                 shown = [
                     one
                     for one in taken
-                    if wanted in ("", one.destination) and request.state in (pb.DELIVERY_STATE_UNSPECIFIED, one.state)
+                    if wanted in ("", one.destination)
+                    and request.state in (pb.DELIVERY_STATE_UNSPECIFIED, one.state)
+                    and queries.last_id(one.source) in sources
                 ]
                 if shown:
                     yield pb.WatchDeliveriesResponse(deliveries=shown)
@@ -93,7 +100,9 @@ class DeliveryServicer(delivery_service_pb2_grpc.DeliveryServiceServicer):
         limit = page_size(request.page_size)
         cursor = self._pages.read(request.page_token, "ingest-failures", workspace)
         received_at_us, sequence, index = (int(one) for one in cursor or (TIME_MAX_US, 0, 0))
-        found = await queries.list_ingest_failures(self._pool, workspace, (received_at_us, sequence, index), limit + 1)
+        after = (received_at_us, sequence, index)
+        sources = current_caller().sources
+        found = await queries.list_ingest_failures(self._pool, workspace, after, limit + 1, sources)
         answer = pb.ListIngestFailuresResponse(failures=found[:limit])
         if len(found) > limit:
             last = found[limit - 1]

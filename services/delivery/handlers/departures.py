@@ -1,0 +1,107 @@
+"""Ends what waits for destinations that were disconnected, without waiting until it is due.
+
+The tracker follows the registry's log. What is pending for a destination that is gone is made due at once; whichever
+executor gets it sees that there is no such destination, runs nothing, and reports it as cancelled with the reason. So
+there is one place where deliveries end, and one that knows why.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Awaitable, Callable, Sequence
+from pathlib import Path
+
+import structlog
+from google.protobuf import json_format
+
+from kit.clock import Clock
+from kit.errors import OnwardError
+from kit.eventstore import envelope
+from kit.eventstore.consumer import PostgresFactApplier
+from kit.eventstore.facts import Fact
+from kit.postgres.pool import Connection, Pool
+from kit.postgres.queries import load_queries
+from onward.common.v1 import facts_pb2 as common
+from onward.registry.v1 import facts_pb2 as facts
+from services.delivery.domain.schedule import SECOND_US
+from services.delivery.projections.standing import queries as locks
+
+log = structlog.get_logger(__name__)
+
+queries = load_queries(Path(__file__).parent / "handlers.sql")
+
+CONSUMER = "delivery"
+REGISTRY = "registry"
+# How long a delivery that is to be cancelled may still look pending. A look is a call that reads one small table.
+LOOK_INTERVAL_S = 2.0
+# A registry that is away needs no more than this.
+RETRY_DELAY_S = 5.0
+
+# One of the registry's ReadFacts: the heads of all workspaces where none is named.
+ReadFacts = Callable[[common.ReadFactsRequest], Awaitable[common.ReadFactsResponse]]
+
+
+class Departures:
+    """Follows the registry's log; `run` it in each replica, they take turns. `released` is told of what became due."""
+
+    def __init__(self, pool: Pool, read: ReadFacts, clock: Clock, released: Callable[[], None]) -> None:
+        self._pool = pool
+        self._read = read
+        self._clock = clock
+        self._released = released
+        # The log's heads when all of it was applied.
+        self._applied: dict[str, int] = {}
+        self._applier = PostgresFactApplier(
+            pool, consumer=CONSUMER, service=REGISTRY, apply=self._apply, read_facts=self._read_facts
+        )
+
+    async def run(self) -> None:
+        """Look until cancelled; whatever fails is tried again."""
+        while True:
+            try:
+                complete = await self.look()
+            except OnwardError as error:
+                log.warning("departures_not_read", reason=error.reason, retry_in_s=RETRY_DELAY_S)
+                complete = False
+            await asyncio.sleep(LOOK_INTERVAL_S if complete else RETRY_DELAY_S)
+
+    async def look(self) -> bool:
+        """Apply what the log has beyond what is applied; whether that was possible for all workspaces."""
+        heads = dict((await self._read(common.ReadFactsRequest())).heads)
+        if heads == self._applied:
+            return True
+        rows = await self._pool.fetch(queries.followed_positions, CONSUMER, REGISTRY)
+        applied = {row["workspace"]: row["position"] for row in rows}
+        behind = [workspace for workspace, head in sorted(heads.items()) if applied.get(workspace, 0) < head]
+        caught_up = [await self._caught_up(workspace) for workspace in behind]
+        if all(caught_up):
+            self._applied = heads
+        return all(caught_up)
+
+    async def _caught_up(self, workspace: str) -> bool:
+        """Whatever is wrong in one workspace holds up no other."""
+        try:
+            await self._applier.catch_up(workspace)
+        except OnwardError as error:
+            log.warning("departures_not_applied", workspace=workspace, reason=error.reason)
+            return False
+        except Exception:
+            log.exception("departures_not_applied", workspace=workspace)
+            return False
+        self._released()
+        return True
+
+    async def _read_facts(self, service: str, workspace: str, after_position: int, limit: int) -> Sequence[Fact]:
+        request = common.ReadFactsRequest(workspace=workspace, after_position=after_position, limit=limit)
+        return [envelope.from_stored(stored).fact for stored in (await self._read(request)).facts]
+
+    async def _apply(self, connection: Connection, fact: Fact) -> None:
+        if fact.type != "DestinationDisconnected":
+            return
+        gone = json_format.Parse(fact.data, facts.DestinationDisconnected(), ignore_unknown_fields=True)
+        # What is applied at the same time either sees that the destination is gone, or has its rows released here.
+        await connection.execute(locks.lock_workspaces, [fact.workspace], [True])
+        await connection.execute(queries.note_departed, fact.workspace, gone.destination)
+        now_us = int(self._clock.now().timestamp() * SECOND_US)
+        await connection.execute(queries.release_departed, fact.workspace, gone.destination, now_us)
+        log.info("deliveries_released_to_end", workspace=fact.workspace, destination=gone.destination)
