@@ -26,7 +26,7 @@ VARZ_BYTES_MAX = 1024 * 1024
 
 async def read_durability(monitoring_url: str) -> Literal["strict", "relaxed"]:
     """Whether the server syncs before it acknowledges; raises Unavailable if it can't be asked."""
-    varz = await asyncio.to_thread(_read_varz, monitoring_url)
+    varz = await read_varz(monitoring_url)
     config = (varz.get("jetstream") or {}).get("config") or {}
     return "strict" if config.get("sync_always") is True else "relaxed"
 
@@ -49,6 +49,11 @@ async def require_durability(expected: Durability, monitoring_url: str) -> Liter
     else:
         log.info("bus_durability", durability=found, expected=expected)
     return found
+
+
+async def read_varz(monitoring_url: str) -> dict[str, dict[str, dict[str, object]]]:
+    """What the server tells of itself; raises Unavailable if it can't be asked."""
+    return await asyncio.to_thread(_read_varz, monitoring_url)
 
 
 def _read_varz(monitoring_url: str) -> dict[str, dict[str, dict[str, object]]]:

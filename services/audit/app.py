@@ -16,6 +16,7 @@ from kit.bus.connection import Bus
 from kit.bus.puller import Puller
 from kit.bus.service_bus import connect_service
 from kit.bus.streams import facts_consumer, facts_stream, provision
+from kit.clock import SystemClock
 from kit.errors import OnwardError
 from kit.eventstore.consumer import PostgresFactApplier
 from kit.eventstore.postgres import MIGRATIONS as EVENT_LOG_MIGRATIONS
@@ -28,6 +29,7 @@ from kit.rpc.server import RpcServer
 from kit.rpc.tls import service_tls
 from onward.audit.v1.audit_service_pb2_grpc import add_AuditServiceServicer_to_server
 from services.audit.consumers import COMPARE_INTERVAL_S, FactsIntake, LogFollower, RegistryLog
+from services.audit.handlers.checks import audit_status
 from services.audit.projections import record
 from services.audit.queries import Growth, applied_positions
 from services.audit.rpc import AuditServicer
@@ -85,7 +87,7 @@ class AuditApp:
         self._bus = await connect_service("audit", self._settings)
         await provision(self._bus, [STREAM])
         self._growth = Growth(self._pool)
-        self._server = self._make_server(self._pool, self._growth)
+        self._server = self._make_server(self._pool, self._bus, self._growth)
         self._make_consumers(self._pool, self._bus, self._growth)
         await self._server.start()
 
@@ -112,11 +114,15 @@ class AuditApp:
         if self._pool is not None:
             await self._pool.close()
 
-    def _make_server(self, pool: Pool, growth: Growth) -> RpcServer:
+    def _make_server(self, pool: Pool, bus: Bus, growth: Growth) -> RpcServer:
         token = self._settings.service_token.get_secret_value()
         servicer = AuditServicer(pool, PageTokens(token), growth)
         gate = Gate(RegistryAuthorizer(registry_ask(self._registry)), token)
-        servicers: list[Servicer] = [(add_AuditServiceServicer_to_server, servicer)]
+        heads, positions = RegistryLog(self._registry).heads, partial(applied_positions, pool, SERVICE, REGISTRY)
+        servicers: list[Servicer] = [
+            (add_AuditServiceServicer_to_server, servicer),
+            audit_status(self._settings, SystemClock(), pool, bus, heads, positions),
+        ]
         return RpcServer(self._settings.listen, servicers, gate, tls=self._tls, denials=self._denials)
 
     def _make_consumers(self, pool: Pool, bus: Bus, growth: Growth) -> None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import os
 import socket
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 
 import structlog
@@ -37,6 +37,7 @@ from onward.registry.v1 import internal_service_pb2_grpc as registry_rpc
 from services.executor.consumers.facts import BusFence, FactsFeed
 from services.executor.consumers.intake import Intake
 from services.executor.consumers.tickets import Tickets
+from services.executor.handlers.checks import executor_status
 from services.executor.handlers.egress import Egress
 from services.executor.handlers.lane_set import LaneSet
 from services.executor.handlers.lanes import Services
@@ -94,7 +95,8 @@ class App:
         self._denials = DenialLog(registry_denials(self._registry), self._clock)
         gate = Gate(RegistryAuthorizer(registry_ask(self._registry)), token)
         servicer = (executor_rpc.add_ExecutionServiceServicer_to_server, ExecutionService(zygote))
-        self._server = RpcServer(settings.listen, [servicer], gate, tls=tls, denials=self._denials)
+        status = executor_status(settings, self._clock, bus, zygote, places, self._view, self._heads)
+        self._server = RpcServer(settings.listen, [servicer, status], gate, tls=tls, denials=self._denials)
 
     # --- life ------------------------------------------------------------------------------------------------
 
@@ -221,6 +223,9 @@ class App:
         request = facts_pb2.ReadFactsRequest(workspace=workspace, after_position=after, limit=limit)
         answer = await self._registry_stub.ReadFacts(registry_pb.ReadFactsRequest(read=request))
         return answer.read
+
+    async def _heads(self) -> Mapping[str, int]:
+        return (await self._read_facts("", 0, 1)).heads
 
     async def _lookup(self, workspace: str, events: Sequence[tuple[int, int]]) -> delivery_pb.LookupOutcomesResponse:
         """Ask the tracker until it answers: without it nobody knows what a lost executor had done."""

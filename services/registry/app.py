@@ -46,6 +46,7 @@ from services.registry.consumers.connections import ConnectionKeeper
 from services.registry.consumers.provisioning import StreamProvisioner
 from services.registry.handlers.authorization import LocalAuthorizer
 from services.registry.handlers.changes import Changes
+from services.registry.handlers.checks import registry_status
 from services.registry.handlers.denials import Denials
 from services.registry.handlers.destinations import DestinationHandlers
 from services.registry.handlers.door import Door
@@ -197,7 +198,9 @@ class RegistryApp:
         sources = SourceHandlers(changes, self._ids)
         destinations = DestinationHandlers(changes, self._keyring)
         filters = FilterHandlers(changes, pool)
+        assert self._bus is not None, "connected before"
         servicers: list[Servicer] = [
+            registry_status(settings, self._clock, pool, self._bus, store, keys.status, self._auth_bus),
             (add_WorkspaceServiceServicer_to_server, WorkspaceServicer(workspaces, members, authorizer, reading)),
             (add_OperatorServiceServicer_to_server, OperatorServicer(workspaces, members, keys)),
             (add_SourceServiceServicer_to_server, SourceServicer(sources, reading)),
