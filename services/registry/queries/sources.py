@@ -31,9 +31,7 @@ async def list_write_keys(
 
 
 def _write_key(row: asyncpg.Record) -> resources_pb2.WriteKey:
-    key = resources_pb2.WriteKey(
-        name=f"workspaces/{row['workspace']}/sources/{row['source']}/writeKeys/{row['key']}"
-    )
+    key = resources_pb2.WriteKey(name=f"workspaces/{row['workspace']}/sources/{row['source']}/writeKeys/{row['key']}")
     key.create_time.FromDatetime(row["create_time"])
     if row["last_used_at"] is not None:
         used = Timestamp()
