@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import AsyncIterator
 from dataclasses import dataclass
 from typing import Any
@@ -83,6 +84,16 @@ async def test_a_person_is_found_by_a_verified_address_once_and_by_the_subject_f
     async with refused("NOT_FOUND", "NOT_FOUND"):
         await see(setting.caller(sub="s-2", **EMAIL))
     assert await setting.subjects() == {"ada": "s-1"}
+
+
+async def test_of_two_subjects_with_one_address_the_first_is_the_member(setting: Setting) -> None:
+    await setting.add()
+    callers = [setting.caller(sub=f"s-{n % 4}", **EMAIL) for n in range(12)]
+    answers = await asyncio.gather(*(see(one) for one in callers), return_exceptions=True)
+    (winner,) = (await setting.subjects()).values()
+    for number, answer in enumerate(answers):
+        assert (answer is None) == (winner == f"s-{number % 4}")
+        assert answer is None or isinstance(answer, NotFound)
 
 
 @pytest.mark.parametrize(
@@ -192,7 +203,11 @@ async def test_another_issuers_subject_is_another_person(setting: Setting, datab
     await see(setting.caller(sub="s-1", **EMAIL))
     issuer = setting.issuer
     url = issuer.url.replace("127.0.0.1", "localhost")
-    changes: dict[str, Any] = {"oidc_issuer": url, "oidc_audience": AUDIENCE, "oidc_jwks_url": f"http://127.0.0.1:{issuer.port}/keys"}
+    changes: dict[str, Any] = {
+        "oidc_issuer": url,
+        "oidc_audience": AUDIENCE,
+        "oidc_jwks_url": f"http://127.0.0.1:{issuer.port}/keys",
+    }
     async with running(database, nats_url, **changes) as world:
         async with refused("NOT_FOUND", "NOT_FOUND"):
             await see(world.caller(issuer.token(iss=url, sub="s-1")))
