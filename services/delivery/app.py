@@ -35,6 +35,7 @@ from services.delivery.consumers import PULL_MESSAGES, OutcomesConsumer
 from services.delivery.domain.credit import Credits
 from services.delivery.domain.schedule import Random, Schedule
 from services.delivery.handlers.applied import AppliedOutcomes
+from services.delivery.handlers.checks import delivery_status
 from services.delivery.handlers.departures import Departures
 from services.delivery.handlers.maintenance import Maintenance
 from services.delivery.handlers.release import UNANSWERED_AFTER_S, Releaser
@@ -145,7 +146,7 @@ class DeliveryApp:
         writer = BatchWriter(Schedule(parse_offsets(self._settings.retry_offsets_s)), self._jitter)
         consumer = self._consumer = OutcomesConsumer(bus, pool, writer, self._clock, self._told)
         self._puller = Puller(bus, "OUTCOMES", SERVICE, batch=PULL_MESSAGES, on_batch=consumer.on_messages)
-        self._server = self._make_server(pool, applied)
+        self._server = self._make_server(pool, bus, applied)
         await self._server.start()
         await self._server.ready()
 
@@ -186,12 +187,13 @@ class DeliveryApp:
         except TimeoutError:
             log.warning("drain_incomplete")
 
-    def _make_server(self, pool: Pool, applied: AppliedOutcomes) -> RpcServer:
+    def _make_server(self, pool: Pool, bus: Bus, applied: AppliedOutcomes) -> RpcServer:
         service_token = self._settings.service_token.get_secret_value()
         deliveries = DeliveryServicer(pool, PageTokens(service_token), self._watchers, self._clock)
         servicers: list[Servicer] = [
             (add_DeliveryServiceServicer_to_server, deliveries),
             (add_InternalServiceServicer_to_server, InternalServicer(pool, applied, self._clock)),
+            delivery_status(self._settings, self._clock, pool, bus),
         ]
         gate = Gate(self._authorizer, service_token)
         return RpcServer(self._settings.listen, servicers, gate, tls=self._tls, denials=self._denials)
