@@ -5,9 +5,11 @@ from __future__ import annotations
 import asyncio
 from collections.abc import AsyncIterator
 
+import asyncpg
 import pytest
 
 from kit.eventstore import store as event_store
+from kit.testing.eventually import eventually
 from onward.registry.v1 import destination_service_pb2 as dpb
 from onward.registry.v1 import function_service_pb2 as pb
 from services.registry.domain import functions as domain
@@ -31,6 +33,8 @@ from tests.integration.registry_world import CODE, World, a_function, definition
 
 pytestmark = pytest.mark.integration
 
+WAITING = "SELECT FROM pg_stat_activity WHERE datname = current_database() AND wait_event_type = 'Lock'"
+
 
 @pytest.fixture
 async def world(database: str, nats_url: str) -> AsyncIterator[World]:
@@ -44,6 +48,26 @@ async def test_two_deployments_at_once_are_one_after_the_other(world: World) -> 
     answers = await asyncio.gather(*(owner.functions.DeployVersion(one) for one in asked))
     last = max(answers, key=lambda one: one.position).version.number
     assert [await runs(owner, "crm-web"), await runs(owner, "crm-app")] == [last, last]
+
+
+async def test_a_source_that_is_taken_away_between_call_and_effect_counts_as_lacking(
+    world: World, database: str
+) -> None:
+    owner = await two_destinations(world)
+    admin = await a_member(world, owner, "bob", grant(ADMIN), grant(SOURCE_ADMIN))
+    request = pb.DeployVersionRequest(name=f"{CRM}/versions/3", target=ALL)
+    holder = await asyncpg.connect(database)
+    async with refused("PERMISSION_DENIED", "PERMISSION_DENIED") as error, asyncio.timeout(30):
+        async with holder.transaction():
+            await holder.execute("SELECT FROM workspace_heads WHERE workspace = 'acme' FOR UPDATE")
+            deploying = admin.functions.DeployVersion(request)
+            # It was let in, and waits for its turn.
+            await eventually(lambda: world.rows(WAITING))
+            await holder.execute("DELETE FROM role_bindings WHERE member = 'bob' AND role = 'ROLE_SOURCE_ADMIN'")
+        await deploying
+    assert error["sources"] == "app,web"
+    await holder.close()
+    assert [await runs(owner, "crm-web"), await runs(owner, "crm-app")] == [2, 2]
 
 
 async def test_a_part_of_the_destinations_needs_their_sources_only(world: World) -> None:
