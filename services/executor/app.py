@@ -24,6 +24,7 @@ from kit.bus.streams import DUE, OUTCOMES, events_stream, events_stream_name, fa
 from kit.bus.tracing import inject
 from kit.clock import SystemClock
 from kit.errors import LimitReached, OnwardError
+from kit.ids import SystemIds
 from kit.rpc.client import open_channel
 from kit.rpc.server import RpcServer
 from kit.rpc.tls import service_tls
@@ -42,6 +43,7 @@ from services.executor.handlers.egress import Egress
 from services.executor.handlers.lane_set import LaneSet
 from services.executor.handlers.lanes import Services
 from services.executor.handlers.places import WorkerPlaces
+from services.executor.handlers.reports import Reporter
 from services.executor.handlers.resolve import Resolver
 from services.executor.handlers.settle import OutcomeLog
 from services.executor.projections import View
@@ -91,6 +93,7 @@ class App:
         self._intake = Intake(
             self._view, self._fence, self._tickets, self._outcomes, self._lanes.push, self._lookup, self._clock
         )
+        self._reporter = Reporter(self._view, self._report, f"{_replica()}-{SystemIds().token_id()}")
         self._pullers: dict[str, Puller] = {}
         self._denials = DenialLog(registry_denials(self._registry), self._clock)
         gate = Gate(RegistryAuthorizer(registry_ask(self._registry)), token)
@@ -117,6 +120,7 @@ class App:
             group.create_task(self._denials.run())
             await self._load_view()
             group.create_task(self._feed.run())
+            group.create_task(self._reporter.run())
             due = self._pullers["DUE"] = Puller(self._bus, "DUE", "executor", batch=PULL_EVENTS, on_batch=self._on_due)
             group.create_task(due.run())
             group.create_task(self._keep_room())
@@ -142,6 +146,7 @@ class App:
     async def stop(self) -> None:
         await self._server.stop(self._settings.drain_seconds / 2)
         await self._denials.drain()
+        await self._reporter.leave()
         await self._lanes.stop()
         await self._feed.stop()
         await self._broker.stop()
@@ -218,6 +223,11 @@ class App:
 
     async def _resolve(self, name: str) -> registry_pb.ResolveDestinationResponse:
         return await self._registry_stub.ResolveDestination(registry_pb.ResolveDestinationRequest(name=name))
+
+    async def _report(
+        self, request: registry_pb.ReportExecutorRequest, timeout_s: float
+    ) -> registry_pb.ReportExecutorResponse:
+        return await self._registry_stub.ReportExecutor(request, timeout=timeout_s)
 
     async def _read_facts(self, workspace: str, after: int, limit: int) -> facts_pb2.ReadFactsResponse:
         request = facts_pb2.ReadFactsRequest(workspace=workspace, after_position=after, limit=limit)

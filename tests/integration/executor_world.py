@@ -13,6 +13,7 @@ import orjson
 from google.protobuf.message import Message
 from pydantic import SecretStr
 
+from kit.auth.demand import Demand
 from kit.auth.gate import Gate
 from kit.bus.acks import ack
 from kit.bus.connection import Bus, connect
@@ -46,7 +47,7 @@ KEY = base64.b64encode(b"k" * 32).decode()
 class NobodyMay:
     """No user calls the executor in these tests."""
 
-    async def authorize(self, token: str, permission: int, resource: str) -> Any:
+    async def authorize(self, token: str, demand: Demand) -> Any:
         raise AssertionError("unexpected")
 
 
@@ -75,6 +76,9 @@ class FakeRegistry(registry_rpc.InternalServiceServicer):
         self.programs: dict[str, Program] = {}
         # Names of destinations that executors asked for; they wait while `answers` is not set.
         self.asked: list[str] = []
+        # What executors said that they know; whether all of it was forgotten.
+        self.reports: list[registry_pb.ReportExecutorRequest] = []
+        self.forgotten = False
         self.answers = asyncio.Event()
         self.answers.set()
         self._vault = Vault.from_base64(KEY)
@@ -124,6 +128,13 @@ class FakeRegistry(registry_rpc.InternalServiceServicer):
         program.code, program.version = code, program.version + 1
         fact = facts.VersionDeployed(function="f", number=program.version, destinations=[destination])
         await self.record("functions/f", fact)
+
+    async def ReportExecutor(self, request: Any, context: Any) -> registry_pb.ReportExecutorResponse:
+        self.reports.append(request)
+        return registry_pb.ReportExecutorResponse(want_complete=self.forgotten and not request.complete)
+
+    async def RecordDenial(self, request: Any, context: Any) -> registry_pb.RecordDenialResponse:
+        raise AssertionError("no user calls the executor in these tests")
 
     async def Authorize(self, request: Any, context: Any) -> registry_pb.AuthorizeResponse:
         raise AssertionError("no user calls the executor in these tests")

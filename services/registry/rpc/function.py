@@ -17,6 +17,7 @@ from services.registry.domain import diff
 from services.registry.domain.visibility import shown_functions
 from services.registry.handlers.authorization import LocalAuthorizer
 from services.registry.handlers.functions import FunctionHandlers
+from services.registry.queries import deployments
 from services.registry.queries import functions as function_queries
 from services.registry.rpc.reading import Reading, last_id
 from services.registry.templates import Template
@@ -117,6 +118,11 @@ class FunctionServicer(function_service_pb2_grpc.FunctionServiceServicer):
             definitions_diff=told.definitions.text,
             truncated=told.code.truncated or told.definitions.truncated,
         )
+
+    async def GetDeployment(self, request: pb.GetDeploymentRequest, context: Any) -> pb.GetDeploymentResponse:
+        workspace, function = names.FUNCTION.parse(request.name)
+        async with self._reading.pool.transaction() as connection:
+            return await deployments.get_deployment(connection, workspace, function)
 
     async def ListTemplates(self, request: pb.ListTemplatesRequest, context: Any) -> pb.ListTemplatesResponse:
         return pb.ListTemplatesResponse(templates=[_template(one) for one in self._templates.values()])

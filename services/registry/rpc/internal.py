@@ -21,6 +21,7 @@ from onward.common.v1 import facts_pb2
 from onward.registry.v1 import internal_service_pb2 as pb
 from onward.registry.v1 import internal_service_pb2_grpc
 from services.registry import queries
+from services.registry.handlers.deployments import note_report
 
 SERVICE = "registry"
 FACTS_DEFAULT = 500
@@ -68,6 +69,9 @@ class InternalServicer(internal_service_pb2_grpc.InternalServiceServicer):
             functions=_subset(caller.functions),
             sources=_subset(caller.sources),
         )
+
+    async def ReportExecutor(self, request: pb.ReportExecutorRequest, context: Any) -> pb.ReportExecutorResponse:
+        return await note_report(self._pool, request)
 
     async def RecordDenial(self, request: pb.RecordDenialRequest, context: Any) -> pb.RecordDenialResponse:
         service = current_caller().principal.removeprefix("service:")
