@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from typing import Any
 
 import pytest
+from nats.aio.msg import Msg
 from nats.errors import TimeoutError as NatsTimeoutError
 
 from kit.auth.tokens import parse_token, parse_write_key
@@ -140,8 +141,8 @@ async def test_owners_and_auditors_read_the_facts_of_their_workspace_and_no_othe
     async with site.with_key(auditor.secret) as connection:
         heard: list[str] = []
 
-        async def hear(message: object) -> None:
-            heard.append(message.subject)  # type: ignore[attr-defined]
+        async def hear(message: Msg) -> None:
+            heard.append(message.subject)
 
         await connection.client.subscribe("facts.*.acme.>", cb=hear)
         await connection.client.subscribe("facts.*.other.>", cb=hear)
