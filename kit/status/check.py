@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 from onward.common.v1.status_service_pb2 import Check, CheckLevel
 
-__all__ = ["FAILURE", "OK", "WARNING", "Check", "Probe", "failure", "ok", "size", "warning"]
+__all__ = ["FAILURE", "OK", "WARNING", "Check", "Probe", "counted", "failure", "ok", "size", "warning"]
 
 OK = CheckLevel.CHECK_LEVEL_OK
 WARNING = CheckLevel.CHECK_LEVEL_WARNING
@@ -38,6 +38,11 @@ def warning(name: str, message: str, advice: str) -> Check:
 def failure(name: str, message: str, advice: str) -> Check:
     """It does not work."""
     return Check(name=name, level=FAILURE, message=message, advice=advice)
+
+
+def counted(number: int, noun: str) -> str:
+    """A number and its noun: "1 fact", "2,000 facts"."""
+    return f"{number:,} {noun}" if number == 1 else f"{number:,} {noun}s"
 
 
 def size(count: float) -> str:

@@ -6,7 +6,7 @@ import asyncio
 import time
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 
-from kit.status.check import Check, Probe, ok, warning
+from kit.status.check import Check, Probe, counted, ok, warning
 
 # Facts take milliseconds; below a probe's own time.
 PATIENCE_S = 1.0
@@ -31,11 +31,10 @@ async def still_behind(
 def judge_lag(name: str, missing: Mapping[str, int], workspaces: int, advice: str) -> Check:
     """Judge by the workspace that lacks most."""
     if not missing:
-        return ok(name, f"up to date ({workspaces} {'log' if workspaces == 1 else 'logs'})")
+        return ok(name, f"up to date in {counted(workspaces, 'workspace')}")
     worst = max(missing, key=lambda workspace: missing[workspace])
-    facts = f"{missing[worst]:,} {'fact' if missing[worst] == 1 else 'facts'}"
-    more = f", {len(missing) - 1} more workspaces behind" if len(missing) > 1 else ""
-    return warning(name, f"the workspace {worst} is {facts} behind{more}", advice)
+    more = f" ({counted(len(missing) - 1, 'other')} as well)" if len(missing) > 1 else ""
+    return warning(name, f"the workspace {worst} is {counted(missing[worst], 'fact')} behind{more}", advice)
 
 
 def lag_probe(name: str, heads: Positions, positions: Positions, advice: str) -> Probe:

@@ -11,7 +11,7 @@ from kit.bus.connection import Bus
 from kit.bus.durability import read_varz
 from kit.errors import Unavailable
 from kit.settings import ServiceSettings, variable
-from kit.status.check import Check, Probe, failure, ok, size, warning
+from kit.status.check import Check, Probe, counted, failure, ok, size, warning
 
 # The first with atomic batches, which make syncing every event affordable.
 VERSION_MIN = (2, 12)
@@ -115,7 +115,7 @@ def judge_backlog(name: str, backlogs: Sequence[Backlog], messages_max: int, adv
     longest = max(backlogs, key=lambda one: one.messages)
     fullest = max(backlogs, key=lambda one: one.bytes / max(one.bytes_max, 1))
     where = f", most in {longest.stream}" if len(backlogs) > 1 and waiting else ""
-    message = f"{waiting:,} {'message waits' if waiting == 1 else 'messages wait'}{where}"
+    message = f"{counted(waiting, 'message')} waiting{where}"
     if not refills and fullest.bytes > STREAM_FULL * fullest.bytes_max > 0:
         told = f"{fullest.stream} holds {size(fullest.bytes)} of {size(fullest.bytes_max)}"
         return warning(name, f"{message}; {told}", f"{advice}; a full stream refuses")

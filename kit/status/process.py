@@ -14,7 +14,7 @@ from kit.clock import Clock
 from kit.errors import Unavailable
 from kit.rpc.tls import EXPIRES_SOON
 from kit.settings import ServiceSettings, variable
-from kit.status.check import Check, Probe, failure, ok, warning
+from kit.status.check import Check, Probe, counted, failure, ok, warning
 
 # A week is little where somebody else signs certificates.
 EXPIRES_NOW = timedelta(days=7)
@@ -54,7 +54,7 @@ def judge_tls(until: datetime | None, now: datetime) -> Check:
     days = (until - now) // timedelta(days=1)
     if until <= now:
         return failure("tls", f"the certificate expired on {until:%Y-%m-%d}", RENEW)
-    message = f"the certificate is good until {until:%Y-%m-%d}, {days:,} {'day' if days == 1 else 'days'}"
+    message = f"the certificate is good until {until:%Y-%m-%d}, {counted(days, 'day')}"
     if until - now < EXPIRES_NOW:
         return failure("tls", message, RENEW)
     return warning("tls", message, RENEW) if until - now < EXPIRES_SOON else ok("tls", message)

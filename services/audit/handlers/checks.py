@@ -9,7 +9,7 @@ from kit.clock import Clock
 from kit.postgres.pool import Pool
 from kit.rpc.methods import Servicer
 from kit.settings import ServiceSettings
-from kit.status.check import Check, Probe, failure, ok
+from kit.status.check import Check, Probe, counted, failure, ok
 from kit.status.lag import Positions, judge_lag, still_behind
 from kit.status.nats import Backlog, backlog_probe, nats_probes, read_backlog
 from kit.status.postgres import postgres_probes
@@ -57,4 +57,4 @@ def judge_trail(recorded: Mapping[str, int], heads: Mapping[str, int]) -> Check:
     if not lost:
         return ok("log", "holds all that the trail does")
     worst = max(lost, key=lambda workspace: lost[workspace])
-    return failure("log", f"the registry's log lacks {lost[worst]:,} facts of {worst}", SHORTER_ADVICE)
+    return failure("log", f"the registry's log lacks {counted(lost[worst], 'fact')} of {worst}", SHORTER_ADVICE)

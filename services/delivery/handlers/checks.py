@@ -13,7 +13,7 @@ from kit.postgres.pool import Pool
 from kit.postgres.queries import load_queries
 from kit.rpc.methods import Servicer
 from kit.settings import ServiceSettings
-from kit.status.check import Check, Probe, ok, warning
+from kit.status.check import Check, Probe, counted, ok, warning
 from kit.status.nats import Backlog, backlog_probe, nats_probes, read_backlog
 from kit.status.postgres import postgres_probes
 from kit.status.process import process_probes
@@ -70,8 +70,8 @@ def judge_retries(waiting: Sequence[Any], now: datetime) -> Check:
     first = min(waiting, key=lambda row: row["due_at_us"])
     late = timedelta(microseconds=round(now.timestamp() * SECOND_US) - first["due_at_us"])
     if late <= LATE:
-        return ok("retries", f"on time, for {len(waiting):,} {'destination' if len(waiting) == 1 else 'destinations'}")
-    message = f"{first['workspace']}/{first['destination']} is {late // timedelta(minutes=1):,} minutes late"
+        return ok("retries", f"on time for {counted(len(waiting), 'destination')}")
+    message = f"{first['workspace']}/{first['destination']} is {counted(late // timedelta(minutes=1), 'minute')} late"
     advice = "its API is slow or away, or executors are: `onward deliveries list --state pending` shows errors"
     return warning("retries", message, advice)
 
@@ -81,4 +81,4 @@ def judge_refused(refused: int) -> Check:
     if not refused:
         return ok("refused", "Postgres has refused no outcome")
     advice = 'see "Outcomes that Postgres refuses" in docs/operations.md'
-    return warning("refused", f"{refused:,} outcomes were set aside in dead_outcomes", advice)
+    return warning("refused", f"{counted(refused, 'outcome')} set aside in dead_outcomes", advice)

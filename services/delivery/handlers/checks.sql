@@ -12,4 +12,4 @@ CROSS JOIN LATERAL (
 
 -- name: count_refused
 -- Beyond a thousand, nobody needs the number.
-SELECT count(*) FROM (SELECT FROM dead_outcomes LIMIT 1000) AS some;
+SELECT count(*) FROM (SELECT FROM dead_outcomes LIMIT 1000) AS refused;

@@ -12,7 +12,7 @@ from kit.eventstore.store import EventStore
 from kit.postgres.pool import Pool
 from kit.rpc.methods import Servicer
 from kit.settings import variable
-from kit.status.check import Check, Probe, failure, ok, warning
+from kit.status.check import Check, Probe, counted, failure, ok, warning
 from kit.status.lag import lag_probe
 from kit.status.nats import nats_probes
 from kit.status.postgres import postgres_probes
@@ -75,9 +75,9 @@ def judge_keys(status: GetKeyStatusResponse) -> Check:
         return failure("keys", f"operator's key missing: {lost}", advice)
     if status.behind:
         advice = "`onward keys rotate` wraps them by the current key; then take the older one away"
-        return warning("keys", f"{status.behind:,} data keys are wrapped by an older key of the operator's", advice)
+        return warning("keys", f"an older key of the operator's wraps {counted(status.behind, 'data key')}", advice)
     total = sum(one.data_keys for one in status.keys)
-    return ok("keys", f"{total:,} data {'key' if total == 1 else 'keys'}, wrapped by the current key")
+    return ok("keys", f"the current key of the operator's wraps {counted(total, 'data key')}")
 
 
 def judge_door(connected: bool | None) -> Check:
@@ -97,6 +97,6 @@ def _issuer_probe(issuer: Issuer) -> Probe:
         except IssuerUnavailable as error:
             advice = f"see {variable('oidc_issuer')}, and whether it can be reached from here; Onward's own tokens work"
             return [failure("oidc", str(error), advice)]
-        return [ok("oidc", f"{issuer.url} answers, with {len(found.keys)} keys")]
+        return [ok("oidc", f"{issuer.url} answers with {counted(len(found.keys), 'key')}")]
 
     return Probe("oidc", ask)
