@@ -6,8 +6,8 @@ import operator
 from collections.abc import Callable, Mapping
 from typing import Any, Final
 
-from kit.fql.functions import FUNCTIONS, TEXT_CHARACTERS_MAX
-from kit.fql.glob import compile_glob
+from kit.fql.functions import FUNCTIONS, SLOW_TEXT_CHARACTERS_MAX, TEXT_CHARACTERS_MAX
+from kit.fql.glob import compile_glob, is_plain
 from kit.fql.syntax import BOOL, And, Call, Compare, Items, Literal, Node, Not, Or, Path, type_of
 from kit.fql.values import ITEMS_MAX, contained, equal
 
@@ -196,9 +196,10 @@ def _call(node: Call) -> Value:
 
 def _match_literal(value: Value, pattern: str) -> Test:
     matches = compile_glob(pattern)
+    characters_max = TEXT_CHARACTERS_MAX if is_plain(pattern) else SLOW_TEXT_CHARACTERS_MAX
 
     def matched(event: Event) -> bool:
         text = value(event)
-        return isinstance(text, str) and len(text) <= TEXT_CHARACTERS_MAX and matches(text)
+        return isinstance(text, str) and len(text) <= characters_max and matches(text)
 
     return matched

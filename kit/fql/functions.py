@@ -15,6 +15,8 @@ from kit.fql.values import is_large, text_of, type_name, utf8
 # Functions that go through a text character by character look at texts up to here: names, addresses and URLs are
 # shorter, and an event of 32 KiB would keep everybody else waiting.
 TEXT_CHARACTERS_MAX: Final = 4096
+# Slow ones, at some 0.3 us a character, at texts up to here: the longest URLs that browsers agree on.
+SLOW_TEXT_CHARACTERS_MAX: Final = 2048
 # The longest of _FALSE_TEXTS.
 _FALSE_CHARACTERS_MAX: Final = 5
 
@@ -47,7 +49,11 @@ def _contains(text: Any, part: Any) -> bool:
 
 def _match(text: Any, pattern: Any) -> bool:
     """A pattern that comes from the event may be malformed or long; then it matches nothing."""
-    if not _readable(text) or not isinstance(pattern, str) or len(pattern) > EVENT_PATTERN_CHARACTERS_MAX:
+    if (
+        not _readable(text, SLOW_TEXT_CHARACTERS_MAX)
+        or not isinstance(pattern, str)
+        or len(pattern) > EVENT_PATTERN_CHARACTERS_MAX
+    ):
         return False
     try:
         return compile_glob(pattern)(text)
@@ -63,12 +69,16 @@ def _length(value: Any) -> int | None:
     return len(value) if isinstance(value, list) else None
 
 
-def _readable(value: Any) -> bool:
-    return isinstance(value, str) and len(value) <= TEXT_CHARACTERS_MAX
+def _readable(value: Any, characters_max: int = TEXT_CHARACTERS_MAX) -> bool:
+    return isinstance(value, str) and len(value) <= characters_max
 
 
 def _on_text(change: Callable[[str], str]) -> Callable[[Any], str | None]:
     return lambda value: change(value) if _readable(value) else None
+
+
+def _on_words(change: Callable[[str], str]) -> Callable[[Any], str | None]:
+    return lambda value: change(value) if _readable(value, SLOW_TEXT_CHARACTERS_MAX) else None
 
 
 def _words(text: str) -> list[str]:
@@ -112,9 +122,9 @@ FUNCTIONS: Final = {
     "length": Function((frozenset({STRING, LIST}),), NUMBER, _length),
     "lowercase": Function((_TEXT,), STRING, _on_text(str.lower)),
     "uppercase": Function((_TEXT,), STRING, _on_text(str.upper)),
-    "snakecase": Function((_TEXT,), STRING, _on_text(_snakecase), slow=True),
-    "kebabcase": Function((_TEXT,), STRING, _on_text(_kebabcase), slow=True),
-    "titlecase": Function((_TEXT,), STRING, _on_text(_titlecase), slow=True),
+    "snakecase": Function((_TEXT,), STRING, _on_words(_snakecase), slow=True),
+    "kebabcase": Function((_TEXT,), STRING, _on_words(_kebabcase), slow=True),
+    "titlecase": Function((_TEXT,), STRING, _on_words(_titlecase), slow=True),
     "typeof": Function((_EVERY_TYPE,), STRING, type_name),
     "bool": Function((_EVERY_TYPE,), BOOL, _bool),
     "string": Function((_EVERY_TYPE,), STRING, _string),

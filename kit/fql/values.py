@@ -33,7 +33,7 @@ def type_name(value: Any) -> str:
 def equal(left: Any, right: Any) -> bool:
     """Whether both have the same type and value, all the way down; no more than VALUES_MAX are compared."""
     if isinstance(left, list | dict):
-        return _compared(left, right, VALUES_MAX)[0]
+        return _compared(left, right, VALUES_MAX - 1)[0]
     return left is right if isinstance(left, bool) or isinstance(right, bool) else bool(left == right)
 
 
@@ -43,7 +43,6 @@ def _compared(left: Any, right: Any, values_max: int) -> tuple[bool, int]:
     A stack of its own, since `==` takes true for 1, and both `==` and recursion end early on deep values.
     """
     pending = [(left, right)]
-    values_max -= 1
     while pending:
         a, b = pending.pop()
         if type(a) is not type(b) or len(a) != len(b):
@@ -88,9 +87,13 @@ def _holds_container(value: Any, values: list[Any]) -> bool:
     """Compare with no more than VALUES_MAX values in all."""
     left = VALUES_MAX
     for item in values:
-        found, left = _compared(value, item, left)
-        if found or left <= 0:
-            return found
+        left -= 1
+        if type(item) is type(value) and len(item) == len(value):
+            found, left = _compared(value, item, left)
+            if found:
+                return True
+        if left <= 0:
+            return False
     return False
 
 
