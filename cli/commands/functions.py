@@ -210,16 +210,15 @@ async def deploy(name: str, /, *, version: int = 0, to: str = "all", options: Op
     """
     async with Session(options) as session:
         stub, function = function_stub(session), session.name("functions", name)
-        number = version or (await stub.GetFunction(pb.GetFunctionRequest(name=function))).function.latest_version
         request = pb.DeployVersionRequest(
-            name=f"{function}/versions/{number}", target=parse_target(session, to), request_id=uuid7()
+            name=f"{function}/versions/{version or 'latest'}", target=parse_target(session, to), request_id=uuid7()
         )
         deployed = await stub.DeployVersion(request)
     if options.json:
         print_json(deployed)
         return
     destinations = ", ".join(map(last_part, deployed.version.deployed_to)) or "no destination, since it has none"
-    say(f"Version {number} of {name} runs at: {destinations}")
+    say(f"Version {deployed.version.number} of {name} runs at: {destinations}")
 
 
 @app.command(name="list")
@@ -238,12 +237,12 @@ async def list_functions(*, deleted: bool = False, options: Options = DEFAULTS) 
         found = await collect(paged(function_stub(session).ListFunctions, request), "functions")
     columns = (*COLUMNS, "deleted") if deleted else COLUMNS
     rows = partial(_row, deleted=deleted)
-    empty = "There is none yet: create one with `onward functions create NAME`."
+    empty = "There is none that you may see: `onward functions create NAME` makes one."
     tell_list("functions", found, columns, rows, empty=empty, as_json=options.json)
 
 
 def _row(one: resources_pb2.Function, *, deleted: bool) -> tuple[Cell, ...]:
-    handles = handler_words(one.handlers) if one.latest_version else "not for you to see"
+    handles = handler_words(one.handlers) if one.latest_version else "(you see its name only)"
     row = (last_part(one.name), one.latest_version or None, handles, when(one.update_time))
     return (*row, when(one.delete_time)) if deleted else row
 

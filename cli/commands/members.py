@@ -9,7 +9,7 @@ from cyclopts import App
 from cli.confirmation import Yes, confirm
 from cli.failures import UsageError
 from cli.options import DEFAULTS, Options
-from cli.output import last_part, plain, tell, tell_list, when
+from cli.output import is_wide, last_part, plain, tell, tell_list, when
 from cli.paging import collect, paged
 from cli.role_text import grants_text, parse_grants
 from cli.session import Session, as_id
@@ -22,7 +22,8 @@ from onward.registry.v1 import workspace_service_pb2_grpc as pb_grpc
 
 app = App(name="members", help="Add people and programs to a workspace, and take them out.")
 
-COLUMNS = ("member", "kind", "~name", "~email", "~roles", "added")
+COLUMNS = ("member", "kind", "~name", "~email", "~roles")
+COLUMNS_WIDE = (*COLUMNS, "added")
 _KINDS = {
     resources_pb2.MEMBER_KIND_PERSON: "person",
     resources_pb2.MEMBER_KIND_SERVICE_ACCOUNT: "service account",
@@ -145,8 +146,10 @@ async def list_members(*, options: Options = DEFAULTS) -> None:
     if options.json:
         found = [plain(one) | {"grants": plain(roles[one.name])} for one in found]
 
-    def row(one: resources_pb2.Member) -> tuple[str, ...]:
-        told = (last_part(one.name), _KINDS[one.kind], one.display_name, one.email)
-        return (*told, grants_text(roles[one.name]), when(one.create_time))
+    wide = is_wide()
 
-    tell_list("members", found, COLUMNS, row, empty="There is none.", as_json=options.json)
+    def row(one: resources_pb2.Member) -> tuple[str, ...]:
+        told = (last_part(one.name), _KINDS[one.kind], one.display_name, one.email, grants_text(roles[one.name]))
+        return (*told, when(one.create_time)) if wide else told
+
+    tell_list("members", found, COLUMNS_WIDE if wide else COLUMNS, row, empty="There is none.", as_json=options.json)
