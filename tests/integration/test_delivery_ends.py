@@ -44,6 +44,11 @@ class Log(InternalServiceServicer):
         async with self.store.writing("acme") as unit:
             await unit.append(list(new), Meta(principal="token:test"))
 
+    async def _unasked(self, request: Any, context: Any) -> Any:
+        raise AssertionError("the tracker asks for nothing but the log in these tests")
+
+    Authorize = ResolveDestination = RecordDenial = ReportExecutor = _unasked
+
     async def ReadFacts(self, request: Any, context: Any) -> registry_pb.ReadFactsResponse:  # noqa: N802
         if self.away:
             raise Unavailable("away")

@@ -186,3 +186,22 @@ async def test_what_waits_in_a_lane_ends_when_its_function_is_deleted(world: Wor
     attempt = (await world.attempts("one"))[0]
     assert (attempt.result, attempt.reason) == (pb.RESULT_CANCELLED, "function_deleted")
     await world.all_acknowledged()
+
+
+async def test_an_executor_says_what_it_has_applied_and_when_it_leaves(
+    nats_url: str, nats_server: EmbeddedNats
+) -> None:
+    async with executor_world(nats_url, nats_server.monitor_url) as world:
+        reports = world.registry.reports
+        await eventually(lambda: len(reports) == 1)
+        assert reports[0].complete
+        begun = reports[0].positions[WORKSPACE]
+        await world.registry.connect("one", Program(ECHO))
+        await eventually(lambda: reports[-1].positions.get(WORKSPACE) == begun + 2)
+        assert not reports[-1].complete
+        world.registry.forgotten = True
+        await world.registry.record("workspace", facts.WorkspaceUpdated(display_name="Acme"))
+        await eventually(lambda: reports[-1].complete)
+        assert reports[-1].positions[WORKSPACE] == begun + 3
+    assert reports[-1].leaving
+    assert len({one.executor for one in reports}) == 1
