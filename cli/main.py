@@ -48,6 +48,7 @@ for order, (name, place, description) in enumerate(
     (
         ("up", "up:up", "Run Postgres, NATS and the four services until Ctrl-C."),
         ("demo", "demo:demo", "Show everything at work on a fresh data folder."),
+        ("doctor", "doctor:doctor", "Check everything, and say what to do about what is wrong."),
         ("workspaces", "workspaces:app", "Create workspaces, change them, set their limits."),
         ("members", "members:app", "Add people and programs to a workspace."),
         ("roles", "roles:app", "Say what members may do."),

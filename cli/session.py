@@ -176,7 +176,7 @@ class Session:
         # What the data folder trusts are its own services.
         path = self.options.ca or ("" if named else self._known.get("ca", ""))
         if path:
-            return grpc.ssl_channel_credentials(_authority(path))
+            return grpc.ssl_channel_credentials(read_authority(path))
         return None if is_loopback(self._address(service)) else grpc.ssl_channel_credentials()
 
     def _nothing_known(self, what: str) -> str:
@@ -204,7 +204,8 @@ def as_id(name: str) -> str:
     return name if _ID.fullmatch(name) else ""
 
 
-def _authority(path: str) -> bytes:
+def read_authority(path: str) -> bytes:
+    """Give the PEM of whom to trust. Raises UsageError."""
     try:
         return Path(path).read_bytes()
     except OSError as error:
