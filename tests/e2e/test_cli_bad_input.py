@@ -34,7 +34,7 @@ def onward() -> Iterator[Onward]:
         ("sources create web", FAILED, "sources/web exists already"),
         ("workspaces create acme", FAILED, "workspaces/acme exists already"),
         ("destinations connect alerts web", FAILED, "destinations/alerts-web exists already"),
-        ("functions create other --template nope", FAILED, "must be one of default, enrichment, http-post"),
+        ("functions create other --template nope", FAILED, "must be one of batch, default, enrichment"),
         ("functions show nope", NOT_FOUND, "functions/nope does not exist. `onward functions list`"),
         ("functions show NOPE!", USAGE, "is not an id: use a to z, 0 to 9 and -"),
         ("events publish wbe", NOT_FOUND, "sources/wbe does not exist. `onward sources list`"),
