@@ -10,6 +10,7 @@ from google.protobuf.message import Message
 from kit.eventstore.facts import NewFact
 from kit.filters import AllowFields, Drop, DropFields, FilterError, FilterSpec, HashFields, Sample
 from kit.filters.rules import chain_of, rule_violations, spec_of
+from kit.rpc import names
 from onward.registry.v1 import destination_service_pb2 as dpb
 from onward.registry.v1 import facts_pb2, internal_service_pb2
 from onward.registry.v1 import resources_pb2 as pb
@@ -270,3 +271,16 @@ def test_groups_are_applied_in_their_order() -> None:
 def test_a_rule_without_mistakes_has_no_violations() -> None:
     assert rule_violations(rule()) == []
     assert State().filters == ()
+
+
+@pytest.mark.parametrize(
+    ("template", "name"),
+    [
+        (names.FILTER, "workspaces/acme/destinations/crm-eu/filters/f"),
+        (names.SOURCE_FILTER, "workspaces/acme/sources/web/filters/f"),
+        (names.WORKSPACE_FILTER, "workspaces/acme/filters/f"),
+    ],
+)
+def test_names_of_filters_tell_their_workspace(template: names.NameTemplate, name: str) -> None:
+    assert template.parse(name)[0] == names.workspace_of(name) == "acme"
+    assert sum(one.matches(name) for one in (names.FILTER, names.SOURCE_FILTER, names.WORKSPACE_FILTER)) == 1
