@@ -179,8 +179,8 @@ def test_a_new_order_names_every_filter_once() -> None:
     )
     given(*facts).when(reorder(a, b, c, parent="sources/web")).then()
     other = "workspaces/acme/filters/a"
-    for names, told in [((a, b), f"lacks {c}"), ((a, b, c, other), f"has {other}"), ((a, b, b, c), f"names {b} more")]:
-        error = given(*facts).when(reorder(*names, parent="sources/web")).refused("INVALID_ARGUMENT", "INVALID_FIELD")
+    for named, told in [((a, b), f"lacks {c}"), ((a, b, c, other), f"has {other}"), ((a, b, b, c), f"names {b} more")]:
+        error = given(*facts).when(reorder(*named, parent="sources/web")).refused("INVALID_ARGUMENT", "INVALID_FIELD")
         assert [field for field, _ in error.violations] == ["filters"]
         assert told in error.message
 
