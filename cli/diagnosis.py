@@ -105,8 +105,9 @@ def _judge_service(found: Found, start: str, *, some: bool) -> Check:
     if isinstance(found.error, InvalidToken | PermissionDenied):
         return failure("service", f"serves {where}, and refused the token: {found.error.message}", TOKEN_ADVICE)
     if isinstance(found.error, Unavailable | DeadlineExceeded):
-        advice = "start the registry: without it nobody knows who the operator is"
-        return warning("service", f"serves {where}, but can't tell more: {found.error.message}", advice)
+        # In the same words for all, so that they are one row.
+        advice = "see to the registry: others ask it who the operator is"
+        return warning("service", "serves, but can't tell more at the moment", advice)
     return failure("service", f"serves {where}, but can't tell more: {found.error.message}", log)
 
 
@@ -131,6 +132,6 @@ def judge_clocks(ahead: Mapping[str, timedelta]) -> Check:
 def judge_versions(versions: Mapping[str, str]) -> Check:
     """Judge the releases of the services and of this program."""
     if len(set(versions.values())) == 1:
-        return ok("version", f"Onward {next(iter(versions.values()))}")
+        return ok("version", f"Onward {next(iter(versions.values()))} everywhere")
     told = ", ".join(f"{whose} {version}" for whose, version in versions.items())
     return warning("version", f"not the same everywhere: {told}", "update the older ones, and back up before")

@@ -109,6 +109,7 @@ _LISTS = {
     "sources": "sources list",
     "writeKeys": "sources keys list {parent}",
     "destinations": "destinations list",
+    "filters": "filters list",
     "deliveries": "deliveries list",
 }
 
@@ -116,5 +117,10 @@ _LISTS = {
 def _list_command(resource: str) -> str:
     """Give the command that shows resources of this kind: of workspaces/w/functions/f, "functions list"."""
     parts = resource.split("/")
-    parent = parts[-3] if len(parts) > 4 else ""
-    return _LISTS.get(parts[-2] if len(parts) > 1 else "", "").format(parent=parent)
+    command = _LISTS.get(parts[-2] if len(parts) > 1 else "", "")
+    if len(parts) <= 4:
+        return command
+    parent_kind, parent = parts[-4:-2]
+    if parts[-2] == "filters":
+        return f"{command} --{parent_kind.removesuffix('s')} {parent}"
+    return command.format(parent=parent)

@@ -94,9 +94,10 @@ def condition_errors(condition: str) -> Iterator[None]:
         line, column = error.metadata.get("line", ""), error.metadata.get("column", "")
         if not (line.isdecimal() and column.isdecimal()):
             raise
-        message = error.metadata.get("message", error.message)
+        where = f"line {line}, column {column}: "
+        told = next((text for _, text in error.violations if text.startswith(where)), error.message)
         place = pointed_at(condition, int(line), int(column))
-        raise CommandError(f"the condition's line {line}, column {column}: {message}\n{place}") from error
+        raise CommandError(f"in the condition, {where}{told.removeprefix(where)}\n{place}") from error
 
 
 def pointed_at(text: str, line: int, column: int) -> str:

@@ -45,7 +45,8 @@ async def doctor(*, executor: str = "", options: Options = DEFAULTS) -> int:
     found = await ask_all(targets, options.token or known.get("operator_token", ""), SystemClock())
     checks = [*((HERE, check) for check in damage), *_here(options, targets, found)]
     checks += judge_services(found, _start(options))
-    checks.sort(key=lambda pair: -pair[1].level)
+    # The sort is stable: within a level as they were asked for, but who serves comes first.
+    checks.sort(key=lambda pair: (-pair[1].level, pair[1].name != "service"))
     if options.json:
         print_json(_as_json(found, checks))
     else:

@@ -11,10 +11,10 @@ from cyclopts import App, Parameter
 
 from cli.commands.destinations import destination_stub
 from cli.confirmation import Yes, confirm
-from cli.failures import UsageError
+from cli.failures import CommandError, Exit, UsageError
 from cli.filter_text import NO_ACTIONS, Actions, actions_text, condition_errors, parse_actions
 from cli.options import DEFAULTS, Options
-from cli.output import last_part, print_json, say, tell, tell_list
+from cli.output import last_part, print_json, say, say_code, tell, tell_list
 from cli.session import Session, as_id, checked_id
 from kit.ids import uuid7
 from onward.registry.v1 import destination_service_pb2 as pb
@@ -145,7 +145,7 @@ async def _found(session: Session, name: str) -> resources_pb2.Filter:
         if one.name == name:
             return one
     known = ", ".join(last_part(one.name) for one in listed.filters) or "none"
-    raise UsageError(f"{name} does not exist; filters there: {known}")
+    raise CommandError(f"{name} does not exist; filters there: {known}", Exit.NOT_FOUND)
 
 
 @app.command
@@ -284,7 +284,7 @@ async def preview(
     elif found.dropped:
         say(f"dropped by {found.dropped_by or 'this filter'}")
     else:
-        say(json.dumps(json.loads(found.event), indent=2, ensure_ascii=False))
+        say_code(json.dumps(json.loads(found.event), indent=2, ensure_ascii=False))
 
 
 def _event(path: str) -> str:
@@ -303,7 +303,7 @@ def _event(path: str) -> str:
 
 def _tell(answer: Any, one: resources_pb2.Filter, done: str, options: Options) -> None:
     rule = one.rule
-    state = "" if rule.enabled else " It is disabled."
+    state = "" if rule.enabled or done == "Disabled" else " It is disabled."
     text = f"{done} the filter {last_part(one.name)}: when {rule.condition}: {actions_text(rule.actions)}.{state}"
     tell(answer, text, as_json=options.json)
 

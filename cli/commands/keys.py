@@ -108,5 +108,7 @@ async def retire(*, yes: Yes = False, options: Options = DEFAULTS) -> None:
     if unused:
         confirm(f"Delete for good the older {'keys' if len(unused) > 1 else 'key'} {', '.join(unused)}?", yes=yes)
     retired = retire_operator_keys(options.data, unused)
-    told = f"Deleted {counted(retired, 'key')}." if retired else "There is no older key that wraps nothing."
+    told = "There is no older key that wraps nothing."
+    if retired:
+        told = f"Deleted {counted(retired, 'key')}; the next start of `onward up` goes without."
     tell({"retired": retired}, told, as_json=options.json)

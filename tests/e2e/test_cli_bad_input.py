@@ -15,6 +15,7 @@ from tests.e2e.onward_program import Onward, running
 pytestmark = pytest.mark.e2e
 
 FAILED, USAGE, UNREACHABLE, NOT_FOUND = 1, 2, 3, 4
+UNKNOWN_KEY = f"onwk_{'k' * 12}_{'s' * 32}"
 
 
 @pytest.fixture(scope="module")
@@ -66,7 +67,36 @@ def onward() -> Iterator[Onward]:
         ),
         ("functions list --registry 127.0.0.1:1", UNREACHABLE, "does not answer: start everything with `onward up`"),
         ("functions list --token nonsense", FAILED, "must look like onw_<id>_<secret>"),
-        ("events publish web --nats nats://nobody:wrong@127.0.0.1:1", UNREACHABLE, "NATS at 127.0.0.1:1 does not"),
+        ("events publish web --nats nats://127.0.0.1:1", UNREACHABLE, "NATS at 127.0.0.1:1 does not"),
+        ("events publish web --key nonsense", FAILED, "must look like onwk_<id>_<secret>"),
+        (f"events publish web --key {UNKNOWN_KEY}", USAGE, "refused the write key"),
+        ("members add --service-account --email a@example.com", USAGE, "a service account has no --email"),
+        ("members add ada --role boss", USAGE, "'boss' is not a role: use one of owner, functions-admin"),
+        ("members add owner", FAILED, "members/owner exists already; choose another id"),
+        ("members remove owner --yes", FAILED, "without an owner"),
+        ("members remove nobody --yes", NOT_FOUND, "`onward members list`"),
+        ("members remove owner", USAGE, "say it with --yes"),
+        ("roles grant owner auditor:web", USAGE, "holds for the whole workspace"),
+        ("roles grant owner source-admin:nope", NOT_FOUND, "sources/nope does not exist"),
+        ("roles revoke nope --yes", NOT_FOUND, "`onward roles list`"),
+        ("tokens create --member nobody", NOT_FOUND, "`onward members list`"),
+        ("tokens create --member owner --expires 5x", USAGE, "write 30s, 15m, 1h or 7d"),
+        ("tokens revoke nope --yes", NOT_FOUND, "`onward tokens list`"),
+        ("functions delete alerts --yes", FAILED, "is used by alerts-web"),
+        ("functions diff alerts 1 7", NOT_FOUND, "`onward functions versions alerts`"),
+        ("functions restore alerts 7", NOT_FOUND, "`onward functions versions alerts`"),
+        ("functions update alerts", USAGE, "say what is to change"),
+        ("sources delete web --yes", FAILED, "is used by alerts-web"),
+        ("sources keys revoke web nope --yes", NOT_FOUND, "`onward sources keys list web`"),
+        ("destinations policy alerts-web", USAGE, "say what is to change"),
+        ("destinations disconnect nope --yes", NOT_FOUND, "`onward destinations list`"),
+        ("filters create x --source web", USAGE, "say what it does: --drop"),
+        ("filters create x --source web --destination alerts-web --drop", USAGE, "exclude each other"),
+        ("filters create x --source web --drop-fields type", FAILED, "`type` can't be dropped"),
+        ("filters delete nope --source web --yes", NOT_FOUND, "`onward filters list --source web`"),
+        ("filters preview --event /does/not/exist", USAGE, "can't be read"),
+        ("workspaces set-limits --functions-max -1", FAILED, "must be greater than or equal to 0"),
+        ("workspaces update", USAGE, "say what is to change"),
     ],
 )
 def test_a_mistake_is_answered_with_one_line(onward: Onward, words: str, code: int, told: str) -> None:
@@ -76,6 +106,15 @@ def test_a_mistake_is_answered_with_one_line(onward: Onward, words: str, code: i
     assert ended.err.count("\n") == 1, ended.err
     assert told in ended.err
     assert ended.out == ""
+
+
+def test_a_mistake_in_a_condition_is_pointed_at(onward: Onward) -> None:
+    ended = onward("filters", "create", "x", "--source", "web", "--when", "type = 'track' and )", "--drop")
+    assert ended.code == FAILED
+    first, condition, caret = ended.err.splitlines()
+    assert first.startswith("error: in the condition, line 1, column 20: expected")
+    assert condition[caret.index("^")] == ")"
+    assert onward.json("filters", "list", "--source", "web")["filters"] == []
 
 
 @pytest.mark.parametrize(

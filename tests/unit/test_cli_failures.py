@@ -6,7 +6,7 @@ import pytest
 
 from cli.failures import CommandError, Exit, UsageError, explain
 from kit.embedded.errors import EmbeddedError
-from kit.errors import InvalidArgument, InvalidToken, NotFound, OnwardError, Overloaded, Unavailable
+from kit.errors import InvalidArgument, InvalidToken, NotFound, OnwardError, Overloaded, PermissionDenied, Unavailable
 
 
 @pytest.mark.parametrize(
@@ -45,6 +45,27 @@ def test_an_error_says_what_to_do(error: BaseException, code: Exit, told: str) -
     assert told in explained[0]
     assert "\n" not in explained[0]
     assert explained[1] == code
+
+
+@pytest.mark.parametrize(
+    ("resource", "command"),
+    [
+        ("workspaces/w", "workspaces list"),
+        ("workspaces/w/roleBindings/b", "roles list"),
+        ("workspaces/w/functions/f/versions/3", "functions versions f"),
+        ("workspaces/w/sources/s/writeKeys/k", "sources keys list s"),
+        ("workspaces/w/filters/f", "filters list"),
+        ("workspaces/w/destinations/d/filters/f", "filters list --destination d"),
+    ],
+)
+def test_what_does_not_exist_is_told_with_the_command_that_lists_its_kind(resource: str, command: str) -> None:
+    explained = explain(NotFound(f"{resource} does not exist.", metadata={"resource": resource}))
+    assert explained == (f"{resource} does not exist. `onward {command}` shows what there is.", Exit.NOT_FOUND)
+
+
+def test_a_refusal_tells_which_permission_it_takes() -> None:
+    explained = explain(PermissionDenied("Your roles do not allow this.", metadata={"permission": "FUNCTION_EDIT"}))
+    assert explained == ("Your roles do not allow this. It takes: function edit.", Exit.FAILED)
 
 
 def test_a_violation_that_the_message_tells_is_not_told_twice() -> None:
