@@ -151,7 +151,7 @@ def _cells(row: _Row, said: set[str]) -> tuple[Text, str, str, Text]:
     text = Text(shown(row.check.message))
     if row.check.advice:
         text.append(f"\n→ {shown(row.check.advice)}", style="bold")
-    return Text(word, style=style), "all" if everybody else ", ".join(row.where), row.check.name, text
+    return Text(word, style=style), "all" if everybody else ",\n".join(row.where), row.check.name, text
 
 
 def _summary(found: Sequence[Found], rows: Sequence[_Row]) -> str:

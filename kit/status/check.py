@@ -19,10 +19,11 @@ GIB = 1024**3
 
 @dataclass(frozen=True, slots=True)
 class Probe:
-    """A question of some checks; where it has no answer, the failure bears its name."""
+    """A question of some checks; where it has no answer, the failure bears its name, and `advice`."""
 
     name: str
     ask: Callable[[], Awaitable[Sequence[Check]]]
+    advice: str = "the log of the service says more"
 
 
 def ok(name: str, message: str) -> Check:

@@ -16,7 +16,7 @@ Positions = Callable[[], Awaitable[Mapping[str, int]]]
 
 
 async def still_behind(
-    heads: Mapping[str, int], positions: Positions, patience_s: float = PATIENCE_S
+    heads: Mapping[str, int], positions: Positions, patience_s: float = PATIENCE_S, poll_s: float = POLL_S
 ) -> dict[str, int]:
     """Give the workspaces that do not reach these heads in time, and how many facts each lacks."""
     deadline = time.monotonic() + patience_s
@@ -25,7 +25,7 @@ async def still_behind(
         missing = {name: head - reached.get(name, 0) for name, head in heads.items() if reached.get(name, 0) < head}
         if not missing or time.monotonic() >= deadline:
             return missing
-        await asyncio.sleep(POLL_S)
+        await asyncio.sleep(poll_s)
 
 
 def judge_lag(name: str, missing: Mapping[str, int], workspaces: int, advice: str) -> Check:

@@ -18,6 +18,7 @@ VERSION_MIN = (2, 12)
 # The rest is for publishers to go on while somebody looks.
 STREAM_FULL = 0.8
 
+WELL = "is nats-server well? Its log says more"
 UPGRADE = "upgrade nats-server to 2.12 or newer"
 SYNC = (
     "set `sync_interval: always` in the jetstream block of nats-server's configuration (docs/operations.md, Durability)"
@@ -38,7 +39,7 @@ def nats_probes(settings: ServiceSettings, bus: Bus) -> list[Probe]:
             return [connected, failure("durability", error.message, f"is {variable('nats_monitoring_url')} right?")]
         return [connected, judge_durability(settings.durability, varz)]
 
-    return [Probe("nats", ask)]
+    return [Probe("nats", ask, WELL)]
 
 
 def judge_connection(host: str, version: str, connected: bool) -> Check:
@@ -68,7 +69,7 @@ def judge_durability(configured: str, varz: Mapping[str, Any] | None) -> Check:
         return warning(name, f"{configured}: nobody looks whether NATS syncs before it acknowledges", advice)
     jetstream = varz.get("jetstream") or {}
     if (jetstream.get("config") or {}).get("sync_always") is True:
-        return ok(name, f"{configured}: NATS syncs every event before it acknowledges it")
+        return ok(name, f"{configured}: NATS syncs before it acknowledges")
     if configured == "strict":
         return failure(name, "strict, but NATS acknowledges before it has synced", SYNC)
     return warning(name, f"{configured}: a power failure may cost acknowledged events", SYNC)
@@ -135,7 +136,7 @@ def backlog_probe(
     async def ask() -> Sequence[Check]:
         return [judge_backlog(name, await read(), messages_max, advice, refills=refills)]
 
-    return Probe(name, ask)
+    return Probe(name, ask, WELL)
 
 
 def _host(url: str) -> str:

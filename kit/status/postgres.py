@@ -17,6 +17,7 @@ queries = load_queries(Path(__file__).parent / "queries.sql")
 
 # With these off a crash of the server loses what it has committed, or damages it.
 DURABLE = ("fsync", "synchronous_commit", "full_page_writes")
+WELL = "is Postgres well? Its log says more"
 # Another replica of each service still fits in.
 CONNECTIONS_FULL = 0.8
 
@@ -38,7 +39,7 @@ def postgres_probes(pool: Pool, clock: Clock) -> list[Probe]:
             theirs: datetime = await connection.fetchval(queries.clock)
             return [judge_postgres_clock(outside(theirs, before, clock.now()))]
 
-    return [Probe("postgres", ask), Probe("clock", ask_clock)]
+    return [Probe("postgres", ask, WELL), Probe("clock", ask_clock, WELL)]
 
 
 def judge_server(row: Mapping[str, Any]) -> Check:

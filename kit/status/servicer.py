@@ -51,14 +51,13 @@ class StatusServicer(pb_grpc.StatusServiceServicer):
 
     async def _answered(self, probe: Probe) -> Sequence[Check]:
         """What a probe found; a failure where it fails itself, so that it hides no other."""
-        advice = f"see the log of the {self._service} service"
         try:
             async with asyncio.timeout(self._timeout_s):
                 return await probe.ask()
         except TimeoutError:
-            return [failure(probe.name, f"no answer within {self._timeout_s:g} s", advice)]
+            return [failure(probe.name, f"no answer within {self._timeout_s:g} s", probe.advice)]
         except OnwardError as error:
-            return [failure(probe.name, error.message, advice)]
+            return [failure(probe.name, error.message, probe.advice)]
         except Exception as error:
             log.exception("status_probe_failed", probe=probe.name)
-            return [failure(probe.name, f"could not be checked ({type(error).__name__})", advice)]
+            return [failure(probe.name, f"could not be checked ({type(error).__name__})", probe.advice)]

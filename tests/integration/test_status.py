@@ -139,7 +139,7 @@ async def test_audit_compares_its_trail_with_the_log_and_asks_the_registry_who_t
         owner_token = (await registry.operator.workspaces.CreateWorkspace(request)).owner_token
         await audit.recorded(4)
         found = by_name(await ask(audit.app.address))
-        assert levels(found, "trail", "log", "facts", "postgres", "clock") == {OK}
+        assert levels(found, "trail", "facts", "postgres", "clock") == {OK}
         async with refused("PERMISSION_DENIED", "PERMISSION_DENIED"):
             await ask(audit.app.address, owner_token)
         await audit.rows("UPDATE consumer_positions SET position = position + 5 WHERE workspace = 'acme'")

@@ -9,7 +9,7 @@ from kit.clock import Clock
 from kit.postgres.pool import Pool
 from kit.rpc.methods import Servicer
 from kit.settings import ServiceSettings
-from kit.status.check import Check, Probe, counted, failure, ok
+from kit.status.check import Check, Probe, counted, failure
 from kit.status.lag import Positions, judge_lag, still_behind
 from kit.status.nats import Backlog, backlog_probe, nats_probes, read_backlog
 from kit.status.postgres import postgres_probes
@@ -43,7 +43,7 @@ def audit_probes(heads: Positions, positions: Positions, bus: Bus) -> list[Probe
         recorded = await positions()
         known = await heads()
         missing = await still_behind(known, positions)
-        return [judge_trail(recorded, known), judge_lag("trail", missing, len(known), LAG_ADVICE)]
+        return [*judge_log(recorded, known), judge_lag("trail", missing, len(known), LAG_ADVICE)]
 
     async def facts() -> Sequence[Backlog]:
         return [await read_backlog(bus, "FACTS", "audit")]
@@ -51,10 +51,10 @@ def audit_probes(heads: Positions, positions: Positions, bus: Bus) -> list[Probe
     return [Probe("trail", ask), backlog_probe("facts", facts, FACTS_MAX, LAG_ADVICE, refills=True)]
 
 
-def judge_trail(recorded: Mapping[str, int], heads: Mapping[str, int]) -> Check:
-    """Judge whether the trail holds facts that the log does not."""
+def judge_log(recorded: Mapping[str, int], heads: Mapping[str, int]) -> list[Check]:
+    """Tell where the trail holds facts that the log does not; nothing where it is as it should be."""
     lost = {name: position - heads.get(name, 0) for name, position in recorded.items() if position > heads.get(name, 0)}
     if not lost:
-        return ok("log", "holds all that the trail does")
+        return []
     worst = max(lost, key=lambda workspace: lost[workspace])
-    return failure("log", f"the registry's log lacks {counted(lost[worst], 'fact')} of {worst}", SHORTER_ADVICE)
+    return [failure("log", f"the registry's log lacks {counted(lost[worst], 'fact')} of {worst}", SHORTER_ADVICE)]

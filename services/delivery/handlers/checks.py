@@ -15,7 +15,7 @@ from kit.rpc.methods import Servicer
 from kit.settings import ServiceSettings
 from kit.status.check import Check, Probe, counted, ok, warning
 from kit.status.nats import Backlog, backlog_probe, nats_probes, read_backlog
-from kit.status.postgres import postgres_probes
+from kit.status.postgres import WELL, postgres_probes
 from kit.status.process import process_probes
 from kit.status.servicer import status_servicer
 from services.delivery.domain.schedule import SECOND_US
@@ -58,8 +58,8 @@ def delivery_probes(pool: Pool, bus: Bus, clock: Clock) -> list[Probe]:
     return [
         backlog_probe("outcomes", outcomes, OUTCOMES_MAX, OUTCOMES_ADVICE),
         backlog_probe("due", due, DUE_MAX, DUE_ADVICE),
-        Probe("retries", ask_retries),
-        Probe("refused", ask_refused),
+        Probe("retries", ask_retries, WELL),
+        Probe("refused", ask_refused, WELL),
     ]
 
 

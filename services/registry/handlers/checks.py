@@ -15,7 +15,7 @@ from kit.settings import variable
 from kit.status.check import Check, Probe, counted, failure, ok, warning
 from kit.status.lag import lag_probe
 from kit.status.nats import nats_probes
-from kit.status.postgres import postgres_probes
+from kit.status.postgres import WELL, postgres_probes
 from kit.status.process import process_probes
 from kit.status.servicer import status_servicer
 from onward.registry.v1.operator_service_pb2 import GetKeyStatusResponse
@@ -62,7 +62,11 @@ def registry_probes(
     async def ask_door() -> Sequence[Check]:
         return [judge_door(None if auth_bus is None else auth_bus.connected)]
 
-    probes = [lag_probe("relay", heads, published, RELAY_ADVICE), Probe("keys", ask_keys), Probe("door", ask_door)]
+    probes = [
+        lag_probe("relay", heads, published, RELAY_ADVICE),
+        Probe("keys", ask_keys, WELL),
+        Probe("door", ask_door),
+    ]
     return probes if issuer is None else [*probes, _issuer_probe(issuer)]
 
 
@@ -87,7 +91,7 @@ def judge_door(connected: bool | None) -> Check:
     if not connected:
         advice = "is NATS well? Until it is, nobody new may connect with a write key"
         return failure("door", "NATS can't ask the registry who may connect", advice)
-    return ok("door", "open: NATS asks the registry about write keys and tokens")
+    return ok("door", "open for write keys and readers' tokens")
 
 
 def _issuer_probe(issuer: Issuer) -> Probe:
