@@ -42,10 +42,13 @@ RESTARTS_MAX = 3
 LOG_LINE_CHARACTERS_MAX = 400
 # JetStream counts every stream's limit as if it were full: 4 GiB a workspace, of which few are ever used.
 STREAM_BYTES_PROMISED_MAX = 1 << 50
-# Of a variable for programs that we start: what Python and the C library look at, and nothing else.
 # By what clients and services call one another here.
 HOSTS = ("127.0.0.1", "localhost")
-PASSED_ON = ("PATH", "HOME", "LANG", "LC_ALL", "TZ", "TMPDIR", "SSL_CERT_FILE", "SSL_CERT_DIR")
+# Of our own variables, services get what Python and the C library look at, and where traces go; nothing else.
+PASSED_ON = (
+    *("PATH", "HOME", "LANG", "LC_ALL", "TZ", "TMPDIR", "SSL_CERT_FILE", "SSL_CERT_DIR"),
+    *("ONWARD_OTLP_ENDPOINT", "ONWARD_TRACE_RATIO"),
+)
 
 
 @dataclass(frozen=True, slots=True)
