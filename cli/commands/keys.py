@@ -63,15 +63,16 @@ async def rotate(*, options: Options = DEFAULTS) -> None:
                 progress.update(task, completed=rewrapped, total=rewrapped + answer.behind)
                 if not answer.behind or not answer.rewrapped:
                     break
-    document = {"rewrapped": rewrapped, "behind": answer.behind, "keyId": answer.key_id}
-    tell(document, *_rotated(rewrapped, answer), as_json=options.json)
+    answer.rewrapped = rewrapped
+    tell(answer, *_rotated(answer), as_json=options.json)
 
 
-def _rotated(rewrapped: int, answer: pb.RotateKeysResponse) -> list[str]:
+def _rotated(answer: pb.RotateKeysResponse) -> list[str]:
     if answer.behind:
         return [f"{answer.behind} can't be wrapped anew: the registry lacks their key; `onward keys status` names it."]
+    rewrapped = counted(answer.rewrapped, "data key")
     return [
-        f"The key {answer.key_id} wraps every data key; {counted(rewrapped, 'data key')} wrapped anew, 0 are behind.",
+        f"The key {answer.key_id} wraps every data key; {rewrapped} wrapped anew, 0 are behind.",
         "Next: take the older keys away (of `onward up`: onward keys retire), and restart registry and executors.",
         "Keep an older key as long as backups from its time.",
     ]

@@ -102,14 +102,15 @@ async def counts(folder: Path) -> dict[str, int]:
 async def test_the_commands_of_the_readme_do_what_it_says() -> None:
     with servers.short_lived_folder() as folder:
         async with onward_up(folder):
-            *first, last = commands()
+            *first, change, people = commands()
             # One shell, as the reader has it.
             await run("\n".join(first), folder)
             await eventually(lambda: _came_to(folder, delivered=2, failed=1), timeout_s=30, interval_s=0.5)
             assert "message rejected: a sign-up needs an email" in await run(first[-1].splitlines()[-1], folder)
-            trail = await run(last, folder)
+            trail = await run(change, folder)
             assert trail.count("FunctionVersionSaved") == 3
             await eventually(lambda: _came_to(folder, delivered=4, failed=1, filtered=1), timeout_s=30, interval_s=0.5)
+            assert "functions-admin:welcome" in await run(people, folder)
 
 
 async def _came_to(folder: Path, **expected: int) -> bool:
