@@ -66,8 +66,8 @@ for order, (name, place, description) in enumerate(
     ),
     1,
 ):
-    # Of a command without commands below it, the line here would hide its own help, with its example.
-    asked = not place.endswith(":app") and name in sys.argv[1:2]
+    # Where a command is asked for, the line here would hide its own help, with its example.
+    asked = name in sys.argv[1:2]
     app.command(f"cli.commands.{place}", name=name, help=None if asked else description, sort_key=order)
 
 

@@ -14,7 +14,21 @@ from kit.ids import uuid7
 from onward.registry.v1 import resources_pb2
 from onward.registry.v1 import workspace_service_pb2 as pb
 
-app = App(name="roles", help="Say what members may do: give roles, for all or for some functions and sources.")
+app = App(
+    name="roles",
+    help="""Say what members may do. Roles add up.
+
+owner:                everything in the workspace
+functions-admin:      change functions; create them, if it holds for all
+functions-read-only:  see code, settings' definitions, versions, counts
+source-admin:         sources with their keys, destinations, deliveries
+member:               see which sources and functions exist, by name
+auditor:              read the trail and the history of deleted functions
+
+Deploying takes functions-admin, and source-admin of every source touched.
+For some functions or sources: functions-admin:crm,alerts, source-admin:web.
+""",
+)
 
 COLUMNS = ("role binding", "member", "role", "~for", "since")
 
