@@ -307,7 +307,10 @@ class Lane:
             self._services.outcomes.record(item, errors.INTERNAL, run, detail)
 
     def _settle(self, program: Program, item: Item, outcome: Outcome) -> None:
-        run = _run(program, outcome)
+        # Not by _run: every attempt comes here.
+        run = Run(
+            program.version, program.settings_revision, outcome.wall_us, outcome.cpu_us, program.filter_revision
+        )  # fmt: skip
         if outcome.ok and not item.sampled and not item.exchanges:
             self._services.outcomes.record(item, errors.DELIVERED, run)
             return
