@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 from importlib.metadata import version
+from pathlib import Path
 from typing import Any
 
 import grpc
@@ -57,10 +58,15 @@ async def doctor(*, executor: str = "", options: Options = DEFAULTS) -> int:
 def _read(options: Options) -> tuple[dict[str, Any], list[Check]]:
     file = ClientFile(options.data / "client.json")
     try:
-        return file.read(), []
+        known = file.read()
     except (OSError, ValueError) as error:
         advice = "run `onward up` again; of another user's folder, name addresses and a token"
-        return {}, [failure("data", f"{file.path} can't be used ({error})", advice)]
+        return {}, [failure("client", f"{file.path} can't be used ({error})", advice)]
+    if known.get("ca") and not options.ca and not Path(known["ca"]).is_file():
+        # Without whom to trust, none of them could be asked.
+        advice = "restart `onward up`, which makes certificates"
+        return known | {"addresses": {}}, [failure("client", f"{known['ca']} is missing", advice)]
+    return known, []
 
 
 def _targets(options: Options, executor: str, known: dict[str, Any]) -> list[Target]:

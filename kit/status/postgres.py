@@ -54,7 +54,7 @@ def judge_server(row: Mapping[str, Any]) -> Check:
 
 def judge_connections(used: int, most: int, size_bytes: int) -> Check:
     """`used` and `most` are the whole server's."""
-    message = f"{size(size_bytes)}; {used} of the server's {most} connections are used"
+    message = f"{size(size_bytes)}; {used} of Postgres' {most} connections used"
     if used > CONNECTIONS_FULL * most:
         return warning("database", message, "raise max_connections of Postgres, or run fewer replicas")
     return ok("database", message)

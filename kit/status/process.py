@@ -42,7 +42,7 @@ def process_probes(settings: ServiceSettings, clock: Clock) -> list[Probe]:
 def judge_telemetry(endpoint: str | None) -> Check:
     """It is right to have none."""
     if endpoint is None:
-        return ok("telemetry", f"nothing is sent ({variable('otlp_endpoint')} is not set)")
+        return ok("telemetry", f"off: {variable('otlp_endpoint')} is not set")
     return ok("telemetry", f"sent to {endpoint}")
 
 
@@ -54,7 +54,7 @@ def judge_tls(until: datetime | None, now: datetime) -> Check:
     days = (until - now) // timedelta(days=1)
     if until <= now:
         return failure("tls", f"the certificate expired on {until:%Y-%m-%d}", RENEW)
-    message = f"the certificate is good until {until:%Y-%m-%d}, {counted(days, 'day')}"
+    message = f"certificate good until {until:%Y-%m-%d}, {counted(days, 'day')}"
     if until - now < EXPIRES_NOW:
         return failure("tls", message, RENEW)
     return warning("tls", message, RENEW) if until - now < EXPIRES_SOON else ok("tls", message)

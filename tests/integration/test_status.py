@@ -60,7 +60,7 @@ async def test_the_registry_tells_of_itself(database: str, nats_url: str, nats_s
     assert began <= answer.start_time.ToDatetime(UTC) <= answer.current_time.ToDatetime(UTC) <= datetime.now(UTC)
     found = by_name(answer)
     assert wrong(answer) == {"door": "closed: write keys and readers' tokens are of no use at NATS"}
-    assert "syncs every event" in found["durability"].message
+    assert found["durability"].message == "strict: NATS syncs before it acknowledges"
     assert found["nats"].message.startswith("nats-server 2.")
     assert found["postgres"].message.startswith("Postgres 18.")
     assert found["relay"].message.startswith("up to date")
