@@ -15,6 +15,7 @@ from onward.registry.v1 import destination_service_pb2 as dpb
 from onward.registry.v1 import function_service_pb2 as fpb
 from onward.registry.v1 import internal_service_pb2 as ipb
 from onward.registry.v1 import operator_service_pb2 as opb
+from onward.registry.v1 import resources_pb2 as r
 from onward.registry.v1 import source_service_pb2 as spb
 from onward.registry.v1 import workspace_service_pb2 as wpb
 from tests.integration.access_table import (
@@ -77,7 +78,7 @@ class Row:
 
 
 WORKSPACE = ("",)
-MEMBERS = ("members/owner", "members/nobody")
+MEMBERS = ("members/owner", "members/noone")
 W, S, F, D = "WorkspaceService", "SourceService", "FunctionService", "DestinationService"
 
 
@@ -131,7 +132,7 @@ ROWS: Sequence[Row] = (
         f"{S}.RevokeWriteKey",
         SOURCES,
         Manner("NOT_FOUND"),
-        lambda n: spb.RevokeWriteKeyRequest(name=f"{n}/writeKeys/none"),
+        lambda n: spb.RevokeWriteKeyRequest(name=f"{n}/writeKeys/k1"),
     ),
     Row(f"{S}.ListWriteKeys", SOURCES, READ, lambda n: spb.ListWriteKeysRequest(parent=n)),
     Row(f"{F}.CreateFunction", WORKSPACE, BROKEN, lambda n: broken(fpb.CreateFunctionRequest(parent=n))),
@@ -171,7 +172,7 @@ ROWS: Sequence[Row] = (
         f"{D}.UpdateDeliveryPolicy",
         DESTINATIONS,
         ETAG,
-        lambda n: dpb.UpdateDeliveryPolicyRequest(name=n, policy={}, etag=STALE),
+        lambda n: dpb.UpdateDeliveryPolicyRequest(name=n, policy=r.DeliveryPolicy(), etag=STALE),
     ),
     Row(f"{D}.CreateFilter", PLACES, BROKEN, lambda n: broken(dpb.CreateFilterRequest(parent=n))),
     Row(
@@ -201,7 +202,7 @@ OUTSIDE: Mapping[str, tuple[Message, str]] = {
     "OperatorService.DisallowEgressRange": (broken(opb.DisallowEgressRangeRequest()), "INVALID_ARGUMENT"),
     "OperatorService.RotateKeys": (broken(opb.RotateKeysRequest()), "INVALID_ARGUMENT"),
     "OperatorService.GetKeyStatus": (opb.GetKeyStatusRequest(), "OK"),
-    "OperatorService.ErasePerson": (opb.ErasePersonRequest(name="workspaces/acme/members/nobody"), "NOT_FOUND"),
+    "OperatorService.ErasePerson": (opb.ErasePersonRequest(name="workspaces/acme/members/noone"), "NOT_FOUND"),
     f"{F}.ListTemplates": (fpb.ListTemplatesRequest(), "OK"),
     "InternalService.ReadFacts": (ipb.ReadFactsRequest(), "OK"),
     "InternalService.ResolveDestination": (
@@ -217,42 +218,48 @@ OUTSIDE: Mapping[str, tuple[Message, str]] = {
 
 @dataclass(frozen=True)
 class Cells:
-    """One request, and the code for each principal. `target` is for people."""
+    """One request, and the code for each principal; `target` is the name in it.
+
+    What exists is hidden from some: but for the name, they are answered the same on every target of a kind.
+    """
 
     call: Call
     target: str
     codes: Mapping[str, str]
+    hidden: frozenset[str] = frozenset()
 
 
 def cells() -> Iterator[Cells]:
     """Every RPC on every resource of acme, on apex's, on those of a workspace that isn't, and with a malformed name."""
     for row in ROWS:
-        method = f"registry.{row.method}"
         for workspace, resources in (("acme", row.resources), ("apex", row.resources[:1]), ("none", row.resources[:1])):
             for resource in resources:
-                name = f"workspaces/{workspace}/{resource}".rstrip("/")
-                yield Cells(Call(method, row.request(name)), name, _codes(method, row.manner, workspace, resource))
+                yield _cells(row, workspace, resource)
         malformed = f"workspaces/ACME/{row.resources[0]}".rstrip("/")
-        yield Cells(Call(method, row.request(malformed)), malformed, _malformed())
+        yield Cells(Call(f"registry.{row.method}", row.request(malformed)), malformed, known_are_told())
     for short, (request, code) in OUTSIDE.items():
         method = f"registry.{short}"
-        yield Cells(Call(method, request), "(outside workspaces)", _outside(method, code))
+        yield Cells(Call(method, request), "", _outside(method, code))
 
 
-def _codes(method: str, manner: Manner, workspace: str, resource: str) -> dict[str, str]:
-    needed = NEEDS[method]
+def _cells(row: Row, workspace: str, resource: str) -> Cells:
+    method = f"registry.{row.method}"
+    needed, name = NEEDS[method], f"workspaces/{workspace}/{resource}".rstrip("/")
     codes = refusals(needed, workspace)
+    hidden = set(PRINCIPALS)
     if workspace == "apex":
         # All of it is its owner's, and the first resource of each kind is there.
-        codes[STRANGER] = manner.there
+        codes[STRANGER] = row.manner.there
+        hidden -= {STRANGER}
     if workspace == "acme":
         codes |= dict.fromkeys(gone_for(needed, resource), "NOT_FOUND")
-        codes |= dict.fromkeys(holders(needed, resource), manner.code(resource))
-    return codes
+        codes |= dict.fromkeys(holders(needed, resource), row.manner.code(resource))
+        hidden -= holders(needed, resource)
+    return Cells(Call(method, row.request(name)), name, codes, frozenset(hidden))
 
 
-def _malformed() -> dict[str, str]:
-    """Strangers learn nothing about it; whoever is known is told what is wrong."""
+def known_are_told() -> dict[str, str]:
+    """What is answered where a name is malformed: others learn nothing about it."""
     return dict.fromkeys(PRINCIPALS, "INVALID_ARGUMENT") | dict.fromkeys(
         (*TOKENLESS, *INVALID, SERVICE), "UNAUTHENTICATED"
     )

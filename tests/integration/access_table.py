@@ -59,7 +59,7 @@ DESTINATIONS = (
     "destinations/nil-nix",
 )
 PLACES = ("", *SOURCES, *DESTINATIONS)
-MISSING = frozenset({"functions/nil", "sources/nix", "destinations/nil-nix", "members/nobody"})
+MISSING = frozenset({"functions/nil", "sources/nix", "destinations/nil-nix", "members/noone"})
 DELETED = "functions/gon"
 
 # --- who has what ---------------------------------------------------------------------------------------------

@@ -7,6 +7,7 @@ from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
+from typing import Any
 
 import grpc.aio
 from google.protobuf.message import Message
@@ -22,7 +23,7 @@ from tests.integration.access_table import INSIDERS, PRINCIPALS
 from tests.integration.people_world import grant
 from tests.integration.registry_world import OPERATOR_TOKEN, SERVICE_TOKEN, Stubs, World, a_source, running
 
-ACME, APEX, NONE = "workspaces/acme", "workspaces/apex", "workspaces/none"
+ACME, APEX = "workspaces/acme", "workspaces/apex"
 CRM, GON = f"{ACME}/functions/crm", f"{ACME}/functions/gon"
 WEB = f"{ACME}/sources/web"
 RULE = r.FilterRule(title="No bots", enabled=True, condition="all", actions=[r.FilterAction(drop=True)])
@@ -86,7 +87,7 @@ class AccessWorld:
         metadata = [(AUTHORIZATION_KEY, f"Bearer {self.tokens[principal]}")] if self.tokens[principal] else []
         if principal == "service":
             metadata.append((SERVICE_KEY, "executor"))
-        method = self._channel.unary_unary(call.path)
+        method: Any = self._channel.unary_unary(call.path)
         try:
             response = await method(call.request.SerializeToString(), metadata=metadata, timeout=30)
         except grpc.aio.AioRpcError as error:
