@@ -9,10 +9,11 @@ from contextlib import closing
 from dataclasses import dataclass, field
 
 from cli.event_lines import EventLine, InvalidEvent, LineReader, checked_length, numbered, parse_line, repeated
+from cli.failures import UsageError
 from kit.bus.connection import Bus
 from kit.bus.errors import StreamFull
 from kit.bus.publish import Outgoing, Publisher
-from kit.errors import DeadlineExceeded, OnwardError, Unavailable
+from kit.errors import DeadlineExceeded, OnwardError, PermissionDenied, Unavailable
 from kit.ids import uuid7
 
 # Four atomic batches side by side: what kit.bus keeps in flight.
@@ -172,6 +173,9 @@ class EventPublisher:
             again: list[EventLine] = []
             last: OnwardError | None = None
             for event, result in zip(waiting, results, strict=True):
+                if isinstance(result.error, PermissionDenied):
+                    # So it will be with every other event.
+                    raise UsageError(f"the write key is another source's: name one of {self._plan.source} with --key")
                 if isinstance(result.error, _RETRYABLE):
                     again.append(event)
                     last = result.error

@@ -49,6 +49,15 @@ def test_a_write_key_is_replaced_while_events_are_published(onward: Onward, tmp_
     assert second.split("_")[2] not in json.dumps(listed)
 
 
+@pytest.mark.parametrize("events", [1, 20])
+def test_a_write_key_of_another_source_publishes_nothing(onward: Onward, events: int) -> None:
+    key = onward.json("sources", "create", f"one-{events}")["secret"]
+    onward.done("sources", "create", f"other-{events}")
+    lines = "".join(event(f"m-{number}") for number in range(events))
+    refused = onward("events", "publish", f"other-{events}", "--key", key, stdin=lines)
+    assert (refused.code, "the write key is another source's" in refused.err) == (USAGE, True)
+
+
 def test_a_write_key_is_all_that_a_publisher_needs(onward: Onward, tmp_path: Path) -> None:
     key = onward.json("sources", "create", "alone")["secret"]
     known = json.loads((onward.data / "client.json").read_text())
