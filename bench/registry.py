@@ -67,6 +67,9 @@ class NoExecutor(execution_rpc.ExecutionServiceServicer):
     async def CheckCode(self, request: Any, context: Any) -> execution.CheckCodeResponse:  # noqa: N802
         return execution.CheckCodeResponse(handlers=["onTrack"])
 
+    async def DescribeRuntime(self, request: Any, context: Any) -> execution.DescribeRuntimeResponse:  # noqa: N802
+        return execution.DescribeRuntimeResponse()
+
 
 class Caller:
     """One client of the registry in one workspace."""

@@ -12,6 +12,7 @@ from google.protobuf import json_format
 from google.protobuf.message import Message
 
 from kit.errors import LimitReached
+from kit.eventstore.decoding import decode
 
 # The message class of each fact type, by its short name.
 FactTypes: TypeAlias = Mapping[str, type[Message]]
@@ -111,9 +112,7 @@ class Fact:
         if self.type not in types:
             raise UnknownFactError(f"{self.type} at {self.workspace}/{self.position} is unknown to this release")
         # Fields that a newer release added must not stop an older consumer.
-        message = types[self.type]()
-        json_format.Parse(self.data, message, ignore_unknown_fields=True)
-        return message
+        return decode(self.data, types[self.type])
 
 
 class UnknownFactError(LookupError):

@@ -9,7 +9,7 @@ from google.protobuf.message import Message
 
 from kit.errors import OnwardError
 from kit.eventstore.facts import NewFact
-from services.registry.domain.evolve import evolve
+from services.registry.domain.evolve import evolve, fold
 from services.registry.domain.state import State
 
 Decide = Callable[[State], list[NewFact]]
@@ -22,6 +22,7 @@ class Given:
         self.state = State()
         for fact in facts:
             self.state = evolve(self.state, fact)
+        assert fold(State(), facts) == self.state, "both ways of applying facts must agree"
         self._decided: list[NewFact] = []
         self._error: OnwardError | None = None
 

@@ -9,6 +9,7 @@ from typing import Any
 from google.protobuf.message import Message
 
 from onward.registry.v1 import facts_pb2
+from services.registry.domain.folding import with_entries, without
 from services.registry.domain.state import (
     DestinationState,
     FilterState,
@@ -34,9 +35,9 @@ def _source_updated(state: State, fact: facts_pb2.SourceUpdated) -> State:
 
 
 def _source_deleted(state: State, fact: facts_pb2.SourceDeleted) -> State:
-    sources = {key: one for key, one in state.sources.items() if key != fact.source}
-    ended = {**state.ended, f"sources/{fact.source}": state.sources[fact.source].revision + 1}
-    return replace(state, sources=sources, ended=ended)
+    sources = without(state.sources, fact.source)
+    ended = {f"sources/{fact.source}": state.sources[fact.source].revision + 1}
+    return with_entries(replace(state, sources=sources), "ended", ended)
 
 
 def _write_key_created(state: State, fact: facts_pb2.WriteKeyCreated) -> State:
@@ -66,9 +67,9 @@ def _destination_connected(state: State, fact: facts_pb2.DestinationConnected) -
 
 
 def _destination_disconnected(state: State, fact: facts_pb2.DestinationDisconnected) -> State:
-    destinations = {key: one for key, one in state.destinations.items() if key != fact.destination}
-    ended = {**state.ended, f"destinations/{fact.destination}": state.destinations[fact.destination].revision + 1}
-    return replace(state, destinations=destinations, ended=ended)
+    destinations = without(state.destinations, fact.destination)
+    ended = {f"destinations/{fact.destination}": state.destinations[fact.destination].revision + 1}
+    return with_entries(replace(state, destinations=destinations), "ended", ended)
 
 
 def _settings_changed(state: State, fact: facts_pb2.SettingsChanged) -> State:
@@ -165,11 +166,11 @@ def _changed(state: State, name: str, **changes: Any) -> State:
 
 
 def _with_source(state: State, source: SourceState) -> State:
-    return replace(state, sources={**state.sources, source.id: source})
+    return with_entries(state, "sources", {source.id: source})
 
 
 def _with_destination(state: State, destination: DestinationState) -> State:
-    return replace(state, destinations={**state.destinations, destination.id: destination})
+    return with_entries(state, "destinations", {destination.id: destination})
 
 
 EVOLVERS: Mapping[type[Message], Callable[[State, Any], State]] = {

@@ -9,6 +9,7 @@ from typing import Any
 from google.protobuf.message import Message
 
 from onward.registry.v1 import facts_pb2
+from services.registry.domain.folding import with_entries, without
 from services.registry.domain.state import FunctionState, State, VersionState
 
 
@@ -35,9 +36,9 @@ def _function_updated(state: State, fact: facts_pb2.FunctionUpdated) -> State:
 
 
 def _function_deleted(state: State, fact: facts_pb2.FunctionDeleted) -> State:
-    functions = {key: one for key, one in state.functions.items() if key != fact.function}
-    ended = {**state.ended, f"functions/{fact.function}": state.functions[fact.function].revision + 1}
-    return replace(state, functions=functions, ended=ended)
+    functions = without(state.functions, fact.function)
+    ended = {f"functions/{fact.function}": state.functions[fact.function].revision + 1}
+    return with_entries(replace(state, functions=functions), "ended", ended)
 
 
 def _function_version_saved(state: State, fact: facts_pb2.FunctionVersionSaved) -> State:
@@ -57,12 +58,12 @@ def _function_version_saved(state: State, fact: facts_pb2.FunctionVersionSaved) 
 def _version_deployed(state: State, fact: facts_pb2.VersionDeployed) -> State:
     function = state.functions[fact.function]
     moved = {name: replace(state.destinations[name], version=fact.number) for name in fact.destinations}
-    state = replace(state, destinations={**state.destinations, **moved})
+    state = with_entries(state, "destinations", moved)
     return _with_function(state, replace(function, revision=function.revision + 1))
 
 
 def _with_function(state: State, function: FunctionState) -> State:
-    return replace(state, functions={**state.functions, function.id: function})
+    return with_entries(state, "functions", {function.id: function})
 
 
 EVOLVERS: Mapping[type[Message], Callable[[State, Any], State]] = {

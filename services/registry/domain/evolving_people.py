@@ -9,6 +9,7 @@ from typing import Any
 from google.protobuf.message import Message
 
 from onward.registry.v1 import facts_pb2, resources_pb2
+from services.registry.domain.folding import with_entries, without
 from services.registry.domain.state import BindingState, MemberState, State, TokenState
 
 # The first release made one token a workspace, which belonged to nobody: it is this member's since.
@@ -45,15 +46,15 @@ def _member_added(state: State, fact: facts_pb2.MemberAdded) -> State:
 
 
 def _member_removed(state: State, fact: facts_pb2.MemberRemoved) -> State:
-    members = {key: one for key, one in state.members.items() if key != fact.member}
-    ended = {**state.ended, f"members/{fact.member}": state.members[fact.member].revision + 1}
+    members = without(state.members, fact.member)
+    ended = {f"members/{fact.member}": state.members[fact.member].revision + 1}
     # Its tokens end with facts of their own.
-    return replace(state, members=members, ended=ended)
+    return with_entries(replace(state, members=members), "ended", ended)
 
 
 def _person_erased(state: State, fact: facts_pb2.PersonErased) -> State:
     stream = f"members/{fact.member}"
-    return replace(state, ended={**state.ended, stream: state.ended[stream] + 1})
+    return with_entries(state, "ended", {stream: state.ended[stream] + 1})
 
 
 def _role_granted(state: State, fact: facts_pb2.RoleGranted) -> State:
@@ -72,7 +73,7 @@ def _token_created(state: State, fact: facts_pb2.TokenCreated) -> State:
     if not fact.member:
         state = _with_first_owner(state)
     token = TokenState(fact.token, fact.member or FIRST_OWNER, revision=1)
-    return replace(state, tokens={**state.tokens, fact.token: token})
+    return with_entries(state, "tokens", {fact.token: token})
 
 
 def _with_first_owner(state: State) -> State:
@@ -83,7 +84,7 @@ def _with_first_owner(state: State) -> State:
 
 
 def _token_revoked(state: State, fact: facts_pb2.TokenRevoked) -> State:
-    tokens = {key: one for key, one in state.tokens.items() if key != fact.token}
+    tokens = without(state.tokens, fact.token)
     return replace(state, tokens=tokens)
 
 
@@ -92,7 +93,7 @@ def _unchanged(state: State, _fact: Message) -> State:
 
 
 def _with_member(state: State, member: MemberState) -> State:
-    return replace(state, members={**state.members, member.id: member})
+    return with_entries(state, "members", {member.id: member})
 
 
 EVOLVERS: Mapping[type[Message], Callable[[State, Any], State]] = {

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from kit.eventstore.facts import fact_types
 from kit.eventstore.store import Unit
 from onward.registry.v1 import facts_pb2
-from services.registry.domain.evolve import evolve
+from services.registry.domain.evolve import fold
 from services.registry.domain.state import State
 
 # A busy workspace's state takes about 1 MB; one that was put out is read from the log again.
@@ -32,17 +32,19 @@ class StateCache:
         self._known: OrderedDict[str, Known] = OrderedDict()
 
     async def load(self, unit: Unit) -> State:
-        """The state at the unit's position."""
+        """The state at the unit's position; asked for before the unit appends."""
         known = self._known.get(unit.workspace, Known(0, State()))
         if known.position > unit.position:
             # The log ends before what is known: the database was put back to an earlier time.
+            del self._known[unit.workspace]
             known = Known(0, State())
         state, position = known.state, known.position
         while position < unit.position:
             facts = await unit.read(position)
-            for fact in facts:
-                state = evolve(state, fact.decode(_FACT_TYPES))
+            state = fold(state, (fact.decode(_FACT_TYPES) for fact in facts))
             position = facts[-1].position
+            # What was read is committed. A caller whose time ends here leaves less to the next one.
+            self.keep(unit.workspace, position, state)
         return state
 
     def keep(self, workspace: str, position: int, state: State) -> None:

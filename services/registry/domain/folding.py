@@ -1,0 +1,51 @@
+"""Mappings of a state while many facts are folded into it.
+
+Copying a mapping of 10,000 for each of 100,000 facts takes a minute, so a fold works on mappings that nobody else has
+seen yet, which `with_entries` changes in place. All others it copies: a state that was given away never changes.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import replace
+from typing import Any, Final, TypeVar
+
+from services.registry.domain.state import State
+
+V = TypeVar("V")
+
+# The mappings of a state, by name.
+MAPPINGS: Final = ("members", "tokens", "functions", "sources", "destinations", "ended")
+
+
+class Draft(dict[str, V]):
+    """A mapping of a state that is still being made."""
+
+
+def with_entries(state: State, mapping: str, entries: Mapping[str, Any]) -> State:
+    """The state with more entries in one of its mappings, or other values for them."""
+    held = getattr(state, mapping)
+    if isinstance(held, Draft):
+        held.update(entries)
+        return state
+    return _with(state, {mapping: {**held, **entries}})
+
+
+def without(held: Mapping[str, V], key: str) -> Mapping[str, V]:
+    """A mapping without an entry. Always a copy: evolvers may still read what was there."""
+    left = {name: one for name, one in held.items() if name != key}
+    return Draft(left) if isinstance(held, Draft) else left
+
+
+def open_drafts(state: State) -> State:
+    """The same state, which `with_entries` may change."""
+    return _with(state, {name: Draft(getattr(state, name)) for name in MAPPINGS})
+
+
+def close_drafts(state: State) -> State:
+    """The same state, which nothing changes any more."""
+    return _with(state, {name: dict(getattr(state, name)) for name in MAPPINGS})
+
+
+def _with(state: State, changes: dict[str, Any]) -> State:
+    return replace(state, **changes)
