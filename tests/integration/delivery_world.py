@@ -152,6 +152,11 @@ class World:
         await self.app.stop()
 
     @property
+    def address(self) -> str:
+        assert self.app is not None
+        return self.app.address
+
+    @property
     def viewer(self) -> Any:
         return delivery_service_pb2_grpc.DeliveryServiceStub(self.channel(VIEWER_TOKEN))
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import uuid
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 
@@ -16,9 +17,12 @@ from kit.bus.message import Message
 from kit.bus.publish import Publisher
 from kit.bus.puller import Puller
 from kit.bus.streams import OUTCOMES, provision
+from kit.clock import SystemClock
 from kit.embedded.nats import EmbeddedNats
+from kit.embedded.postgres import EmbeddedPostgres
 from kit.errors import NotFound
 from kit.testing.eventually import eventually
+from onward.delivery.v1 import delivery_service_pb2 as tracker_pb
 from onward.executor.v1 import outcomes_pb2 as pb
 from onward.registry.v1 import destination_service_pb2 as dpb
 from onward.registry.v1 import function_service_pb2 as fpb
@@ -26,6 +30,7 @@ from onward.registry.v1 import internal_service_pb2 as ipb
 from onward.registry.v1 import resources_pb2
 from services.executor.app import build
 from services.executor.settings import Settings
+from tests.integration.delivery_world import World as Tracker
 from tests.integration.registry_world import (
     KEY,
     SERVICE_TOKEN,
@@ -46,13 +51,16 @@ BUSY = "async function onTrack() { const e = new Error('busy'); e.status = 503; 
 
 
 @asynccontextmanager
-async def an_executor(world: World, nats: EmbeddedNats, nats_url: str) -> AsyncIterator[None]:
-    """An executor of this registry. There is no tracker: fresh events need none."""
+async def an_executor(
+    world: World, nats: EmbeddedNats, nats_url: str, delivery_address: str = "127.0.0.1:1"
+) -> AsyncIterator[None]:
+    """An executor of this registry. Mostly there is no tracker: fresh events need none."""
     app = await build(
         Settings(
             nats_url=nats_url,
             nats_monitoring_url=nats.monitor_url,
             registry_address=world.app.address,
+            delivery_address=delivery_address,
             service_token=SecretStr(SERVICE_TOKEN),
             key_encryption_key=SecretStr(KEY),
             drain_seconds=5,
@@ -198,3 +206,52 @@ async def test_a_policy_that_was_changed_judges_the_next_attempt(
             await eventually(lambda: [one.result for one in seen[1:]] == [pb.RESULT_FAILED])
         await puller.stop()
     await bus.close()
+
+
+@pytest.fixture
+async def tracker_database(postgres_server: EmbeddedPostgres) -> AsyncIterator[str]:
+    """The registry and the tracker never share one."""
+    name = f"test_{uuid.uuid4().hex}"
+    await postgres_server.create_database(name)
+    try:
+        yield postgres_server.dsn(name)
+    finally:
+        await postgres_server.drop_database(name)
+
+
+@asynccontextmanager
+async def a_tracker(world: World, database: str, nats_url: str) -> AsyncIterator[Tracker]:
+    """A tracker of this registry, whose deliveries `viewer` sees."""
+    bus = await connect_bus(nats_url, name="test")
+    changes = {"registry_address": world.app.address, "service_token": SERVICE_TOKEN}
+    tracker = Tracker(database, nats_url, bus, SystemClock(), changes)
+    await tracker.start()
+    try:
+        yield tracker
+    finally:
+        await tracker.stop()
+        await bus.close()
+
+
+async def test_what_is_pending_for_a_deleted_function_ends_soon_and_says_why(
+    database: str, tracker_database: str, nats_url: str, nats_server: EmbeddedNats
+) -> None:
+    """Fault A25."""
+    async with (
+        running(database, nats_url) as world,
+        a_tracker(world, tracker_database, nats_url) as tracker,
+        an_executor(world, nats_server, nats_url, tracker.address),
+    ):
+        owner = await a_destination(world)
+        await save(owner, [], code=BUSY, deploy_to=EVERYWHERE)
+        event = {"type": "track", "event": "Order", "userId": "u", "messageId": "m1"}
+        await tracker.publisher.publish("events.acme.web", orjson.dumps(event))
+
+        async def found(state: tracker_pb.DeliveryState.ValueType) -> list[tracker_pb.Delivery]:
+            request = tracker_pb.ListDeliveriesRequest(parent="workspaces/acme", state=state)
+            return list((await tracker.viewer.ListDeliveries(request)).deliveries)
+
+        assert await eventually(lambda: found(tracker_pb.DELIVERY_STATE_PENDING))
+        await owner.functions.DeleteFunction(fpb.DeleteFunctionRequest(name=CRM.name, disconnect=True))
+        (ended,) = await eventually(lambda: found(tracker_pb.DELIVERY_STATE_CANCELLED))
+        assert (ended.reason, ended.attempts) == ("function_deleted", 2)
