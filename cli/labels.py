@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 
 from cli.failures import UsageError
 from onward.registry.v1.resources_pb2 import Labels
@@ -31,3 +31,8 @@ def changed_labels(texts: list[str] | None, *, none: bool, otherwise: str | None
     if texts is None and not none and otherwise is None:
         raise UsageError("say what is to change: see --help for what can be changed")
     return None if texts is None and not none else Labels(labels=parse_labels(texts or []))
+
+
+def labels_text(labels: Mapping[str, str]) -> str:
+    """Give labels as parse_labels reads them."""
+    return ", ".join(f"{name}={value}" for name, value in sorted(labels.items()))

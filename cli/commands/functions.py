@@ -11,7 +11,7 @@ from cyclopts import App
 from cli.confirmation import Yes, confirm
 from cli.event_lines import TYPES as EVENT_TYPES
 from cli.failures import CommandError, UsageError
-from cli.labels import changed_labels
+from cli.labels import changed_labels, labels_text
 from cli.options import DEFAULTS, Options
 from cli.output import (
     Cell,
@@ -345,6 +345,8 @@ def _print_function(function: resources_pb2.Function, version: resources_pb2.Ver
             ("function", last_part(function.name)),
             ("display name", function.display_name),
             ("description", function.description),
+            ("labels", labels_text(function.labels)),
+            *([("deleted", when(function.delete_time))] if function.HasField("delete_time") else ()),
             ("version", f"{version.number} of {function.latest_version}, saved {when(version.create_time)}"),
             ("saved by", version.principal),
             ("handles", handler_words(version.handlers)),

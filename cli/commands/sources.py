@@ -6,7 +6,7 @@ from cyclopts import App
 
 from cli.commands.write_keys import make_write_key, source_stub, told_once
 from cli.confirmation import Yes, confirm
-from cli.labels import changed_labels, parse_labels
+from cli.labels import changed_labels, labels_text, parse_labels
 from cli.options import DEFAULTS, Options
 from cli.output import last_part, plain, tell, tell_list, when
 from cli.paging import collect, paged
@@ -18,7 +18,7 @@ from onward.registry.v1 import source_service_pb2 as pb
 app = App(name="sources", help="Create and change sources: publishers publish events to them.")
 app.command("cli.commands.write_keys:app", name="keys", help="Make and end write keys for a source's publishers.")
 
-COLUMNS = ("source", "~display name", "subject", "created")
+COLUMNS = ("source", "~display name", "subject", "~labels", "created")
 
 
 @app.command
@@ -122,4 +122,4 @@ async def list_sources(*, options: Options = DEFAULTS) -> None:
 
 
 def _row(one: resources_pb2.Source) -> tuple[str, ...]:
-    return (last_part(one.name), one.display_name, one.subject, when(one.create_time))
+    return (last_part(one.name), one.display_name, one.subject, labels_text(one.labels), when(one.create_time))
