@@ -181,6 +181,24 @@ def test_files_that_are_named_exist(document: Path) -> None:
         assert (ROOT / name).exists(), name
 
 
+@pytest.mark.parametrize("document", DOCUMENTS, ids=lambda path: str(path.relative_to(ROOT)))
+def test_tests_that_are_named_exist(document: Path) -> None:
+    for name, test in re.findall(r"`([\w/]+\.py)::(\w+)`", document.read_text()):
+        assert re.search(rf"^(async )?def {test}\(", (ROOT / "tests" / name).read_text(), re.MULTILINE), (name, test)
+
+
+def test_every_attacker_of_the_threat_model_is_held_off_by_a_test() -> None:
+    model = re.search(r"^## Threat model$\n(.*?)(?=^### Not defended)", _security(), re.MULTILINE | re.DOTALL)
+    assert model
+    claims = [line for line in model[1].splitlines() if re.match(r"\| (?!can't|---)", line)]
+    assert len(claims) > 40
+    assert [line for line in claims if "::test_" not in line.rpartition(" | ")[2]] == []
+
+
+def _security() -> str:
+    return (ROOT / "docs/security.md").read_text()
+
+
 def test_every_target_of_make_is_documented() -> None:
     targets = set(re.findall(r"^([a-z]+):.*##", (ROOT / "Makefile").read_text(), re.MULTILINE))
     documented = set(re.findall(r"^\| `make (\w+)`", (ROOT / "CONTRIBUTING.md").read_text(), re.MULTILINE))
