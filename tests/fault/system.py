@@ -90,7 +90,7 @@ class System:
         )
         await egress.SetLimits(operator.SetLimitsRequest(name=name, functions_max=1000, request_id=uuid7()))
         self._bus = await connect(
-            self.ends.nats_url, "delivery", self.ends.nats_passwords["delivery"], name="fault-tests"
+            self.ends.nats_url, "executor", self.ends.nats_passwords["executor"], name="fault-tests"
         )
         self._exit.push_async_callback(self._bus.close)
 
