@@ -66,7 +66,8 @@ A revoked token is refused from its next call on."""
 TRAIL = """\
 ## Who did what
 
-The trail has every change and every refusal. On a wider screen it tells tokens and details, too."""
+The trail has every change and every refusal; the same refusal again within a minute is told by its number a little
+later. On a wider screen it tells tokens and details, too."""
 
 
 class Story:
