@@ -24,6 +24,8 @@ RUN useradd --system --uid 10001 --no-create-home --shell /usr/sbin/nologin onwa
 WORKDIR /opt/onward
 COPY --from=packages /opt/venv /opt/venv
 COPY --from=javascript /src/build/runtime build/runtime
+# Says which release it is.
+COPY pyproject.toml ./
 COPY gen gen
 COPY kit kit
 COPY services services

@@ -9,9 +9,9 @@ from cyclopts import App, CycloptsError, Parameter
 
 
 def _version() -> str:
-    from importlib.metadata import version
+    from kit.release import onward_version
 
-    return version("onward")
+    return onward_version()
 
 
 # gRPC reads these when it is imported: no fork handlers, since our children exec at once, and no lines of its own

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
@@ -19,6 +18,7 @@ from cli.options import DEFAULTS, Options
 from cli.output import counted, plain, print_json, print_table, say, shown
 from cli.session import read_authority
 from kit.clock import SystemClock
+from kit.release import onward_version
 from kit.rpc.loopback import is_loopback
 from kit.status.check import FAILURE, OK, WARNING, Check, failure, warning
 
@@ -100,7 +100,7 @@ def _here(options: Options, targets: Sequence[Target], found: Sequence[Found]) -
     if answered:
         checks.append(judge_clocks({service: one.ahead for service, one in answered.items()}))
         versions = {service: one.answer.version for service, one in answered.items() if one.answer is not None}
-        checks.append(judge_versions({HERE: version("onward"), **versions}))
+        checks.append(judge_versions({HERE: onward_version(), **versions}))
     missing = [service for service in SERVICES if service not in {target.service for target in targets}]
     if targets and missing:
         advice = " ".join(f"--{service} HOST:PORT" for service in missing)

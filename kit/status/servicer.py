@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Iterable, Sequence
-from importlib.metadata import version
 from typing import Any
 
 import structlog
 
 from kit.clock import Clock
 from kit.errors import OnwardError
+from kit.release import onward_version
 from kit.rpc.methods import Servicer
 from kit.status.check import Check, Probe, failure
 from onward.common.v1 import status_service_pb2 as pb
@@ -35,7 +35,7 @@ class StatusServicer(pb_grpc.StatusServiceServicer):
         self._probes = probes
         self._clock = clock
         self._timeout_s = timeout_s
-        self._version = version("onward")
+        self._version = onward_version()
         self._started = clock.now()
 
     async def GetStatus(self, request: pb.GetStatusRequest, context: Any) -> pb.GetStatusResponse:  # noqa: N802

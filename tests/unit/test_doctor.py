@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import asyncio
+import tomllib
 from collections.abc import Sequence
 from datetime import UTC, datetime, timedelta
+from importlib.metadata import PackageNotFoundError
 from pathlib import Path
 
 import grpc.aio
@@ -14,7 +16,8 @@ from rich.console import Console
 from cli import output
 from cli.commands import doctor
 from cli.diagnosis import Found, Target, judge_clocks, judge_services, judge_versions
-from cli.local_checks import judge_disk, judge_python, local_checks
+from cli.local_checks import PYTHON_BELOW, PYTHON_MIN, judge_disk, judge_python, local_checks
+from kit import release
 from kit.clock import FakeClock
 from kit.errors import InvalidToken, Unavailable
 from kit.status.check import FAILURE, GIB, MIB, OK, WARNING, Check, Probe, counted, failure, ok, size, warning
@@ -295,6 +298,23 @@ def test_a_service_that_does_not_tell_says_what_it_needs(service: Found, level: 
     check = first(service)
     assert check.level == level
     assert advice in check.advice
+
+
+def test_the_release_is_known_where_only_the_source_is(monkeypatch: pytest.MonkeyPatch) -> None:
+    def not_installed(name: str) -> str:
+        raise PackageNotFoundError(name)
+
+    installed = release.onward_version()
+    monkeypatch.setattr(release, "version", not_installed)
+    assert release.onward_version() == installed != release.UNKNOWN
+    monkeypatch.setattr(release, "PYPROJECT", Path("/nowhere/pyproject.toml"))
+    assert release.onward_version() == release.UNKNOWN
+
+
+def test_the_doctor_takes_the_pythons_that_the_project_takes() -> None:
+    project = tomllib.loads(release.PYPROJECT.read_text())["project"]
+    least, below = (".".join(map(str, one)) for one in (PYTHON_MIN, PYTHON_BELOW))
+    assert project["requires-python"] == f">={least},<{below}"
 
 
 def test_releases_that_differ_are_told() -> None:
