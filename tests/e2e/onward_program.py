@@ -8,7 +8,7 @@ import signal
 import subprocess
 import sysconfig
 import threading
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
@@ -88,13 +88,13 @@ class Up:
         return code
 
 
-def start(data: Path, *options: str) -> Up:
-    """Start `onward up` and return when it is ready."""
+def start(data: Path, *options: str, variables: Mapping[str, str] | None = None) -> Up:
+    """Start `onward up`, with `variables` added to the environment, and return when it is ready."""
     log = (data.parent / "up.log").open("a")
     with log:
-        process = subprocess.Popen(
-            [ONWARD, "up", "--json", *options], stdout=subprocess.PIPE, stderr=log, text=True, env=environment(data)
-        )
+        command = [str(ONWARD), "up", "--json", *options]
+        env = environment(data) | dict(variables or {})
+        process = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=log, text=True, env=env)
     assert process.stdout is not None
     # A stack that does not become ready is ended, so that readline returns.
     watchdog = threading.Timer(READY_TIMEOUT_S, process.terminate)
@@ -118,12 +118,17 @@ def running(data: Path) -> Iterator[Onward]:
 
 
 class Api:
-    """An HTTP server that functions call: keeps what it was sent, answers by `answers` in turn, then 200."""
+    """An HTTP server that functions call: keeps what it was sent, answers by `answers` in turn, then 200.
+
+    What is posted to /status/400 is answered with that. With `echoing`, each answer tells what it was sent.
+    """
 
     def __init__(self) -> None:
         self.bodies: list[Any] = []
         self.headers: list[dict[str, str]] = []
+        self.paths: list[str] = []
         self.answers: list[int] = []
+        self.echoing = False
         api = self
 
         class Handler(BaseHTTPRequestHandler):
@@ -131,16 +136,24 @@ class Api:
                 body = self.rfile.read(int(self.headers.get("Content-Length", 0)))
                 api.bodies.append(json.loads(body))
                 api.headers.append(dict(self.headers.items()))
-                self.send_response(api.answers.pop(0) if api.answers else 200)
-                self.send_header("Content-Length", "2")
+                api.paths.append(self.path)
+                self.send_response(api.status(self.path))
+                told = f"{self.path}\n{self.headers}".encode() + body if api.echoing else b"{}"
+                self.send_header("Content-Length", str(len(told)))
                 self.end_headers()
-                self.wfile.write(b"{}")
+                self.wfile.write(told)
 
             def log_message(self, *_: object) -> None:
                 """Say nothing."""
 
         self._server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
         self.address = f"http://127.0.0.1:{self._server.server_port}"
+
+    def status(self, path: str) -> int:
+        _, _, asked = path.partition("/status/")
+        if asked:
+            return int(asked[:3])
+        return self.answers.pop(0) if self.answers else 200
 
     @contextmanager
     def listening(self) -> Iterator[Api]:
