@@ -130,9 +130,14 @@ def _copy(source: Path, target: Path) -> None:
         built = relative.parts[:1] == ("build",)
         return {name for name in names if not built and not in_context(str(relative / name))}
 
+    if source.is_file():
+        # As COPY does: into a folder that is there.
+        copied = Path(shutil.copyfile(source, target / source.name if target.is_dir() else target))
+        return copied.chmod(0o644)
     shutil.copytree(source, target, ignore=left_out)
     for path in (target, *target.rglob("*")):
         path.chmod(0o755 if path.is_dir() else 0o644)
+    return None
 
 
 @cache
