@@ -164,7 +164,7 @@ WHOLE: dict[str, Expected] = {
 
 @pytest.fixture
 async def sandbox() -> AsyncIterator[Sandbox]:
-    async with sandbox_of(spares=2) as sandbox:
+    async with sandbox_of(spares=2, readers=1) as sandbox:
         yield sandbox
 
 

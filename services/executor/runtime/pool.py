@@ -31,6 +31,7 @@ from services.executor.runtime.jobs import (
     UserError,
     WorkerExit,
 )
+from services.executor.runtime.rehearsal import SAMPLE, SAMPLE_SETTINGS
 from services.executor.runtime.worker_link import Worker
 
 _ROOT: Final = Path(__file__).resolve().parents[3]
@@ -53,12 +54,18 @@ class ZygoteLostError(ConnectionError):
 class Zygote:
     """Forks sandboxed workers. `degradations` names what the kernel has refused to them."""
 
-    def __init__(self, runtime_dir: Path, *, jitless: bool = False, spares: int = 1) -> None:
-        """`runtime_dir` holds what build.mjs wrote; `spares` workers are kept forked, to hide the fork."""
+    def __init__(self, runtime_dir: Path, *, jitless: bool = False, spares: int = 1, readers: int = 0) -> None:
+        """`runtime_dir` holds what build.mjs wrote; `spares` workers are kept forked, to hide the fork.
+
+        `readers` more have rehearsed reading scripts, since somebody waits for `check`. Each reads one script.
+        """
         self._runtime_dir = runtime_dir
         self._jitless = jitless
         self._spares_wanted = spares
         self._spares: deque[Worker] = deque()
+        self._readers_wanted = readers
+        self._readers: deque[Worker] = deque()
+        self._rehearsing = False
         self._process: asyncio.subprocess.Process | None = None
         self._control: socket.socket | None = None
         self._ready: asyncio.Future[None] | None = None
@@ -77,6 +84,7 @@ class Zygote:
         self._own(self._watch())
         worker = await self._fork()
         self._spares.append(worker)
+        await self._refill_readers()
 
     async def stop(self) -> None:
         """End the zygote; its workers die with it."""
@@ -86,6 +94,7 @@ class Zygote:
             task.cancel()
         await asyncio.gather(*tasks, return_exceptions=True)
         self._spares.clear()
+        self._readers.clear()
         process = self._process
         self._hang_up()
         if process is not None:
@@ -172,12 +181,14 @@ class Zygote:
                 forked.set_result(pid)
         elif (worker := self._workers.pop(pid, None)) is not None:
             worker.ended(status)
-            with contextlib.suppress(ValueError):
-                self._spares.remove(worker)
+            for kept in (self._spares, self._readers):
+                with contextlib.suppress(ValueError):
+                    kept.remove(worker)
 
     def _on_zygote_end(self) -> None:
         self._hang_up()
         self._spares.clear()
+        self._readers.clear()
         if self._process is not None:
             self._own(self._reap(self._process))
         self._lose_workers()
@@ -235,17 +246,25 @@ class Zygote:
         self, code: str, setting_names: Sequence[str] = (), *, settings: bytes = b"{}", limits: Limits | None = None
     ) -> CheckResult:
         """Read a script, then compile and evaluate it, in a worker that is thrown away. Raises as `fork` does."""
-        reader = await self._spare()
-        self._own(self._refill())
+        reader = await self._reader()
+        try:
+            return await self._check(reader, code, setting_names, settings, limits or Limits())
+        finally:
+            # Not before: it would take the CPU from what is waited for.
+            self._own(self._refill_readers())
+
+    async def _check(
+        self, reader: Worker, code: str, setting_names: Sequence[str], settings: bytes, limits: Limits
+    ) -> CheckResult:
         findings = await self._read(reader, code, setting_names)
         try:
             if reader.alive:
-                worker = await self._loaded(reader, code, settings, limits or Limits())
+                worker = await self._loaded(reader, code, settings, limits)
             else:  # reading it was too much for the worker, which says nothing of running it
-                worker = await self.fork(code, settings, limits or Limits(), _ignore, _ignore, _ignore)
+                worker = await self.fork(code, settings, limits, _ignore, _ignore, _ignore)
         except CodeError as error:
             return CheckResult([], findings.clearest(error))
-        await worker.stop()
+        self._own(worker.stop())
         return findings.result(worker.handlers)
 
     @staticmethod
@@ -258,6 +277,29 @@ class Zygote:
         except BaseException:
             worker.kill()
             raise
+
+    async def _reader(self) -> Worker:
+        while self._readers:
+            worker = self._readers.popleft()
+            if worker.alive:
+                return worker
+        worker = await self._spare()
+        self._own(self._refill())
+        return worker
+
+    async def _refill_readers(self) -> None:
+        if self._rehearsing:
+            return
+        self._rehearsing = True
+        try:
+            while len(self._readers) < self._readers_wanted and not self._stopping:
+                worker = await self._fork()
+                await self._read(worker, SAMPLE, SAMPLE_SETTINGS)
+                self._readers.append(worker)
+        except (OSError, TimeoutError):
+            return  # the next check takes a spare one
+        finally:
+            self._rehearsing = False
 
     async def _spare(self) -> Worker:
         while self._spares:

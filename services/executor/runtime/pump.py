@@ -129,6 +129,7 @@ class Pump:
         self.cell = self._bind_cell(cell_fd)
         self._ints = self.cell.ints
         self._host = self._bind_host(operations)
+        self._checker: Raw | None = None
         self._post_start = self.isolate.poster(self._entries["turn"], _TURN)
         self._post_flush = self.isolate.poster(self._entries["flush"], _FLUSH)
         self._cpu_clock = time.pthread_getcpuclockid(self.isolate.thread_id)
@@ -160,17 +161,19 @@ class Pump:
 
     def check(self, text: bytes) -> bytes:
         """What check.js says of a script's text, as JSON. It is evaluated here and nowhere else."""
-        isolate = self.isolate
-        checker = isolate.evaluate(self._prelude.checker)
-        found = isolate.call(checker, text) or b"{}"
-        isolate.free(checker)
-        return found
+        if self._checker is None:
+            self._checker = self.isolate.evaluate(self._prelude.checker)
+        return self.isolate.call(self._checker, text) or b"{}"
 
     def load(self, code: str, settings: bytes) -> dict[str, Any]:
         """Evaluate a script: {"handlers": [...]} or {"error": {"name", "message", "line", "column", ...}}.
 
         An error that has `compiled` came while it ran.
         """
+        if self._checker is not None:
+            # The script's memory is its own.
+            self.isolate.free(self._checker)
+            self._checker = None
         for library in self._prelude.libraries_for(code):
             self.isolate.free(self.isolate.evaluate(library.source))
         self.isolate.call(self._entries["setSettings"], settings)

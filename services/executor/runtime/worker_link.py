@@ -172,13 +172,15 @@ class Worker:
     async def check(self, code: str, setting_names: Sequence[str], limits: Limits) -> Any:
         """What check.js says of a script, before it is loaded: JSON of whatever shape a worker may send.
 
-        Raises ConnectionError where the worker ended over it, and TimeoutError.
+        One at a time. Raises ConnectionError where the worker ended over it, and TimeoutError.
         """
         header = wire.CHECK_HEADER.pack(limits.wall_ms, limits.cpu_ms, limits.heap_bytes, limits.buffers_bytes)
         text = code.encode("utf-8", "surrogatepass")
         self._write(Kind.CHECK, header, orjson.dumps(list(setting_names)), b"\n", text)
         async with asyncio.timeout(limits.wall_ms / 1000 + _GRACE_S):
-            return await self._checked
+            found = await self._checked
+        self._checked = self._loop.create_future()
+        return found
 
     async def load(self, code: str, settings: bytes, limits: Limits) -> None:
         """Send the script, wait for its handlers. Raises CodeError; ConnectionError where the worker was lost."""
