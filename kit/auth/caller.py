@@ -16,7 +16,8 @@ class Caller:
     `workspace` is that of the resource asked for, "" where the call belongs to none. `permissions` are the numbers
     of `onward.common.v1.Permission` that are known to be held on the resource: at least those that were checked.
     `functions` are those that it may view, `sources` those that it administers; what a partial method answers
-    must keep within them. `demand` is what was checked.
+    must keep within them. `demand` is what was checked. All of it was true at least at position `known_at` of the
+    workspace's log, and only facts end it; 0 where time may, or where that is not known.
     """
 
     principal: str
@@ -26,6 +27,7 @@ class Caller:
     functions: Subset = NOTHING
     sources: Subset = NOTHING
     demand: Demand | None = None
+    known_at: int = 0
 
 
 ANONYMOUS = Caller("anonymous")

@@ -5,7 +5,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from datetime import datetime
 from types import ModuleType
-from typing import Any, TypeAlias
+from typing import Any, NamedTuple, TypeAlias
 
 import orjson
 from google.protobuf import json_format
@@ -90,6 +90,22 @@ class NewFact:
         return self.data.DESCRIPTOR.name
 
 
+class FactData(NamedTuple):
+    """As much of a fact as a state is made of."""
+
+    workspace: str
+    position: int
+    type: str
+    data: bytes
+
+    def decode(self, types: FactTypes) -> Message:
+        """The message, by `types` as `fact_types` makes them. Raises UnknownFactError for another type."""
+        if self.type not in types:
+            raise UnknownFactError(f"{self.type} at {self.workspace}/{self.position} is unknown to this release")
+        # Fields that a newer release added must not stop an older consumer.
+        return decode(self.data, types[self.type])
+
+
 @dataclass(frozen=True, slots=True)
 class Fact:
     """A recorded fact. `data` is proto-JSON, byte for byte as stored and published.
@@ -109,10 +125,7 @@ class Fact:
 
     def decode(self, types: FactTypes) -> Message:
         """The message, by `types` as `fact_types` makes them. Raises UnknownFactError for another type."""
-        if self.type not in types:
-            raise UnknownFactError(f"{self.type} at {self.workspace}/{self.position} is unknown to this release")
-        # Fields that a newer release added must not stop an older consumer.
-        return decode(self.data, types[self.type])
+        return FactData(self.workspace, self.position, self.type, self.data).decode(types)
 
 
 class UnknownFactError(LookupError):

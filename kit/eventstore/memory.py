@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 from datetime import datetime
 
 from kit.clock import Clock, SystemClock
-from kit.eventstore.facts import Fact, Meta, NewFact, serialize, serialize_meta
+from kit.eventstore.facts import Fact, FactData, Meta, NewFact, serialize, serialize_meta
 from kit.eventstore.store import (
     READ_BYTES_MAX,
     READ_FACTS_MAX,
@@ -129,6 +129,11 @@ class MemoryUnit:
     async def read(self, after_position: int, limit: int = READ_FACTS_MAX) -> list[Fact]:
         """See `Unit.read`."""
         return _bounded(self._all()[max(0, after_position) :], limit)
+
+    async def read_data(self, after_position: int, limit: int = READ_FACTS_MAX) -> list[FactData]:
+        """See `Unit.read_data`."""
+        facts = await self.read(after_position, limit)
+        return [FactData(fact.workspace, fact.position, fact.type, fact.data) for fact in facts]
 
     async def read_stream(self, stream: str, after_version: int = 0, limit: int = READ_FACTS_MAX) -> list[Fact]:
         """See `Unit.read_stream`."""

@@ -9,16 +9,16 @@ by the same lock. The price is one writer at a time in a workspace.
 """
 
 import asyncio
-import json
 from collections.abc import AsyncIterator, Mapping, Sequence
 from contextlib import asynccontextmanager
 from datetime import datetime
 from pathlib import Path
 
 import asyncpg
+import orjson
 
 from kit.clock import Clock, SystemClock
-from kit.eventstore.facts import Fact, Meta, NewFact, serialize, serialize_meta
+from kit.eventstore.facts import Fact, FactData, Meta, NewFact, serialize, serialize_meta
 from kit.eventstore.store import (
     READ_BYTES_MAX,
     READ_FACTS_MAX,
@@ -120,13 +120,29 @@ class PostgresUnit:
             return []
         data = [serialize(fact.data) for fact in facts]
         check_append(facts, data)
-        current = await self._versions({fact.stream for fact in facts} | set(expected or ()))
-        versions = next_versions(self._workspace, facts, current, expected)
-        return await self._insert(facts, data, versions, meta.at(self._clock.now()))
+        streams = {fact.stream for fact in facts} | set(expected or ())
+        if facts and expected is not None and streams == set(expected):
+            versions = next_versions(self._workspace, facts, expected, None)
+            recorded = await self._insert(facts, data, versions, meta.at(self._clock.now()), expected)
+            if recorded:
+                return recorded
+        # Not all are known, or one was not as expected: then this tells which.
+        versions = next_versions(self._workspace, facts, await self._versions(streams), expected)
+        recorded = await self._insert(facts, data, versions, meta.at(self._clock.now()), {})
+        # The head row is ours; anything else means that somebody writes facts past this module.
+        assert len(recorded) == len(facts), f"head of {self._workspace} moved under its lock"
+        return recorded
 
     async def read(self, after_position: int, limit: int = READ_FACTS_MAX) -> list[Fact]:
         """See `Unit.read`."""
         return await read_facts(self._connection, self._workspace, after_position, limit)
+
+    async def read_data(self, after_position: int, limit: int = READ_FACTS_MAX) -> list[FactData]:
+        """See `Unit.read_data`."""
+        rows = await self._connection.fetch(
+            queries.read_data, self._workspace, after_position, bounded_limit(limit), READ_BYTES_MAX
+        )
+        return [FactData(self._workspace, position, kind, data.encode()) for position, kind, data in rows]
 
     async def read_stream(self, stream: str, after_version: int = 0, limit: int = READ_FACTS_MAX) -> list[Fact]:
         """See `Unit.read_stream`."""
@@ -150,8 +166,14 @@ class PostgresUnit:
         return {row["stream"]: row["version"] for row in rows}
 
     async def _insert(
-        self, facts: Sequence[NewFact], data: Sequence[bytes], versions: Sequence[int], meta: Meta
+        self,
+        facts: Sequence[NewFact],
+        data: Sequence[bytes],
+        versions: Sequence[int],
+        meta: Meta,
+        expected: Mapping[str, int],
     ) -> list[Fact]:
+        """Give nothing, and write nothing, where a stream is not at its expected version."""
         if not facts:
             return []
         ids = [self._ids.uuid7() for _ in facts]
@@ -166,9 +188,11 @@ class PostgresUnit:
             [len(each) for each in data],
             serialize_meta(meta),
             ids,
+            list(expected),
+            list(expected.values()),
         )
-        # The head row is ours; anything else means that somebody writes facts past this module.
-        assert len(rows) == len(facts), f"head of {self._workspace} moved under its lock"
+        if not rows:
+            return []
         first = self._position + 1
         self._position += len(facts)
         return [
@@ -223,6 +247,6 @@ def _fact(row: asyncpg.Record) -> Fact:
         type=row["type"],
         data=row["data"].encode(),
         fact_id=str(row["fact_id"]),
-        meta=Meta.from_json(json.loads(row["meta"])),
+        meta=Meta.from_json(orjson.loads(row["meta"])),
         recorded_at=row["recorded_at"],
     )

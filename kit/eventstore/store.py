@@ -8,7 +8,7 @@ from typing import Protocol
 import structlog
 
 from kit.errors import Conflict, LimitReached, RequestIdReused
-from kit.eventstore.facts import Fact, Meta, NewFact
+from kit.eventstore.facts import Fact, FactData, Meta, NewFact
 from kit.postgres.pool import Connection
 
 log = structlog.get_logger(__name__)
@@ -57,6 +57,10 @@ class Unit(Protocol):
 
     async def read(self, after_position: int, limit: int = READ_FACTS_MAX) -> list[Fact]:
         """As `EventStore.read`, own appends included."""
+        ...
+
+    async def read_data(self, after_position: int, limit: int = READ_FACTS_MAX) -> list[FactData]:
+        """As `read`, without all that a state is not made of."""
         ...
 
     async def read_stream(self, stream: str, after_version: int = 0, limit: int = READ_FACTS_MAX) -> list[Fact]:

@@ -114,6 +114,8 @@ class EventStoreConformance:
             assert unit.position == 2
             assert [fact.version for fact in await unit.read(0)] == [1, 2]
             assert [fact.version for fact in await unit.read_stream("a", 1)] == [2]
+            whole = [(fact.workspace, fact.position, fact.type, fact.data) for fact in await unit.read(0)]
+            assert [tuple(fact) for fact in await unit.read_data(0)] == whole
             assert await store.read("acme", 0) == []
         assert await store.head("acme") == 2
 

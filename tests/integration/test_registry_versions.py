@@ -5,13 +5,17 @@ from __future__ import annotations
 import asyncio
 from collections.abc import AsyncIterator
 
-import asyncpg
 import pytest
 
 from kit.eventstore import store as event_store
+from kit.eventstore.facts import Meta, NewFact
+from kit.eventstore.postgres import PostgresEventStore
+from kit.postgres.pool import connect_pool
 from kit.testing.eventually import eventually
 from onward.registry.v1 import destination_service_pb2 as dpb
+from onward.registry.v1 import facts_pb2
 from onward.registry.v1 import function_service_pb2 as pb
+from services.registry import projections
 from services.registry.domain import functions as domain
 from tests.integration.functions_world import (
     ACME,
@@ -56,17 +60,19 @@ async def test_a_source_that_is_taken_away_between_call_and_effect_counts_as_lac
     owner = await two_destinations(world)
     admin = await a_member(world, owner, "bob", grant(ADMIN), grant(SOURCE_ADMIN))
     request = pb.DeployVersionRequest(name=f"{CRM}/versions/3", target=ALL)
-    holder = await asyncpg.connect(database)
+    (role,) = await world.rows("SELECT binding FROM role_bindings WHERE member = 'bob' AND role = 'ROLE_SOURCE_ADMIN'")
+    revoked = NewFact("members/bob", facts_pb2.RoleRevoked(binding=role["binding"], member="bob"))
+    # Another replica.
+    pool = await connect_pool(database, application_name="test")
     async with refused("PERMISSION_DENIED", "PERMISSION_DENIED") as error, asyncio.timeout(30):
-        async with holder.transaction():
-            await holder.execute("SELECT FROM workspace_heads WHERE workspace = 'acme' FOR UPDATE")
+        async with PostgresEventStore(pool).writing("acme") as unit:
             deploying = admin.functions.DeployVersion(request)
             # It was let in, and waits for its turn.
             await eventually(lambda: world.rows(WAITING))
-            await holder.execute("DELETE FROM role_bindings WHERE member = 'bob' AND role = 'ROLE_SOURCE_ADMIN'")
+            await projections.project(unit.connection, await unit.append([revoked], Meta("member:owner")))
         await deploying
     assert error["sources"] == "app,web"
-    await holder.close()
+    await pool.close()
     assert [await runs(owner, "crm-web"), await runs(owner, "crm-app")] == [2, 2]
 
 

@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from functools import reduce
 from typing import Any
 
 from google.protobuf.message import Message
 
 from kit.errors import OnwardError
 from kit.eventstore.facts import NewFact
-from services.registry.domain.evolve import evolve, fold
+from services.registry.domain.evolve import evolve
+from services.registry.domain.folding import close_drafts, open_drafts
 from services.registry.domain.state import State
 
 Decide = Callable[[State], list[NewFact]]
@@ -22,7 +24,9 @@ class Given:
         self.state = State()
         for fact in facts:
             self.state = evolve(self.state, fact)
-        assert fold(State(), facts) == self.state, "both ways of applying facts must agree"
+        assert close_drafts(reduce(evolve, facts, open_drafts(State()))) == self.state, (
+            "both ways of applying facts must agree"
+        )
         self._decided: list[NewFact] = []
         self._error: OnwardError | None = None
 

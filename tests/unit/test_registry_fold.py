@@ -6,7 +6,7 @@ from copy import deepcopy
 from typing import Final
 
 from onward.registry.v1 import facts_pb2
-from services.registry.domain.evolve import fold
+from services.registry.domain.evolve import FOLDED_MIN, fold
 from services.registry.domain.folding import MAPPINGS, Draft
 from services.registry.domain.state import State
 
@@ -18,6 +18,8 @@ FACTS: Final = [
     facts_pb2.FunctionVersionSaved(function="crm", number=1, code="1"),
     facts_pb2.DestinationConnected(destination="crm-eu", function="crm", source="web", version=1),
 ]
+# So many that they are folded.
+AGAIN: Final = [facts_pb2.LimitsSet(functions_max=number) for number in range(FOLDED_MIN)]
 MORE: Final = [
     facts_pb2.FunctionVersionSaved(function="crm", number=2, code="2"),
     facts_pb2.VersionDeployed(function="crm", number=2, destinations=["crm-eu"]),
@@ -29,12 +31,12 @@ MORE: Final = [
 
 
 def test_a_state_that_was_given_away_stays_as_it_was() -> None:
-    state = fold(State(), FACTS)
+    state = fold(State(), [*FACTS, *AGAIN])
     before = deepcopy(state)
-    assert fold(state, MORE) != before
+    assert fold(state, [*AGAIN, *MORE]) != before
     assert state == before
 
 
 def test_nothing_of_a_folded_state_can_be_changed_in_place() -> None:
-    state = fold(fold(State(), FACTS), MORE)
+    state = fold(State(), [*FACTS, *AGAIN, *MORE])
     assert not [name for name in MAPPINGS if isinstance(getattr(state, name), Draft)]

@@ -116,6 +116,13 @@ def allows(rights: Rights, permission: int, target: Target, *, partial: bool = F
     return _on_destination(rights, permission, target, partial=partial)
 
 
+def allows_anywhere(rights: Rights, permission: int, kind: str) -> bool:
+    """Whether the rights carry the permission on every function or destination, also a deleted one."""
+    if kind == "functions":
+        return all(allows(rights, permission, Target(kind, deleted=deleted)) for deleted in (False, True))
+    return kind == "destinations" and allows(rights, permission, Target(kind))
+
+
 _FUNCTION_PERMISSIONS = (access.PERMISSION_FUNCTION_VIEW, access.PERMISSION_FUNCTION_EDIT)
 
 

@@ -15,11 +15,10 @@ from kit.eventstore.store import EventStore, Unit
 from kit.postgres.pool import Connection
 from kit.telemetry.trace import traceparent
 from services.registry import projections
-from services.registry.domain.evolve import evolve
 from services.registry.domain.state import State
 from services.registry.errors import InvalidField
 from services.registry.handlers.repetition import Request, RequestHashes
-from services.registry.handlers.states import StateCache
+from services.registry.handlers.states import Known, StateCache
 
 
 class Response(Protocol):
@@ -76,18 +75,17 @@ class Changes:
         assert isinstance(change.request, Message)
         refuse_nul(change.request)
         async with self._store.writing(change.workspace) as unit:
-            # A role that was revoked since the call came in must not have this effect.
-            set_caller(await self._confirm(unit.connection, current_caller()))
+            known = await self._states.load(unit)
+            await self._confirmed(unit, known)
             remembered = await self._remembered(unit, change)
             if remembered is not None:
                 return remembered
-            state = await self._states.load(unit)
-            facts = await change.decide(unit, state)
-            state = await self._record(unit, state, facts, change.request.request_id)
+            facts = await change.decide(unit, known.state)
+            known = await self._record(unit, known, facts, change.request.request_id)
             response = await change.answer(unit.connection, facts)
             response.position = unit.position
             await self._remember(unit, change, response)
-        self._states.keep(change.workspace, unit.position, state)
+        self._states.keep(change.workspace, known)
         self._noticed(facts)
         # An event that is published after this answer then meets executors that know of the change.
         await self._published(change.workspace, unit.position)
@@ -105,7 +103,13 @@ class Changes:
     async def state(self, workspace: str) -> State:
         """The workspace as it is now, for mutations that do something slow before they decide."""
         async with self._store.writing(workspace) as unit:
-            return await self._states.load(unit)
+            return (await self._states.load(unit)).state
+
+    async def _confirmed(self, unit: Unit, known: Known) -> None:
+        """A role that was revoked since the call came in must not have this effect."""
+        caller = current_caller()
+        if not caller.known_at or caller.known_at < known.access_position:
+            set_caller(await self._confirm(unit.connection, caller))
 
     async def _remembered(self, unit: Unit, change: Change[R]) -> R | None:
         if not change.request.request_id:
@@ -120,16 +124,14 @@ class Changes:
         answer.ParseFromString(stored)
         return answer
 
-    async def _record(self, unit: Unit, state: State, facts: Sequence[NewFact], request_id: str) -> State:
+    async def _record(self, unit: Unit, known: Known, facts: Sequence[NewFact], request_id: str) -> Known:
         caller = current_caller()
         meta = Meta(caller.principal, credential=caller.credential, request_id=request_id, traceparent=traceparent())
         # The state that decided must be the log's own: a difference is a fault of ours, and refused.
-        expected = {fact.stream: state.stream_version(fact.stream) for fact in facts}
+        expected = {fact.stream: known.state.stream_version(fact.stream) for fact in facts}
         recorded = await unit.append(facts, meta, expected)
         await projections.project(unit.connection, recorded)
-        for fact in facts:
-            state = evolve(state, fact.data)
-        return state
+        return known.after(unit.position, [fact.data for fact in facts])
 
     async def _remember(self, unit: Unit, change: Change[R], response: R) -> None:
         if not change.request.request_id:

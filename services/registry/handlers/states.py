@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 from collections import OrderedDict
-from dataclasses import dataclass
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+
+from google.protobuf.message import Message
 
 from kit.eventstore.facts import fact_types
 from kit.eventstore.store import Unit
 from onward.registry.v1 import facts_pb2
-from services.registry.domain.evolve import fold
+from services.registry.domain.evolve import LEAVE_RIGHTS_ALONE, fold
 from services.registry.domain.state import State
 
 # A busy workspace's state takes about 1 MB; one that was put out is read from the log again.
@@ -18,10 +21,17 @@ _FACT_TYPES = fact_types(facts_pb2)
 
 @dataclass(frozen=True, slots=True)
 class Known:
-    """A state and the position in the log that it is true at."""
+    """A state and the position in the log that it is true at; and that of the last fact which could change rights."""
 
-    position: int
-    state: State
+    position: int = 0
+    state: State = field(default_factory=State)
+    access_position: int = 0
+
+    def after(self, position: int, facts: Sequence[Message]) -> Known:
+        """With what the facts up to a position, all that there are, make of it."""
+        kept = all(type(fact) in LEAVE_RIGHTS_ALONE for fact in facts)
+        # The position of the last of them will do for each of them: to be told too late is to ask once too often.
+        return Known(position, fold(self.state, facts), self.access_position if kept else position)
 
 
 class StateCache:
@@ -31,27 +41,25 @@ class StateCache:
         self._kept_max = kept_max
         self._known: OrderedDict[str, Known] = OrderedDict()
 
-    async def load(self, unit: Unit) -> State:
+    async def load(self, unit: Unit) -> Known:
         """The state at the unit's position; asked for before the unit appends."""
-        known = self._known.get(unit.workspace, Known(0, State()))
+        known = self._known.get(unit.workspace, Known())
         if known.position > unit.position:
             # The log ends before what is known: the database was put back to an earlier time.
             del self._known[unit.workspace]
-            known = Known(0, State())
-        state, position = known.state, known.position
-        while position < unit.position:
-            facts = await unit.read(position)
-            state = fold(state, (fact.decode(_FACT_TYPES) for fact in facts))
-            position = facts[-1].position
+            known = Known()
+        while known.position < unit.position:
+            facts = await unit.read_data(known.position)
+            known = known.after(facts[-1].position, [fact.decode(_FACT_TYPES) for fact in facts])
             # What was read is committed. A caller whose time ends here leaves less to the next one.
-            self.keep(unit.workspace, position, state)
-        return state
+            self.keep(unit.workspace, known)
+        return known
 
-    def keep(self, workspace: str, position: int, state: State) -> None:
+    def keep(self, workspace: str, known: Known) -> None:
         """Remembers a state, unless a later one is known: commits may come back in another order."""
-        known = self._known.get(workspace)
-        if known is None or known.position < position:
-            self._known[workspace] = Known(position, state)
+        before = self._known.get(workspace)
+        if before is None or before.position < known.position:
+            self._known[workspace] = known
         self._known.move_to_end(workspace)
         while len(self._known) > self._kept_max:
             self._known.popitem(last=False)

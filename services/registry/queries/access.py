@@ -38,6 +38,11 @@ def _grants_of(rows: Iterable[Mapping[str, Any]]) -> Iterable[tuple[pb.Role.Valu
         yield number, scope
 
 
+def kind_of(resource: str) -> str:
+    """The collection's name; "" for the workspace itself."""
+    return [*resource.split("/"), "", ""][2]
+
+
 async def read_target(connection: Connection | Pool, resource: str) -> Target:
     """What the name says, and for a destination what it connects. Says nothing about whether it exists."""
     _, workspace, kind, entity, *_ = *resource.split("/"), "", ""

@@ -1,7 +1,10 @@
 -- Who may do what, read anew for each call: what was revoked is refused at once.
 
 -- name: token
+-- `position` is how far the log was when this was true.
 SELECT s.workspace, s.secret_hash, s.last_used_at, t.member, t.grants, t.expire_time, w.members_may_edit_functions, (
+    SELECT h.position FROM workspace_heads h WHERE h.workspace = s.workspace
+) AS position, (
     SELECT json_agg(b) FROM role_bindings b WHERE b.workspace = t.workspace AND b.member = t.member
 ) AS bindings
 FROM token_secrets s
