@@ -44,6 +44,15 @@ def decode(data: bytes, kind: type[M]) -> M:
     return message
 
 
+def decode_value(value: Any, kind: type[M]) -> M:
+    """The same of JSON that was read already."""
+    try:
+        message: M = _reader(kind.DESCRIPTOR)(value)
+    except (KeyError, TypeError, ValueError, AttributeError):
+        message = json_format.ParseDict(value, kind(), ignore_unknown_fields=True)
+    return message
+
+
 @cache
 def _reader(descriptor: Descriptor) -> Callable[[dict[str, Any]], Any]:
     """Makes messages of a type from JSON objects. Kept for each type of message, of which the protos have so many."""

@@ -76,6 +76,11 @@ class MemoryEventStore:
         """See `EventStore.workspaces`."""
         return sorted((name, len(log.facts)) for name, log in self._logs.items() if log.facts)
 
+    async def answered(self, workspace: str, principal: str, request_id: str, request_hash: str) -> bytes | None:
+        """See `EventStore.answered`."""
+        log = self._logs[workspace]
+        return await MemoryUnit(log, workspace, self._clock, self._ids).answered(principal, request_id, request_hash)
+
     async def forget_answers(self, recorded_before: datetime) -> None:
         """See `EventStore.forget_answers`."""
         for log in self._logs.values():

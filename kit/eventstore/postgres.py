@@ -82,6 +82,11 @@ class PostgresEventStore:
         """See `EventStore.workspaces`."""
         return [(row["workspace"], row["position"]) for row in await self._pool.fetch(queries.workspaces)]
 
+    async def answered(self, workspace: str, principal: str, request_id: str, request_hash: str) -> bytes | None:
+        """See `EventStore.answered`."""
+        async with self._pool.acquire() as connection:
+            return await _answered(connection, workspace, principal, request_id, request_hash)
+
     async def forget_answers(self, recorded_before: datetime) -> None:
         """See `EventStore.forget_answers`."""
         await self._pool.execute(queries.forget_answers, recorded_before)
@@ -150,11 +155,7 @@ class PostgresUnit:
 
     async def answered(self, principal: str, request_id: str, request_hash: str) -> bytes | None:
         """See `Unit.answered`."""
-        row = await self._connection.fetchrow(queries.answered, self._workspace, principal, request_id)
-        if row is None:
-            return None
-        check_same_request(request_id, row["request_hash"], request_hash)
-        return bytes(row["answer"])
+        return await _answered(self._connection, self._workspace, principal, request_id, request_hash)
 
     async def remember(self, principal: str, request_id: str, request_hash: str, answer: bytes) -> None:
         """See `Unit.remember`."""
@@ -219,6 +220,12 @@ async def read_facts(
     return [_fact(row) for row in rows]
 
 
+async def read_several(connection: Connection, after: Mapping[str, int], limit: int, bytes_max: int) -> list[Fact]:
+    """Facts of several workspaces, each after its own position, in their order; the bounds are those of each."""
+    rows = await connection.fetch(queries.read_several, list(after), list(after.values()), limit, bytes_max)
+    return [_fact(row) for row in rows]
+
+
 async def _read_stream(
     connection: Connection, workspace: str, stream: str, after_version: int, limit: int
 ) -> list[Fact]:
@@ -226,6 +233,16 @@ async def _read_stream(
         queries.read_stream, workspace, stream, after_version, bounded_limit(limit), READ_BYTES_MAX
     )
     return [_fact(row) for row in rows]
+
+
+async def _answered(
+    connection: Connection, workspace: str, principal: str, request_id: str, request_hash: str
+) -> bytes | None:
+    row = await connection.fetchrow(queries.answered, workspace, principal, request_id)
+    if row is None:
+        return None
+    check_same_request(request_id, row["request_hash"], request_hash)
+    return bytes(row["answer"])
 
 
 async def _lock_head(connection: Connection, workspace: str) -> int:

@@ -54,6 +54,21 @@ JOIN facts f ON f.workspace = $1 AND f.position = chosen.position
 WHERE chosen.bytes_so_far <= $4 OR chosen.bytes_so_far = chosen.data_bytes
 ORDER BY f.position;
 
+-- name: read_several
+-- The same for each of several workspaces $1 after its own position in $2.
+SELECT f.workspace, f.position, f.stream, f.version, f.type, f.data, f.meta, f.fact_id, f.recorded_at
+FROM unnest($1::text[], $2::bigint[]) WITH ORDINALITY AS w(workspace, after_position, place)
+CROSS JOIN LATERAL (
+    SELECT position, data_bytes, sum(data_bytes) OVER (ORDER BY position) AS bytes_so_far
+    FROM (
+        SELECT position, data_bytes FROM facts
+        WHERE workspace = w.workspace AND position > w.after_position ORDER BY position LIMIT $3
+    ) AS candidates
+) AS chosen
+JOIN facts f ON f.workspace = w.workspace AND f.position = chosen.position
+WHERE chosen.bytes_so_far <= $4 OR chosen.bytes_so_far = chosen.data_bytes
+ORDER BY w.place, f.position;
+
 -- name: read_data
 -- The same for those who need no more, at half the time.
 SELECT f.position, f.type, f.data

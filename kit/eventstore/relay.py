@@ -26,7 +26,7 @@ from kit.errors import OnwardError, Unavailable
 from kit.eventstore.envelope import to_message
 from kit.eventstore.facts import Fact
 from kit.eventstore.hold import HeldWorkspaces
-from kit.eventstore.postgres import queries, read_facts
+from kit.eventstore.postgres import queries, read_several
 from kit.eventstore.progress import PublishedPositions
 from kit.postgres.failures import translating
 from kit.postgres.pool import CONNECT_TIMEOUT_S, Connection, Pool, connect
@@ -156,16 +156,9 @@ class Relay:
             return [PubAck("", 0, error=error)] * len(messages)
 
     async def _read_batch(self, connection: Connection, published: dict[str, int]) -> list[Fact]:
-        share = BATCH_MESSAGES_MAX // len(published)
-        batch: list[Fact] = []
-        size = 0
-        for workspace, position in published.items():
-            facts = await read_facts(connection, workspace, position, share, BATCH_BYTES_MAX - size)
-            batch += facts
-            size += sum(len(fact.data) for fact in facts)
-            if size >= BATCH_BYTES_MAX:
-                break
-        return batch
+        # One query, since mutations wait for this round. Each workspace gives its share, and one fact at least.
+        share = len(published)
+        return await read_several(connection, published, BATCH_MESSAGES_MAX // share, BATCH_BYTES_MAX // share)
 
     async def _record(self, connection: Connection, batch: Sequence[Fact], acks: Sequence[PubAck]) -> None:
         """Move each workspace up to its last fact before the first that was refused."""

@@ -104,6 +104,10 @@ class EventStore(Protocol):
         """Every workspace that has facts, with its head, by name."""
         ...
 
+    async def answered(self, workspace: str, principal: str, request_id: str, request_hash: str) -> bytes | None:
+        """As `Unit.answered`, without waiting for a turn: one that is being made now is not known yet."""
+        ...
+
     async def forget_answers(self, recorded_before: datetime) -> None:
         """Drop remembered answers of before a time; their requests count as new from then on."""
         ...

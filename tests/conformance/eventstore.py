@@ -223,8 +223,10 @@ class EventStoreConformance:
             assert await unit.answered("token:a", "r1", "hash") == b"\x00answer"
             assert await unit.answered("token:b", "r1", "hash") is None
             assert await unit.answered("token:a", "r2", "hash") is None
+            assert await store.answered("acme", "token:a", "r1", "hash") == b"\x00answer"
         async with store.writing("globex") as unit:
             assert await unit.answered("token:a", "r1", "hash") is None
+        assert await store.answered("globex", "token:a", "r1", "hash") is None
 
     async def test_a_request_id_of_another_request_is_refused(self, store: EventStore) -> None:
         """A3."""
@@ -233,6 +235,8 @@ class EventStoreConformance:
         with pytest.raises(RequestIdReused):
             async with store.writing("acme") as unit:
                 await unit.answered("token:a", "r1", "another hash")
+        with pytest.raises(RequestIdReused):
+            await store.answered("acme", "token:a", "r1", "another hash")
 
     async def test_old_answers_can_be_forgotten(self, store: EventStore) -> None:
         async with store.writing("acme") as unit:

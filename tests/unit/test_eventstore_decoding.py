@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
 
 import pytest
 from google.protobuf import json_format
 from google.protobuf.message import Message
 
-from kit.eventstore.decoding import decode
+from kit.eventstore.decoding import decode, decode_value
 from kit.eventstore.facts import fact_types
 from onward.registry.v1 import facts_pb2
 
@@ -47,6 +48,7 @@ def test_stored_facts_are_read_without_json_format(path: Path, monkeypatch: pyte
 def test_what_serialize_would_not_write_is_read_as_json_format_reads_it(name: str) -> None:
     kind, data = ODD[name]
     assert decode(data, TYPES[kind]) == by_json_format(data, TYPES[kind])
+    assert decode_value(json.loads(data), TYPES[kind]) == by_json_format(data, TYPES[kind])
 
 
 @pytest.mark.parametrize("data", [b"", b"{", b'{"functionsMax":"many"}', b'{"functionsMax":1.5}'])

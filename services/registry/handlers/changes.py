@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass
+from functools import partial
 from typing import Generic, Protocol, TypeVar
 
 from google.protobuf.descriptor import FieldDescriptor
@@ -17,7 +18,7 @@ from kit.telemetry.trace import traceparent
 from services.registry import projections
 from services.registry.domain.state import State
 from services.registry.errors import InvalidField
-from services.registry.handlers.repetition import Request, RequestHashes
+from services.registry.handlers.repetition import Ask, Request, RequestHashes
 from services.registry.handlers.states import Known, StateCache
 
 
@@ -97,8 +98,8 @@ class Changes:
             return None
         assert isinstance(request, Message)
         refuse_nul(request)
-        async with self._store.writing(workspace) as unit:
-            return await self._recalled(unit, request, response)
+        # Under no lock: whoever goes on is asked again under it.
+        return await self._recalled(partial(self._store.answered, workspace), request, response)
 
     async def state(self, workspace: str) -> State:
         """The workspace as it is now, for mutations that do something slow before they decide."""
@@ -114,10 +115,10 @@ class Changes:
     async def _remembered(self, unit: Unit, change: Change[R]) -> R | None:
         if not change.request.request_id:
             return None
-        return await self._recalled(unit, change.request, change.response)
+        return await self._recalled(unit.answered, change.request, change.response)
 
-    async def _recalled(self, unit: Unit, request: Request, response: type[R]) -> R | None:
-        stored = await self.hashes.answered(unit, current_caller().principal, request)
+    async def _recalled(self, ask: Ask, request: Request, response: type[R]) -> R | None:
+        stored = await self.hashes.answered(ask, current_caller().principal, request)
         if stored is None:
             return None
         answer = response()

@@ -116,7 +116,7 @@ class KeyHandlers:
         if not request.request_id:
             return None
         async with self._store.writing(SYSTEM_WORKSPACE) as unit:
-            stored = await self._hashes.answered(unit, current_caller().principal, request)
+            stored = await self._hashes.answered(unit.answered, current_caller().principal, request)
         return RotateKeysResponse.FromString(stored) if stored is not None else None
 
     async def _rewrap(self, rotation: _Rotation, limit: int, request_id: str) -> None:
@@ -135,7 +135,7 @@ class KeyHandlers:
         async with self._store.writing(SYSTEM_WORKSPACE) as unit:
             if request.request_id:
                 # The same request at once: the other one answered first.
-                stored = await self._hashes.answered(unit, principal, request)
+                stored = await self._hashes.answered(unit.answered, principal, request)
                 if stored is not None:
                     return RotateKeysResponse.FromString(stored)
             behind = _behind(await count_data_keys(unit.connection), self._keyring.key_id)

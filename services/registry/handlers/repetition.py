@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
-from typing import Protocol
+from collections.abc import Awaitable, Callable
+from typing import Protocol, TypeAlias
 
 from google.protobuf.message import Message
 
 from kit.errors import RequestIdReused
-from kit.eventstore.store import Unit
 from kit.vault import DataKey, Keyring
+
+# Principal, request_id and hash to the stored answer.
+Ask: TypeAlias = Callable[[str, str, str], Awaitable[bytes | None]]
 
 
 class Request(Protocol):
@@ -38,15 +41,15 @@ class RequestHashes:
         """Whether a stored hash is the request's."""
         return request_hash in self._possible(request)
 
-    async def answered(self, unit: Unit, principal: str, request: Request) -> bytes | None:
-        """See `Unit.answered`."""
+    async def answered(self, ask: Ask, principal: str, request: Request) -> bytes | None:
+        """See `Unit.answered`, which `ask` is, or the store's for the workspace."""
         first, *others = self._possible(request)
         try:
-            return await unit.answered(principal, request.request_id, first)
+            return await ask(principal, request.request_id, first)
         except RequestIdReused:
             for request_hash in others:
                 try:
-                    return await unit.answered(principal, request.request_id, request_hash)
+                    return await ask(principal, request.request_id, request_hash)
                 except RequestIdReused:
                     continue
             raise

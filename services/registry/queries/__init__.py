@@ -9,10 +9,10 @@ from typing import Any, Protocol
 
 import asyncpg
 import orjson
-from google.protobuf import json_format
 from google.protobuf.timestamp_pb2 import Timestamp
 
 from kit.auth.demand import Subset
+from kit.eventstore.decoding import decode_value
 from kit.postgres.pool import Connection
 from kit.postgres.queries import load_queries
 from onward.registry.v1 import internal_service_pb2, resources_pb2
@@ -130,7 +130,7 @@ def _version(row: asyncpg.Record) -> resources_pb2.Version:
 
 
 def _definitions(text: str) -> list[resources_pb2.SettingDefinition]:
-    return [json_format.ParseDict(one, resources_pb2.SettingDefinition()) for one in orjson.loads(text)]
+    return [decode_value(one, resources_pb2.SettingDefinition) for one in orjson.loads(text)]
 
 
 def _source(row: asyncpg.Record) -> resources_pb2.Source:
@@ -158,7 +158,7 @@ def _destination(row: asyncpg.Record) -> resources_pb2.Destination:
         create_time=_time(row["create_time"]),
         update_time=_time(row["update_time"]),
         labels=orjson.loads(row["labels"]),
-        policy=json_format.ParseDict(orjson.loads(row["policy"]), resources_pb2.DeliveryPolicy()),
+        policy=decode_value(orjson.loads(row["policy"]), resources_pb2.DeliveryPolicy),
     )
 
 
@@ -179,7 +179,7 @@ def _setting(definition: resources_pb2.SettingDefinition, row: Mapping[str, Any]
     state.set = True
     state.update_time.FromDatetime(datetime.fromisoformat(row["update_time"]))
     if row["value"] is not None:
-        json_format.ParseDict(row["value"], state.value)
+        state.value.CopyFrom(decode_value(row["value"], resources_pb2.SettingValue))
     return state
 
 
