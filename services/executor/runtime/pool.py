@@ -76,6 +76,16 @@ class Zygote:
         self._stopping = False
         self.degradations: list[str] = []
 
+    @property
+    def worker_pids(self) -> list[int]:
+        """The processes of all workers that live."""
+        return list(self._workers)
+
+    @property
+    def readers_ready(self) -> int:
+        """How many workers wait for a script to check."""
+        return len(self._readers)
+
     # ---- life ----------------------------------------------------------------------------------------------------
 
     async def start(self) -> None:
