@@ -132,6 +132,11 @@ WHERE r.workspace = news.workspace AND r.position = news.published;
 -- name: rewind
 UPDATE relay_positions SET position = $2 WHERE workspace = $1 AND position > $2;
 
+-- name: record_lazily
+-- For the relay's own session, whose rounds mutations wait for: it writes nothing but how far it has published, and a
+-- crash that takes the last of that back makes it publish again what consumers pass over, as one before the record does.
+SET synchronous_commit = off;
+
 -- name: try_to_lead
 SELECT pg_try_advisory_lock($1);
 

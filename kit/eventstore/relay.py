@@ -110,6 +110,7 @@ class Relay:
         connection.add_termination_listener(self._wake)
         try:
             with translating():
+                await connection.execute(queries.record_lazily)
                 while not await connection.fetchval(queries.try_to_lead, self._lock_key):
                     await self._stand_by(connection)
                 await self._lead(connection)
