@@ -16,7 +16,6 @@ from onward.registry.v1 import destination_service_pb2 as dpb
 from onward.registry.v1 import facts_pb2
 from onward.registry.v1 import function_service_pb2 as pb
 from services.registry import projections
-from services.registry.domain import functions as domain
 from tests.integration.functions_world import (
     ACME,
     ADMIN,
@@ -160,21 +159,6 @@ async def test_a_save_that_is_refused_makes_no_version(world: World) -> None:
     async with refused("NOT_FOUND", "NOT_FOUND"):
         await save(owner, [], deploy_to=missing)
     assert (await get(owner), await facts_of(world)) == (function, facts)
-
-
-async def test_a_function_that_was_changed_too_often_is_refused_with_advice(
-    world: World, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    """C8."""
-    owner = await two_destinations(world)
-    revision = int((await get(owner)).etag)
-    monkeypatch.setattr(domain, "FUNCTION_FACTS_MAX", revision + 1)
-    await save(owner, [])
-    async with refused("RESOURCE_EXHAUSTED", "LIMIT_REACHED") as error:
-        await save(owner, [])
-    assert error["limit"] == "function_facts"
-    assert "Create a new function" in error["message"]
-    await remove(owner, disconnect=True)
 
 
 async def test_the_logs_own_bound_of_a_stream_reaches_the_caller(world: World, monkeypatch: pytest.MonkeyPatch) -> None:

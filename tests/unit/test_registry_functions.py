@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import hashlib
-from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -13,9 +12,8 @@ from kit.errors import OnwardError
 from onward.registry.v1 import facts_pb2, resources_pb2
 from onward.registry.v1 import function_service_pb2 as pb
 from services.registry.domain import functions, ids, versions
-from services.registry.domain.functions import DISCONNECTIONS_MAX, FUNCTION_FACTS_MAX
+from services.registry.domain.functions import DISCONNECTIONS_MAX
 from services.registry.domain.rights import OWNER, Rights
-from services.registry.domain.state import State
 from services.registry.domain.visibility import ShownFunctions, shown_functions
 from services.registry.errors import SourcesRefused
 from services.registry.templates import load_templates
@@ -216,30 +214,6 @@ def test_deleted_functions_do_not_count_for_the_limit() -> None:
     second = facts_pb2.FunctionCreated(function="second")
     given(*BEGUN, second, version(1, function="second")).when(create()).refused("RESOURCE_EXHAUSTED", "LIMIT_REACHED")
     assert given(*BEGUN, second, version(1, function="second"), DELETED).when(create()).decided()
-
-
-# A stream's end
-
-
-def worn(state: State, revision: int = FUNCTION_FACTS_MAX) -> State:
-    """The state as if the function had been changed that often."""
-    function = replace(state.functions["crm"], revision=revision)
-    return replace(state, functions={**state.functions, "crm": function})
-
-
-@pytest.mark.parametrize("decide", [update(display_name="New"), save(), restore(1), deploy(2)])
-def test_a_function_that_was_changed_too_often_says_what_to_do(decide: Decide) -> None:
-    """C8: below the event log's own bound, so that the caller reads advice."""
-    begun = given(*BEGUN, version(2), connected("crm-web"))
-    assert decide(worn(begun.state, FUNCTION_FACTS_MAX - 1))
-    error = begun.when(lambda state: decide(worn(state))).refused("RESOURCE_EXHAUSTED", "LIMIT_REACHED")
-    assert error.metadata == {"limit": "function_facts", "max": str(FUNCTION_FACTS_MAX)}
-    assert "Create a new function" in error.message
-
-
-def test_a_function_that_was_changed_too_often_can_be_deleted() -> None:
-    """C8: it would take one of the workspace's places for ever."""
-    assert given(*BEGUN).when(lambda state: delete()(worn(state))).decided() == [DELETED]
 
 
 # Two roles

@@ -15,9 +15,6 @@ from services.registry.errors import IdTaken, InUse, Missing, SourcesRefused, St
 from services.registry.templates import Template
 
 TIMEOUT_MS_DEFAULT = 5000
-# The event log ends a stream at 51,200 facts. What is left above this many is for the function's deletion, which frees
-# its place in the workspace.
-FUNCTION_FACTS_MAX = 51_000
 # With the function's own end they are one append, whose facts the event log bounds.
 DISCONNECTIONS_MAX = 999
 
@@ -53,16 +50,6 @@ def require_etag(workspace: str, function: FunctionState, etag: str) -> None:
     current = ids.function_etag(function.revision)
     if etag and etag != current:
         raise StaleEtag(function_name(workspace, function.id), current)
-
-
-def require_room(workspace: str, function: FunctionState) -> None:
-    """Raises LimitReached for a function that was changed as often as one may be."""
-    if function.revision >= FUNCTION_FACTS_MAX:
-        raise LimitReached(
-            f"{function_name(workspace, function.id)} was changed {FUNCTION_FACTS_MAX} times and can't be any more. "
-            "Create a new function from its code, connect that, and delete this one.",
-            metadata={"limit": "function_facts", "max": str(FUNCTION_FACTS_MAX)},
-        )
 
 
 def require_sources(destinations: Iterable[DestinationState], sources: Subset) -> None:
@@ -132,7 +119,6 @@ def decide_update_function(
         updated.labels.CopyFrom(request.labels)
     if updated == facts_pb2.FunctionUpdated(function=function.id):
         return []
-    require_room(workspace, function)
     return [NewFact(f"functions/{function.id}", updated)]
 
 

@@ -14,7 +14,6 @@ from services.registry.domain.functions import (
     function_name,
     require_etag,
     require_function,
-    require_room,
     require_sources,
     require_version,
     version_saved,
@@ -39,7 +38,6 @@ def decide_save_function(
     """The next version, deployed where the request says so; refused as a whole. See decide_deploy for `sources`."""
     function = require_function(state, workspace, function_id)
     require_etag(workspace, function, request.etag)
-    require_room(workspace, function)
     saved = version_saved(
         function.id,
         function.latest.number + 1,
@@ -72,7 +70,6 @@ def decide_restore_version(
         if not request.HasField("deploy_to"):
             return []
         return decide_deploy(state, workspace, function.id, old.number, request.deploy_to, keyed_hash, sources)
-    require_room(workspace, function)
     following = function.latest.number + 1
     saved = version_saved(function.id, following, code, old.definitions, old.timeout_ms, old.handlers)
     saved.restored_from = old.number
@@ -155,7 +152,6 @@ def decide_deploy(
         raise SettingsMissing(missing)
     if not moved:
         return []
-    require_room(workspace, function)
     deployed = facts_pb2.VersionDeployed(
         function=function.id, number=version.number, destinations=[one.id for one in moved]
     )

@@ -16,6 +16,7 @@ from kit.eventstore.store import EventStore, Unit
 from kit.postgres.pool import Connection
 from kit.telemetry.trace import traceparent
 from services.registry import projections
+from services.registry.domain.room import require_room
 from services.registry.domain.state import State
 from services.registry.errors import InvalidField
 from services.registry.handlers.repetition import Ask, Request, RequestHashes
@@ -126,6 +127,7 @@ class Changes:
         return answer
 
     async def _record(self, unit: Unit, known: Known, facts: Sequence[NewFact], request_id: str) -> Known:
+        require_room(known.state, unit.workspace, facts)
         caller = current_caller()
         meta = Meta(caller.principal, credential=caller.credential, request_id=request_id, traceparent=traceparent())
         # The state that decided must be the log's own: a difference is a fault of ours, and refused.
