@@ -29,8 +29,9 @@ FIRST_ANSWER_TIMEOUT_S = 2.0
 SERVERS_MAX = 256
 # The server's own limit of a page.
 PAGE_CONNECTIONS = 1_024
-# A key with more connections than this is not in use but out of hand; the rest is ended by the next call.
-ROUNDS_MAX = 16
+# A million connections, far above what servers allow (`max_connections`, 65,536 unless set): none may be too far back
+# to be found, and an answer that never ends must not keep us for ever.
+PAGES_MAX = 1_024
 
 
 class Connection(NamedTuple):
@@ -55,11 +56,11 @@ class Kicker:
         also finds what a crash between revoking and kicking has left.
         """
         ended = 0
-        for _ in range(ROUNDS_MAX):
+        for _ in range(PAGES_MAX):
             page = await self._connections({"user": user})
-            for connection in page:
-                ended += await self._end(connection)
-            if len(page) < PAGE_CONNECTIONS:
+            now_ended = sum([await self._end(connection) for connection in page])
+            ended += now_ended
+            if len(page) < PAGE_CONNECTIONS or not now_ended:
                 break
         if ended:
             log.info("connections_kicked", user=user, count=ended)
@@ -69,7 +70,7 @@ class Kicker:
         """Who is connected with a key, and how many times. Raises Unavailable."""
         found: Counter[str] = Counter()
         for account in (PUBLISHERS, READERS):
-            for page_number in range(ROUNDS_MAX):
+            for page_number in range(PAGES_MAX):
                 page = await self._connections({"acc": account, "offset": page_number * PAGE_CONNECTIONS})
                 found.update(connection.user for connection in page)
                 if len(page) < PAGE_CONNECTIONS:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import json
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Iterable
 from contextlib import AsyncExitStack
 from datetime import UTC, datetime, timedelta
 
@@ -18,11 +18,13 @@ from kit.bus.streams import DUE, FACTS, OUTCOMES, events_stream, provision
 from kit.embedded.data_folder import DataFolder
 from kit.embedded.nats import EmbeddedNats
 from kit.errors import PermissionDenied, Unavailable
+from kit.nats_auth import kicker
 from kit.nats_auth.admission import admit_publisher, admit_reader, inbox_prefix, publisher_name
 from kit.nats_auth.callout import CalloutResponder
 from kit.nats_auth.kicker import Kicker
 from kit.nats_auth.nkeys import make_issuer
 from kit.testing.eventually import eventually
+from services.registry.consumers.connections import ConnectionKeeper
 from tests.integration.nats_world import (
     Connection,
     Keys,
@@ -359,6 +361,23 @@ async def test_a_revoked_key_is_disconnected_and_stays_out(server: EmbeddedNats,
         assert await refused(server, auth_token=WEB_KEY)
         assert (await shop.client.jetstream().publish("events.acme.shop", b"{}")).seq == 1
         assert shop.lost == 0
+
+
+async def test_a_revoked_key_is_found_however_many_others_are_connected(
+    server: EmbeddedNats, keys: Keys, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(kicker, "PAGE_CONNECTIONS", 1)
+    async with answering(server, keys) as bus, AsyncExitStack() as clients:
+        for _ in range(17):
+            await clients.enter_async_context(connection_to(server.address, inbox_prefix(SHOP), token=SHOP_KEY))
+        login = connection_to(server.address, inbox_prefix(WEB), token=WEB_KEY, allow_reconnect=False)
+        leaving = await clients.enter_async_context(login)
+
+        async def ended(names: Iterable[str]) -> list[str]:
+            return [name for name in names if name == publisher_name(WEB)]
+
+        await ConnectionKeeper(Kicker(bus), ended).review()
+        await eventually(lambda: leaving.closed == 1)
 
 
 async def test_a_kick_finds_connections_that_another_replica_admitted(server: EmbeddedNats, door: Keys) -> None:

@@ -9,7 +9,7 @@ from kit.auth.demand import Demand
 from kit.auth.denials import DenialLog
 from kit.auth.tokens import parse_token, parse_write_key, secret_matches
 from kit.clock import Clock
-from kit.errors import InvalidToken, OnwardError
+from kit.errors import InvalidToken, OnwardError, PermissionDenied
 from kit.nats_auth.admission import Admission, Presented, Refusal, admit_publisher, admit_reader
 from kit.postgres.pool import Pool
 from onward.common.v1 import access_pb2
@@ -56,7 +56,10 @@ class Door:
             return Refusal(error.message)
 
     async def ended(self, names: Iterable[str]) -> list[str]:
-        """Those of the connections' names (as admissions have them) that would no longer be let in."""
+        """Those of the connections' names (as admissions have them) that would no longer be let in.
+
+        Raises Unavailable where that can't be told: an outage is no reason to end a connection.
+        """
         return [name for name in names if not await self._is_good(name)]
 
     async def _is_good(self, name: str) -> bool:
@@ -64,7 +67,7 @@ class Door:
             return await self._pool.fetchrow(queries.write_key_secret, name.removeprefix(KEY_PREFIX)) is not None
         try:
             await self._authorizer.reader(name.removeprefix(TOKEN_PREFIX))
-        except OnwardError:
+        except (InvalidToken, PermissionDenied):
             return False
         return True
 
