@@ -17,6 +17,7 @@ import structlog
 from cryptography import x509
 from cryptography.hazmat.primitives.serialization import load_pem_private_key
 
+from kit.clock import Clock, SystemClock
 from kit.rpc.identity import certificate_name
 from kit.settings import ServiceSettings, SettingsError, variable
 
@@ -26,6 +27,8 @@ log = structlog.get_logger(__name__)
 EXPIRES_SOON = timedelta(days=30)
 # A certificate with its chain has some KiB; whatever is larger is another kind of file.
 PEM_BYTES_MAX = 1024 * 1024
+# Files that could not be used, and have not changed since, are read again after so long: anybody may begin handshakes.
+RETRY_S = 1.0
 
 # Device, inode, size and time of change of each file.
 _Stamp = tuple[tuple[int, ...], ...]
@@ -44,15 +47,15 @@ class Tls:
 PLAINTEXT = Tls()
 
 
-def service_tls(settings: ServiceSettings, service: str) -> Tls:
+def service_tls(settings: ServiceSettings, service: str, clock: Clock | None = None) -> Tls:
     """Read the files that the settings name; SettingsError, in one line, for what can't be used."""
     if settings.tls_certificate is None or settings.tls_key is None or settings.tls_ca is None:
         return PLAINTEXT
     files = _Files(service, settings.tls_certificate, settings.tls_key, settings.tls_ca)
     pem = files.read()
     return Tls(
-        public=_renewable(files, pem, mutual=False),
-        internal=_renewable(files, pem, mutual=True),
+        public=_renewable(files, pem, clock, mutual=False),
+        internal=_renewable(files, pem, clock, mutual=True),
         internal_listen=settings.internal_listen,
         client=grpc.ssl_channel_credentials(pem.ca, pem.key, pem.certificate),
     )
@@ -88,42 +91,51 @@ class _Files:
         return pem
 
     def stamp(self) -> _Stamp:
-        """Changes whenever a file was replaced or written; raises OSError."""
-        return tuple(
-            (status.st_dev, status.st_ino, status.st_size, status.st_mtime_ns)
-            for status in (path.stat() for path in (self.certificate, self.key, self.ca))
-        )
+        """Changes whenever a file was replaced or written; empty where one is not there."""
+        try:
+            found = [path.stat() for path in (self.certificate, self.key, self.ca)]
+        except OSError:
+            return ()
+        return tuple((one.st_dev, one.st_ino, one.st_size, one.st_mtime_ns) for one in found)
 
 
 class _Renewal:
     """Asked by gRPC at each handshake for the certificate of the moment."""
 
-    def __init__(self, files: _Files, *, mutual: bool) -> None:
+    def __init__(self, files: _Files, clock: Clock, *, mutual: bool) -> None:
         self._files = files
+        self._clock = clock
         self._mutual = mutual
+        # Of the files that are in use.
         self._stamp = files.stamp()
+        # Of those that could not be used, and when they may be tried again.
+        self._failed: tuple[_Stamp, float] | None = None
 
     def __call__(self) -> grpc.ServerCertificateConfiguration | None:
         """None: as before."""
+        # Before the files are read: what changes while they are is seen at the next handshake.
+        stamp = self._files.stamp()
+        if stamp == self._stamp or self._pausing(stamp):
+            return None
         try:
-            stamp = self._files.stamp()
-            if stamp == self._stamp:
-                return None
-            # Before the files are read: what changes while they are is seen at the next handshake.
-            self._stamp = stamp
             pem = self._files.read()
-        except (OSError, SettingsError) as error:
+        except SettingsError as error:
             # Half of a renewal, perhaps: the old certificate goes on until the files fit together.
+            self._failed = (stamp, self._clock.monotonic() + RETRY_S)
             log.warning("certificate_not_renewed", reason=str(error))
             return None
+        self._stamp, self._failed = stamp, None
         log.info("certificate_renewed", file=str(self._files.certificate))
         return pem.configuration(mutual=self._mutual)
 
+    def _pausing(self, stamp: _Stamp) -> bool:
+        return self._failed is not None and self._failed[0] == stamp and self._clock.monotonic() < self._failed[1]
 
-def _renewable(files: _Files, pem: _Pem, *, mutual: bool) -> grpc.ServerCredentials:
+
+def _renewable(files: _Files, pem: _Pem, clock: Clock | None, *, mutual: bool) -> grpc.ServerCredentials:
     return grpc.dynamic_ssl_server_credentials(
         pem.configuration(mutual=mutual),
-        _Renewal(files, mutual=mutual),  # type: ignore[arg-type]  # None is allowed and means: as before
+        _Renewal(files, clock or SystemClock(), mutual=mutual),  # type: ignore[arg-type]  # None is allowed and means: as before
         require_client_authentication=mutual,
     )
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import os
 import shutil
 import ssl
 from collections.abc import AsyncIterator
@@ -20,13 +21,13 @@ import structlog
 from cryptography import x509
 
 from kit.auth.gate import Gate
-from kit.clock import FakeClock
+from kit.clock import Clock, FakeClock
 from kit.embedded.certificates import VALID, authority_file, make_certificates, service_files
 from kit.errors import Internal, InvalidToken, OnwardError, Unavailable
 from kit.rpc import probe
 from kit.rpc.client import open_channel
 from kit.rpc.server import RpcServer
-from kit.rpc.tls import service_tls
+from kit.rpc.tls import RETRY_S, service_tls
 from kit.settings import ServiceSettings, SettingsError
 from tests.integration.rpc_probe import SERVICE_TOKEN, TOKEN, Probe, Roles, generated, saying
 
@@ -72,9 +73,9 @@ def ours(tmp_path: Path) -> Certificates:
 
 
 @asynccontextmanager
-async def serving(settings: ServiceSettings) -> AsyncIterator[RpcServer]:
+async def serving(settings: ServiceSettings, clock: Clock | None = None) -> AsyncIterator[RpcServer]:
     servicers = [(generated()[1].add_ProbeServiceServicer_to_server, Probe())]
-    tls = service_tls(settings, "registry")
+    tls = service_tls(settings, "registry", clock)
     server = RpcServer(settings.listen, servicers, Gate(Roles(), SERVICE_TOKEN), tls=tls)
     await server.start()
     await server.ready()
@@ -231,6 +232,23 @@ async def test_files_that_do_not_fit_together_leave_the_old_certificate_in_place
     assert [line["event"] for line in logs if line["log_level"] == "warning"] == ["certificate_not_renewed"]
     make_certificates(ours.folder, {"registry": HERE})
     assert _served(server.port) == _stored(ours) != before
+
+
+async def test_a_renewal_that_could_not_be_read_once_is_tried_again(ours: Certificates) -> None:
+    files, clock = service_files(ours.folder, "registry"), FakeClock()
+    async with serving(ours.settings(), clock) as server:
+        before = _served(server.port)
+        make_certificates(ours.folder, {"registry": ("127.0.0.1", "localhost")})
+        key, renewed = files.key.read_bytes(), files.key.stat()
+        files.key.write_bytes(b"x" * len(key))
+        os.utime(files.key, ns=(renewed.st_atime_ns, renewed.st_mtime_ns))
+        assert _served(server.port) == before
+        # Nothing tells that the files are others now than those that were tried.
+        files.key.write_bytes(key)
+        os.utime(files.key, ns=(renewed.st_atime_ns, renewed.st_mtime_ns))
+        assert _served(server.port) == before
+        clock.advance(RETRY_S)
+        assert _served(server.port) == _stored(ours) != before
 
 
 def _served(port: int) -> int:
