@@ -155,7 +155,10 @@ async def limited(turn: Turn, context: Context, limits: Limits) -> AsyncIterator
 
 @contextmanager
 def noted(turn: Turn, denials: DenialLog | None) -> Iterator[None]:
-    """Part of layer 6: refusals leave a record, those of handlers too."""
+    """Part of layer 6: refusals leave a record, those of handlers too, and those that end a stream.
+
+    It is outside of layer 4, since that is where a stream's end comes from.
+    """
     try:
         yield
     except (InvalidToken, NotFound, PermissionDenied) as error:
@@ -165,7 +168,7 @@ def noted(turn: Turn, denials: DenialLog | None) -> Iterator[None]:
 
 
 def _is_refusal(turn: Turn, demand: Demand, error: OnwardError) -> bool:
-    if not turn.admitted:
+    if not turn.admitted or error is turn.refusal:
         return True
     # To who was let in, NOT_FOUND says that it is not there. What the registry tells another service of somebody's
     # token, that service records.

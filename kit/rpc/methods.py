@@ -169,14 +169,17 @@ class Layered:
         """Layers 1 to 5."""
         turn = Turn(read_call(path, context, self._ids), streams)
         with traced(turn), identified(turn, context):
-            async with translated(turn, context), limited(turn, context, self._limits):
-                with places.taken(), noted(turn, self._denials):
-                    if streams:
-                        self.running.add(turn)
-                    try:
-                        yield turn
-                    finally:
-                        self.running.discard(turn)
+            async with AsyncExitStack() as around:
+                await around.enter_async_context(translated(turn, context))
+                around.enter_context(noted(turn, self._denials))
+                await around.enter_async_context(limited(turn, context, self._limits))
+                around.enter_context(places.taken())
+                if streams:
+                    self.running.add(turn)
+                try:
+                    yield turn
+                finally:
+                    self.running.discard(turn)
 
     async def _admitted(self, method: Method, turn: Turn, raw: bytes, held: AsyncExitStack) -> Message:
         """Layers 6 and 7: the request, once its caller may make it and it keeps the rules."""

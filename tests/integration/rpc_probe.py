@@ -15,6 +15,7 @@ from grpc_tools import protoc
 
 from kit.auth.caller import Caller, current_caller
 from kit.auth.demand import EVERYTHING, Demand
+from kit.auth.denials import DenialLog
 from kit.auth.gate import Gate
 from kit.errors import InvalidToken, NotFound, PermissionDenied
 from kit.rpc.call import current_call
@@ -151,17 +152,23 @@ class Probe:
 
 
 def server_of(
-    probe: Probe, limits: Limits | None = None, listen: str = "127.0.0.1:0", roles: Roles | None = None
+    probe: Probe,
+    limits: Limits | None = None,
+    listen: str = "127.0.0.1:0",
+    roles: Roles | None = None,
+    denials: DenialLog | None = None,
 ) -> RpcServer:
     """A server for the probe, not yet started."""
     servicers = [(generated()[1].add_ProbeServiceServicer_to_server, probe)]
-    return RpcServer(listen, servicers, Gate(roles or Roles(), SERVICE_TOKEN), limits=limits)
+    return RpcServer(listen, servicers, Gate(roles or Roles(), SERVICE_TOKEN), limits=limits, denials=denials)
 
 
 @asynccontextmanager
-async def serving(probe: Probe, limits: Limits | None = None, roles: Roles | None = None) -> AsyncIterator[RpcServer]:
+async def serving(
+    probe: Probe, limits: Limits | None = None, roles: Roles | None = None, denials: DenialLog | None = None
+) -> AsyncIterator[RpcServer]:
     """A running server; stopped without grace."""
-    server = server_of(probe, limits, roles=roles)
+    server = server_of(probe, limits, roles=roles, denials=denials)
     await server.start()
     await server.ready()
     try:

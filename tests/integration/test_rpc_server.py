@@ -1,7 +1,7 @@
 """The server that all services run, through real connections."""
 
 import asyncio
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager, suppress
 from typing import Any
 
@@ -13,6 +13,7 @@ from grpc_reflection.v1alpha.proto_reflection_descriptor_database import ProtoRe
 from structlog.testing import capture_logs
 
 from kit.auth.demand import Subset
+from kit.auth.denials import DenialLog, Refusal
 from kit.auth.gate import Gate
 from kit.errors import (
     DeadlineExceeded,
@@ -140,9 +141,11 @@ QUICK = Limits(stream_renew_s=0.02, stream_unsure_s_max=0.2)
 
 
 @asynccontextmanager
-async def a_watch(probe: Probe, roles: Roles, limits: Limits = QUICK) -> AsyncIterator[Any]:
+async def a_watch(
+    probe: Probe, roles: Roles, limits: Limits = QUICK, denials: DenialLog | None = None
+) -> AsyncIterator[Any]:
     """A stream whose first part has arrived, and that waits."""
-    async with serving(probe, limits, roles) as server, calling(server) as stub:
+    async with serving(probe, limits, roles, denials) as server, calling(server) as stub:
         call = stub.Watch(saying("begun wait over"))
         assert (await call.read()).text == "begun"
         yield call
@@ -157,6 +160,23 @@ async def test_a_stream_ends_when_its_caller_may_no_longer_see_it(probe: Probe, 
         with pytest.raises(type(refusal), match=refusal.message):
             await call.read()
         await eventually(lambda: probe.running == 0)
+
+
+@pytest.mark.parametrize("refusal", [InvalidToken("revoked"), PermissionDenied("not any more"), NotFound("removed")])
+async def test_a_stream_that_is_taken_from_its_caller_leaves_a_record(probe: Probe, refusal: OnwardError) -> None:
+    """H4, D3."""
+    told: list[Refusal] = []
+
+    async def sink(refusals: Sequence[Refusal]) -> None:
+        told.extend(refusals)
+
+    roles, denials = Roles(), DenialLog(sink)
+    async with a_watch(probe, roles, denials=denials) as call:
+        roles.refusal = refusal
+        with pytest.raises(type(refusal)):
+            await call.read()
+    await denials.flush()
+    assert [(one.method, one.reason) for one in told] == [(f"/{SERVICE}/Watch", refusal.reason)]
 
 
 async def test_a_stream_goes_on_while_its_caller_may_see_it(probe: Probe) -> None:
