@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Awaitable, Callable
+from contextlib import suppress
 from dataclasses import dataclass
 
 import structlog
@@ -26,6 +27,9 @@ FAILURE_PAUSE_S = 30.0
 FAILURE_PAUSE_WITHOUT_KEYS_S = 5.0
 # A slow issuer may hold up a call for so long where older keys would do.
 REFRESH_WAIT_S = 1.0
+# Anybody can make up a token that needs the issuer's answer: those who wait for it must not take all places for calls.
+WAITERS_MAX = 16
+FULL_PAUSE_S = 1.0
 
 Fetch = Callable[[], Awaitable[KeySet]]
 
@@ -46,6 +50,7 @@ class IssuerKeys:
         self._refresh_wait_s = refresh_wait_s
         self._held: _Held | None = None
         self._flight: asyncio.Task[None] | None = None
+        self._waiters = 0
         self._failed_at: float | None = None
         self._unknown_at: float | None = None
 
@@ -75,7 +80,9 @@ class IssuerKeys:
             if not self._pausing(FAILURE_PAUSE_WITHOUT_KEYS_S):
                 await self._refreshed()
         elif age >= FRESH_S and not self._pausing(FAILURE_PAUSE_S):
-            await self._refreshed(self._refresh_wait_s)
+            # Where too many wait, the older keys do as well.
+            with suppress(Unavailable):
+                await self._refreshed(self._refresh_wait_s)
         return self._usable()
 
     def _usable(self) -> KeySet:
@@ -107,12 +114,21 @@ class IssuerKeys:
         return True
 
     async def _refreshed(self, wait_s: float | None = None) -> None:
-        """Ask, or join who asks already. A caller's end does not end it for the others."""
+        """Ask, or join who asks already; raises Unavailable where too many do. A caller's end ends it for him alone."""
+        if self._waiters >= WAITERS_MAX:
+            raise Unavailable(
+                f"Too many calls wait for the keys of the identity provider {self._issuer}; try again.",
+                retry_after_s=FULL_PAUSE_S,
+            )
         if self._flight is None:
             self._flight = asyncio.get_running_loop().create_task(self._refresh(), name="issuer-keys")
             self._flight.add_done_callback(self._landed)
         # Unlike wait_for, this leaves the task alone, whether the time is up or the caller is cancelled.
-        await asyncio.wait({self._flight}, timeout=wait_s)
+        self._waiters += 1
+        try:
+            await asyncio.wait({self._flight}, timeout=wait_s)
+        finally:
+            self._waiters -= 1
 
     def _landed(self, flight: asyncio.Task[None]) -> None:
         self._flight = None

@@ -22,11 +22,12 @@ from kit.auth.issuer_keys import (
     FRESH_S,
     STALE_S_MAX,
     UNKNOWN_KEY_PAUSE_S,
+    WAITERS_MAX,
 )
 from kit.auth.oidc import LEEWAY_S, OidcVerifier
 from kit.auth.tokens import BEARER_LENGTH_MAX
 from kit.clock import FakeClock
-from kit.errors import InvalidToken, Unavailable
+from kit.errors import InvalidToken, OnwardError, Unavailable
 from kit.testing.eventually import eventually
 from tests.integration.oidc_world import World, private_key, public_jwk
 from tests.integration.rpc_probe import Probe, calling, saying, serving
@@ -254,12 +255,12 @@ async def test_made_up_key_ids_cost_the_issuer_one_question_in_a_while(world: Wo
 async def test_many_tokens_at_once_ask_once_and_all_are_answered(world: World, verifier: OidcVerifier) -> None:
     world.open.clear()
     async with asyncio.TaskGroup() as tasks:
-        verified = [tasks.create_task(verifier.verify(world.token(sub=f"s{i}"))) for i in range(50)]
+        verified = [tasks.create_task(verifier.verify(world.token(sub=f"s{i}"))) for i in range(WAITERS_MAX)]
         await eventually(lambda: world.asked)
         verified[0].cancel()
         world.open.set()
     assert verified[0].cancelled()
-    assert [task.result().subject for task in verified[1:]] == [f"s{i}" for i in range(1, 50)]
+    assert [task.result().subject for task in verified[1:]] == [f"s{i}" for i in range(1, WAITERS_MAX)]
     assert world.asked_for_keys() == 1
 
 
@@ -268,11 +269,42 @@ async def test_tokens_by_a_new_key_that_come_at_once_ask_once(world: World, veri
     world.keys.append(public_jwk("two", "ES256", 1))
     world.open.clear()
     async with asyncio.TaskGroup() as tasks:
-        verified = [tasks.create_task(verifier.verify(world.token("ES256", "two", 1))) for _ in range(20)]
+        verified = [tasks.create_task(verifier.verify(world.token("ES256", "two", 1))) for _ in range(WAITERS_MAX)]
         await eventually(lambda: len(world.asked) == 3)
         world.open.set()
     assert all(task.result().subject == "ada" for task in verified)
     assert world.asked_for_keys() == 2
+
+
+@pytest.mark.parametrize("has_keys", [False, True])
+async def test_no_more_than_a_few_calls_wait_for_a_slow_issuer(
+    world: World, verifier: OidcVerifier, has_keys: bool
+) -> None:
+    """Made up tokens of the right issuer must not hold all places for calls."""
+    if has_keys:
+        await verifier.verify(world.token())
+    world.open.clear()
+    async with asyncio.TaskGroup() as tasks:
+        waiting = [
+            tasks.create_task(_outcome(verifier, world.token("ES256", f"two{i}", 1))) for i in range(WAITERS_MAX)
+        ]
+        await eventually(lambda: len(world.asked) == (3 if has_keys else 1))
+        assert await _outcome(verifier, world.token("ES256", "two", 1)) == "UNAVAILABLE"
+        if has_keys:
+            # Who needs no answer does not wait for one, even where it is time to ask.
+            world.clock.advance(FRESH_S)
+            assert (await verifier.verify(world.token())).subject == "ada"
+        assert not any(one.done() for one in waiting)
+        world.open.set()
+    assert {one.result() for one in waiting} == {"UNAUTHENTICATED"}
+
+
+async def _outcome(verifier: OidcVerifier, token: str) -> str:
+    try:
+        await verifier.verify(token)
+    except OnwardError as error:
+        return error.code
+    return "OK"
 
 
 async def test_known_keys_outlive_an_outage_of_a_day_and_no_longer(world: World, verifier: OidcVerifier) -> None:
