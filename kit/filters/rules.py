@@ -13,9 +13,11 @@ from kit.filters.actions import (
     FilterSpec,
     HashFields,
     Sample,
+    cost_of,
     violations,
 )
 from kit.filters.chain import FilterChain
+from kit.fql import FqlError
 from onward.registry.v1 import internal_service_pb2, resources_pb2
 
 # The field of an action's proto message, by its class: where `violations` finds something wrong, clients look there.
@@ -58,6 +60,15 @@ def rule_violations(rule: resources_pb2.FilterRule) -> list[tuple[str, str]]:
     except FilterError as error:
         return error.violations
     return [(_in_proto(field, spec.actions), message) for field, message in violations(spec)]
+
+
+def rule_cost(rule: resources_pb2.FilterRule) -> int:
+    """What a rule takes at worst, in the points of kit/fql/cost.py; 0 for one that can't be applied."""
+    try:
+        return cost_of(spec_of(rule.title, rule))
+    except (FilterError, FqlError):
+        # Of a newer release, or of one that had other limits: nothing passes it.
+        return 0
 
 
 def _problem(action: resources_pb2.FilterAction) -> str:

@@ -9,7 +9,7 @@ from typing import Any, Final
 from kit.filters.actions import Sample
 from kit.fql import parse_path
 from kit.fql.evaluate import field
-from kit.fql.values import text_of, utf8
+from kit.fql.values import is_large, text_of, utf8
 
 # Gives a number from 0 to 1, without 1.
 Random = Callable[[], float]
@@ -25,7 +25,8 @@ def keeping(sample: Sample) -> Keeps:
 
     By a field, the value's hash is its place between 0 and 1, kept where it is below the rate. Nothing else
     goes into the hash: equal rates keep the same users at every destination, and a higher rate keeps them
-    too. An event without the field is sampled at random: as one value, all of them would be kept or none.
+    too. An event without the field is sampled at random: as one value, all of them would be kept or none. So is one
+    with a large list or object there, which takes long to write and is nobody's id.
     """
     rate = sample.rate
     if not sample.path:
@@ -34,7 +35,7 @@ def keeping(sample: Sample) -> Keeps:
 
     def keeps(event: dict[str, Any], random: Random) -> bool:
         value = value_of(event)
-        return (random() if value is None else place_of(value)) < rate
+        return (random() if value is None or is_large(value) else place_of(value)) < rate
 
     return keeps
 

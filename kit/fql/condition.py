@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 from functools import lru_cache
 from typing import Any, Final
 
+from kit.fql.cost import cost_of
 from kit.fql.errors import FqlError
 from kit.fql.evaluate import Test, test_of
 from kit.fql.parser import parse
@@ -24,11 +25,12 @@ class Condition:
     """A compiled condition; conditions of the same text are equal.
 
     Calling it tests an event, a JSON object of dicts and lists; it never raises and changes nothing.
-    `matches` is the same without the cost of a method.
+    `matches` is the same without the cost of a method. `cost` is what it takes at worst, in points of kit/fql/cost.py.
     """
 
     text: str
     matches: Test = field(compare=False, repr=False)
+    cost: int = field(compare=False, default=0)
 
     def __call__(self, event: Mapping[str, Any]) -> bool:
         return self.matches(event)
@@ -42,4 +44,5 @@ def compile_condition(text: str) -> Condition:
         raise FqlError(f"the condition has {size_bytes} bytes; at most {TEXT_BYTES_MAX} are accepted", 1, 1)
     if text.strip() == ALL:
         return Condition(text, lambda event: True)
-    return Condition(text, test_of(parse(text)))
+    tree = parse(text)
+    return Condition(text, test_of(tree), cost_of(tree, size_bytes))

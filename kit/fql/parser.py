@@ -5,9 +5,10 @@ from __future__ import annotations
 from difflib import get_close_matches
 from typing import Final
 
+from kit.fql.cost import is_slow
 from kit.fql.errors import FqlError, error_at, quoted
 from kit.fql.functions import FUNCTIONS
-from kit.fql.glob import GlobError, compile_glob, is_plain
+from kit.fql.glob import GlobError, compile_glob
 from kit.fql.syntax import (
     ANY,
     BOOL,
@@ -166,9 +167,10 @@ class _Parser:
                 raise self._error(argument.at, f"`{name.source}` takes a {wanted} here, not {described(argument)}")
         if name.source == "match":
             self._check_pattern(arguments[1])
-        if function.slow and not _is_plain_match(name.source, arguments):
+        call = Call(name.source, arguments, name.at, function.result)
+        if is_slow(call):
             self._count_slow(name)
-        return Call(name.source, arguments, name.at, function.result)
+        return call
 
     def _count_slow(self, name: Token) -> None:
         self._slow_calls += 1
@@ -240,14 +242,6 @@ class _Parser:
 
     def _error(self, at: int, message: str) -> FqlError:
         return error_at(self._text, at, message)
-
-
-def _is_plain_match(name: str, arguments: tuple[Node, ...]) -> bool:
-    """Whether it is a `match` that costs no more than a search, or none at all."""
-    if name != "match":
-        return False
-    pattern = arguments[1]
-    return isinstance(pattern, Literal) and (not isinstance(pattern.value, str) or is_plain(pattern.value))
 
 
 def _hint(found: Token) -> str:

@@ -15,7 +15,8 @@ KEYWORDS: Final = frozenset({"and", "or", "not", "in", "true", "false", "null", 
 PATH_NAMES_MAX: Final = 32
 
 _SPACE: Final = re.compile(r"\s*")
-_NUMBER: Final = re.compile(r"[+-]?[0-9]+(?:\.[0-9]+)?(?:[eE][+-]?[0-9]+)?")
+# Possessive: what is no number after thousands of digits is not tried again with one digit less, and one less.
+_NUMBER: Final = re.compile(r"[+-]?[0-9]++(?:\.[0-9]++)?+(?:[eE][+-]?[0-9]++)?+")
 _NAME: Final = r"(?:\\.|[\w-])+"
 # The first name of a path must not look like a number.
 _PATH: Final = re.compile(rf"(?=\\|[^\W\d]){_NAME}(?:\.{_NAME})*", re.DOTALL)

@@ -292,6 +292,15 @@ def test_an_event_without_the_field_is_sampled_at_random() -> None:
         assert chain.apply(event, lambda: 0.6).event is None
 
 
+def test_a_list_of_more_than_100_values_is_sampled_at_random() -> None:
+    """Nobody's id is so long, and to write it takes a millisecond."""
+    chain = FilterChain([spec(Sample(0.5, "ids"))])
+    for ids in ([1] * 100, {"a": [1] * 99}):
+        assert chain.apply({"ids": ids}, lambda: 0.4).event is not None
+        assert chain.apply({"ids": ids}, lambda: 0.6).event is None
+    assert chain.apply({"ids": [1] * 99}, never) == chain.apply({"ids": [1] * 99}, never)
+
+
 def test_a_rate_of_1_keeps_all_and_a_rate_of_0_none() -> None:
     assert FilterChain([spec(Sample(1))]).apply(EVENT, lambda: 1 - 2**-53).event is EVENT
     assert FilterChain([spec(Sample(0))]).apply(EVENT, lambda: 0.0).event is None

@@ -103,3 +103,21 @@ small = st.recursive(
 @given(small, st.lists(small, max_size=6))
 def test_a_list_holds_a_value_if_one_of_its_items_equals_it(value: Any, values: list[Any]) -> None:
     assert contained(value, values) is any(equal(value, item) for item in values)
+
+
+@pytest.mark.parametrize(
+    ("condition", "points"),
+    [
+        ("all", 0),
+        ("event = 'A' and properties.total > 1 and type in ['track', 'page']", 0),
+        ("match(event, 'A *')", 1),
+        ("match(event, 'A?') or match(event, name)", 100),
+        ("not (snakecase(event) = 'a')", 50),
+        ("lowercase(event) in ['a', string(name)]", 25),
+        ("contains(name, 'a') and typeof(name) = 'string'", 11),
+        ("name = event and event in properties.names", 10),
+        (f"event = '{'a' * 2490}'", 10),
+    ],
+)
+def test_a_condition_costs_what_its_functions_and_its_length_may_take(condition: str, points: int) -> None:
+    assert compile_condition(condition).cost == points

@@ -9,7 +9,7 @@ from google.protobuf.message import Message
 
 from kit.eventstore.facts import NewFact
 from kit.filters import AllowFields, Drop, DropFields, FilterError, FilterSpec, HashFields, Sample
-from kit.filters.rules import chain_of, rule_violations, spec_of
+from kit.filters.rules import chain_of, rule_cost, rule_violations, spec_of
 from kit.rpc import names
 from onward.registry.v1 import destination_service_pb2 as dpb
 from onward.registry.v1 import facts_pb2, internal_service_pb2
@@ -104,6 +104,45 @@ def test_the_eleventh_filter_is_refused_with_the_limit(parent: str) -> None:
     assert given(*BASE, *ten[:9]).when(create(parent)).decided()
     error = given(*BASE, *ten).when(create(parent)).refused("RESOURCE_EXHAUSTED", "LIMIT_REACHED")
     assert error.metadata == {"limit": "filters_max", "max": "10"}
+
+
+LIMIT = ("RESOURCE_EXHAUSTED", "LIMIT_REACHED")
+SLOW = "match(event, '?') or snakecase(event) = 'a'"
+
+
+@pytest.mark.parametrize("parent", PARENTS)
+def test_filters_that_would_hold_up_all_events_together_are_refused_with_advice(parent: str) -> None:
+    full = [made(f"f{n}", parent, condition=SLOW, enabled=True) for n in range(3)]
+    more = {"title": "One more", "condition": "contains(event, 'A')"}
+    case = given(*BASE, *full).when(create(parent, **more, enabled=True))
+    refused = case.refused(*LIMIT)
+    assert refused.metadata == {"limit": "filters_cost_max", "max": "300"}
+    assert "310 points" in refused.message
+    assert "match with `*` alone" in refused.message
+    # What does nothing takes no time, and what costs nothing is always accepted.
+    given(*BASE, *full).when(create(parent, **more)).decided()
+    given(*BASE, *full).when(create(parent, condition="event = 'A'", enabled=True)).decided()
+    given(*BASE, *full, made("off", parent, condition=SLOW)).when(
+        update("off", parent, title="off", condition=SLOW, enabled=True)
+    ).refused(*LIMIT)
+
+
+def test_filters_that_were_saved_before_the_limit_may_become_cheaper_step_by_step() -> None:
+    """They go on being applied meanwhile."""
+    stored = [made(f"f{n}", condition=SLOW, enabled=True) for n in range(5)]
+    case = given(*BASE, *stored)
+    case.when(update("f0", title="f0", condition="match(event, '?')", enabled=True)).decided()
+    case.when(update("f0", title="Renamed", condition=SLOW, enabled=True)).decided()
+    case.when(update("f0", title="f0", condition=f"{SLOW} or contains(event, 'a')", enabled=True)).refused(*LIMIT)
+    chain_of([internal_service_pb2.FilterGroup(filters=[pb.Filter(name=one.filter, rule=one.rule) for one in stored])])
+
+
+def test_a_sample_by_a_field_costs_as_well() -> None:
+    by_user = pb.FilterAction(sample=pb.Sampling(rate=0.5, path="userId"))
+    at_random = pb.FilterAction(sample=pb.Sampling(rate=0.5))
+    assert rule_cost(pb.FilterRule(title="A", condition="contains(event, 'a')", actions=[by_user])) == 30
+    assert rule_cost(pb.FilterRule(title="A", condition="contains(event, 'a')", actions=[at_random])) == 10
+    assert rule_cost(pb.FilterRule(title="A", condition="not valid", actions=[DROP])) == 0
 
 
 def test_titles_are_unique_among_a_parents_filters() -> None:

@@ -10,9 +10,10 @@ from collections.abc import Sequence
 
 from kit.errors import LimitReached
 from kit.eventstore.facts import NewFact
-from kit.filters import FILTERS_MAX
-from kit.filters.rules import rule_violations
+from kit.filters import COST_MAX, FILTERS_MAX
+from kit.filters.rules import rule_cost, rule_violations
 from kit.fql import FqlError, compile_condition
+from kit.fql.cost import SLOW_CALL
 from onward.registry.v1 import destination_service_pb2 as pb
 from onward.registry.v1 import facts_pb2, resources_pb2
 from services.registry.domain import ids
@@ -49,6 +50,8 @@ def decide_create_filter(state: State, request: pb.CreateFilterRequest, workspac
             metadata={"limit": "filters_max", "max": str(FILTERS_MAX)},
         )
     _require_free_title(filters, request.rule.title, workspace, parent)
+    rules = [one.rule for one in filters]
+    _require_affordable(rules, [*rules, request.rule], parent_name(workspace, parent))
     filter_id = request.filter_id or ids.free_id(request.rule.title, "filter", taken)
     return [_fact(parent, facts_pb2.FilterCreated(parent=parent, filter=filter_id, rule=request.rule))]
 
@@ -64,6 +67,8 @@ def decide_update_filter(
     _require_free_title(others, request.rule.title, workspace, parent)
     if request.rule == current.rule:
         return []
+    rules = [one.rule for one in others]
+    _require_affordable([*rules, current.rule], [*rules, request.rule], parent_name(workspace, parent))
     return [_fact(parent, facts_pb2.FilterUpdated(parent=parent, filter=filter_id, rule=request.rule))]
 
 
@@ -130,6 +135,25 @@ def _require_free_title(filters: Sequence[FilterState], title: str, workspace: s
     for one in filters:
         if one.rule.title == title:
             raise FilterTitleTaken(title, filter_name(workspace, parent, one.id))
+
+
+def _require_affordable(
+    before: Sequence[resources_pb2.FilterRule], after: Sequence[resources_pb2.FilterRule], parent: str
+) -> None:
+    """Filters that were saved before there was a limit may stay, and may become cheaper step by step."""
+    cost = _cost(after)
+    if cost <= COST_MAX or cost <= _cost(before):
+        return
+    raise LimitReached(
+        f"The enabled filters of {parent} would cost an event up to {cost} points; at most {COST_MAX} are accepted. "
+        f"snakecase, kebabcase, titlecase, and match with `?`, `[` or a field as its pattern cost {SLOW_CALL} each: "
+        "use match with `*` alone, or a list with `in`. docs/filters.md has the cost of all others.",
+        metadata={"limit": "filters_cost_max", "max": str(COST_MAX)},
+    )
+
+
+def _cost(rules: Sequence[resources_pb2.FilterRule]) -> int:
+    return sum(rule_cost(rule) for rule in rules if rule.enabled)
 
 
 def _require_all(existing: Sequence[str] | dict[str, str], named: Sequence[str], parent: str) -> None:
