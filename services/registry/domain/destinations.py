@@ -12,7 +12,6 @@ from services.registry.domain.settings import KeyedHash, change_settings, missin
 from services.registry.domain.state import DestinationState, State, VersionState
 from services.registry.errors import (
     DisplayNameTaken,
-    IdTaken,
     InvalidField,
     Missing,
     SettingsMissing,
@@ -44,10 +43,10 @@ def decide_connect(
     if source not in state.sources:
         raise Missing(f"workspaces/{workspace}/sources/{source}")
     version = require_version(workspace, require_function(state, workspace, function), request.version or None)
+    destination_id = ids.new_id(state, workspace, "destinations", request.destination_id, request.display_name)
     _require_free(state, request, workspace, source)
     connected = facts_pb2.DestinationConnected(
-        destination=request.destination_id
-        or ids.free_id(request.display_name, "destination", state.taken("destinations")),
+        destination=destination_id,
         display_name=request.display_name,
         function=function,
         source=source,
@@ -64,9 +63,6 @@ def decide_connect(
 def _require_free(
     state: State, request: destination_service_pb2.ConnectDestinationRequest, workspace: str, source: str
 ) -> None:
-    if request.destination_id and state.is_taken("destinations", request.destination_id):
-        name = destination_name(workspace, request.destination_id)
-        raise IdTaken(name, deleted=request.destination_id not in state.destinations)
     if len(state.destinations) >= DESTINATIONS_MAX:
         raise WorkspaceLimitReached("destinations", DESTINATIONS_MAX, "Use one that exists.")
     for other in state.destinations.values():

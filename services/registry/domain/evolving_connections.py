@@ -9,7 +9,7 @@ from typing import Any
 from google.protobuf.message import Message
 
 from onward.registry.v1 import facts_pb2
-from services.registry.domain.folding import with_entries, without
+from services.registry.domain.folding import end, with_entries
 from services.registry.domain.state import (
     DestinationState,
     FilterState,
@@ -35,9 +35,7 @@ def _source_updated(state: State, fact: facts_pb2.SourceUpdated) -> State:
 
 
 def _source_deleted(state: State, fact: facts_pb2.SourceDeleted) -> State:
-    sources = without(state.sources, fact.source)
-    ended = {f"sources/{fact.source}": state.sources[fact.source].revision + 1}
-    return with_entries(replace(state, sources=sources), "ended", ended)
+    return end(state, "sources", fact.source)
 
 
 def _write_key_created(state: State, fact: facts_pb2.WriteKeyCreated) -> State:
@@ -67,9 +65,7 @@ def _destination_connected(state: State, fact: facts_pb2.DestinationConnected) -
 
 
 def _destination_disconnected(state: State, fact: facts_pb2.DestinationDisconnected) -> State:
-    destinations = without(state.destinations, fact.destination)
-    ended = {f"destinations/{fact.destination}": state.destinations[fact.destination].revision + 1}
-    return with_entries(replace(state, destinations=destinations), "ended", ended)
+    return end(state, "destinations", fact.destination)
 
 
 def _settings_changed(state: State, fact: facts_pb2.SettingsChanged) -> State:

@@ -9,7 +9,7 @@ from typing import Any
 from google.protobuf.message import Message
 
 from onward.registry.v1 import facts_pb2
-from services.registry.domain.folding import with_entries, without
+from services.registry.domain.folding import end, with_entries
 from services.registry.domain.state import FunctionState, State, VersionState
 
 
@@ -36,9 +36,7 @@ def _function_updated(state: State, fact: facts_pb2.FunctionUpdated) -> State:
 
 
 def _function_deleted(state: State, fact: facts_pb2.FunctionDeleted) -> State:
-    functions = without(state.functions, fact.function)
-    ended = {f"functions/{fact.function}": state.functions[fact.function].revision + 1}
-    return with_entries(replace(state, functions=functions), "ended", ended)
+    return end(state, "functions", fact.function)
 
 
 def _function_version_saved(state: State, fact: facts_pb2.FunctionVersionSaved) -> State:

@@ -9,7 +9,7 @@ from typing import Any
 from google.protobuf.message import Message
 
 from onward.registry.v1 import facts_pb2, resources_pb2
-from services.registry.domain.folding import with_entries, without
+from services.registry.domain.folding import end, with_entries, without
 from services.registry.domain.state import BindingState, MemberState, State, TokenState
 
 # The first release made one token a workspace, which belonged to nobody: it is this member's since.
@@ -46,15 +46,12 @@ def _member_added(state: State, fact: facts_pb2.MemberAdded) -> State:
 
 
 def _member_removed(state: State, fact: facts_pb2.MemberRemoved) -> State:
-    members = without(state.members, fact.member)
-    ended = {f"members/{fact.member}": state.members[fact.member].revision + 1}
     # Its tokens end with facts of their own.
-    return with_entries(replace(state, members=members), "ended", ended)
+    return end(state, "members", fact.member)
 
 
 def _person_erased(state: State, fact: facts_pb2.PersonErased) -> State:
-    stream = f"members/{fact.member}"
-    return with_entries(state, "ended", {stream: state.ended[stream] + 1})
+    return with_entries(state, "ended_members", {fact.member: state.ended_members[fact.member] + 1})
 
 
 def _role_granted(state: State, fact: facts_pb2.RoleGranted) -> State:
@@ -84,8 +81,7 @@ def _with_first_owner(state: State) -> State:
 
 
 def _token_revoked(state: State, fact: facts_pb2.TokenRevoked) -> State:
-    tokens = without(state.tokens, fact.token)
-    return replace(state, tokens=tokens)
+    return without(state, "tokens", fact.token)
 
 
 def _unchanged(state: State, _fact: Message) -> State:

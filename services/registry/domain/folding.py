@@ -10,12 +10,12 @@ from collections.abc import Mapping
 from dataclasses import replace
 from typing import Any, Final, TypeVar
 
-from services.registry.domain.state import State
+from services.registry.domain.state import KINDS, State
 
 V = TypeVar("V")
 
 # The mappings of a state, by name.
-MAPPINGS: Final = ("members", "tokens", "functions", "sources", "destinations", "ended")
+MAPPINGS: Final = ("tokens", *KINDS, *(f"ended_{kind}" for kind in KINDS))
 
 
 class Draft(dict[str, V]):
@@ -31,10 +31,19 @@ def with_entries(state: State, mapping: str, entries: Mapping[str, Any]) -> Stat
     return _with(state, {mapping: {**held, **entries}})
 
 
-def without(held: Mapping[str, V], key: str) -> Mapping[str, V]:
-    """A mapping without an entry. Always a copy: evolvers may still read what was there."""
-    left = {name: one for name, one in held.items() if name != key}
-    return Draft(left) if isinstance(held, Draft) else left
+def without(state: State, mapping: str, key: str) -> State:
+    """The state without an entry of one of its mappings."""
+    held = getattr(state, mapping)
+    if isinstance(held, Draft):
+        del held[key]
+        return state
+    return _with(state, {mapping: {name: one for name, one in held.items() if name != key}})
+
+
+def end(state: State, kind: str, entity: str) -> State:
+    """The state without an entity, whose id is remembered with the version of the stream's last fact."""
+    last = state.held(kind)[entity].revision + 1
+    return with_entries(without(state, kind, entity), f"ended_{kind}", {entity: last})
 
 
 def open_drafts(state: State) -> State:

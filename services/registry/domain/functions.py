@@ -11,7 +11,7 @@ from kit.eventstore.facts import NewFact
 from onward.registry.v1 import facts_pb2, function_service_pb2, resources_pb2
 from services.registry.domain import ids
 from services.registry.domain.state import DestinationState, FunctionState, State, VersionState
-from services.registry.errors import IdTaken, InUse, Missing, SourcesRefused, StaleEtag, WorkspaceLimitReached
+from services.registry.errors import InUse, Missing, SourcesRefused, StaleEtag, WorkspaceLimitReached
 from services.registry.templates import Template
 
 TIMEOUT_MS_DEFAULT = 5000
@@ -66,14 +66,11 @@ def decide_create_function(
     template: Template,
 ) -> list[NewFact]:
     """The function and its first version, which is the template's code."""
-    if request.function_id and state.is_taken("functions", request.function_id):
-        name = function_name(workspace, request.function_id)
-        raise IdTaken(name, deleted=request.function_id not in state.functions)
+    function = ids.new_id(state, workspace, "functions", request.function_id, request.display_name)
     if len(state.functions) >= state.functions_max:
         raise WorkspaceLimitReached(
             "functions", state.functions_max, "Ask the operator for more, or delete one that nobody needs."
         )
-    function = request.function_id or ids.free_id(request.display_name, "function", state.taken("functions"))
     created = facts_pb2.FunctionCreated(
         function=function,
         display_name=request.display_name,

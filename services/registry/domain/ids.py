@@ -6,10 +6,33 @@ from collections.abc import Container, Iterator
 
 from kit.errors import LimitReached
 from kit.rpc.names import numbered, slug
-from services.registry.domain.state import DestinationState
+from services.registry.domain.state import DestinationState, State
+from services.registry.errors import IdTaken
 
+# Of one kind in a workspace, deleted ones included: none is given again, so each stays in memory, with about 150 bytes.
+IDS_GIVEN_MAX = 100_000
 # With so many equal names somebody is in a loop; the search for a free number stays short.
 CHOICES_MAX = 10_000
+
+
+def new_id(state: State, workspace: str, kind: str, asked: str, display_name: str, fallback: str = "") -> str:
+    """The id that is asked for, or one made from the name, such as of "functions".
+
+    Raises IdTaken, and LimitReached where too many were given. `fallback` as in `slug`.
+    """
+    if asked and state.is_taken(kind, asked):
+        raise IdTaken(f"workspaces/{workspace}/{kind}/{asked}", deleted=asked not in state.held(kind))
+    _require_unused(state, kind)
+    return asked or free_id(display_name, fallback or kind.removesuffix("s"), state.held(kind), state.ended(kind))
+
+
+def _require_unused(state: State, kind: str) -> None:
+    if state.ids_given(kind) >= IDS_GIVEN_MAX:
+        raise LimitReached(
+            f"The workspace has had {IDS_GIVEN_MAX} {kind}, deleted ones included, as many as it ever may: no id is "
+            "given again. Change those that exist instead of replacing them, or ask the operator for a new workspace.",
+            metadata={"limit": "ids_given", "max": str(IDS_GIVEN_MAX), "kind": kind},
+        )
 
 
 def choices(display_name: str, kind: str) -> Iterator[str]:
@@ -20,10 +43,10 @@ def choices(display_name: str, kind: str) -> Iterator[str]:
         yield numbered(base, number)
 
 
-def free_id(display_name: str, kind: str, taken: Container[str]) -> str:
-    """An id made from the name that nothing has, nor had. Raises LimitReached where CHOICES_MAX were given."""
+def free_id(display_name: str, kind: str, *taken: Container[str]) -> str:
+    """An id made from the name that is not among those taken. Raises LimitReached where CHOICES_MAX were given."""
     for choice in choices(display_name, kind):
-        if choice not in taken:
+        if not any(choice in one for one in taken):
             return choice
     raise LimitReached(
         f"Each of the {CHOICES_MAX} ids that resemble this name is taken, or was. Give an id, or another name.",

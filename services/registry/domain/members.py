@@ -16,7 +16,7 @@ from onward.registry.v1 import facts_pb2, resources_pb2, workspace_service_pb2
 from services.registry.domain import ids
 from services.registry.domain.grants import check_grant, check_grants, require_few_names, scope_of
 from services.registry.domain.state import BindingState, MemberState, State, TokenState
-from services.registry.errors import IdTaken, InvalidField, Missing, WorkspaceLimitReached
+from services.registry.errors import InvalidField, Missing, WorkspaceLimitReached
 
 # More people than look after functions anywhere; each call of each of them reads its bindings.
 MEMBERS_MAX = 1_000
@@ -86,16 +86,9 @@ def _member_id(
     workspace: str,
     made_id: Callable[[], str],
 ) -> str:
-    asked = request.member_id
-    if asked:
-        # The first release's owner has no facts of its own, only a place among the members.
-        if asked in state.members or state.is_taken("members", asked):
-            raise IdTaken(f"workspaces/{workspace}/members/{asked}")
-        return asked
-    if request.kind == PERSON:
-        # A letter first, as in every id that callers choose.
-        return f"m{made_id()}"
-    return ids.free_id(request.display_name, "service", set(state.taken("members")))
+    # A letter first, as in every id that callers choose.
+    asked = request.member_id or (f"m{made_id()}" if request.kind == PERSON else "")
+    return ids.new_id(state, workspace, "members", asked, request.display_name, "service")
 
 
 def decide_remove_member(state: State, workspace: str, member: str) -> list[NewFact]:

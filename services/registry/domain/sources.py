@@ -7,7 +7,7 @@ from kit.eventstore.facts import NewFact
 from onward.registry.v1 import facts_pb2, source_service_pb2
 from services.registry.domain import ids
 from services.registry.domain.state import SourceState, State
-from services.registry.errors import IdTaken, InUse, Missing, StaleEtag, WorkspaceLimitReached
+from services.registry.errors import InUse, Missing, StaleEtag, WorkspaceLimitReached
 
 # A source costs a subject and a few rows; lists of more help nobody.
 SOURCES_MAX = 1000
@@ -31,12 +31,9 @@ def decide_create_source(
     state: State, request: source_service_pb2.CreateSourceRequest, workspace: str
 ) -> list[NewFact]:
     """A source, with the id asked for or one made from its name."""
-    if request.source_id and state.is_taken("sources", request.source_id):
-        name = source_name(workspace, request.source_id)
-        raise IdTaken(name, deleted=request.source_id not in state.sources)
+    source = ids.new_id(state, workspace, "sources", request.source_id, request.display_name)
     if len(state.sources) >= SOURCES_MAX:
         raise WorkspaceLimitReached("sources", SOURCES_MAX, "Use one that exists.")
-    source = request.source_id or ids.free_id(request.display_name, "source", state.taken("sources"))
     created = facts_pb2.SourceCreated(source=source, display_name=request.display_name, labels=request.labels)
     return [NewFact(_stream(source), created)]
 

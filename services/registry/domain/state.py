@@ -5,10 +5,10 @@ Code bodies are left out: only their hashes are needed to decide, and a workspac
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from types import MappingProxyType
-from typing import Any, TypeAlias
+from typing import Any, Final, TypeAlias
 
 from onward.registry.v1 import resources_pb2
 
@@ -23,6 +23,9 @@ _VALUE_TYPES: Mapping[str, SettingTypeValue] = MappingProxyType(
         "map_value": resources_pb2.SETTING_TYPE_STRING_MAP,
     }
 )
+
+# Collections whose ids are chosen by people or made from names, and never given again.
+KINDS: Final = ("members", "functions", "sources", "destinations")
 
 
 def type_of(value: resources_pb2.SettingValue) -> SettingTypeValue:
@@ -153,8 +156,8 @@ class DestinationState:
 class State:
     """A workspace as far as decisions need it. `revision` is the version of the stream `workspace`.
 
-    What was deleted is in `ended` only: the last version of its stream by the stream's name. Its id is not given
-    again, since the trail and the history of deliveries go on naming it.
+    What was deleted is in `ended_...` only: the last version of its stream by its id, which is not given again, since
+    the trail and the history of deliveries go on naming it.
     """
 
     revision: int = 0
@@ -168,7 +171,10 @@ class State:
     functions: Mapping[str, FunctionState] = field(default_factory=dict)
     sources: Mapping[str, SourceState] = field(default_factory=dict)
     destinations: Mapping[str, DestinationState] = field(default_factory=dict)
-    ended: Mapping[str, int] = field(default_factory=dict)
+    ended_members: Mapping[str, int] = field(default_factory=dict)
+    ended_functions: Mapping[str, int] = field(default_factory=dict)
+    ended_sources: Mapping[str, int] = field(default_factory=dict)
+    ended_destinations: Mapping[str, int] = field(default_factory=dict)
 
     @property
     def exists(self) -> bool:
@@ -179,30 +185,31 @@ class State:
         kind, _, entity = stream.partition("/")
         if kind == "workspace":
             return self.revision
-        held: Mapping[str, Mapping[str, Any]] = {
-            "members": self.members,
-            "tokens": self.tokens,
-            "functions": self.functions,
-            "sources": self.sources,
-            "destinations": self.destinations,
-        }
-        found = held.get(kind, {}).get(entity)
-        return found.revision if found else self.ended.get(stream, 0)
+        if kind == "tokens":
+            token = self.tokens.get(entity)
+            return token.revision if token else 0
+        if kind not in KINDS:
+            return 0
+        found = self.held(kind).get(entity)
+        return found.revision if found else self.ended(kind).get(entity, 0)
 
-    def taken(self, kind: str) -> frozenset[str]:
-        """Ids of a kind that exist or ever existed, such as those of "functions"."""
-        held: Mapping[str, Iterable[str]] = {
-            "members": self.members,
-            "functions": self.functions,
-            "sources": self.sources,
-            "destinations": self.destinations,
-        }
-        prefix = f"{kind}/"
-        return frozenset((*held[kind], *(one.removeprefix(prefix) for one in self.ended if one.startswith(prefix))))
+    def held(self, kind: str) -> Mapping[str, Any]:
+        """What exists of a kind, such as "functions", by id."""
+        held: Mapping[str, Any] = getattr(self, kind)
+        return held
+
+    def ended(self, kind: str) -> Mapping[str, int]:
+        """The last versions of the streams of what was deleted of a kind, by id."""
+        ended: Mapping[str, int] = getattr(self, f"ended_{kind}")
+        return ended
 
     def is_taken(self, kind: str, entity: str) -> bool:
         """Whether an id exists or ever existed."""
-        return self.stream_version(f"{kind}/{entity}") > 0
+        return entity in self.held(kind) or entity in self.ended(kind)
+
+    def ids_given(self, kind: str) -> int:
+        """How many ids of a kind exist or ever existed."""
+        return len(self.held(kind)) + len(self.ended(kind))
 
     def destinations_of(self, function: str) -> list[DestinationState]:
         """The destinations that run a function."""
