@@ -35,9 +35,9 @@ class FilterChain:
     valid; the registry saves none such.
     """
 
-    def __init__(self, *groups: Iterable[FilterSpec]) -> None:
-        compiled = (_Group(spec for spec in group if spec.enabled) for group in groups)
-        self._groups = tuple(group for group in compiled if not group.is_empty)
+    def __init__(self, *groups: Iterable[FilterSpec | CompiledFilter]) -> None:
+        enabled = (_Group(one for one in group if one.enabled) for group in groups)
+        self._groups = tuple(group for group in enabled if not group.is_empty)
 
     @property
     def is_empty(self) -> bool:
@@ -64,8 +64,8 @@ class _Group:
     which the other's condition looks would switch it off.
     """
 
-    def __init__(self, specs: Iterable[FilterSpec]) -> None:
-        self._filters = tuple(map(_Filter, specs))
+    def __init__(self, filters: Iterable[FilterSpec | CompiledFilter]) -> None:
+        self._filters = tuple(CompiledFilter(one) if isinstance(one, FilterSpec) else one for one in filters)
         self.is_empty = not self._filters
 
     def apply(self, event: dict[str, Any], random: Random) -> Applied:
@@ -85,13 +85,14 @@ class _Group:
         return Applied(changed)
 
 
-class _Filter:
-    """One filter, compiled."""
+class CompiledFilter:
+    """One filter, ready to be applied. Raises `FilterError` where it is not valid."""
 
     def __init__(self, spec: FilterSpec) -> None:
         if found := violations(spec):
             raise FilterError(spec.name, found)
         self.name = spec.name
+        self.enabled = spec.enabled
         self.matches = compile_condition(spec.condition).matches
         self.drops = Drop() in spec.actions
         self.samples: list[Keeps] = [keeping(action) for action in spec.actions if isinstance(action, Sample)]

@@ -16,7 +16,7 @@ from kit.filters.actions import (
     cost_of,
     violations,
 )
-from kit.filters.chain import FilterChain
+from kit.filters.chain import CompiledFilter, FilterChain
 from kit.fql import FqlError
 from onward.registry.v1 import internal_service_pb2, resources_pb2
 
@@ -36,6 +36,11 @@ def chain_of(groups: Iterable[internal_service_pb2.FilterGroup]) -> FilterChain:
     Raises `FilterError` where one can't be applied, such as one of a newer release's: an event must not pass it.
     """
     return FilterChain(*([spec_of(one.name, one.rule) for one in group.filters] for group in groups))
+
+
+def filter_of(one: resources_pb2.Filter) -> CompiledFilter:
+    """One of them alone, to be put into a chain: reading all of them at once would take long. Raises as `chain_of`."""
+    return CompiledFilter(spec_of(one.name, one.rule))
 
 
 def spec_of(name: str, rule: resources_pb2.FilterRule) -> FilterSpec:

@@ -46,6 +46,7 @@ from services.executor.handlers.places import WorkerPlaces
 from services.executor.handlers.reports import Reporter
 from services.executor.handlers.resolve import Resolver
 from services.executor.handlers.settle import OutcomeLog
+from services.executor.handlers.turns import Turns
 from services.executor.projections import View
 from services.executor.rpc import ExecutionService
 from services.executor.runtime.broker import Broker
@@ -88,9 +89,10 @@ class App:
         self._view = View(self._changed)
         self._feed = FactsFeed(bus, self._view, self._read_facts, _replica())
         self._fence = BusFence(self._feed)
-        resolver = Resolver(self._resolve, settings.keyring)
+        turns = Turns(self._clock)
+        resolver = Resolver(self._resolve, settings.keyring, turns)
         places = WorkerPlaces(settings.workers_max)
-        services = Services(zygote, resolver, self._outcomes, self._egress, self._view, self._clock, places)
+        services = Services(zygote, resolver, self._outcomes, self._egress, self._view, self._clock, places, turns)
         self._lanes = LaneSet(services)
         self._intake = Intake(
             self._view, self._fence, self._tickets, self._outcomes, self._lanes.push, self._lookup, self._clock

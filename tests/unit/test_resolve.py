@@ -7,11 +7,13 @@ import os
 import orjson
 import pytest
 
+from kit.clock import FakeClock
 from kit.errors import Internal
 from kit.vault import KEY_BYTES, DataKey, Keyring, Vault, setting_place
 from onward.registry.v1 import internal_service_pb2 as pb
 from onward.registry.v1 import resources_pb2 as pb2
 from services.executor.handlers.resolve import Resolver
+from services.executor.handlers.turns import Turns
 
 PLACE = setting_place("acme", "crm", "apiKey")
 OLD, NEW = (Vault(os.urandom(KEY_BYTES)) for _ in range(2))
@@ -34,7 +36,7 @@ def resolver(keyring: Keyring, given: pb.ResolveDestinationResponse) -> Resolver
     async def resolve(_name: str) -> pb.ResolveDestinationResponse:
         return given
 
-    return Resolver(resolve, keyring)
+    return Resolver(resolve, keyring, Turns(FakeClock()))
 
 
 @pytest.mark.parametrize("wrapped_by", [OLD, NEW])

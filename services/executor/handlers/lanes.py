@@ -23,6 +23,7 @@ from services.executor.handlers.egress import Egress, forsake, http_error_status
 from services.executor.handlers.places import WorkerPlaces
 from services.executor.handlers.resolve import Program, Resolver
 from services.executor.handlers.settle import OutcomeLog
+from services.executor.handlers.turns import Turns
 from services.executor.handlers.work import Item, Run
 from services.executor.projections import View
 from services.executor.runtime.cuts import ERROR_MESSAGE_MAX, redacted_text
@@ -41,7 +42,7 @@ from services.executor.runtime.pool import (
 # Attempts that one worker is given at once: two batches, so that the next is there when one ends.
 IN_FLIGHT_MAX = 256
 BATCH_MAX = 128
-# Attempts that end without a worker in one turn of the loop: filtering so many events takes some milliseconds.
+# Attempts that end without a worker in one turn of the loop.
 REFUSED_MAX = 256
 # What cannot start within this is deferred, where the lane waits for somebody else's API or has no worker.
 DEFER_AFTER_S = 0.25
@@ -93,6 +94,7 @@ class Services:
     view: View
     clock: Clock
     places: WorkerPlaces
+    turns: Turns
 
 
 class Lane:
@@ -144,11 +146,20 @@ class Lane:
     def has_worker(self) -> bool:
         return self._current is not None and self._current.worker is not None
 
+    @property
+    def _filters(self) -> bool:
+        """Whether events meet filters, so that a few of them may take long."""
+        return self._current is not None and self._current.program.filters is not None
+
     # --- the pump --------------------------------------------------------------------------------------------
 
     def _schedule(self) -> None:
-        if not self._scheduled:
-            self._scheduled = True
+        if self._scheduled:
+            return
+        self._scheduled = True
+        if self._filters:
+            self._services.turns.ask(self.workspace, self._pump)
+        else:
             asyncio.get_running_loop().call_soon(self._pump)
 
     def _pump(self) -> None:
@@ -173,10 +184,10 @@ class Lane:
             asyncio.get_running_loop().call_later(DEFER_AFTER_S, self._check_waiting)
 
     def _fill(self, generation: Generation, worker: Worker) -> None:
-        """Give the worker batches while it has room; filters that drop everything leave others their turns."""
+        """Give the worker batches while it has room; filters that drop everything, or are slow, leave others theirs."""
         taken = 0
         while self._queue and len(generation.in_flight) < IN_FLIGHT_MAX:
-            if taken >= IN_FLIGHT_MAX:
+            if taken >= IN_FLIGHT_MAX or (taken and self._turn_is_over):
                 self._schedule()
                 break
             started = self._start(generation, worker)
@@ -195,7 +206,7 @@ class Lane:
         room = min(BATCH_MAX, IN_FLIGHT_MAX - len(generation.in_flight))
         while self._queue and taken < room:
             item = self._queue[0]
-            if generation.alone or (item.alone and generation.in_flight):
+            if generation.alone or (item.alone and generation.in_flight) or (taken and self._turn_is_over):
                 break
             self._queue.popleft()
             taken += 1
@@ -210,6 +221,10 @@ class Lane:
         if jobs:
             worker.submit(jobs)
         return taken
+
+    @property
+    def _turn_is_over(self) -> bool:
+        return self._filters and self._services.turns.over
 
     def _passes(self, program: Program, item: Item) -> bool:
         """Apply the filters to an item's event; one that is dropped ends here."""
@@ -391,7 +406,9 @@ class Lane:
     def _refuse_all(self, program: Program, refusal: Refusal) -> None:
         """End what is queued without running the code; a change of version or settings makes a new generation."""
         run = _run(program)
-        for _ in range(min(len(self._queue), REFUSED_MAX)):
+        for taken in range(min(len(self._queue), REFUSED_MAX)):
+            if taken and self._turn_is_over:
+                break
             item = self._queue.popleft()
             if program.unfiltered:
                 item.filtered = b""
