@@ -9,7 +9,7 @@ from cyclopts import App, Parameter
 from cli.commands.members import workspace_stub
 from cli.failures import UsageError
 from cli.options import DEFAULTS, Options
-from cli.output import last_part, print_json, print_record, say, tell, tell_list, when
+from cli.output import ABSENT, last_part, print_json, print_record, say, tell, tell_list, when
 from cli.paging import collect, paged
 from cli.session import Session, as_id
 from kit.ids import uuid7
@@ -94,7 +94,7 @@ async def show(*, options: Options = DEFAULTS) -> None:
     fields = (
         ("workspace", last_part(one.name)),
         ("display name", one.display_name),
-        ("functions at most", one.functions_max),
+        ("functions at most", one.functions_max or ABSENT),
         ("private ranges", ", ".join(one.egress_ranges)),
         ("functions edited by", "every member" if one.members_may_edit_functions else "Functions Admins"),
         ("created", when(one.create_time)),

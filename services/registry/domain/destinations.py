@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-from kit.auth.demand import Subset
 from kit.eventstore.facts import NewFact
-from onward.registry.v1 import destination_service_pb2, facts_pb2, resources_pb2
+from onward.registry.v1 import destination_service_pb2, facts_pb2
 from services.registry.domain import ids
 from services.registry.domain.evolve import evolve
 from services.registry.domain.functions import destination_name, require_function, require_version
@@ -145,14 +144,6 @@ def decide_update_policy(
         return []
     fact = facts_pb2.DeliveryPolicyUpdated(destination=destination.id, policy=request.policy)
     return [NewFact(f"destinations/{destination.id}", fact)]
-
-
-def told(destination: resources_pb2.Destination, sources: Subset) -> resources_pb2.Destination:
-    """What somebody is told who administers these sources: values of settings belong to those who may set them."""
-    if destination.source.rpartition("/")[2] not in sources:
-        for setting in destination.settings:
-            setting.ClearField("value")
-    return destination
 
 
 def running_version(state: State, destination: DestinationState) -> VersionState:

@@ -100,7 +100,12 @@ class Changes:
         assert isinstance(request, Message)
         refuse_nul(request)
         # Under no lock: whoever goes on is asked again under it.
-        return await self._recalled(partial(self._store.answered, workspace), request, response)
+        answer = await self._recalled(partial(self._store.answered, workspace), request, response)
+        if answer is not None:
+            # As `make` does: what was answered before is not for whoever lost the role since the call came in.
+            async with self._store.writing(workspace) as unit:
+                await self._confirmed(unit, await self._states.load(unit))
+        return answer
 
     async def state(self, workspace: str) -> State:
         """The workspace as it is now, for mutations that do something slow before they decide."""

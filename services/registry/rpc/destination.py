@@ -11,7 +11,7 @@ from kit.rpc import names
 from onward.registry.v1 import destination_service_pb2 as pb
 from onward.registry.v1 import resources_pb2
 from services.registry import queries
-from services.registry.domain.destinations import told
+from services.registry.domain.visibility import told_destination
 from services.registry.errors import Missing
 from services.registry.handlers.destinations import DestinationHandlers
 from services.registry.handlers.filters import FilterHandlers
@@ -41,7 +41,7 @@ class DestinationServicer(FilterServicer):
         workspace, destination = names.DESTINATION.parse(request.name)
         await self._reading.wait_for(workspace, request.at_least_position)
         found = await queries.get_destination(self._reading.pool, workspace, destination)
-        return pb.GetDestinationResponse(destination=told(found, current_caller().sources))
+        return pb.GetDestinationResponse(destination=told_destination(found, current_caller().sources))
 
     async def ListDestinations(self, request: pb.ListDestinationsRequest, context: Any) -> pb.ListDestinationsResponse:
         (workspace,) = names.WORKSPACE.parse(request.parent, "parent")
@@ -55,7 +55,7 @@ class DestinationServicer(FilterServicer):
         page, following = await self._reading.page(
             ("destinations", workspace), request.page_size, request.page_token, read, lambda one: last_id(one.name)
         )
-        destinations = [told(one, caller.sources) for one in page]
+        destinations = [told_destination(one, caller.sources) for one in page]
         return pb.ListDestinationsResponse(destinations=destinations, next_page_token=following)
 
     async def SetSettings(self, request: pb.SetSettingsRequest, context: Any) -> pb.SetSettingsResponse:

@@ -6,10 +6,12 @@ from __future__ import annotations
 
 from typing import Any
 
+from kit.auth.caller import current_caller
 from kit.rpc import names
 from onward.registry.v1 import resources_pb2, source_service_pb2_grpc
 from onward.registry.v1 import source_service_pb2 as pb
 from services.registry import queries
+from services.registry.domain.visibility import told_source
 from services.registry.handlers.sources import SourceHandlers
 from services.registry.queries.sources import list_write_keys
 from services.registry.rpc.reading import Reading, last_id
@@ -29,7 +31,8 @@ class SourceServicer(source_service_pb2_grpc.SourceServiceServicer):
     async def GetSource(self, request: pb.GetSourceRequest, context: Any) -> pb.GetSourceResponse:
         workspace, source = names.SOURCE.parse(request.name)
         await self._reading.wait_for(workspace, request.at_least_position)
-        return pb.GetSourceResponse(source=await queries.get_source(self._reading.pool, workspace, source))
+        found = await queries.get_source(self._reading.pool, workspace, source)
+        return pb.GetSourceResponse(source=told_source(found, current_caller().sources))
 
     async def ListSources(self, request: pb.ListSourcesRequest, context: Any) -> pb.ListSourcesResponse:
         (workspace,) = names.WORKSPACE.parse(request.parent, "parent")
@@ -40,7 +43,8 @@ class SourceServicer(source_service_pb2_grpc.SourceServiceServicer):
         page, following = await self._reading.page(
             ("sources", workspace), request.page_size, request.page_token, read, lambda one: last_id(one.name)
         )
-        return pb.ListSourcesResponse(sources=page, next_page_token=following)
+        shown = [told_source(one, current_caller().sources) for one in page]
+        return pb.ListSourcesResponse(sources=shown, next_page_token=following)
 
     async def UpdateSource(self, request: pb.UpdateSourceRequest, context: Any) -> pb.UpdateSourceResponse:
         return await self._handlers.update(request, *names.SOURCE.parse(request.name))

@@ -12,6 +12,7 @@ from kit.rpc.names import malformed
 from onward.registry.v1 import resources_pb2, workspace_service_pb2_grpc
 from onward.registry.v1 import workspace_service_pb2 as pb
 from services.registry import queries
+from services.registry.domain.visibility import told_workspace
 from services.registry.handlers.authorization import LocalAuthorizer
 from services.registry.handlers.members import MemberHandlers
 from services.registry.handlers.workspaces import WorkspaceHandlers
@@ -38,7 +39,9 @@ class WorkspaceServicer(workspace_service_pb2_grpc.WorkspaceServiceServicer):
     async def GetWorkspace(self, request: pb.GetWorkspaceRequest, context: Any) -> pb.GetWorkspaceResponse:
         (workspace,) = names.WORKSPACE.parse(request.name)
         await self._reading.wait_for(workspace, request.at_least_position)
-        return pb.GetWorkspaceResponse(workspace=await queries.get_workspace(self._reading.pool, workspace))
+        found = await queries.get_workspace(self._reading.pool, workspace)
+        standing = await self._authorizer.standing(self._reading.pool, current_caller())
+        return pb.GetWorkspaceResponse(workspace=told_workspace(found, standing.rights))
 
     async def ListWorkspaces(self, request: pb.ListWorkspacesRequest, context: Any) -> pb.ListWorkspacesResponse:
         async def read(after: str, limit: int) -> list[resources_pb2.Workspace]:
