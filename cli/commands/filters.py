@@ -14,7 +14,7 @@ from cli.confirmation import Yes, confirm
 from cli.failures import CommandError, Exit, UsageError
 from cli.filter_text import NO_ACTIONS, Actions, actions_text, condition_errors, parse_actions
 from cli.options import DEFAULTS, Options
-from cli.output import last_part, print_json, say, say_code, tell, tell_list
+from cli.output import last_part, print_json, say, say_code, tell, tell_list, warn
 from cli.session import Session, as_id, checked_id
 from kit.ids import uuid7
 from onward.registry.v1 import destination_service_pb2 as pb
@@ -285,6 +285,10 @@ async def preview(
         say(f"dropped by {found.dropped_by or 'this filter'}")
     else:
         say_code(json.dumps(json.loads(found.event), indent=2, ensure_ascii=False))
+    if found.incomplete and not options.json:
+        warn(
+            "filters of the source or the workspace that you may not list were left out; they may drop it too"
+        )
 
 
 def _event(path: str) -> str:

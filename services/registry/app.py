@@ -197,7 +197,7 @@ class RegistryApp:
         keys = KeyHandlers(store, pool, self._keyring, hashes)
         sources = SourceHandlers(changes, self._ids)
         destinations = DestinationHandlers(changes, self._keyring)
-        filters = FilterHandlers(changes, pool)
+        filters = FilterHandlers(changes, pool, authorizer.permitted)
         assert self._bus is not None, "connected before"
         servicers: list[Servicer] = [
             registry_status(settings, self._clock, pool, self._bus, store, keys.status, self._auth_bus),

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import threading
 from collections.abc import AsyncIterator
 from typing import Any
 
@@ -298,6 +299,51 @@ async def test_filters_belong_to_those_who_administer_their_parent(world: World,
                 (calls.DeleteFilter, dpb.DeleteFilterRequest(name=f"{parent}/filters/new")),
             ):
                 await allowed(lambda c=call, r=request: c(r), parent in changes)
+
+
+async def test_a_preview_tells_nothing_of_filters_that_its_caller_may_not_list(world: World, owner: Stubs) -> None:
+    """Neither by title nor by what they do to the event."""
+    drops = pb.FilterAction(drop_fields=paths("secret"))
+    actions = {"title": "Merger", "condition": "event = 'Merger'"}
+    await create(owner, ACME, **actions)
+    await owner.destinations.CreateFilter(
+        dpb.CreateFilterRequest(parent=WEB, rule=rule("Hide", "all", drops, pb.FilterAction(hash_fields=paths("a"))))
+    )
+    await create(owner, CRM_EU, title="Own", condition="event = 'Own'")
+    reader = await somebody(world, owner, "reader", grant(pb.ROLE_FUNCTIONS_READ_ONLY, f"{ACME}/functions/crm"))
+    source_admin = await somebody(world, owner, "source", grant(pb.ROLE_SOURCE_ADMIN, WEB))
+
+    for event in ({"event": "Merger"}, {"secret": 1, "a": 2}):
+        shown = await preview(reader, event)
+        assert (json.loads(shown.event), shown.incomplete) == (event, True)
+    shown = await preview(reader, {"event": "Own"})
+    assert (shown.dropped_by, shown.incomplete) == ("Own", True)
+    # One filter alone is complete.
+    assert not (await preview(reader, {}, rule=rule())).incomplete
+
+    for caller in (owner, source_admin):
+        shown = await preview(caller, {"event": "Merger"})
+        assert (shown.dropped_by, shown.incomplete) == ("Merger", False)
+        shown = await preview(caller, {"secret": 1})
+        assert (json.loads(shown.event), shown.incomplete) == ({}, False)
+
+
+async def test_a_preview_is_computed_beside_the_event_loop(owner: Stubs, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A tenth of a second of it would keep everybody else's calls waiting."""
+    threads: list[threading.Thread] = []
+
+    class Noting(FilterChain):
+        def __init__(self, *groups: Any) -> None:
+            threads.append(threading.current_thread())
+            super().__init__(*groups)
+
+    monkeypatch.setattr("kit.filters.rules.FilterChain", Noting)
+    await create(owner)
+    tried: list[dict[str, Any]] = [{}, {"rule": rule()}]
+    for fields in tried:
+        assert (await preview(owner, {}, **fields)).dropped
+    assert len(threads) == 2
+    assert threading.main_thread() not in threads
 
 
 async def allowed(call: Any, may: bool) -> None:

@@ -7,17 +7,19 @@ long conditions takes a tenth of a second, so it is done beside the event loop.
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Sequence
+from collections.abc import Awaitable, Callable, Iterable, Sequence
 from typing import Any
 
 import orjson
 
+from kit.auth.caller import Caller, current_caller
 from kit.errors import WrongState
 from kit.eventstore.facts import NewFact
 from kit.eventstore.store import Unit
 from kit.filters import FilterChain, FilterError
 from kit.filters.rules import chain_of
 from kit.postgres.pool import Connection, Pool
+from onward.common.v1 import access_pb2
 from onward.registry.v1 import destination_service_pb2 as pb
 from onward.registry.v1 import internal_service_pb2, resources_pb2
 from services.registry import queries
@@ -27,13 +29,17 @@ from services.registry.errors import InvalidField
 from services.registry.handlers.changes import Change, Changes
 from services.registry.queries import filters as filter_queries
 
+# Those of some permissions that a caller has on a resource.
+Permitted = Callable[[Caller, str, Iterable[int]], Awaitable[list[int]]]
+
 
 class FilterHandlers:
     """Commands on filters."""
 
-    def __init__(self, changes: Changes, pool: Pool) -> None:
+    def __init__(self, changes: Changes, pool: Pool, permitted: Permitted) -> None:
         self._changes = changes
         self._pool = pool
+        self._permitted = permitted
 
     async def create(self, request: pb.CreateFilterRequest, workspace: str, parent: str) -> pb.CreateFilterResponse:
         """A filter, as the last of its parent's."""
@@ -91,23 +97,47 @@ class FilterHandlers:
 
     async def preview(self, request: pb.PreviewFilterRequest, workspace: str, parent: str) -> pb.PreviewFilterResponse:
         """What the given filter, or all on the way to the parent, would make of an event. Nothing is kept."""
-        event = _event(request.event)
-        groups = await self._on_the_way(workspace, parent)
-        if request.HasField("rule"):
-            domain.check_rule(request.rule)
-            groups = [_alone(request.rule)]
-        # Below every rate but 0, so that sampling at random keeps the event.
-        after, dropped_by = _chain(groups).apply(event, lambda: 0.0)
-        if after is None:
-            titles = {one.name: one.rule.title for group in groups for one in group.filters}
-            return pb.PreviewFilterResponse(dropped=True, dropped_by=titles[dropped_by])
-        return pb.PreviewFilterResponse(event=_json(after))
+        groups, incomplete = await self._on_the_way(workspace, parent, alone=request.HasField("rule"))
+        answer = await asyncio.to_thread(_previewed, request, groups)
+        answer.incomplete = incomplete
+        return answer
 
-    async def _on_the_way(self, workspace: str, parent: str) -> list[internal_service_pb2.FilterGroup]:
+    async def _on_the_way(
+        self, workspace: str, parent: str, *, alone: bool
+    ) -> tuple[list[internal_service_pb2.FilterGroup], bool]:
+        """Find the filters that apply, and whether there may be others that the caller may not see.
+
+        None are read for a filter that is tried alone, though its parent must exist.
+        """
         async with self._pool.transaction() as connection:
             await connection.execute(queries.queries.begin_snapshot)
             parents = await filter_queries.way_to(connection, workspace, parent)
-            return await filter_queries.enabled_filters(connection, workspace, parents)
+            if alone:
+                return [], False
+            groups = {one: await filter_queries.enabled_filters(connection, workspace, [one]) for one in parents}
+        # What they do to the event, and their titles, would tell what the caller may not list.
+        seen = [one for one in parents if one == parent or await self._may_view(workspace, one)]
+        return [group for one in seen for group in groups[one]], len(seen) < len(parents)
+
+    async def _may_view(self, workspace: str, parent: str) -> bool:
+        needed = access_pb2.PERMISSION_FILTER_VIEW
+        return needed in await self._permitted(current_caller(), domain.parent_name(workspace, parent), [needed])
+
+
+def _previewed(
+    request: pb.PreviewFilterRequest, groups: Sequence[internal_service_pb2.FilterGroup]
+) -> pb.PreviewFilterResponse:
+    """Compute the answer; beside the event loop, since all filters together may take a tenth of a second."""
+    event = _event(request.event)
+    if request.HasField("rule"):
+        domain.check_rule(request.rule)
+        groups = [_alone(request.rule)]
+    # Below every rate but 0, so that sampling at random keeps the event.
+    after, dropped_by = _chain(groups).apply(event, lambda: 0.0)
+    if after is None:
+        titles = {one.name: one.rule.title for group in groups for one in group.filters}
+        return pb.PreviewFilterResponse(dropped=True, dropped_by=titles[dropped_by])
+    return pb.PreviewFilterResponse(event=_json(after))
 
 
 def _event(text: str) -> dict[str, Any]:

@@ -885,7 +885,7 @@ class PreviewFilterRequest(_message.Message):
     @_builtins.property
     def rule(self) -> _resources_pb2.FilterRule:
         """A filter that need not be saved, applied alone and as if it were enabled. Where absent: all enabled filters that an
-        event meets on its way to `parent`, the workspace's first.
+        event meets on its way to `parent`, the workspace's first, as far as the caller may list them.
         """
 
     def __init__(
@@ -912,6 +912,7 @@ class PreviewFilterResponse(_message.Message):
     EVENT_FIELD_NUMBER: _builtins.int
     DROPPED_FIELD_NUMBER: _builtins.int
     DROPPED_BY_FIELD_NUMBER: _builtins.int
+    INCOMPLETE_FIELD_NUMBER: _builtins.int
     event: _builtins.str
     """The event as the handler would get it, as JSON; empty where it is dropped. Samples by a field are exact; those at
     random keep it, unless their rate is 0.
@@ -920,16 +921,21 @@ class PreviewFilterResponse(_message.Message):
     """It is dropped."""
     dropped_by: _builtins.str
     """The title of the filter that drops it."""
+    incomplete: _builtins.bool
+    """The caller may not list the filters of the source or of the workspace. They were left out, if there are any, and
+    may change or drop the event as well.
+    """
     def __init__(
         self,
         *,
         event: _builtins.str = ...,
         dropped: _builtins.bool = ...,
         dropped_by: _builtins.str = ...,
+        incomplete: _builtins.bool = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["dropped", b"dropped", "dropped_by", b"dropped_by", "event", b"event"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["dropped", b"dropped", "dropped_by", b"dropped_by", "event", b"event", "incomplete", b"incomplete"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
