@@ -19,7 +19,7 @@ from kit.errors import InvalidToken, PermissionDenied
 from kit.eventstore.facts import SYSTEM_WORKSPACE
 from kit.postgres.pool import Connection, Pool
 from onward.common.v1 import access_pb2
-from services.registry.domain.rights import Rights, allows, allows_anywhere
+from services.registry.domain.rights import Rights, Target, allows, allows_anywhere
 from services.registry.errors import Missing
 from services.registry.queries.access import kind_of, queries, read_target, rights_of
 
@@ -86,6 +86,9 @@ class LocalAuthorizer:
         """Those of the permissions that a caller, who was let in before, has on the resource."""
         standing = await self.standing(self._pool, caller)
         target = await read_target(self._pool, resource)
+        if target.deleted and not standing.rights.history:
+            # As in `_require`: to others it is one that never was, which no role for some names.
+            target = Target(target.kind)
         return [one for one in dict.fromkeys(permissions) if allows(standing.rights, one, target)]
 
     async def confirm(self, connection: Connection, caller: Caller) -> Caller:
