@@ -22,6 +22,8 @@ class OnwardError(Exception):
     # The name of the gRPC status code; kit.errors itself needs no gRPC.
     code: str = "UNKNOWN"
     reason: str = "UNSPECIFIED"
+    # Who was refused, where that was proven. For the trail: no caller is told.
+    principal: str = ""
 
     def __init__(
         self,

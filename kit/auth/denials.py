@@ -4,14 +4,16 @@ from __future__ import annotations
 
 import asyncio
 from collections import OrderedDict, deque
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, replace
 from datetime import datetime
+from enum import Enum
 from typing import Protocol
 
 import structlog
 
+from kit.auth.caller import ANONYMOUS
 from kit.auth.demand import Demand
 from kit.auth.names import workspace_in
 from kit.auth.tokens import looks_like_jwt, parse_token, parse_write_key
@@ -24,12 +26,11 @@ log = structlog.get_logger(__name__)
 # Like refusals within this time are one record, with their number. Who is refused sees why at once; who reads the
 # trail need not know it sooner.
 WINDOW_S = 60.0
-# Different refusals of one window, about 1 kB each. Those beyond are told by their number.
-KEYS_MAX = 1_000
-# Strangers may name any workspace, so that also what is told by number alone needs a bound.
-OVERFLOWS_MAX = 100
+# Of those beyond a proof's `KEYS_MAX` only the number is told, by workspace; strangers may name any, so that beyond
+# this part of it there is one number for all others.
+OVERFLOWS_PART = 10
 # What waits for the sink: two windows' worth.
-PENDING_MAX = 2_000
+PENDING_WINDOWS = 2
 # As many as one RecordDenial takes.
 BATCH_MAX = 200
 # The sink is a database, or a registry that restarts.
@@ -41,6 +42,7 @@ METHOD_LENGTH_MAX = 256
 RESOURCE_LENGTH_MAX = 512
 CLIENT_LENGTH_MAX = 256
 REASON_LENGTH_MAX = 64
+PRINCIPAL_LENGTH_MAX = 128
 
 # Other errors are no refusals: they say nothing about what somebody may do.
 REFUSALS = frozenset({"UNAUTHENTICATED", "PERMISSION_DENIED", "NOT_FOUND"})
@@ -48,8 +50,24 @@ REFUSALS = frozenset({"UNAUTHENTICATED", "PERMISSION_DENIED", "NOT_FOUND"})
 OIDC = "oidc"
 # Begins what stands for the id of a source's write key.
 WRITE_KEY_PREFIX = "key:"
+# Begins the principal of who is known by his token alone.
+TOKEN_PREFIX = "token:"  # noqa: S105  # no password
 # The error may come right when tried again.
 _PASSING = (Unavailable, DeadlineExceeded, Overloaded)
+
+
+class Proof(Enum):
+    """How much was proven of who was refused. Each has bounds of its own: strangers must not push others out."""
+
+    # A member of the workspace that was asked for, a service, or the operator.
+    MEMBER = "member"
+    # The holder of another workspace's token.
+    OUTSIDER = "outsider"
+    NOTHING = "nothing"
+
+
+# Different refusals of one window, about 1 kB each.
+KEYS_MAX: Mapping[Proof, int] = {Proof.MEMBER: 1_000, Proof.OUTSIDER: 200, Proof.NOTHING: 100}
 
 
 class Presented(Protocol):
@@ -70,8 +88,9 @@ class Refusal:
     """Like refusals, counted. No secret is in it: of a token only the id.
 
     `permission` is a number of `onward.common.v1.Permission`. `token_id` is what the function `token_id` makes of what
-    the caller presented, known or not. `method` is empty where the refusals are of many kinds. Address and agent are
-    those of the first, and not verified.
+    the caller presented, known or not. `principal` is who he proved to be, if he did: a member of the workspace that
+    was asked for, "operator", or "token:<id>" where he is of another workspace. `method` is empty where the refusals
+    are of many kinds. Address and agent are those of the first, and not verified.
     """
 
     method: str
@@ -84,11 +103,33 @@ class Refusal:
     last_time: datetime
     client_address: str = ""
     user_agent: str = ""
+    principal: str = ""
+
+    @property
+    def proof(self) -> Proof:
+        if not self.principal:
+            return Proof.NOTHING
+        return Proof.OUTSIDER if self.principal.startswith(TOKEN_PREFIX) else Proof.MEMBER
 
     @property
     def key(self) -> tuple[object, ...]:
         """Refusals with the same key are alike."""
-        return (self.method, self.resource, self.permission, self.reason, self.token_id)
+        kind = (self.method, self.permission, self.reason)
+        if self.proof is Proof.NOTHING:
+            # Anybody can make up any number of ids.
+            return (*kind, workspace_in(self.resource))
+        return (*kind, self.resource, self.token_id, self.principal)
+
+    def merged(self, other: Refusal) -> Refusal:
+        """Both, where `other` is a later one that is alike: what they have not in common is left out."""
+        same = self.resource == other.resource
+        return replace(
+            self,
+            resource=self.resource if same else _workspace_name(self.resource),
+            token_id=self.token_id if self.token_id == other.token_id else "",
+            count=self.count + other.count,
+            last_time=other.last_time,
+        )
 
 
 # Records refusals, or raises an `OnwardError`. What it has recorded may be handed to it again, after an outage.
@@ -100,21 +141,67 @@ class _Window:
     """What became of refusals of one key since the first of them was handed on."""
 
     ends_at: float
-    first: Refusal
-    further: int = 0
-    further_since: datetime | None = None
-    last_time: datetime | None = None
+    overflows: bool
+    rest: Refusal | None = None
 
-    def add(self, now: datetime) -> None:
-        self.further += 1
-        self.further_since = self.further_since or now
-        self.last_time = now
+    def add(self, refusal: Refusal) -> None:
+        self.rest = refusal if self.rest is None else self.rest.merged(refusal)
 
-    def rest(self) -> Refusal | None:
-        """Those that followed the first; None where there were none."""
-        if self.further_since is None or self.last_time is None:
-            return None
-        return replace(self.first, count=self.further, first_time=self.further_since, last_time=self.last_time)
+
+class _Share:
+    """Refusals of one proof: windows, and what is to be handed on, within its own bounds."""
+
+    def __init__(self, keys_max: int) -> None:
+        self._keys_max = keys_max
+        self._overflows_max = keys_max // OVERFLOWS_PART
+        self._pending_max = keys_max * PENDING_WINDOWS
+        # In the order in which they end.
+        self._windows: OrderedDict[tuple[object, ...], _Window] = OrderedDict()
+        self._overflows = 0
+        self.pending: deque[Refusal] = deque()
+        self.lost = 0
+
+    @property
+    def ends_at(self) -> float | None:
+        """When the next window ends."""
+        return next((window.ends_at for window in self._windows.values()), None)
+
+    def add(self, refusal: Refusal, now: float, ends_at: float) -> None:
+        self.close_windows(now)
+        overflows = refusal.key not in self._windows and len(self._windows) - self._overflows >= self._keys_max
+        if overflows:
+            refusal = self._overflow(refusal)
+        window = self._windows.get(refusal.key)
+        if window is not None:
+            window.add(refusal)
+            return
+        self._overflows += overflows
+        self._windows[refusal.key] = _Window(ends_at, overflows)
+        self._hand_on(refusal)
+
+    def close_windows(self, now: float) -> None:
+        """Hand on what windows that ended have counted."""
+        while self._windows:
+            key, window = next(iter(self._windows.items()))
+            if window.ends_at > now:
+                return
+            del self._windows[key]
+            self._overflows -= window.overflows
+            if window.rest is not None:
+                self._hand_on(window.rest)
+
+    def _overflow(self, refusal: Refusal) -> Refusal:
+        """What stands for all that there is no room for: one for each workspace, and one for the workspaces."""
+        told = _of_many_kinds(refusal, _workspace_name(refusal.resource))
+        if told.key in self._windows or self._overflows < self._overflows_max:
+            return told
+        return _of_many_kinds(refusal, "")
+
+    def _hand_on(self, refusal: Refusal) -> None:
+        if len(self.pending) >= self._pending_max:
+            self.lost += refusal.count
+            return
+        self.pending.append(refusal)
 
 
 class DenialLog:
@@ -127,19 +214,19 @@ class DenialLog:
         self._sink = sink
         self._clock = clock or SystemClock()
         self._window_s = window_s
-        # In the order in which they end.
-        self._windows: OrderedDict[tuple[object, ...], _Window] = OrderedDict()
-        self._overflows = 0
-        self._pending: deque[Refusal] = deque()
-        self._lost = 0
+        # Members come first.
+        self._shares = {proof: _Share(KEYS_MAX[proof]) for proof in Proof}
         self._woken = asyncio.Event()
 
-    def note(self, call: Presented, demand: Demand, error: OnwardError) -> None:
-        """Take a refusal into account. Neither waits nor raises: the caller is to get the error and nothing else."""
+    def note(self, call: Presented, demand: Demand, error: OnwardError, principal: str = "") -> None:
+        """Take a refusal into account. Neither waits nor raises: the caller is to get the error and nothing else.
+
+        `principal` is who was let in before he was refused.
+        """
         if error.code not in REFUSALS:
             return
         try:
-            self._add(_refusal(call, demand, error, self._clock.now()))
+            self._add(_refusal(call, demand, error, principal, self._clock.now()))
         except Exception:
             log.exception("denial_lost", method=call.method)
 
@@ -150,18 +237,17 @@ class DenialLog:
             try:
                 await self.flush()
             except _PASSING as error:
-                log.warning("denials_deferred", entries=len(self._pending), error=str(error), retry_in_s=RETRY_S)
+                log.warning("denials_deferred", entries=len(self._waiting()), error=str(error), retry_in_s=RETRY_S)
                 await asyncio.sleep(RETRY_S)
                 self._woken.set()
 
     async def flush(self) -> None:
         """Hand on what waits, and the repetitions of windows that have ended. Raises what may be tried again."""
         self._close_windows(self._clock.monotonic())
-        if self._lost:
-            lost, self._lost = self._lost, 0
-            log.error("denials_lost", refusals=lost, reason="the sink was away for too long")
-        while self._pending:
-            await self._send([self._pending[n] for n in range(min(BATCH_MAX, len(self._pending)))])
+        self._tell_lost()
+        for share in self._shares.values():
+            while share.pending:
+                await self._send(share)
 
     async def drain(self, timeout_s: float = DRAIN_S) -> None:
         """Hand on everything now, open windows included; what can't be within the time is lost and logged."""
@@ -171,9 +257,20 @@ class DenialLog:
                 await self.flush()
         except (TimeoutError, *_PASSING) as error:
             reason = str(error) or f"not recorded within {timeout_s:g} s"
-            log.warning("denials_lost", refusals=sum(one.count for one in self._pending), reason=reason)
+            log.warning("denials_lost", refusals=sum(one.count for one in self._waiting()), reason=reason)
 
-    async def _send(self, batch: Sequence[Refusal]) -> None:
+    def _waiting(self) -> list[Refusal]:
+        return [one for share in self._shares.values() for one in share.pending]
+
+    def _tell_lost(self) -> None:
+        for proof, share in self._shares.items():
+            if share.lost:
+                lost, share.lost = share.lost, 0
+                reason = "the sink was away for too long"
+                log.error("denials_lost", refusals=lost, proven=proof.value, reason=reason)
+
+    async def _send(self, share: _Share) -> None:
+        batch = [share.pending[n] for n in range(min(BATCH_MAX, len(share.pending)))]
         try:
             await self._sink(batch)
         except _PASSING:
@@ -182,11 +279,11 @@ class DenialLog:
             # Handed on again, they would only keep the others out.
             log.exception("denials_lost", refusals=sum(one.count for one in batch))
         for _ in batch:
-            self._pending.popleft()
+            share.pending.popleft()
 
     async def _wait(self) -> None:
         """Until something is to be handed on."""
-        ends_at = next((window.ends_at for window in self._windows.values()), None)
+        ends_at = min((share.ends_at for share in self._shares.values() if share.ends_at is not None), default=None)
         delay_s = None if ends_at is None else max(0.0, ends_at - self._clock.monotonic())
         try:
             async with asyncio.timeout(delay_s):
@@ -196,48 +293,14 @@ class DenialLog:
         self._woken.clear()
 
     def _add(self, refusal: Refusal) -> None:
-        window = self._windows.get(refusal.key)
-        if window is None and len(self._windows) - self._overflows >= KEYS_MAX:
-            refusal = self._overflow(refusal)
-            window = self._windows.get(refusal.key)
-        if window is None:
-            self._windows[refusal.key] = _Window(self._clock.monotonic() + self._window_s, refusal)
-            self._hand_on(refusal)
-        elif window.ends_at <= self._clock.monotonic():
-            self._close_windows(self._clock.monotonic())
-            self._add(refusal)
-        else:
-            window.add(refusal.last_time)
-
-    def _overflow(self, refusal: Refusal) -> Refusal:
-        """What stands for all that there is no room for: one for each workspace, and one for the workspaces."""
-        workspace = workspace_in(refusal.resource)
-        told = _of_many_kinds(refusal, f"workspaces/{workspace}" if workspace else "")
-        if told.key in self._windows:
-            return told
-        if self._overflows >= OVERFLOWS_MAX:
-            told = _of_many_kinds(refusal, "")
-        if told.key not in self._windows:
-            self._overflows += 1
-        return told
+        now, share = self._clock.monotonic(), self._shares[refusal.proof]
+        share.add(refusal, now, now + self._window_s)
+        if share.pending:
+            self._woken.set()
 
     def _close_windows(self, now: float) -> None:
-        while self._windows:
-            key, window = next(iter(self._windows.items()))
-            if window.ends_at > now:
-                return
-            del self._windows[key]
-            self._overflows -= not window.first.method
-            rest = window.rest()
-            if rest is not None:
-                self._hand_on(rest)
-
-    def _hand_on(self, refusal: Refusal) -> None:
-        if len(self._pending) >= PENDING_MAX:
-            self._lost += refusal.count
-            return
-        self._pending.append(refusal)
-        self._woken.set()
+        for share in self._shares.values():
+            share.close_windows(now)
 
 
 def token_id(token: str) -> str:
@@ -256,8 +319,9 @@ def told(text: str, length_max: int) -> str:
     return text[:length_max].replace("\0", "\N{REPLACEMENT CHARACTER}")
 
 
-def _refusal(call: Presented, demand: Demand, error: OnwardError, now: datetime) -> Refusal:
+def _refusal(call: Presented, demand: Demand, error: OnwardError, principal: str, now: datetime) -> Refusal:
     permission, resource = _missing(demand, error)
+    principal = error.principal or principal
     return Refusal(
         method=told(call.method, METHOD_LENGTH_MAX),
         resource=told(resource, RESOURCE_LENGTH_MAX),
@@ -269,6 +333,7 @@ def _refusal(call: Presented, demand: Demand, error: OnwardError, now: datetime)
         last_time=now,
         client_address=told(call.client_address, CLIENT_LENGTH_MAX),
         user_agent=told(call.user_agent, CLIENT_LENGTH_MAX),
+        principal=principal if principal != ANONYMOUS.principal else "",
     )
 
 
@@ -278,6 +343,11 @@ def _missing(demand: Demand, error: OnwardError) -> tuple[int, str]:
     permission = number.number if number else demand.permission
     resource = error.metadata.get("resource", "")
     return permission, resource if (permission, resource) in demand.pairs else demand.resource
+
+
+def _workspace_name(resource: str) -> str:
+    workspace = workspace_in(resource)
+    return f"workspaces/{workspace}" if workspace else ""
 
 
 def _of_many_kinds(refusal: Refusal, resource: str) -> Refusal:
@@ -290,4 +360,5 @@ def _of_many_kinds(refusal: Refusal, resource: str) -> Refusal:
         token_id="",
         client_address="",
         user_agent="",
+        principal="",
     )

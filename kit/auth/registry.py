@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, cast
 from kit.auth.authorizer import Ask, Grant
 from kit.auth.demand import Demand, Subset
 from kit.auth.denials import Refusal, Sink
+from kit.errors import OnwardError
 from onward.common.v1 import access_pb2
 from onward.registry.v1 import internal_service_pb2 as pb
 from onward.registry.v1 import internal_service_pb2_grpc as pb_grpc
@@ -17,6 +18,8 @@ if TYPE_CHECKING:
 AUTHORIZE_TIMEOUT_S = 2.0
 # Nobody waits for it; a batch is some hundred inserts.
 RECORD_TIMEOUT_S = 5.0
+# Under this name the registry tells a service who was refused, where that was proven.
+PRINCIPAL_KEY = "principal"
 
 
 def registry_ask(channel: "grpc.aio.Channel") -> Ask:
@@ -31,7 +34,12 @@ def registry_ask(channel: "grpc.aio.Channel") -> Ask:
             also=[pb.RequiredAccess(permission=_permission(one), resource=name) for one, name in demand.also],
             partial=demand.partial,
         )
-        answer = await stub.Authorize(request, timeout=AUTHORIZE_TIMEOUT_S)
+        try:
+            answer = await stub.Authorize(request, timeout=AUTHORIZE_TIMEOUT_S)
+        except OnwardError as error:
+            # For our record of the refusal, and not for the caller whom the error goes to.
+            error.principal = error.metadata.pop(PRINCIPAL_KEY, "")
+            raise
         return Grant(
             answer.principal,
             answer.lease_ms / 1000,
@@ -64,6 +72,7 @@ def _denial(refusal: Refusal) -> pb.Denial:
         count=refusal.count,
         client_address=refusal.client_address,
         user_agent=refusal.user_agent,
+        principal=refusal.principal,
     )
     denial.first_time.FromDatetime(refusal.first_time)
     denial.last_time.FromDatetime(refusal.last_time)

@@ -56,6 +56,8 @@ class Turn:
     # What its caller needs, as far as that is known, and whether it has that.
     demand: Demand | None = None
     admitted: bool = False
+    # Who that is, once it is admitted.
+    principal: str = ""
     # Why it is ended before its time, if it is.
     refusal: Exception | None = None
 
@@ -163,7 +165,7 @@ def noted(turn: Turn, denials: DenialLog | None) -> Iterator[None]:
         yield
     except (InvalidToken, NotFound, PermissionDenied) as error:
         if denials is not None and turn.demand is not None and _is_refusal(turn, turn.demand, error):
-            denials.note(turn.call, turn.demand, error)
+            denials.note(turn.call, turn.demand, error, turn.principal)
         raise
 
 

@@ -188,8 +188,9 @@ class Layered:
         request = method.parse(raw)
         turn.demand = access.demand(request)
         workspace = await self._workspace(access, call, request)
-        set_caller(await self._gate.admit(call.token, call.service, turn.demand))
-        turn.admitted = True
+        caller = await self._gate.admit(call.token, call.service, turn.demand)
+        set_caller(caller)
+        turn.admitted, turn.principal = True, caller.principal
         places = self._streams if turn.streams else self._calls
         held.enter_context(places.taken_by(workspace))
         validate(request)

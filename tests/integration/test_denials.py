@@ -10,7 +10,7 @@ from typing import Any
 
 import pytest
 
-from kit.auth.denials import Refusal
+from kit.auth.denials import Proof, Refusal
 from kit.auth.tokens import hash_secret
 from kit.clock import FakeClock
 from kit.embedded.postgres import EmbeddedPostgres
@@ -119,13 +119,21 @@ async def test_a_bad_token_is_recorded_with_what_it_claims_and_nobodys_name(trai
     """D3, H1."""
     owner = await created(world)
     tried = {"": "", "nonsense": "", SERVICE_TOKEN: "", BAD_TOKEN: "token:f00f", "eyJh.eyJz.c2ln": "oidc"}
-    for number, token in enumerate(tried):
+    requests = [
+        ("functions", "SaveFunction", fpb.SaveFunctionRequest(name=CRM, code="1")),
+        ("functions", "GetFunction", fpb.GetFunctionRequest(name=CRM)),
+        ("functions", "DeleteFunction", fpb.DeleteFunctionRequest(name=CRM)),
+        ("functions", "ListVersions", fpb.ListVersionsRequest(parent=CRM)),
+        ("sources", "CreateSource", spb.CreateSourceRequest(parent=ACME, source_id="web", display_name="Web")),
+    ]
+    for token, (service, method, request) in zip(tried, requests, strict=True):
         async with refused("UNAUTHENTICATED", "INVALID_TOKEN"):
-            await save(world, token, f"{ACME}/functions/f{number}")
+            await getattr(getattr(world.caller(token), service), method)(request)
     events = await trail.denied(owner, when=partial(are, len(tried)))
     assert [(one.principal, one.credential) for one in events] == [("anonymous", one) for one in tried.values()]
     assert {fields(one)["reason"] for one in events} == {"INVALID_TOKEN"}
-    assert [f"{one.target_type}/{one.target_id}" for one in events] == [f"functions/f{n}" for n in range(len(tried))]
+    assert [fields(one)["method"].rpartition("/")[2] for one in events] == [method for _, method, _ in requests]
+    assert [f"{one.target_type}/{one.target_id}" for one in events][:4] == ["functions/crm"] * 4
 
 
 async def test_somebody_elses_id_with_a_wrong_secret_is_not_recorded_under_his_name(trail: Trail, world: World) -> None:
@@ -265,7 +273,8 @@ async def test_no_secret_is_in_any_record(trail: Trail, world: World) -> None:
     for one in tried:
         with pytest.raises(OnwardError):
             await save(world, one)
-    await trail.denied(owner, when=partial(are, len(tried)))
+    # Those whom nothing proves are one record, until the minute ends.
+    await trail.denied(owner, when=partial(are, 3))
     rows = [*await world.rows("SELECT data, meta FROM facts")]
     rows += await trail.audit.rows(
         "SELECT e.*, f.data AS fact, f.meta FROM audit_events e JOIN audit_facts f USING (index)"
@@ -292,8 +301,8 @@ async def test_refusals_are_no_changes_of_the_workspace(trail: Trail, world: Wor
     """They are in its log, and whoever changes it next goes on from them."""
     owner = await created(world)
     for number in range(3):
-        async with refused("UNAUTHENTICATED", "INVALID_TOKEN"):
-            await save(world, BAD_TOKEN, f"{ACME}/functions/f{number}")
+        async with refused("PERMISSION_DENIED", "PERMISSION_DENIED"):
+            await save(world, OPERATOR_TOKEN, f"{ACME}/functions/f{number}")
         request = spb.CreateSourceRequest(parent=ACME, source_id=f"s{number}", display_name=f"S{number}")
         await trail.denied(owner, when=partial(are, number + 1))
         answer = await world.caller(owner).sources.CreateSource(request)
@@ -303,7 +312,10 @@ async def test_refusals_are_no_changes_of_the_workspace(trail: Trail, world: Wor
 # A flood
 
 
-def refusal(clock: FakeClock, number: int, workspace: str = "acme") -> Refusal:
+MEMBERS_MAX = FACTS_PER_HOUR_MAX[Proof.MEMBER]
+
+
+def refusal(clock: FakeClock, number: int, workspace: str = "acme", principal: str = "member:eve") -> Refusal:
     return Refusal(
         method=SAVE,
         resource=f"workspaces/{workspace}/functions/f{number}",
@@ -313,6 +325,7 @@ def refusal(clock: FakeClock, number: int, workspace: str = "acme") -> Refusal:
         count=2,
         first_time=clock.now(),
         last_time=clock.now(),
+        principal=principal,
     )
 
 
@@ -324,7 +337,7 @@ async def test_of_a_flood_an_hours_worth_is_told_one_by_one_and_the_rest_by_its_
     pool = await connect_pool(world.database, application_name="test")
     denials = Denials(pool, PostgresEventStore(pool, clock=clock), clock)
     beyond = 50
-    for start in range(0, FACTS_PER_HOUR_MAX + beyond, 50):
+    for start in range(0, MEMBERS_MAX + beyond, 50):
         await denials.record("registry", [refusal(clock, start + one) for one in range(50)])
     await denials.record("registry", [refusal(clock, 1, "other")])
 
@@ -332,14 +345,38 @@ async def test_of_a_flood_an_hours_worth_is_told_one_by_one_and_the_rest_by_its_
         query = "SELECT data FROM facts WHERE workspace = $1 AND type = 'AccessDenied' ORDER BY position"
         return [int(json.loads(row["data"])["count"]) for row in await world.rows(query, workspace)]
 
-    assert await counts("acme") == [2] * FACTS_PER_HOUR_MAX
+    assert await counts("acme") == [2] * MEMBERS_MAX
     assert await counts("other") == [2]
     clock.advance(3600)
     await denials.record("registry", [refusal(clock, 1)])
-    assert await counts("acme") == [*[2] * FACTS_PER_HOUR_MAX, 2 * beyond, 2]
-    for _ in range(FACTS_PER_HOUR_MAX):
+    assert await counts("acme") == [*[2] * MEMBERS_MAX, 2 * beyond, 2]
+    for _ in range(MEMBERS_MAX):
         await denials.record("registry", [refusal(clock, 1)])
     await denials.close()
     assert (await counts("acme"))[-2:] == [2, 2]
-    assert len(await counts("acme")) == 2 * FACTS_PER_HOUR_MAX + 2
+    assert len(await counts("acme")) == 2 * MEMBERS_MAX + 2
     await pool.close()
+
+
+async def test_strangers_fill_no_workspaces_log_and_hide_no_member(world: World) -> None:
+    """D3."""
+    await created(world)
+    clock = FakeClock()
+    pool = await connect_pool(world.database, application_name="test")
+    denials = Denials(pool, PostgresEventStore(pool, clock=clock), clock)
+    for proof, principal in ((Proof.NOTHING, ""), (Proof.OUTSIDER, "token:f00f")):
+        for start in range(0, 700, 50):
+            await denials.record("registry", [refusal(clock, start + n, principal=principal) for n in range(50)])
+        assert await recorded(world, principal or "anonymous") == FACTS_PER_HOUR_MAX[proof]
+    await denials.record("registry", [refusal(clock, 1)])
+    assert await recorded(world, "member:eve") == 1
+    await denials.close()
+    # None of them is uncounted.
+    rows = await world.rows("SELECT data FROM facts WHERE type = 'AccessDenied'")
+    assert sum(int(json.loads(row["data"])["count"]) for row in rows) == 2 * (700 + 700 + 1)
+    await pool.close()
+
+
+async def recorded(world: World, principal: str) -> int:
+    rows = await world.rows("SELECT meta FROM facts WHERE workspace = 'acme' AND type = 'AccessDenied'")
+    return sum(json.loads(row["meta"])["principal"] == principal for row in rows)

@@ -14,11 +14,12 @@ from kit.auth.denials import (
     BATCH_MAX,
     KEYS_MAX,
     OIDC,
-    OVERFLOWS_MAX,
-    PENDING_MAX,
+    OVERFLOWS_PART,
+    PENDING_WINDOWS,
     RESOURCE_LENGTH_MAX,
     WINDOW_S,
     DenialLog,
+    Proof,
     Refusal,
     token_id,
 )
@@ -32,7 +33,13 @@ TOKEN = format_token("5f0c", SECRET)
 EDIT = int(access_pb2.PERMISSION_FUNCTION_EDIT)
 ADMINISTER = int(access_pb2.PERMISSION_SOURCE_ADMINISTER)
 CRM = Demand(EDIT, "workspaces/acme/functions/crm")
+EVE = "member:eve"
 DENIED = PermissionDenied("no")
+DENIED.principal = EVE
+NOBODY = InvalidToken("who are you")
+MEMBERS_MAX = KEYS_MAX[Proof.MEMBER]
+OVERFLOWS_MAX = MEMBERS_MAX // OVERFLOWS_PART
+PENDING_MAX = MEMBERS_MAX * PENDING_WINDOWS
 
 
 @dataclass(frozen=True)
@@ -116,6 +123,7 @@ async def test_a_record_says_what_was_refused_to_whom_and_why_without_the_secret
             clock.now(),
             "10.0.0.1",
             "curl",
+            EVE,
         )
     ]
     assert SECRET not in repr(sink.given)
@@ -149,9 +157,85 @@ async def test_what_differs_in_who_what_or_why_is_a_record_of_its_own(
     denials: DenialLog, sink: Sink, call: Call, demand: Demand, error: OnwardError
 ) -> None:
     denials.note(Call(), CRM, DENIED)
-    denials.note(call, demand, error)
+    denials.note(call, demand, error, EVE)
     await denials.flush()
     assert sink.counts == [1, 1]
+
+
+async def test_people_without_a_token_of_ours_are_told_apart(denials: DenialLog, sink: Sink) -> None:
+    """D3: tokens of an identity provider have no id."""
+    for principal in (EVE, "member:ada", EVE):
+        denials.note(Call(token="e30.e30.c2ln"), CRM, PermissionDenied("no"), principal)
+    await denials.drain()
+    assert [(one.principal, one.token_id, one.count) for one in sink.given] == [
+        (EVE, OIDC, 1),
+        ("member:ada", OIDC, 1),
+        (EVE, OIDC, 1),
+    ]
+
+
+async def test_who_a_handler_serves_is_named_unless_the_error_knows_better(denials: DenialLog, sink: Sink) -> None:
+    denials.note(Call(), CRM, DENIED, "member:ada")
+    denials.note(Call(), CRM, PermissionDenied("no"), "member:ada")
+    denials.note(Call(), CRM, PermissionDenied("no"), "anonymous")
+    await denials.flush()
+    assert [one.principal for one in sink.given] == [EVE, "member:ada", ""]
+
+
+async def test_strangers_can_not_hide_a_members_refusal(denials: DenialLog, sink: Sink, clock: FakeClock) -> None:
+    """D3."""
+    sink.failure = Unavailable("away")
+    for number in range(2 * PENDING_MAX):
+        for workspace in ("acme", f"w{number}"):
+            denials.note(Call(token=""), resource(number, workspace), NOBODY)
+        if number % 1_000 == 0:
+            clock.advance(WINDOW_S)
+    denials.note(Call(), CRM, DENIED)
+    sink.failure = None
+    await denials.flush()
+    # They are not even before him.
+    first = sink.given[0]
+    assert (first.method, first.resource, first.token_id, first.principal) == (
+        Call().method,
+        CRM.resource,
+        "5f0c",
+        EVE,
+    )
+    assert len(sink.given) <= 1 + KEYS_MAX[Proof.NOTHING] * PENDING_WINDOWS
+
+
+async def test_holders_of_other_tokens_can_not_hide_a_members_refusal_either(denials: DenialLog, sink: Sink) -> None:
+    """D3."""
+    for number in range(2 * MEMBERS_MAX):
+        denials.note(Call(), resource(number), NotFound("not for you"), "token:77aa")
+    denials.note(Call(), CRM, DENIED)
+    await denials.flush()
+    assert (sink.given[0].method, sink.given[0].principal) == (Call().method, EVE)
+
+
+async def test_what_a_stranger_makes_up_makes_no_further_records(
+    denials: DenialLog, sink: Sink, clock: FakeClock
+) -> None:
+    """D3: the first is an example of what is tried."""
+    for number in range(1_000):
+        call = Call(token=format_token(f"{number:04}", SECRET))
+        denials.note(call, resource(number), NOBODY)
+    clock.advance(WINDOW_S)
+    await denials.flush()
+    assert [(one.resource, one.token_id, one.count) for one in sink.given] == [
+        ("workspaces/acme/functions/f0", "0000", 1),
+        ("workspaces/acme", "", 999),
+    ]
+
+
+async def test_who_tries_one_token_on_one_thing_is_told_so(denials: DenialLog, sink: Sink) -> None:
+    for _ in range(10):
+        denials.note(Call(), CRM, NOBODY)
+    await denials.drain()
+    assert [(one.resource, one.token_id, one.count) for one in sink.given] == [
+        (CRM.resource, "5f0c", 1),
+        (CRM.resource, "5f0c", 9),
+    ]
 
 
 async def test_other_failures_are_no_refusals(denials: DenialLog, sink: Sink) -> None:
@@ -163,12 +247,15 @@ async def test_other_failures_are_no_refusals(denials: DenialLog, sink: Sink) ->
 
 async def test_of_several_things_needed_the_one_that_the_error_names_is_told(denials: DenialLog, sink: Sink) -> None:
     demand = Demand(ADMINISTER, "workspaces/acme/sources/web", also=((EDIT, CRM.resource),))
-    denials.note(
-        Call(), demand, PermissionDenied("no", metadata={"permission": "FUNCTION_EDIT", "resource": CRM.resource})
-    )
-    denials.note(Call(), demand, PermissionDenied("no", metadata={"permission": "NONSENSE", "resource": "elsewhere"}))
+
+    def note(demand: Demand, permission: str, **where: str) -> None:
+        error = PermissionDenied("no", metadata={"permission": permission, **where})
+        denials.note(Call(), demand, error, EVE)
+
+    note(demand, "FUNCTION_EDIT", resource=CRM.resource)
+    note(demand, "NONSENSE", resource="elsewhere")
     # Found out by a handler: nothing that the call's own resource lacks.
-    denials.note(Call(), CRM, PermissionDenied("no", metadata={"permission": "SOURCE_ADMINISTER", "sources": "web"}))
+    note(CRM, "SOURCE_ADMINISTER", sources="web")
     await denials.flush()
     assert [(one.permission, one.resource) for one in sink.given] == [
         (EDIT, CRM.resource),
@@ -203,13 +290,13 @@ async def test_what_strangers_say_is_cut(denials: DenialLog, sink: Sink) -> None
 async def test_beyond_a_number_of_different_ones_only_their_number_is_kept_by_workspace(
     denials: DenialLog, sink: Sink, clock: FakeClock
 ) -> None:
-    for number in range(KEYS_MAX + 100):
+    for number in range(MEMBERS_MAX + 100):
         denials.note(Call(), resource(number), DENIED)
     for number in range(50):
         denials.note(Call(), resource(number, "other"), DENIED)
     clock.advance(WINDOW_S)
     await denials.flush()
-    assert sum(sink.counts) == KEYS_MAX + 150
+    assert sum(sink.counts) == MEMBERS_MAX + 150
     assert [(one.resource, one.count) for one in sink.given if not one.method] == [
         ("workspaces/acme", 1),
         ("workspaces/other", 1),
@@ -223,11 +310,11 @@ async def test_beyond_a_number_of_different_ones_only_their_number_is_kept_by_wo
 
 
 async def test_workspaces_that_strangers_name_are_bounded_too(denials: DenialLog, sink: Sink, clock: FakeClock) -> None:
-    for number in range(KEYS_MAX + 3 * OVERFLOWS_MAX):
+    for number in range(MEMBERS_MAX + 3 * OVERFLOWS_MAX):
         denials.note(Call(), Demand(EDIT, f"workspaces/w{number}"), DENIED)
     clock.advance(WINDOW_S)
     await denials.flush()
-    assert sum(sink.counts) == KEYS_MAX + 3 * OVERFLOWS_MAX
+    assert sum(sink.counts) == MEMBERS_MAX + 3 * OVERFLOWS_MAX
     told = [one for one in sink.given if not one.method]
     assert len(told) == OVERFLOWS_MAX + 2
     assert (told[-1].resource, told[-1].count) == ("", 2 * OVERFLOWS_MAX - 1)

@@ -12,10 +12,11 @@ import structlog
 
 from kit.auth.caller import OPERATOR_PRINCIPAL, Caller
 from kit.auth.demand import Demand
+from kit.auth.denials import TOKEN_PREFIX
 from kit.auth.oidc import Identity, OidcVerifier
 from kit.auth.tokens import TOKEN_LENGTH_MAX, looks_like_jwt, parse_token, secret_matches
 from kit.clock import Clock
-from kit.errors import InvalidToken, PermissionDenied
+from kit.errors import InvalidToken, OnwardError, PermissionDenied
 from kit.eventstore.facts import SYSTEM_WORKSPACE
 from kit.postgres.pool import Connection, Pool
 from onward.common.v1 import access_pb2
@@ -28,7 +29,6 @@ log = structlog.get_logger(__name__)
 # The last use is for people who look for unused tokens; a write for each call would cost more than the call.
 LAST_USED_RESOLUTION = timedelta(minutes=1)
 MEMBER_PREFIX = "member:"
-TOKEN_PREFIX = "token:"  # noqa: S105  # no password
 OIDC = "oidc"
 
 _OUTSIDE_WORKSPACES = frozenset(
@@ -50,6 +50,10 @@ class Standing:
     credential: str
     rights: Rights
     known_at: int = 0
+
+    def principal_in(self, workspace: str) -> str:
+        """Who he is to a workspace: members of others are not to be named in it."""
+        return f"{MEMBER_PREFIX}{self.member}" if workspace == self.workspace else self.credential
 
     def caller(self, demand: Demand) -> Caller:
         return Caller(
@@ -126,10 +130,12 @@ class LocalAuthorizer:
         row = await self._token(token_id, secret)
         workspace: str = row["workspace"]
         if not rights_of(row).audit:
-            raise PermissionDenied(
+            error = PermissionDenied(
                 "Facts are for owners and auditors of the workspace.",
                 metadata={"permission": "AUDIT_VIEW", "resource": f"workspaces/{workspace}"},
             )
+            error.principal = f"{MEMBER_PREFIX}{row['member']}"
+            raise error
         return workspace, row["expire_time"]
 
     async def _token(self, token_id: str, secret: str | None) -> asyncpg.Record:
@@ -184,6 +190,13 @@ class LocalAuthorizer:
             raise InvalidToken(f"The token expired at {expire_time:%Y-%m-%d %H:%M} UTC. Ask an owner for another one.")
 
     async def _require(self, connection: Connection | Pool, standing: Standing, demand: Demand) -> None:
+        try:
+            await self._require_all(connection, standing, demand)
+        except OnwardError as error:
+            error.principal = standing.principal_in(demand.workspace)
+            raise
+
+    async def _require_all(self, connection: Connection | Pool, standing: Standing, demand: Demand) -> None:
         for permission, resource in demand.pairs:
             if permission in _OUTSIDE_WORKSPACES:
                 raise _outside()
@@ -224,5 +237,7 @@ def _operator(demand: Demand) -> Caller:
     # The operator stands outside all workspaces: sees no code, no events, no secrets; but it has a trail of its own.
     own_trail = demand.permission == access_pb2.PERMISSION_AUDIT_VIEW and demand.workspace == SYSTEM_WORKSPACE
     if demand.permission != access_pb2.PERMISSION_OPERATE and not own_trail:
-        raise PermissionDenied("The operator's token does not open workspaces; use a token of the workspace.")
+        error = PermissionDenied("The operator's token does not open workspaces; use a token of the workspace.")
+        error.principal = OPERATOR_PRINCIPAL
+        raise error
     return Caller(OPERATOR_PRINCIPAL, demand.workspace, frozenset({demand.permission}), demand=demand)

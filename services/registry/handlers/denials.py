@@ -10,34 +10,32 @@ from datetime import UTC, datetime
 
 import structlog
 
-from kit.auth.caller import ANONYMOUS, OPERATOR_PRINCIPAL
-from kit.auth.denials import OIDC, WRITE_KEY_PREFIX, Refusal
+from kit.auth.caller import ANONYMOUS
+from kit.auth.denials import OIDC, TOKEN_PREFIX, WRITE_KEY_PREFIX, Proof, Refusal
 from kit.auth.names import workspace_in
 from kit.clock import Clock
-from kit.errors import InvalidToken, LimitReached, OnwardError
+from kit.errors import LimitReached, OnwardError
 from kit.eventstore.facts import SYSTEM_WORKSPACE, Meta, NewFact
 from kit.eventstore.store import EventStore, Unit
 from kit.postgres.pool import Pool
 from onward.common.v1 import access_pb2
 from onward.registry.v1 import facts_pb2
 from services.registry import projections
-from services.registry.handlers.authorization import MEMBER_PREFIX, TOKEN_PREFIX
-from services.registry.queries.denials import Holder, known_workspaces, token_holders
+from services.registry.queries.denials import known_workspaces
 
 log = structlog.get_logger(__name__)
 
-# A flood of refusals must not bury a workspace's log: ten a minute show what is tried, the rest is told by its number.
-# 24 hours of it are a quarter of what one stream, that of a day, may hold.
-FACTS_PER_HOUR_MAX = 600
+# A flood of refusals must not bury a workspace's log: these show what is tried, the rest is told by its number. Each
+# proof has its own, so that strangers hide nobody; and strangers get few, since they must not lengthen the log of a
+# workspace that is not theirs. 24 hours of them fit into one stream, that of a day.
+FACTS_PER_HOUR_MAX: Mapping[Proof, int] = {Proof.MEMBER: 600, Proof.OUTSIDER: 60, Proof.NOTHING: 10}
 # How late the sum of an hour may be.
 SUM_INTERVAL_S = 60.0
-# Whoever calls these has only said who he is: nothing was looked up.
-_UNPROVEN = frozenset({access_pb2.PERMISSION_OPERATE, access_pb2.PERMISSION_SERVICE})
 
 
 @dataclass(slots=True)
 class _Hour:
-    """What was recorded of a workspace's refusals since the hour began, and the sum of those that were not."""
+    """What was recorded of one proof in a workspace since the hour began, and the sum of what was not."""
 
     began: datetime
     facts: int = 0
@@ -61,18 +59,17 @@ class Denials:
         self._store = store
         self._clock = clock
         # Holds workspaces that exist, and that of the operator.
-        self._hours: dict[str, _Hour] = {}
+        self._hours: dict[tuple[str, Proof], _Hour] = {}
 
     async def record(self, service: str, refusals: Sequence[Refusal]) -> None:
         """Record what `service` refused. What names no workspace that exists is the operator's to see."""
         known = await known_workspaces(self._pool, {workspace_in(one.resource) for one in refusals})
-        holders = await token_holders(self._pool, {one.token_id for one in refusals if _proven(one)})
         by_workspace: dict[str, list[Refusal]] = defaultdict(list)
         for one in refusals:
             workspace = workspace_in(one.resource)
             by_workspace[workspace if workspace in known else SYSTEM_WORKSPACE].append(one)
         for workspace, theirs in by_workspace.items():
-            await self._record(workspace, service, theirs, holders)
+            await self._record(workspace, service, theirs)
 
     async def run(self) -> None:
         """Record the sums of hours that have ended, until cancelled."""
@@ -86,14 +83,14 @@ class Denials:
 
     async def sum_up(self, before: datetime | None) -> None:
         """Record the sums of hours that began before a time; None for all."""
-        for workspace, hour in list(self._hours.items()):
+        for (workspace, proof), hour in list(self._hours.items()):
             if before is None or hour.began < before:
                 # At once, so that what comes meanwhile is counted in the next hour and not lost with this one.
-                self._hours.pop(workspace, None)
+                self._hours.pop((workspace, proof), None)
                 if hour.rest is not None:
-                    await self._append_sum(workspace, hour.rest)
+                    await self._append_sum(workspace, proof, hour.rest)
 
-    async def _append_sum(self, workspace: str, rest: facts_pb2.AccessDenied) -> None:
+    async def _append_sum(self, workspace: str, proof: Proof, rest: facts_pb2.AccessDenied) -> None:
         if workspace != SYSTEM_WORKSPACE:
             rest.resource = f"workspaces/{workspace}"
         try:
@@ -101,27 +98,39 @@ class Denials:
                 await self._append(unit, rest, Meta(ANONYMOUS.principal, occurred_at=rest.last_time.ToDatetime(UTC)))
         except OnwardError as error:
             log.warning("denials_not_summed", workspace=workspace, refusals=rest.count, error=str(error))
-            self._counted(workspace).add(rest)
+            self._counted(workspace, proof).add(rest)
 
-    async def _record(
-        self, workspace: str, service: str, refusals: Sequence[Refusal], holders: Mapping[str, Holder]
-    ) -> None:
+    async def _record(self, workspace: str, service: str, refusals: Sequence[Refusal]) -> None:
         await self.sum_up(self._hour())
-        room = max(0, FACTS_PER_HOUR_MAX - self._counted(workspace).facts)
+        told, rest = self._divided(workspace, refusals)
+        if told:
+            await self._append_all(workspace, service, told)
+        for one in told:
+            self._counted(workspace, one.proof).facts += 1
+        for one in rest:
+            self._counted(workspace, one.proof).add(_fact(service, one))
+
+    def _divided(self, workspace: str, refusals: Sequence[Refusal]) -> tuple[list[Refusal], list[Refusal]]:
+        """Those that the hour has room for, and the others."""
+        room = {proof: most - self._counted(workspace, proof).facts for proof, most in FACTS_PER_HOUR_MAX.items()}
+        told: list[Refusal] = []
+        rest: list[Refusal] = []
+        for one in refusals:
+            (told if room[one.proof] > 0 else rest).append(one)
+            room[one.proof] -= 1
+        return told, rest
+
+    async def _append_all(self, workspace: str, service: str, refusals: Sequence[Refusal]) -> None:
         try:
             async with self._store.writing(workspace) as unit:
-                for one in refusals[:room]:
-                    await self._append(unit, _fact(service, one), _meta(one, holders))
+                for one in refusals:
+                    await self._append(unit, _fact(service, one), _meta(one))
         except LimitReached as error:
             # A day's stream is full. Trying again would keep all others waiting.
             log.error("denials_lost", workspace=workspace, refusals=len(refusals), error=str(error))  # noqa: TRY400
-        hour = self._counted(workspace)
-        hour.facts += len(refusals[:room])
-        for one in refusals[room:]:
-            hour.add(_fact(service, one))
 
-    def _counted(self, workspace: str) -> _Hour:
-        return self._hours.setdefault(workspace, _Hour(self._hour()))
+    def _counted(self, workspace: str, proof: Proof) -> _Hour:
+        return self._hours.setdefault((workspace, proof), _Hour(self._hour()))
 
     async def _append(self, unit: Unit, fact: facts_pb2.AccessDenied, meta: Meta) -> None:
         # No caller's rights are confirmed and no state decides: that somebody was refused is true whatever he may do.
@@ -148,30 +157,13 @@ def _fact(service: str, refusal: Refusal) -> facts_pb2.AccessDenied:
     return fact
 
 
-def _meta(refusal: Refusal, holders: Mapping[str, Holder]) -> Meta:
-    return Meta(_principal(refusal, holders), credential=_credential(refusal.token_id), occurred_at=refusal.last_time)
+def _meta(refusal: Refusal) -> Meta:
+    # An id in a token that was not accepted may be anybody's, and names nobody.
+    principal = refusal.principal or ANONYMOUS.principal
+    return Meta(principal, credential=_credential(refusal.token_id), occurred_at=refusal.last_time)
 
 
 def _credential(token_id: str) -> str:
     if not token_id or token_id == OIDC or token_id.startswith(WRITE_KEY_PREFIX):
         return token_id
     return TOKEN_PREFIX + token_id
-
-
-def _principal(refusal: Refusal, holders: Mapping[str, Holder]) -> str:
-    """Who was refused, as far as it was proven: an id in a token that was not accepted may be anybody's."""
-    if not _proven(refusal) or refusal.token_id == OIDC:
-        return ANONYMOUS.principal
-    if not refusal.token_id:
-        # The only other token with which somebody is known, and may nevertheless not do everything.
-        return OPERATOR_PRINCIPAL
-    holder = holders.get(refusal.token_id)
-    if holder is not None and holder.workspace == workspace_in(refusal.resource):
-        return MEMBER_PREFIX + holder.member
-    # Of another workspace, whose members are not to be named here.
-    return TOKEN_PREFIX + refusal.token_id
-
-
-def _proven(refusal: Refusal) -> bool:
-    unproven = refusal.reason in ("", InvalidToken.reason) or refusal.permission in _UNPROVEN
-    return not unproven

@@ -11,8 +11,17 @@ from typing import Any
 from kit.auth.authorizer import Authorizer
 from kit.auth.caller import current_caller
 from kit.auth.demand import Demand, Subset
-from kit.auth.denials import METHOD_LENGTH_MAX, REASON_LENGTH_MAX, RESOURCE_LENGTH_MAX, Refusal, told
+from kit.auth.denials import (
+    METHOD_LENGTH_MAX,
+    PRINCIPAL_LENGTH_MAX,
+    REASON_LENGTH_MAX,
+    RESOURCE_LENGTH_MAX,
+    Refusal,
+    told,
+)
+from kit.auth.registry import PRINCIPAL_KEY
 from kit.auth.tokens import TOKEN_LENGTH_MAX
+from kit.errors import OnwardError
 from kit.eventstore.envelope import to_stored
 from kit.eventstore.store import EventStore
 from kit.postgres.pool import Pool
@@ -61,7 +70,12 @@ class InternalServicer(internal_service_pb2_grpc.InternalServiceServicer):
     async def Authorize(self, request: pb.AuthorizeRequest, context: Any) -> pb.AuthorizeResponse:
         also = tuple((one.permission, one.resource) for one in request.also)
         demand = Demand(request.permission, request.resource, also, request.partial)
-        caller = await self._authorizer.authorize(request.token, demand)
+        try:
+            caller = await self._authorizer.authorize(request.token, demand)
+        except OnwardError as error:
+            if error.principal:
+                error.metadata[PRINCIPAL_KEY] = error.principal
+            raise
         return pb.AuthorizeResponse(
             principal=caller.principal,
             lease_ms=LEASE_MS,
@@ -89,6 +103,7 @@ def _refusal(denial: pb.Denial) -> Refusal:
         count=max(1, denial.count),
         first_time=denial.first_time.ToDatetime(UTC),
         last_time=denial.last_time.ToDatetime(UTC),
+        principal=told(denial.principal, PRINCIPAL_LENGTH_MAX),
     )
 
 

@@ -409,6 +409,7 @@ class Denial(_message.Message):
     LAST_TIME_FIELD_NUMBER: _builtins.int
     CLIENT_ADDRESS_FIELD_NUMBER: _builtins.int
     USER_AGENT_FIELD_NUMBER: _builtins.int
+    PRINCIPAL_FIELD_NUMBER: _builtins.int
     method: _builtins.str
     """The RPC, such as "/onward.registry.v1.FunctionService/SaveFunction", or "nats"."""
     resource: _builtins.str
@@ -422,9 +423,11 @@ class Denial(_message.Message):
     count: _builtins.int
     """How many."""
     client_address: _builtins.str
-    """Where the first came from; not verified."""
+    """Where the first came from; not verified. The registry does not keep it."""
     user_agent: _builtins.str
-    """What the first called itself; not verified."""
+    """What the first called itself; not verified. The registry does not keep it."""
+    principal: _builtins.str
+    """Who was refused, where that was proven: such as "member:ada" in a workspace of his own, or "token:5f0c" in another."""
     @_builtins.property
     def first_time(self) -> _timestamp_pb2.Timestamp:
         """The first of them."""
@@ -446,10 +449,11 @@ class Denial(_message.Message):
         last_time: _timestamp_pb2.Timestamp | None = ...,
         client_address: _builtins.str = ...,
         user_agent: _builtins.str = ...,
+        principal: _builtins.str = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["first_time", b"first_time", "last_time", b"last_time"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["client_address", b"client_address", "count", b"count", "first_time", b"first_time", "last_time", b"last_time", "method", b"method", "permission", b"permission", "reason", b"reason", "resource", b"resource", "token_id", b"token_id", "user_agent", b"user_agent"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["client_address", b"client_address", "count", b"count", "first_time", b"first_time", "last_time", b"last_time", "method", b"method", "permission", b"permission", "principal", b"principal", "reason", b"reason", "resource", b"resource", "token_id", b"token_id", "user_agent", b"user_agent"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
