@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from collections import Counter
 from collections.abc import Callable, Collection, Iterable
 from dataclasses import dataclass, field, replace
 from ipaddress import IPv4Network, IPv6Network, ip_network
@@ -15,6 +16,9 @@ from onward.registry.v1 import facts_pb2
 # Why what waits for a destination is cancelled; product terms, shown to people.
 DISCONNECTED = "destination_disconnected"
 FUNCTION_DELETED = "function_deleted"
+# Disconnected destinations of a workspace that are remembered: as many as it may have, so that all may go at once. Ids
+# are never given again, so without a bound whoever connects and disconnects for ever would fill the memory.
+DEPARTED_MAX = 10_000
 
 
 @dataclass(frozen=True, slots=True)
@@ -31,15 +35,59 @@ class Route:
     enabled: bool = False
 
 
+class Departed:
+    """Destinations of a workspace that were disconnected, as they were last: deliveries may still wait for them.
+
+    Retries end within hours, so the latest ones are enough. What waits for one that was forgotten is cancelled all the
+    same, as of a destination that was disconnected, without function and version.
+    """
+
+    def __init__(self) -> None:
+        self._routes: dict[str, Route] = {}
+        # How many of them are of each function.
+        self._of_function: Counter[str] = Counter()
+        self._functions_deleted: set[str] = set()
+
+    def __len__(self) -> int:
+        return len(self._routes)
+
+    @property
+    def functions_deleted(self) -> int:
+        """How many deleted functions are remembered: no others than those of the destinations that are."""
+        return len(self._functions_deleted)
+
+    def add(self, route: Route) -> None:
+        if len(self._routes) >= DEPARTED_MAX:
+            self._forget(self._routes.pop(next(iter(self._routes))).function)
+        self._routes[route.destination] = route
+        self._of_function[route.function] += 1
+
+    def delete_function(self, function: str) -> None:
+        """Note why its destinations are gone; they were disconnected before."""
+        if function in self._of_function:
+            self._functions_deleted.add(function)
+
+    def get(self, destination: str) -> Route | None:
+        return self._routes.get(destination)
+
+    def end_reason(self, destination: str) -> str:
+        route = self._routes.get(destination)
+        return FUNCTION_DELETED if route is not None and route.function in self._functions_deleted else DISCONNECTED
+
+    def _forget(self, function: str) -> None:
+        self._of_function[function] -= 1
+        if not self._of_function[function]:
+            del self._of_function[function]
+            self._functions_deleted.discard(function)
+
+
 @dataclass(slots=True)
 class WorkspaceView:
     """One workspace's destinations at a position of its log."""
 
     position: int = 0
     destinations: dict[str, Route] = field(default_factory=dict)
-    # Those that were disconnected, as they were last: deliveries may still wait for them. Ids are never given again.
-    departed: dict[str, Route] = field(default_factory=dict)
-    functions_deleted: set[str] = field(default_factory=set)
+    departed: Departed = field(default_factory=Departed)
     sources: set[str] = field(default_factory=set)
     egress_ranges: tuple[IPv4Network | IPv6Network, ...] = ()
     by_source: dict[str, dict[str, Route]] = field(default_factory=dict)
@@ -51,7 +99,10 @@ class WorkspaceView:
     def take(self, destination: str) -> Route | None:
         route = self.destinations.pop(destination, None)
         if route is not None:
-            del self.by_source[route.source][destination]
+            others = self.by_source[route.source]
+            del others[destination]
+            if not others:
+                del self.by_source[route.source]
         return route
 
     def change(self, destination: str, **changes: int | bool) -> Iterable[str]:
@@ -92,7 +143,7 @@ class View:
         return view.destinations.get(destination) if view else None
 
     def departed(self, workspace: str, destination: str) -> Route | None:
-        """A destination that was disconnected, as it was last."""
+        """A destination that was disconnected not too long ago, as it was last."""
         view = self._workspaces.get(workspace)
         return view.departed.get(destination) if view else None
 
@@ -101,9 +152,7 @@ class View:
         view = self._workspaces.get(workspace)
         if view is not None and destination in view.destinations:
             return ""
-        route = view.departed.get(destination) if view else None
-        deleted = view is not None and route is not None and route.function in view.functions_deleted
-        return FUNCTION_DELETED if deleted else DISCONNECTED
+        return view.departed.end_reason(destination) if view is not None else DISCONNECTED
 
     def egress_ranges(self, workspace: str) -> tuple[IPv4Network | IPv6Network, ...]:
         view = self._workspaces.get(workspace)
@@ -147,7 +196,7 @@ def _range_disallowed(_: str, view: WorkspaceView, fact: facts_pb2.EgressRangeDi
 
 
 def _function_deleted(_: str, view: WorkspaceView, fact: facts_pb2.FunctionDeleted) -> Iterable[str]:
-    view.functions_deleted.add(fact.function)
+    view.departed.delete_function(fact.function)
     return ()
 
 
@@ -168,7 +217,7 @@ def _connected(workspace: str, view: WorkspaceView, fact: facts_pb2.DestinationC
 def _disconnected(_: str, view: WorkspaceView, fact: facts_pb2.DestinationDisconnected) -> Iterable[str]:
     route = view.take(fact.destination)
     if route is not None:
-        view.departed[fact.destination] = route
+        view.departed.add(route)
     return (fact.destination,)
 
 

@@ -6,7 +6,7 @@ from google.protobuf import json_format
 from google.protobuf.message import Message
 
 from onward.registry.v1 import facts_pb2 as facts
-from services.executor.projections import DISCONNECTED, FUNCTION_DELETED, View
+from services.executor.projections import DEPARTED_MAX, DISCONNECTED, FUNCTION_DELETED, Departed, Route, View
 
 
 class Told:
@@ -61,6 +61,43 @@ def test_what_waits_ends_for_the_reason_that_people_gave() -> None:
     told.when(facts.DestinationDisconnected(destination="three"), facts.FunctionDeleted(function="g"))
     assert told.view.end_reason("acme", "three") == FUNCTION_DELETED
     assert told.view.end_reason("acme", "never-heard-of") == DISCONNECTED
+
+
+def test_whoever_connects_and_disconnects_for_ever_does_not_fill_the_memory() -> None:
+    """The latest ones are remembered; what waits for others is cancelled all the same."""
+    told = Told(facts.SourceCreated(source="web"))
+    for n in range(DEPARTED_MAX + 10):
+        function, source = f"f{n}", f"s{n}"
+        told.when(
+            connected(f"d{n}", source, function),
+            facts.DestinationDisconnected(destination=f"d{n}"),
+            facts.FunctionDeleted(function=function),
+        )
+    view = told.view._workspaces["acme"]
+    assert len(view.departed) == view.departed.functions_deleted == DEPARTED_MAX
+    assert not view.by_source
+    assert told.view.departed("acme", "d9") is None
+    assert told.view.end_reason("acme", "d9") == DISCONNECTED
+    assert told.view.departed("acme", "d10") is not None
+    assert told.view.end_reason("acme", "d10") == FUNCTION_DELETED
+
+
+def test_a_deleted_function_without_destinations_is_not_remembered() -> None:
+    told = Told(*GIVEN).when(*(facts.FunctionDeleted(function=f"f{n}") for n in range(10)))
+    assert not told.view._workspaces["acme"].departed.functions_deleted
+
+
+def test_a_function_is_remembered_as_deleted_while_one_of_its_destinations_is() -> None:
+    departed = Departed()
+    routes = [Route("acme", f"d{n}", "D", "web", "f", 1) for n in range(DEPARTED_MAX)]
+    for route in routes:
+        departed.add(route)
+    departed.delete_function("f")
+    for n in range(DEPARTED_MAX - 1):
+        departed.add(Route("acme", f"later{n}", "D", "web", "g", 1))
+    assert departed.end_reason(routes[-1].destination) == FUNCTION_DELETED
+    departed.add(Route("acme", "last", "D", "web", "g", 1))
+    assert departed.functions_deleted == 0
 
 
 def test_events_of_a_deleted_source_are_of_no_source() -> None:
