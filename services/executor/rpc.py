@@ -11,6 +11,7 @@ import structlog
 from kit.errors import Unavailable
 from onward.executor.v1 import execution_service_pb2 as pb
 from onward.executor.v1 import execution_service_pb2_grpc as rpc
+from services.executor.handlers.places import CheckPlaces
 from services.executor.runtime.pool import CodeWarning, Zygote
 from services.executor.runtime.v8 import V8_VERSION
 
@@ -22,15 +23,17 @@ PACKAGES = Path(__file__).parent / "runtime" / "js" / "packages.json"
 class ExecutionService(rpc.ExecutionServiceServicer):
     """Answers what concerns code; events never come this way."""
 
-    def __init__(self, zygote: Zygote) -> None:
+    def __init__(self, zygote: Zygote, places: CheckPlaces | None = None) -> None:
         self._zygote = zygote
+        self._places = places or CheckPlaces()
         self._packages = json.loads(PACKAGES.read_text())["packages"]
 
     async def CheckCode(
         self, request: pb.CheckCodeRequest, context: grpc.aio.ServicerContext[pb.CheckCodeRequest, pb.CheckCodeResponse]
     ) -> pb.CheckCodeResponse:
         try:
-            result = await self._zygote.check(request.code, request.setting_names)
+            async with self._places.taken():
+                result = await self._zygote.check(request.code, request.setting_names)
         except (OSError, TimeoutError) as error:
             raise Unavailable(f"No worker could be had to check the code ({error}); try again.") from error
         if result.unread is not None:

@@ -75,8 +75,9 @@ MIGRATIONS = Path(__file__).parent / "migrations"
 PUBLISHED_WAIT_S = 0.5
 # A stream is made in 5 ms; one that takes longer is made by the provisioner after the answer.
 PROVISIONED_WAIT_S = 2.0
-# Reading and running a script take 0.05 s, and 9 s where both run into their limits; the rest is for workers to start.
-CHECK_CODE_TIMEOUT_S = 10.0
+# Reading and running a script take 0.05 s, and 9 s where both run into their limits; the executor waits for up to 2 s
+# until it has a place for one more, and the rest is for workers to start.
+CHECK_CODE_TIMEOUT_S = 12.0
 # Nobody repeats a request after so long; until then its answer is kept.
 ANSWERS_KEPT = timedelta(days=7)
 FORGET_INTERVAL_S = 3600.0

@@ -44,6 +44,10 @@ class FakeExecutor:
 
     def __init__(self) -> None:
         self.away: BaseException | None = None
+        self.answers = asyncio.Event()
+        self.answers.set()
+        # The code that is being checked.
+        self.running: list[str] = []
         self.checked = 0
         self.setting_names: list[str] = []
         self.warnings: list[execution_service_pb2.CodeWarning] = []
@@ -51,6 +55,9 @@ class FakeExecutor:
     async def __call__(self, code: str, setting_names: Sequence[str]) -> execution_service_pb2.CheckCodeResponse:
         if self.away is not None:
             raise self.away
+        self.running.append(code)
+        await self.answers.wait()
+        self.running.remove(code)
         self.checked += 1
         self.setting_names = list(setting_names)
         if "syntax error" in code:

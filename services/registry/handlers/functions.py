@@ -7,6 +7,7 @@ from collections.abc import Awaitable, Callable, Mapping, Sequence
 from kit.auth.caller import current_caller
 from kit.eventstore.facts import NewFact
 from kit.eventstore.store import Unit
+from kit.eventstore.turns import Turns
 from kit.postgres.pool import Connection
 from kit.vault import Keyring
 from onward.executor.v1 import execution_service_pb2
@@ -50,6 +51,8 @@ class FunctionHandlers:
         self._keyring = keyring
         self._templates = templates
         self._check_code = check_code
+        # An executor checks code in few places: a workspace has one at a time, so that the others find theirs.
+        self._checks = Turns()
 
     async def create_function(
         self, request: function_service_pb2.CreateFunctionRequest, workspace: str
@@ -78,7 +81,9 @@ class FunctionHandlers:
         recalled = await self._changes.recall(workspace, request, SaveFunctionResponse)
         if recalled is not None:
             return recalled
-        found = await self._checked(request.code, await self._setting_names(request, workspace, function))
+        names = await self._setting_names(request, workspace, function)
+        async with self._checks.turn(f"the code of workspaces/{workspace}"):
+            found = await self._checked(request.code, names)
         handlers = list(found.handlers)
 
         async def decide(unit: Unit, state: State) -> list[NewFact]:
