@@ -10,7 +10,6 @@ import grpc.aio
 import pytest
 
 from kit.errors import OnwardError, Unavailable
-from kit.testing.eventually import eventually
 from onward.executor.v1 import execution_service_pb2
 from onward.registry.v1 import destination_service_pb2 as dpb
 from onward.registry.v1 import function_service_pb2 as fpb
@@ -299,21 +298,6 @@ async def test_nothing_is_saved_while_no_executor_answers(world: World) -> None:
         await save(owner, [])
     world.executor.away = None
     assert (await save(owner, [])).version.number == 3
-
-
-async def test_a_workspace_that_saves_much_leaves_places_at_the_executor_to_others(world: World) -> None:
-    owner, other = await world.workspace(), await world.workspace("other")
-    await a_function(owner, [])
-    await a_function(other, [], workspace="other")
-    world.executor.answers.clear()
-    many = [asyncio.ensure_future(save(owner, [], code="function onTrack() {}")) for _ in range(5)]
-    await eventually(lambda: bool(world.executor.running))
-    one = asyncio.ensure_future(save(other, [], workspace="other", code="function onPage() {}"))
-    await eventually(lambda: "function onPage() {}" in world.executor.running)
-    assert len(world.executor.running) == 2
-    world.executor.answers.set()
-    assert (await one).version.number == 3
-    assert sorted([(await each).version.number for each in many]) == [3, 4, 5, 6, 7]
 
 
 async def test_a_setting_is_defined_once_and_named_as_javascript_names(world: World) -> None:
