@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated
 
-from cyclopts import Group, Parameter
+from cyclopts import Group, Parameter, Token
+
+from cli.failures import UsageError
 
 DEFAULT_DATA = Path("onward-data")
 
@@ -16,6 +19,32 @@ _OUTPUT = Group("Output", sort_key=20)
 
 def _option(name: str, description: str, variable: str | None = None, group: Group = _WHERE) -> Parameter:
     return Parameter(name=name, help=description, env_var=variable, group=group, negative="", show_default=False)
+
+
+def _named_token(_: object, words: Sequence[Token]) -> str:
+    """Refuse what was named and is no token, lest a stored one act in its place. Raises UsageError.
+
+    A converter, since validators are asked about the default, too.
+    """
+    token = words[0].value
+    if not token:
+        raise UsageError("the token is empty: give one with --token or ONWARD_TOKEN, or name none at all")
+    # What a header may hold; the token itself is not repeated.
+    if not all("!" <= character <= "~" for character in token):
+        raise UsageError("the token holds what no token does: it must be printable ASCII without spaces; see --token")
+    return token
+
+
+_TOKEN = Parameter(
+    name="--token",
+    help="API token, instead of the data folder's.",
+    env_var="ONWARD_TOKEN",
+    converter=_named_token,
+    n_tokens=1,
+    group=_WHERE,
+    negative="",
+    show_default=False,
+)
 
 
 # Variables are read here alone; services get an environment of their own.
@@ -30,7 +59,7 @@ class Options:
     workspace: Annotated[
         str, _option("--workspace", "Workspace id; needed where the data folder knows several.", "ONWARD_WORKSPACE")
     ] = ""
-    token: Annotated[str, _option("--token", "API token, instead of the data folder's.", "ONWARD_TOKEN")] = ""
+    token: Annotated[str, _TOKEN] = ""
     registry: Annotated[str, _option("--registry", "host:port, instead of the data folder's.", "ONWARD_REGISTRY")] = ""
     delivery: Annotated[str, _option("--delivery", "host:port, instead of the data folder's.", "ONWARD_DELIVERY")] = ""
     audit: Annotated[str, _option("--audit", "host:port, instead of the data folder's.", "ONWARD_AUDIT")] = ""

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import pytest
 
-from cli.failures import UsageError
-from cli.main import app
+from cli.failures import Exit, UsageError
+from cli.main import app, main
 
 
 @pytest.mark.parametrize(
@@ -22,3 +22,18 @@ async def test_an_option_that_does_not_exist_is_not_taken_for_a_file() -> None:
     command, bound, _ = app.parse_args(["events", "publish", "web", "--ratte"], exit_on_error=False, print_error=False)
     with pytest.raises(UsageError, match="Unknown option: --ratte"):
         await command(*bound.args, **bound.kwargs)
+
+
+@pytest.mark.parametrize("token", ["", "onw_\u00e9", "a b", "a\n"])
+@pytest.mark.parametrize("by", ["option", "variable"])
+def test_what_was_named_as_a_token_and_is_none_is_refused(
+    token: str, by: str, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    words = ["whoami", "--data", "/does/not/exist"]
+    if by == "variable":
+        monkeypatch.setenv("ONWARD_TOKEN", token)
+    else:
+        words += ["--token", token]
+    assert main(words) == Exit.USAGE
+    told = capsys.readouterr().err
+    assert "the token is empty" in told if not token else "printable ASCII" in told
