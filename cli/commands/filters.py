@@ -286,9 +286,7 @@ async def preview(
     else:
         say_code(json.dumps(json.loads(found.event), indent=2, ensure_ascii=False))
     if found.incomplete and not options.json:
-        warn(
-            "filters of the source or the workspace that you may not list were left out; they may drop it too"
-        )
+        warn("filters of the source or the workspace that you may not list were left out; they may drop it too")
 
 
 def _event(path: str) -> str:
