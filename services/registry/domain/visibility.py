@@ -51,9 +51,15 @@ def told_source(source: resources_pb2.Source, sources: Subset) -> resources_pb2.
     return resources_pb2.Source(name=source.name, display_name=source.display_name, subject=source.subject)
 
 
-def told_destination(destination: resources_pb2.Destination, sources: Subset) -> resources_pb2.Destination:
-    """What somebody is told who administers these sources: values of settings belong to those who may set them."""
-    if destination.source.rpartition("/")[2] not in sources:
+def told_destination(
+    destination: resources_pb2.Destination, sources: Subset, functions: Subset
+) -> resources_pb2.Destination:
+    """What somebody is told who administers these sources and reads these functions.
+
+    Values of settings belong to those who may set them, who need both.
+    """
+    source, function = (name.rpartition("/")[2] for name in (destination.source, destination.function))
+    if source not in sources or function not in functions:
         for setting in destination.settings:
             setting.ClearField("value")
     return destination

@@ -41,7 +41,8 @@ class DestinationServicer(FilterServicer):
         workspace, destination = names.DESTINATION.parse(request.name)
         await self._reading.wait_for(workspace, request.at_least_position)
         found = await queries.get_destination(self._reading.pool, workspace, destination)
-        return pb.GetDestinationResponse(destination=told_destination(found, current_caller().sources))
+        caller = current_caller()
+        return pb.GetDestinationResponse(destination=told_destination(found, caller.sources, caller.functions))
 
     async def ListDestinations(self, request: pb.ListDestinationsRequest, context: Any) -> pb.ListDestinationsResponse:
         (workspace,) = names.WORKSPACE.parse(request.parent, "parent")
@@ -55,7 +56,7 @@ class DestinationServicer(FilterServicer):
         page, following = await self._reading.page(
             ("destinations", workspace), request.page_size, request.page_token, read, lambda one: last_id(one.name)
         )
-        destinations = [told_destination(one, caller.sources) for one in page]
+        destinations = [told_destination(one, caller.sources, caller.functions) for one in page]
         return pb.ListDestinationsResponse(destinations=destinations, next_page_token=following)
 
     async def SetSettings(self, request: pb.SetSettingsRequest, context: Any) -> pb.SetSettingsResponse:
