@@ -295,14 +295,18 @@ async def show(name: str, /, *, options: Options = DEFAULTS) -> None:
 
 
 def _print_settings(destination: resources_pb2.Destination) -> None:
-    rows = [(one.name, _value(one), when(one.update_time)) for one in destination.settings]
+    rows = [(one.name, setting_text(one), when(one.update_time)) for one in destination.settings]
     print_table(("setting", "~value", "changed"), rows, empty="Its function defines no settings.")
 
 
-def _value(setting: resources_pb2.SettingState) -> str:
+def setting_text(setting: resources_pb2.SettingState) -> str:
+    """Tell a value, or why there is none to be seen."""
     if not setting.set:
         return "not set"
-    return "set, encrypted" if setting.encrypted else shown(setting.value)
+    if setting.encrypted:
+        return "set, encrypted"
+    # Callers are given no values of functions that they may not view.
+    return (shown(setting.value) or '""') if setting.HasField("value") else "set, hidden"
 
 
 def _state(destination: resources_pb2.Destination) -> str:

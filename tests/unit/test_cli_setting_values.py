@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import pytest
 
+from cli.commands.destinations import setting_text
 from cli.failures import UsageError
 from cli.setting_values import parse_assignments, parse_definitions, shown
-from onward.registry.v1.resources_pb2 import SettingType
+from onward.registry.v1.resources_pb2 import SettingState, SettingType, SettingValue
 
 
 @pytest.mark.parametrize(
@@ -48,6 +49,21 @@ def test_what_is_no_assignment_is_refused_with_what_to_write(text: str, told: st
 def test_a_setting_that_is_given_twice_is_refused() -> None:
     with pytest.raises(UsageError, match="given twice"):
         parse_assignments(["a=1", "a:=true"])
+
+
+@pytest.mark.parametrize(
+    ("state", "told"),
+    [
+        (SettingState(), "not set"),
+        (SettingState(set=True, value=SettingValue(string_value="")), '""'),
+        (SettingState(set=True, value=SettingValue(string_value="x")), "x"),
+        (SettingState(set=True, value=SettingValue(bool_value=False)), "false"),
+        (SettingState(set=True), "set, hidden"),
+        (SettingState(set=True, encrypted=True), "set, encrypted"),
+    ],
+)
+def test_an_empty_value_differs_from_one_that_may_not_be_seen(state: SettingState, told: str) -> None:
+    assert setting_text(state) == told
 
 
 def test_definitions_take_short_types_and_default_to_an_optional_string() -> None:
