@@ -190,7 +190,7 @@ def _report_saved(name: str, file: Path, saved: pb.SaveFunctionResponse) -> None
     if version.deployed_to:
         say(f"Runs at: {', '.join(map(last_part, version.deployed_to))}")
     else:
-        say(f"No destination runs it yet: onward functions deploy {name}")
+        say(f"No destination runs this version yet: onward functions deploy {name}")
 
 
 @app.command

@@ -110,7 +110,7 @@ async def restore(name: str, version: int, /, *, deploy: str = "", options: Opti
     tell(
         answer,
         done or f"Restored version {version} of {name} as version {number}.",
-        f"Runs at: {runs_at}" if runs_at else f"No destination runs it yet: onward functions deploy {name}",
+        f"Runs at: {runs_at}" if runs_at else f"No destination runs this version yet: onward functions deploy {name}",
         as_json=options.json,
     )
 
