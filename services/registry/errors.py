@@ -20,7 +20,8 @@ class IdTaken(errors.AlreadyExists):
     """Somebody has that id, or had it."""
 
     def __init__(self, name: str, *, deleted: bool = False) -> None:
-        why = "was deleted, and the trail goes on naming it" if deleted else "exists already"
+        gone = "removed" if "/members/" in name else "deleted"
+        why = f"was {gone}, and the trail goes on naming it" if deleted else "exists already"
         super().__init__(f"{name} {why}; choose another id.", metadata={"resource": name})
 
 
@@ -134,12 +135,19 @@ class SettingsMissing(errors.WrongState):
 
     reason = "SETTINGS_MISSING"
 
-    def __init__(self, missing: Mapping[str, Iterable[str]]) -> None:
+    # Only what the running version defines can be set, so a new required setting needs a way round.
+    _BEFORE_DEPLOYMENT = (
+        "Set those that the running version defines first. For others, disable the destination, deploy, set them and "
+        "enable it; or deploy a version in which they are optional, set them, and require them in the next one."
+    )
+
+    def __init__(self, missing: Mapping[str, Iterable[str]], *, deploying: bool = False) -> None:
         """`missing` has the names of settings by id of the destination that lacks them."""
         told = [f"{destination}: {', '.join(sorted(names))}" for destination, names in missing.items()]
         settings = sorted({name for names in missing.values() for name in names})
+        advice = self._BEFORE_DEPLOYMENT if deploying else "Set them first."
         super().__init__(
-            f"Required settings have no value ({'; '.join(told)}). Set them first.",
+            f"Required settings have no value ({'; '.join(told)}). {advice}",
             metadata={"destinations": ",".join(missing), "settings": ",".join(settings)},
         )
 

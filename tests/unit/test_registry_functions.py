@@ -298,6 +298,8 @@ def test_no_deployment_leaves_an_enabled_destination_invalid(decide: Decide) -> 
     begun = [*BEGUN[:4], needing, version(2), *TWO, deployed(2, "crm-web", "crm-app"), enabled, version(3, "apiKey")]
     error = given(*begun).when(decide).refused("FAILED_PRECONDITION", "SETTINGS_MISSING")
     assert error.metadata == {"destinations": "crm-web", "settings": "apiKey"}
+    # The version that runs there does not define it, so to set it first is no way out.
+    assert "disable the destination, deploy, set them and enable it" in error.message
 
 
 # What lists show

@@ -149,7 +149,7 @@ def decide_deploy(
         if destination.enabled and (names := missing_settings(version, destination.settings))
     }
     if missing:
-        raise SettingsMissing(missing)
+        raise SettingsMissing(missing, deploying=True)
     if not moved:
         return []
     deployed = facts_pb2.VersionDeployed(
