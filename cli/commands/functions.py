@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Iterable
 from functools import partial
 from pathlib import Path
@@ -36,8 +37,15 @@ from onward.registry.v1 import function_service_pb2_grpc as pb_grpc
 from onward.registry.v1 import resources_pb2
 
 app = App(name="functions", help="Write, save, compare and deploy functions.")
-for command in ("versions", "diff", "restore", "deployment"):
-    app.command(f"cli.commands.versions:{command}", name=command)
+for command, description in (
+    ("versions", "List a function's versions, newest first."),
+    ("diff", "Show what changed between two versions."),
+    ("restore", "Save an older version as the newest one and, with --deploy, have destinations run it."),
+    ("deployment", "Show which version each destination runs, and which executors have the last change."),
+):
+    # As in cli.main: the line here would hide the command's own help, with its example.
+    asked = command in sys.argv[2:3]
+    app.command(f"cli.commands.versions:{command}", name=command, help=None if asked else description)
 
 COLUMNS = ("function", ">version", "~handles", "changed")
 
