@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import ssl
 from contextlib import AsyncExitStack
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal, Self
@@ -87,12 +88,12 @@ class Session:
         """Give a channel with a token of the workspace: the one that was given, or its first owner's."""
         return self._channel(service, self.member_token())
 
-    def as_operator(self) -> grpc.aio.Channel:
-        """Give a channel to the registry with the operator's token."""
+    def as_operator(self, service: Service = "registry") -> grpc.aio.Channel:
+        """Give a channel with the operator's token."""
         token = self.options.token or self._known.get("operator_token", "")
         if not token:
             raise UsageError(self._nothing_known("the operator's token"))
-        return self._channel("registry", token)
+        return self._channel(service, str(token))
 
     def as_anyone(self) -> grpc.aio.Channel:
         """Give a channel to the registry, with whatever token there is."""
@@ -139,6 +140,8 @@ class Session:
                 f"no write key of the source {source} is known: give one with --key or ONWARD_WRITE_KEY,"
                 f" or make one with `onward sources keys create {source}`"
             )
+        if self.options.ca:
+            read_authority(self.options.ca)
         trust = tls_context(url, self.options.ca or None)
         identifier = parse_write_key(key).id
         try:
@@ -207,9 +210,15 @@ def as_id(name: str) -> str:
 def read_authority(path: str) -> bytes:
     """Give the PEM of whom to trust. Raises UsageError."""
     try:
-        return Path(path).read_bytes()
+        content = Path(path).read_bytes()
     except OSError as error:
         raise UsageError(f"the authority's certificate {path} can't be read ({error.strerror}): see --ca") from None
+    try:
+        # gRPC and NATS would fail without a word on it. Around certificates, a file may hold any text.
+        ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT).load_verify_locations(cadata=content.decode("ascii", "ignore"))
+    except (ssl.SSLError, ValueError):
+        raise UsageError(f"{path} holds no certificate of an authority in PEM: see --ca") from None
+    return content
 
 
 def _read(client_file: ClientFile) -> dict[str, Any]:

@@ -31,6 +31,8 @@ from onward.audit.v1 import audit_service_pb2_grpc as pb_grpc
 
 app = App(name="audit", help="See who changed what, when; refusals included.")
 
+# The trail of what belongs to no workspace. It has no members: the operator's token reads it.
+SYSTEM_WORKSPACE = "system"
 OutcomeWord = Literal["any", "succeeded", "denied"]
 COLUMNS = (">#", "when", "what", "on", "who")
 COLUMNS_WIDE = (*COLUMNS, "outcome", "~changes")
@@ -41,7 +43,9 @@ HASH_CHARACTERS = 7
 
 def audit_stub(session: Session) -> pb_grpc.AuditServiceAsyncStub:
     """Give the stub of the AuditService."""
-    stub: pb_grpc.AuditServiceAsyncStub = pb_grpc.AuditServiceStub(session.as_member("audit"))
+    of_operator = session.workspace == SYSTEM_WORKSPACE
+    channel = session.as_operator("audit") if of_operator else session.as_member("audit")
+    stub: pb_grpc.AuditServiceAsyncStub = pb_grpc.AuditServiceStub(channel)
     return stub
 
 
