@@ -134,9 +134,10 @@ def test_a_member_begins_with_the_roles_that_are_named_each_once() -> None:
     )
 
 
-@pytest.mark.parametrize("before", [[ADA], [ADA, ADA_GONE]])
-def test_an_id_is_given_once_and_for_all(before: list[Message]) -> None:
-    given(*ACME, *before).when(add(member_id="ada")).refused("ALREADY_EXISTS", "ALREADY_EXISTS")
+@pytest.mark.parametrize(("before", "told"), [([ADA], "exists already"), ([ADA, ADA_GONE], "was removed")])
+def test_an_id_is_given_once_and_for_all(before: list[Message], told: str) -> None:
+    error = given(*ACME, *before).when(add(member_id="ada")).refused("ALREADY_EXISTS", "ALREADY_EXISTS")
+    assert told in error.message
 
 
 def test_the_first_releases_owner_has_its_id() -> None:
