@@ -26,7 +26,7 @@ from cli.options import DEFAULTS, Options
 from cli.output import counted, is_wide, print_json, print_json_line, print_table, say, say_line, warn, when, when_short
 from cli.paging import collect, paged
 from cli.session import Session
-from kit.errors import PermissionDenied, Unavailable
+from kit.errors import NotFound, PermissionDenied, Unavailable
 from onward.delivery.v1 import delivery_service_pb2 as pb
 from onward.delivery.v1 import delivery_service_pb2_grpc as pb_grpc
 from onward.executor.v1 import outcomes_pb2
@@ -55,18 +55,28 @@ def delivery_stub(session: Session) -> pb_grpc.DeliveryServiceAsyncStub:
     return stub
 
 
-async def _parent(session: Session, destination: str) -> str:
-    """Give what to ask about. Raises NotFound where the destination does not exist.
+def _parent(session: Session, destination: str) -> str:
+    """Give what to ask about: also a destination that was disconnected, since its deliveries stay visible."""
+    return session.name("destinations", destination) if destination else session.workspace_name
+
+
+async def _require_known(session: Session, destination: str) -> None:
+    """Explain why nothing was found. Raises CommandError where the destination does not exist now.
 
     The tracker only knows what it has recorded, so it can't tell a wrong name from one without events.
     """
     if not destination:
-        return session.workspace_name
+        return
     name = session.name("destinations", destination)
-    # What happened may be looked at without the registry, too.
-    with suppress(Unavailable, PermissionDenied):
-        await destination_stub(session).GetDestination(destination_pb.GetDestinationRequest(name=name))
-    return name
+    try:
+        # What happened may be looked at without the registry, too.
+        with suppress(Unavailable, PermissionDenied):
+            await destination_stub(session).GetDestination(destination_pb.GetDestinationRequest(name=name))
+    except NotFound:
+        raise CommandError(
+            f"nothing was found, and {name} does not exist now: `onward destinations list` shows what there is",
+            Exit.NOT_FOUND,
+        ) from None
 
 
 def _state(word: State) -> pb.DeliveryState.ValueType:
@@ -98,8 +108,10 @@ async def summary(*, destination: str = "", since: str = "1h", options: Options 
     request = pb.GetSummaryRequest()
     request.start_time.FromDatetime(_ago(since))
     async with Session(options) as session:
-        request.parent = await _parent(session, destination)
+        request.parent = _parent(session, destination)
         found = await delivery_stub(session).GetSummary(request)
+        if not found.destinations:
+            await _require_known(session, destination)
     if options.json:
         print_json(found)
         return
@@ -151,8 +163,10 @@ async def list_deliveries(
     if since:
         request.start_time.FromDatetime(_ago(since))
     async with Session(options) as session:
-        request.parent = await _parent(session, destination)
+        request.parent = _parent(session, destination)
         found = await collect(paged(delivery_stub(session).ListDeliveries, request), "deliveries", limit + 1)
+        if not found:
+            await _require_known(session, destination)
     more, found = len(found) > limit, found[:limit]
     if options.json:
         print_json({"deliveries": found})
@@ -191,9 +205,11 @@ async def show(
         stub = delivery_stub(session)
         name = session.name("deliveries", delivery) if delivery else ""
         if message_id:
-            parent = await _parent(session, destination)
+            parent = _parent(session, destination)
             request = pb.ListDeliveriesRequest(parent=parent, message_id=message_id)
             listed = await stub.ListDeliveries(request)
+            if not listed.deliveries:
+                await _require_known(session, destination)
             name = _only_delivery(list(listed.deliveries), message_id)
         found = await stub.GetDelivery(pb.GetDeliveryRequest(name=name))
     if options.json:
@@ -226,7 +242,9 @@ async def tail(*, destination: str = "", state: State = "any", options: Options 
         Only those in this state.
     """
     async with Session(options) as session:
-        parent = await _parent(session, destination)
+        parent = _parent(session, destination)
+        # One that is not there would be waited for without an end.
+        await _require_known(session, destination)
         request = pb.WatchDeliveriesRequest(parent=parent, state=_state(state))
         async for answer in delivery_stub(session).WatchDeliveries(request):
             for one in answer.deliveries:
