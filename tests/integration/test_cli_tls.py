@@ -98,3 +98,10 @@ async def test_nothing_leaves_this_machine_in_plaintext(tmp_path: Path) -> None:
         assert elsewhere._credentials("registry") is not None
     async with Session(Options(data=tmp_path, registry="localhost:7801")) as here:
         assert here._credentials("registry") is None
+
+
+@pytest.mark.parametrize("content", ["", "hello"])
+async def test_a_file_that_is_no_authority_is_told(content: str, address: str, tmp_path: Path) -> None:
+    (tmp_path / "ca.pem").write_text(content)
+    with pytest.raises(UsageError, match="holds no certificate"):
+        await asked(Options(data=tmp_path, registry=address, ca=str(tmp_path / "ca.pem")))
