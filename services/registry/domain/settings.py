@@ -30,7 +30,8 @@ _TYPE_WORDS = {
 def missing_settings(version: VersionState, stored: Mapping[str, StoredSetting]) -> list[str]:
     """Required settings that would have no value if the version ran with what is stored.
 
-    A plain value counts for a definition that is encrypted, since a deployment encrypts it.
+    A plain value counts for a definition that is encrypted, since a deployment encrypts it. An empty string
+    counts as none: to whoever leaves a field empty nothing was given. Of encrypted ones `_given` refuses it.
     """
     return [
         definition.name
@@ -40,9 +41,13 @@ def missing_settings(version: VersionState, stored: Mapping[str, StoredSetting])
 
 
 def _counts(definition: resources_pb2.SettingDefinition, stored: StoredSetting | None) -> bool:
-    if stored is None or stored.type != definition.type:
+    if stored is None or stored.type != definition.type or _is_empty(stored.value):
         return False
     return definition.encrypted or not stored.encrypted
+
+
+def _is_empty(value: resources_pb2.SettingValue | None) -> bool:
+    return value is not None and value.WhichOneof("value") == "string_value" and not value.string_value
 
 
 def change_settings(
@@ -80,6 +85,9 @@ def _given(
     if type_of(value) != definition.type:
         raise InvalidSetting(name, f"must be {_TYPE_WORDS[definition.type]}", known)
     if definition.encrypted:
+        if definition.required and _is_empty(value):
+            # Later nobody can tell what it holds.
+            raise InvalidSetting(name, "is required, so it must not be empty", known)
         if value.ByteSize() > ENCRYPTED_VALUE_BYTES_MAX:
             raise InvalidSetting(name, f"takes more than {ENCRYPTED_VALUE_BYTES_MAX} bytes", known)
         return facts_pb2.SettingChange(name=name, keyed_hash=keyed_hash(destination, name, value))

@@ -119,7 +119,7 @@ class DestinationServiceServicer:
         raise NotImplementedError('Method not implemented!')
 
     def GetDestination(self, request, context):
-        """Shows one destination. Values of settings are told to those who may set them.
+        """Shows one destination. Values of settings are told to those who may set them, also by ListDestinations.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')

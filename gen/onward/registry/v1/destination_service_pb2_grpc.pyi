@@ -36,7 +36,7 @@ class DestinationServiceStub:
     ConnectDestination: _grpc.UnaryUnaryMultiCallable[_destination_service_pb2.ConnectDestinationRequest, _destination_service_pb2.ConnectDestinationResponse]
     """Connects a function to a source. The destination starts disabled."""
     GetDestination: _grpc.UnaryUnaryMultiCallable[_destination_service_pb2.GetDestinationRequest, _destination_service_pb2.GetDestinationResponse]
-    """Shows one destination. Values of settings are told to those who may set them."""
+    """Shows one destination. Values of settings are told to those who may set them, also by ListDestinations."""
     ListDestinations: _grpc.UnaryUnaryMultiCallable[_destination_service_pb2.ListDestinationsRequest, _destination_service_pb2.ListDestinationsResponse]
     """Lists the destinations of a workspace that the caller may view, by id."""
     SetSettings: _grpc.UnaryUnaryMultiCallable[_destination_service_pb2.SetSettingsRequest, _destination_service_pb2.SetSettingsResponse]
@@ -70,7 +70,7 @@ class DestinationServiceAsyncStub(DestinationServiceStub):
     ConnectDestination: _aio.UnaryUnaryMultiCallable[_destination_service_pb2.ConnectDestinationRequest, _destination_service_pb2.ConnectDestinationResponse]  # type: ignore[assignment]
     """Connects a function to a source. The destination starts disabled."""
     GetDestination: _aio.UnaryUnaryMultiCallable[_destination_service_pb2.GetDestinationRequest, _destination_service_pb2.GetDestinationResponse]  # type: ignore[assignment]
-    """Shows one destination. Values of settings are told to those who may set them."""
+    """Shows one destination. Values of settings are told to those who may set them, also by ListDestinations."""
     ListDestinations: _aio.UnaryUnaryMultiCallable[_destination_service_pb2.ListDestinationsRequest, _destination_service_pb2.ListDestinationsResponse]  # type: ignore[assignment]
     """Lists the destinations of a workspace that the caller may view, by id."""
     SetSettings: _aio.UnaryUnaryMultiCallable[_destination_service_pb2.SetSettingsRequest, _destination_service_pb2.SetSettingsResponse]  # type: ignore[assignment]
@@ -113,7 +113,7 @@ class DestinationServiceServicer(metaclass=_abc_1.ABCMeta):
         request: _destination_service_pb2.GetDestinationRequest,
         context: _ServicerContext,
     ) -> _typing.Union[_destination_service_pb2.GetDestinationResponse, _abc.Awaitable[_destination_service_pb2.GetDestinationResponse]]:
-        """Shows one destination. Values of settings are told to those who may set them."""
+        """Shows one destination. Values of settings are told to those who may set them, also by ListDestinations."""
 
     @_abc_1.abstractmethod
     def ListDestinations(

@@ -711,7 +711,7 @@ class SettingDefinition(_message.Message):
     description: _builtins.str
     """For people."""
     required: _builtins.bool
-    """A destination cannot be enabled without a value."""
+    """A destination cannot be enabled without a value. An empty string is none."""
     encrypted: _builtins.bool
     """The value is encrypted at rest and never returned."""
     def __init__(

@@ -89,7 +89,8 @@ class SourceServiceServicer:
         raise NotImplementedError('Method not implemented!')
 
     def GetSource(self, request, context):
-        """Shows one source.
+        """Shows one source: all of it to its Source Admins, its name, display name and subject to others. The rest is left out,
+        also by ListSources.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')

@@ -36,7 +36,9 @@ class SourceServiceStub:
     CreateSource: _grpc.UnaryUnaryMultiCallable[_source_service_pb2.CreateSourceRequest, _source_service_pb2.CreateSourceResponse]
     """Creates a source; publishers may use its subject at once."""
     GetSource: _grpc.UnaryUnaryMultiCallable[_source_service_pb2.GetSourceRequest, _source_service_pb2.GetSourceResponse]
-    """Shows one source."""
+    """Shows one source: all of it to its Source Admins, its name, display name and subject to others. The rest is left out,
+    also by ListSources.
+    """
     ListSources: _grpc.UnaryUnaryMultiCallable[_source_service_pb2.ListSourcesRequest, _source_service_pb2.ListSourcesResponse]
     """Lists the sources of a workspace, by id."""
     UpdateSource: _grpc.UnaryUnaryMultiCallable[_source_service_pb2.UpdateSourceRequest, _source_service_pb2.UpdateSourceResponse]
@@ -58,7 +60,9 @@ class SourceServiceAsyncStub(SourceServiceStub):
     CreateSource: _aio.UnaryUnaryMultiCallable[_source_service_pb2.CreateSourceRequest, _source_service_pb2.CreateSourceResponse]  # type: ignore[assignment]
     """Creates a source; publishers may use its subject at once."""
     GetSource: _aio.UnaryUnaryMultiCallable[_source_service_pb2.GetSourceRequest, _source_service_pb2.GetSourceResponse]  # type: ignore[assignment]
-    """Shows one source."""
+    """Shows one source: all of it to its Source Admins, its name, display name and subject to others. The rest is left out,
+    also by ListSources.
+    """
     ListSources: _aio.UnaryUnaryMultiCallable[_source_service_pb2.ListSourcesRequest, _source_service_pb2.ListSourcesResponse]  # type: ignore[assignment]
     """Lists the sources of a workspace, by id."""
     UpdateSource: _aio.UnaryUnaryMultiCallable[_source_service_pb2.UpdateSourceRequest, _source_service_pb2.UpdateSourceResponse]  # type: ignore[assignment]
@@ -89,7 +93,9 @@ class SourceServiceServicer(metaclass=_abc_1.ABCMeta):
         request: _source_service_pb2.GetSourceRequest,
         context: _ServicerContext,
     ) -> _typing.Union[_source_service_pb2.GetSourceResponse, _abc.Awaitable[_source_service_pb2.GetSourceResponse]]:
-        """Shows one source."""
+        """Shows one source: all of it to its Source Admins, its name, display name and subject to others. The rest is left out,
+        also by ListSources.
+        """
 
     @_abc_1.abstractmethod
     def ListSources(

@@ -119,7 +119,8 @@ class WorkspaceServiceServicer:
         raise NotImplementedError('Method not implemented!')
 
     def GetWorkspace(self, request, context):
-        """Shows one workspace.
+        """Shows one workspace: all of it to owners, its name and display name to others. To those who may edit every function
+        also how many there may be, and whether all members may edit them. The rest is left out.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')

@@ -36,7 +36,9 @@ class WorkspaceServiceStub:
     CreateWorkspace: _grpc.UnaryUnaryMultiCallable[_workspace_service_pb2.CreateWorkspaceRequest, _workspace_service_pb2.CreateWorkspaceResponse]
     """Creates a workspace with an owner token. Operator only."""
     GetWorkspace: _grpc.UnaryUnaryMultiCallable[_workspace_service_pb2.GetWorkspaceRequest, _workspace_service_pb2.GetWorkspaceResponse]
-    """Shows one workspace."""
+    """Shows one workspace: all of it to owners, its name and display name to others. To those who may edit every function
+    also how many there may be, and whether all members may edit them. The rest is left out.
+    """
     ListWorkspaces: _grpc.UnaryUnaryMultiCallable[_workspace_service_pb2.ListWorkspacesRequest, _workspace_service_pb2.ListWorkspacesResponse]
     """Lists all workspaces. Operator only."""
     UpdateWorkspace: _grpc.UnaryUnaryMultiCallable[_workspace_service_pb2.UpdateWorkspaceRequest, _workspace_service_pb2.UpdateWorkspaceResponse]
@@ -74,7 +76,9 @@ class WorkspaceServiceAsyncStub(WorkspaceServiceStub):
     CreateWorkspace: _aio.UnaryUnaryMultiCallable[_workspace_service_pb2.CreateWorkspaceRequest, _workspace_service_pb2.CreateWorkspaceResponse]  # type: ignore[assignment]
     """Creates a workspace with an owner token. Operator only."""
     GetWorkspace: _aio.UnaryUnaryMultiCallable[_workspace_service_pb2.GetWorkspaceRequest, _workspace_service_pb2.GetWorkspaceResponse]  # type: ignore[assignment]
-    """Shows one workspace."""
+    """Shows one workspace: all of it to owners, its name and display name to others. To those who may edit every function
+    also how many there may be, and whether all members may edit them. The rest is left out.
+    """
     ListWorkspaces: _aio.UnaryUnaryMultiCallable[_workspace_service_pb2.ListWorkspacesRequest, _workspace_service_pb2.ListWorkspacesResponse]  # type: ignore[assignment]
     """Lists all workspaces. Operator only."""
     UpdateWorkspace: _aio.UnaryUnaryMultiCallable[_workspace_service_pb2.UpdateWorkspaceRequest, _workspace_service_pb2.UpdateWorkspaceResponse]  # type: ignore[assignment]
@@ -121,7 +125,9 @@ class WorkspaceServiceServicer(metaclass=_abc_1.ABCMeta):
         request: _workspace_service_pb2.GetWorkspaceRequest,
         context: _ServicerContext,
     ) -> _typing.Union[_workspace_service_pb2.GetWorkspaceResponse, _abc.Awaitable[_workspace_service_pb2.GetWorkspaceResponse]]:
-        """Shows one workspace."""
+        """Shows one workspace: all of it to owners, its name and display name to others. To those who may edit every function
+        also how many there may be, and whether all members may edit them. The rest is left out.
+        """
 
     @_abc_1.abstractmethod
     def ListWorkspaces(
