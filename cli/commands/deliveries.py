@@ -74,7 +74,8 @@ async def _require_known(session: Session, destination: str) -> None:
             await destination_stub(session).GetDestination(destination_pb.GetDestinationRequest(name=name))
     except NotFound:
         raise CommandError(
-            f"nothing was found, and {name} does not exist now: `onward destinations list` shows what there is",
+            f"{name} does not exist. `onward destinations list` shows what there is;"
+            " of one that was disconnected, nothing like that was found.",
             Exit.NOT_FOUND,
         ) from None
 
