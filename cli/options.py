@@ -35,18 +35,6 @@ def _named_token(_: object, words: Sequence[Token]) -> str:
     return token
 
 
-_TOKEN = Parameter(
-    name="--token",
-    help="API token, instead of the data folder's.",
-    env_var="ONWARD_TOKEN",
-    converter=_named_token,
-    n_tokens=1,
-    group=_WHERE,
-    negative="",
-    show_default=False,
-)
-
-
 # Variables are read here alone; services get an environment of their own.
 @Parameter(name="*")
 @dataclass(frozen=True)
@@ -59,7 +47,11 @@ class Options:
     workspace: Annotated[
         str, _option("--workspace", "Workspace id; needed where the data folder knows several.", "ONWARD_WORKSPACE")
     ] = ""
-    token: Annotated[str, _TOKEN] = ""
+    token: Annotated[
+        str,
+        _option("--token", "API token, instead of the data folder's.", "ONWARD_TOKEN"),
+        Parameter(converter=_named_token, n_tokens=1),
+    ] = ""
     registry: Annotated[str, _option("--registry", "host:port, instead of the data folder's.", "ONWARD_REGISTRY")] = ""
     delivery: Annotated[str, _option("--delivery", "host:port, instead of the data folder's.", "ONWARD_DELIVERY")] = ""
     audit: Annotated[str, _option("--audit", "host:port, instead of the data folder's.", "ONWARD_AUDIT")] = ""
