@@ -10,7 +10,7 @@ from kit.auth.demand import EVERYTHING, NOTHING, Subset
 from onward.common.v1 import access_pb2 as access
 from onward.registry.v1 import resources_pb2 as pb
 from services.registry.domain.grants import scope_of, to_grant
-from services.registry.domain.rights import NOBODY, OWNER, Rights, Target, allows, granted
+from services.registry.domain.rights import NOBODY, OWNER, Rights, Target, allows, granted, roles_that_allow
 
 WORKSPACE = Target()
 CRM = Target("functions", function="crm")
@@ -201,3 +201,26 @@ def test_a_scope_that_is_not_understood_holds_for_nothing() -> None:
 @given(st.sampled_from([ADMIN, READER, KEEPER]), subsets)
 def test_a_grant_says_again_what_it_holds_for(role: pb.Role.ValueType, scope: Subset) -> None:
     assert scope_of(to_grant("acme", role, scope)) == scope
+
+
+NAMES = {pb.ROLE_OWNER: "Owner", ADMIN: "Functions Admin", READER: "Functions Read-only", KEEPER: "Source Admin"}
+NAMES |= {MEMBER: "Member", AUDITOR: "Auditor"}
+
+
+def named(words: str) -> set[int]:
+    if words.startswith("any"):
+        return {role for role in ROLES if words == "any" or NAMES[role] not in words}
+    return {role for role in ROLES if NAMES[role] in words}
+
+
+@pytest.mark.parametrize("target", [WORKSPACE, Target("filters"), CRM, WEB, CRM_WEB])
+@pytest.mark.parametrize("permission", sorted(set(PERMISSIONS) - OUTSIDE))
+def test_a_refusal_names_the_roles_that_allow_it(permission: int, target: Target) -> None:
+    words = roles_that_allow(permission, target.kind)
+    names = named(words)
+    if " with " in words:
+        # Neither of the two is enough, and each helps the other.
+        assert names == {pb.ROLE_OWNER, KEEPER, ADMIN, READER}
+        assert all(allows(of(KEEPER) | of(role), permission, target) for role in (ADMIN, READER))
+        names = {pb.ROLE_OWNER}
+    assert names == {role for role in ROLES if allows(of(role), permission, target)}

@@ -155,3 +155,40 @@ def _on_destination(rights: Rights, permission: int, target: Target, *, partial:
     if permission in (access.PERMISSION_DESTINATION_ADMINISTER, access.PERMISSION_DELIVERY_OPERATE):
         return administers and reads
     return False
+
+
+_BOTH = "Owner, or Source Admin of its source with Functions Admin or Functions Read-only of its function"
+_EITHER = "Owner, Source Admin of its source, or Functions Admin or Functions Read-only of its function"
+_ON_SOURCE = "Owner, or Source Admin of the source"
+
+_ALLOWING: dict[int, str] = {
+    access.PERMISSION_WORKSPACE_ENTER: "any",
+    access.PERMISSION_WORKSPACE_VIEW: "any but Auditor",
+    access.PERMISSION_WORKSPACE_ADMINISTER: "Owner",
+    access.PERMISSION_AUDIT_VIEW: "Owner or Auditor",
+    access.PERMISSION_FUNCTION_CREATE: "Owner, or Functions Admin of all functions",
+    access.PERMISSION_FUNCTION_VIEW: "Owner, or Functions Admin or Functions Read-only of it",
+    access.PERMISSION_FUNCTION_EDIT: "Owner, or Functions Admin of it",
+    access.PERMISSION_SOURCE_ADMINISTER: _ON_SOURCE,
+    access.PERMISSION_DELIVERY_VIEW: _ON_SOURCE,
+    access.PERMISSION_DELIVERY_OPERATE: _BOTH,
+    access.PERMISSION_DESTINATION_VIEW: _EITHER,
+    access.PERMISSION_DESTINATION_ADMINISTER: _BOTH,
+    # The workspace's own filters.
+    access.PERMISSION_FILTER_VIEW: "Owner, or Source Admin of a source",
+    access.PERMISSION_FILTER_ADMINISTER: "Owner",
+}
+_ALLOWING_IN: dict[tuple[int, str], str] = {
+    # Of the whole workspace these are asked where a part is enough.
+    (access.PERMISSION_DELIVERY_VIEW, ""): "Owner, or Source Admin of a source",
+    (access.PERMISSION_DESTINATION_VIEW, ""): "Owner, Source Admin, Functions Admin or Functions Read-only",
+    (access.PERMISSION_FILTER_VIEW, "sources"): _ON_SOURCE,
+    (access.PERMISSION_FILTER_VIEW, "destinations"): _EITHER,
+    (access.PERMISSION_FILTER_ADMINISTER, "sources"): _ON_SOURCE,
+    (access.PERMISSION_FILTER_ADMINISTER, "destinations"): _BOTH,
+}
+
+
+def roles_that_allow(permission: int, kind: str) -> str:
+    """For people, by the collection that the resource's name is in; what it is, or whether it is, has no part in it."""
+    return _ALLOWING_IN.get((permission, kind)) or _ALLOWING.get(permission, "Owner")

@@ -20,7 +20,7 @@ from kit.errors import InvalidToken, OnwardError, PermissionDenied
 from kit.eventstore.facts import SYSTEM_WORKSPACE
 from kit.postgres.pool import Connection, Pool
 from onward.common.v1 import access_pb2
-from services.registry.domain.rights import Rights, Target, allows, allows_anywhere
+from services.registry.domain.rights import Rights, Target, allows, allows_anywhere, roles_that_allow
 from services.registry.errors import Missing
 from services.registry.queries.access import kind_of, queries, read_target, rights_of
 
@@ -210,11 +210,7 @@ class LocalAuthorizer:
                 if target.deleted and allows(standing.rights, permission, replace(target, deleted=False)):
                     # To whoever may not read its history, a deleted function is one that never was.
                     raise Missing(resource)
-                needed = access_pb2.Permission.Name(permission)  # type: ignore[arg-type]  # a plain number
-                raise PermissionDenied(
-                    f"Your roles do not allow this on {resource}. Ask an owner of the workspace for one that does.",
-                    metadata={"permission": needed.removeprefix("PERMISSION_"), "resource": resource},
-                )
+                raise _lacks_role(permission, resource)
 
     def _is_operator(self, token: str) -> bool:
         return len(token) <= TOKEN_LENGTH_MAX and hmac.compare_digest(token.encode(), self._operator_token)
@@ -223,6 +219,16 @@ class LocalAuthorizer:
         now = self._clock.now()
         if row["last_used_at"] is None or now - row["last_used_at"] >= LAST_USED_RESOLUTION:
             await self._pool.execute(queries.touch_token, token, now)
+
+
+def _lacks_role(permission: int, resource: str) -> PermissionDenied:
+    # Says the same whether the resource exists or not.
+    roles = roles_that_allow(permission, kind_of(resource))
+    name = access_pb2.Permission.Name(permission)  # type: ignore[arg-type]  # a plain number
+    return PermissionDenied(
+        f"Your roles do not allow this on {resource}. Ask an owner of the workspace for one that does: {roles}.",
+        metadata={"permission": name.removeprefix("PERMISSION_"), "resource": resource},
+    )
 
 
 def _outside() -> PermissionDenied:
