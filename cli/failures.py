@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from enum import IntEnum
 
 from kit.embedded.errors import EmbeddedError
-from kit.errors import InvalidToken, NotFound, OnwardError, PermissionDenied
+from kit.errors import InvalidToken, NotFound, OnwardError
 
 
 class Exit(IntEnum):
@@ -91,9 +91,6 @@ def _details(error: OnwardError) -> Iterator[str]:
             yield f"`onward {command}` shows what there is."
     elif isinstance(error, InvalidToken):
         yield _TOKEN_HINT
-    elif isinstance(error, PermissionDenied) and "sources" not in error.metadata and "permission" in error.metadata:
-        # As `onward whoami` has it.
-        yield f"It takes: {error.metadata['permission'].lower().replace('_', ' ')}."
     if error.retry_after_s is not None:
         yield f"Try again in {max(1, round(error.retry_after_s))} s."
 
