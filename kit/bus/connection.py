@@ -232,7 +232,9 @@ class Bus:
             self._keeper.cancel()
             with contextlib.suppress(asyncio.CancelledError):
                 await self._keeper
-        await self._client.close()
+        # A server that has just gone takes no farewell.
+        with contextlib.suppress(OSError):
+            await self._client.close()
         self._connected.clear()
         self._fail_waiting()
 

@@ -90,12 +90,19 @@ def _a_service_that_hangs_is_told(onward: Onward, pid: int) -> None:
     assert "3 of 4 services run; 1 failure" in ended.out
 
 
+def _services(onward: Onward) -> dict[str, dict[str, str]]:
+    answer = json.loads(onward("doctor", "--json").out)
+    return {check["where"]: check for check in answer["checks"] if check["name"] == "service"}
+
+
 def _so_is_the_registry(onward: Onward, pid: int) -> None:
     os.kill(pid, signal.SIGSTOP)
     try:
-        answer = json.loads(onward("doctor", "--json").out)
+        found = _services(onward)
+        if found["executor"]["level"] != WARNING:
+            # A yes of the registry's is kept for a second. Asking took longer than that.
+            found = _services(onward)
     finally:
         os.kill(pid, signal.SIGCONT)
-    found = {check["where"]: check for check in answer["checks"] if check["name"] == "service"}
     assert (found["registry"]["level"], found["executor"]["level"]) == (FAILURE, WARNING)
     assert "see to the registry" in found["executor"]["advice"]

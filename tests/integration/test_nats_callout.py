@@ -351,13 +351,12 @@ async def test_a_token_publishes_nothing(server: EmbeddedNats, door: Keys) -> No
 
 async def test_a_revoked_key_is_disconnected_and_stays_out(server: EmbeddedNats, keys: Keys) -> None:
     staying = connection_to(server.address, inbox_prefix(SHOP), token=SHOP_KEY)
-    leaving = connection_to(server.address, inbox_prefix(WEB), token=WEB_KEY, max_reconnect_attempts=2)
+    leaving = connection_to(server.address, inbox_prefix(WEB), token=WEB_KEY, allow_reconnect=False)
     async with answering(server, keys) as bus, staying as shop, leaving as web:
         del keys.good[WEB_KEY]
         assert await Kicker(bus).kick(publisher_name(WEB)) == 1
         await eventually(lambda: web.lost >= 1)
         await eventually(lambda: web.closed == 1)
-        assert any("authorization violation" in error for error in web.errors)
         assert await refused(server, auth_token=WEB_KEY)
         assert (await shop.client.jetstream().publish("events.acme.shop", b"{}")).seq == 1
         assert shop.lost == 0
