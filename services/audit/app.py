@@ -20,6 +20,7 @@ from kit.clock import SystemClock
 from kit.errors import OnwardError
 from kit.eventstore.consumer import PostgresFactApplier
 from kit.eventstore.postgres import MIGRATIONS as EVENT_LOG_MIGRATIONS
+from kit.eventstore.registry_log import RegistryLog
 from kit.postgres.migrate import migrate
 from kit.postgres.pool import Pool, connect_pool
 from kit.rpc.client import open_channel
@@ -28,7 +29,7 @@ from kit.rpc.pages import PageTokens
 from kit.rpc.server import RpcServer
 from kit.rpc.tls import service_tls
 from onward.audit.v1.audit_service_pb2_grpc import add_AuditServiceServicer_to_server
-from services.audit.consumers import COMPARE_INTERVAL_S, FactsIntake, LogFollower, RegistryLog
+from services.audit.consumers import COMPARE_INTERVAL_S, FactsIntake, LogFollower
 from services.audit.handlers.checks import audit_status
 from services.audit.projections import record
 from services.audit.queries import Growth, applied_positions

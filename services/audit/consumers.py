@@ -6,7 +6,6 @@ import asyncio
 from collections import defaultdict
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 
-import grpc.aio
 import structlog
 
 from kit.bus.acks import ack, nak, terminate
@@ -16,8 +15,7 @@ from kit.errors import OnwardError, Unavailable
 from kit.eventstore import envelope
 from kit.eventstore.consumer import FactApplier
 from kit.eventstore.facts import Fact
-from onward.common.v1 import facts_pb2
-from onward.registry.v1 import internal_service_pb2, internal_service_pb2_grpc
+from kit.eventstore.registry_log import RegistryLog
 
 log = structlog.get_logger(__name__)
 
@@ -31,27 +29,6 @@ FAILED_FACTS_DELAY_S = 1.0
 
 Positions = Callable[[], Awaitable[Mapping[str, int]]]
 Arrived = list[tuple[Message, Fact]]
-
-
-class RegistryLog:
-    """The registry's event log, read over gRPC."""
-
-    def __init__(self, channel: grpc.aio.Channel) -> None:
-        self._stub: internal_service_pb2_grpc.InternalServiceAsyncStub = internal_service_pb2_grpc.InternalServiceStub(
-            channel
-        )
-
-    async def heads(self) -> Mapping[str, int]:
-        """The last position of each workspace."""
-        return (await self._read(facts_pb2.ReadFactsRequest())).heads
-
-    async def read_facts(self, service: str, workspace: str, after_position: int, limit: int) -> Sequence[Fact]:
-        """See kit.eventstore.consumer.ReadFacts."""
-        request = facts_pb2.ReadFactsRequest(workspace=workspace, after_position=after_position, limit=limit)
-        return [envelope.from_stored(stored).fact for stored in (await self._read(request)).facts]
-
-    async def _read(self, request: facts_pb2.ReadFactsRequest) -> facts_pb2.ReadFactsResponse:
-        return (await self._stub.ReadFacts(internal_service_pb2.ReadFactsRequest(read=request))).read
 
 
 class FactsIntake:

@@ -20,6 +20,7 @@ from kit.bus.service_bus import connect_service
 from kit.bus.streams import DUE, OUTCOMES, provision
 from kit.clock import Clock, SystemClock
 from kit.eventstore.postgres import MIGRATIONS as EVENT_LOG_MIGRATIONS
+from kit.eventstore.registry_log import RegistryLog
 from kit.postgres.migrate import migrate
 from kit.postgres.pool import Pool, connect_pool
 from kit.rpc.client import open_channel
@@ -27,10 +28,8 @@ from kit.rpc.methods import Servicer
 from kit.rpc.pages import PageTokens
 from kit.rpc.server import RpcServer
 from kit.rpc.tls import service_tls
-from onward.common.v1 import facts_pb2
 from onward.delivery.v1.delivery_service_pb2_grpc import add_DeliveryServiceServicer_to_server
 from onward.delivery.v1.internal_service_pb2_grpc import add_InternalServiceServicer_to_server
-from onward.registry.v1 import internal_service_pb2, internal_service_pb2_grpc
 from services.delivery.consumers import PULL_MESSAGES, OutcomesConsumer
 from services.delivery.domain.credit import Credits
 from services.delivery.domain.schedule import Random, Schedule
@@ -142,7 +141,7 @@ class DeliveryApp:
         self._releaser = Releaser(
             self._dsn, pool, bus, publisher.publish_many, applied, self.credits, self._clock, self._unanswered_after_s
         )
-        self._departures = Departures(pool, self._read_facts, self._clock, self._releaser.wake)
+        self._departures = Departures(pool, RegistryLog(self._registry), self._clock, self._releaser.wake)
         writer = BatchWriter(Schedule(parse_offsets(self._settings.retry_offsets_s)), self._jitter)
         consumer = self._consumer = OutcomesConsumer(bus, pool, writer, self._clock, self._told)
         self._puller = Puller(bus, "OUTCOMES", SERVICE, batch=PULL_MESSAGES, on_batch=consumer.on_messages)
@@ -197,12 +196,6 @@ class DeliveryApp:
         ]
         gate = Gate(self._authorizer, service_token)
         return RpcServer(self._settings.listen, servicers, gate, tls=self._tls, denials=self._denials)
-
-    async def _read_facts(self, request: facts_pb2.ReadFactsRequest) -> facts_pb2.ReadFactsResponse:
-        stub: internal_service_pb2_grpc.InternalServiceAsyncStub = internal_service_pb2_grpc.InternalServiceStub(
-            self._registry
-        )
-        return (await stub.ReadFacts(internal_service_pb2.ReadFactsRequest(read=request))).read
 
     def _told(self, applied: Applied) -> None:
         """A transaction is committed: the releaser and the watchers hear of it."""

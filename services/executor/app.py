@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import os
 import socket
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import replace
 
 import structlog
@@ -24,6 +24,7 @@ from kit.bus.streams import DUE, OUTCOMES, events_stream, events_stream_name, fa
 from kit.bus.tracing import inject
 from kit.clock import SystemClock
 from kit.errors import LimitReached, OnwardError
+from kit.eventstore.registry_log import RegistryLog
 from kit.ids import SystemIds
 from kit.rpc.client import open_channel
 from kit.rpc.server import RpcServer
@@ -81,6 +82,7 @@ class App:
         self._delivery = open_channel(settings.delivery_address, token, service="executor", credentials=tls.client)
         self._registry_stub: registry_rpc.InternalServiceAsyncStub = registry_rpc.InternalServiceStub(self._registry)
         self._delivery_stub: delivery_rpc.InternalServiceAsyncStub = delivery_rpc.InternalServiceStub(self._delivery)
+        self._log = RegistryLog(self._registry)
         self._publisher = Publisher(bus)
         self._tickets = Tickets(bus, self._clock)
         self._outcomes = OutcomeLog(self._publish, self._tickets.settled, self._clock)
@@ -102,7 +104,7 @@ class App:
         self._denials = DenialLog(registry_denials(self._registry), self._clock)
         gate = Gate(RegistryAuthorizer(registry_ask(self._registry)), token)
         servicer = (executor_rpc.add_ExecutionServiceServicer_to_server, ExecutionService(zygote))
-        status = executor_status(settings, self._clock, bus, zygote, places, self._view, self._heads)
+        status = executor_status(settings, self._clock, bus, zygote, places, self._view, self._log.heads)
         self._server = RpcServer(settings.listen, [servicer, status], gate, tls=tls, denials=self._denials)
 
     # --- life ------------------------------------------------------------------------------------------------
@@ -235,11 +237,7 @@ class App:
 
     async def _read_facts(self, workspace: str, after: int, limit: int) -> facts_pb2.ReadFactsResponse:
         request = facts_pb2.ReadFactsRequest(workspace=workspace, after_position=after, limit=limit)
-        answer = await self._registry_stub.ReadFacts(registry_pb.ReadFactsRequest(read=request))
-        return answer.read
-
-    async def _heads(self) -> Mapping[str, int]:
-        return (await self._read_facts("", 0, 1)).heads
+        return await self._log.read(request)
 
     async def _lookup(self, workspace: str, events: Sequence[tuple[int, int]]) -> delivery_pb.LookupOutcomesResponse:
         """Ask the tracker until it answers: without it nobody knows what a lost executor had done."""

@@ -8,7 +8,7 @@ there is one place where deliveries end, and one that knows why.
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Callable
 from pathlib import Path
 
 import structlog
@@ -16,12 +16,11 @@ from google.protobuf import json_format
 
 from kit.clock import Clock
 from kit.errors import OnwardError
-from kit.eventstore import envelope
 from kit.eventstore.consumer import PostgresFactApplier
 from kit.eventstore.facts import Fact
+from kit.eventstore.registry_log import RegistryLog
 from kit.postgres.pool import Connection, Pool
 from kit.postgres.queries import load_queries
-from onward.common.v1 import facts_pb2 as common
 from onward.registry.v1 import facts_pb2 as facts
 from services.delivery.domain.schedule import SECOND_US
 from services.delivery.projections.standing import queries as locks
@@ -37,22 +36,19 @@ LOOK_INTERVAL_S = 2.0
 # A registry that is away needs no more than this.
 RETRY_DELAY_S = 5.0
 
-# One of the registry's ReadFacts: the heads of all workspaces where none is named.
-ReadFacts = Callable[[common.ReadFactsRequest], Awaitable[common.ReadFactsResponse]]
-
 
 class Departures:
     """Follows the registry's log; `run` it in each replica, they take turns. `released` is told of what became due."""
 
-    def __init__(self, pool: Pool, read: ReadFacts, clock: Clock, released: Callable[[], None]) -> None:
+    def __init__(self, pool: Pool, owner: RegistryLog, clock: Clock, released: Callable[[], None]) -> None:
         self._pool = pool
-        self._read = read
+        self._owner = owner
         self._clock = clock
         self._released = released
         # The log's heads when all of it was applied.
         self._applied: dict[str, int] = {}
         self._applier = PostgresFactApplier(
-            pool, consumer=CONSUMER, service=REGISTRY, apply=self._apply, read_facts=self._read_facts
+            pool, consumer=CONSUMER, service=REGISTRY, apply=self._apply, read_facts=owner.read_facts
         )
 
     async def run(self) -> None:
@@ -67,7 +63,7 @@ class Departures:
 
     async def look(self) -> bool:
         """Apply what the log has beyond what is applied; whether that was possible for all workspaces."""
-        heads = dict((await self._read(common.ReadFactsRequest())).heads)
+        heads = dict(await self._owner.heads())
         if heads == self._applied:
             return True
         rows = await self._pool.fetch(queries.followed_positions, CONSUMER, REGISTRY)
@@ -90,10 +86,6 @@ class Departures:
             return False
         self._released()
         return True
-
-    async def _read_facts(self, service: str, workspace: str, after_position: int, limit: int) -> Sequence[Fact]:
-        request = common.ReadFactsRequest(workspace=workspace, after_position=after_position, limit=limit)
-        return [envelope.from_stored(stored).fact for stored in (await self._read(request)).facts]
 
     async def _apply(self, connection: Connection, fact: Fact) -> None:
         if fact.type != "DestinationDisconnected":
