@@ -14,7 +14,6 @@ from services.registry.errors import (
     InvalidField,
     Missing,
     SettingsMissing,
-    StaleEtag,
     WorkspaceLimitReached,
 )
 
@@ -155,7 +154,5 @@ def running_version(state: State, destination: DestinationState) -> VersionState
 
 def _current(state: State, workspace: str, destination_id: str, etag: str) -> DestinationState:
     destination = require_destination(state, workspace, destination_id)
-    current = ids.etag_of(destination)
-    if etag and etag != current:
-        raise StaleEtag(destination_name(workspace, destination_id), current)
+    ids.require_etag(destination_name(workspace, destination_id), etag, ids.etag_of(destination))
     return destination

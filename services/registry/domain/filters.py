@@ -20,7 +20,7 @@ from services.registry.domain import ids
 from services.registry.domain.evolving_connections import filters_of
 from services.registry.domain.state import FilterState, State
 from services.registry.domain.workspaces import require_workspace
-from services.registry.errors import FilterTitleTaken, IdTaken, InvalidField, InvalidFilter, Missing, StaleEtag
+from services.registry.errors import FilterTitleTaken, IdTaken, InvalidField, InvalidFilter, Missing
 
 # An event has as much, so no filter needs more; all thirty that a destination may have go into one answer of 4 MiB.
 RULE_BYTES_MAX = 32 * 1024
@@ -126,8 +126,7 @@ def _current(filters: Sequence[FilterState], etag: str, name: str) -> FilterStat
     found = next((one for one in filters if one.id == name.rpartition("/")[2]), None)
     if found is None:
         raise Missing(name)
-    if etag and etag != ids.filter_etag(found.revision):
-        raise StaleEtag(name, ids.filter_etag(found.revision))
+    ids.require_etag(name, etag, ids.filter_etag(found.revision))
     return found
 
 

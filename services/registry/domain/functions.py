@@ -11,7 +11,7 @@ from kit.eventstore.facts import NewFact
 from onward.registry.v1 import facts_pb2, function_service_pb2, resources_pb2
 from services.registry.domain import ids
 from services.registry.domain.state import DestinationState, FunctionState, State, VersionState
-from services.registry.errors import InUse, Missing, SourcesRefused, StaleEtag, WorkspaceLimitReached
+from services.registry.errors import InUse, Missing, SourcesRefused, WorkspaceLimitReached
 from services.registry.templates import Template
 
 TIMEOUT_MS_DEFAULT = 5000
@@ -47,9 +47,7 @@ def require_version(workspace: str, function: FunctionState, number: int | None)
 
 def require_etag(workspace: str, function: FunctionState, etag: str) -> None:
     """Raises StaleEtag for one that is given and not the function's."""
-    current = ids.function_etag(function.revision)
-    if etag and etag != current:
-        raise StaleEtag(function_name(workspace, function.id), current)
+    ids.require_etag(function_name(workspace, function.id), etag, ids.function_etag(function.revision))
 
 
 def require_sources(destinations: Iterable[DestinationState], sources: Subset) -> None:

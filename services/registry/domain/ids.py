@@ -7,7 +7,7 @@ from collections.abc import Container, Iterator
 from kit.errors import LimitReached
 from kit.rpc.names import numbered, slug
 from services.registry.domain.state import DestinationState, State
-from services.registry.errors import IdTaken
+from services.registry.errors import IdTaken, StaleEtag
 
 # Of one kind in a workspace, deleted ones included: none is given again, so each stays in memory, with about 150 bytes.
 IDS_GIVEN_MAX = 100_000
@@ -52,6 +52,12 @@ def free_id(display_name: str, kind: str, *taken: Container[str]) -> str:
         f"Each of the {CHOICES_MAX} ids that resemble this name is taken, or was. Give an id, or another name.",
         metadata={"limit": "ids_of_one_name", "max": str(CHOICES_MAX)},
     )
+
+
+def require_etag(name: str, given: str, current: str) -> None:
+    """Raises StaleEtag about the resource of that name where the caller read another state of it."""
+    if given and given != current:
+        raise StaleEtag(name, current)
 
 
 def function_etag(revision: int) -> str:

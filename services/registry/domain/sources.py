@@ -7,7 +7,7 @@ from kit.eventstore.facts import NewFact
 from onward.registry.v1 import facts_pb2, source_service_pb2
 from services.registry.domain import ids
 from services.registry.domain.state import SourceState, State
-from services.registry.errors import InUse, Missing, StaleEtag, WorkspaceLimitReached
+from services.registry.errors import InUse, Missing, WorkspaceLimitReached
 
 # A source costs a subject and a few rows; lists of more help nobody.
 SOURCES_MAX = 1000
@@ -87,9 +87,7 @@ def decide_revoke_write_key(state: State, workspace: str, source_id: str, key: s
 
 def _current(state: State, workspace: str, source_id: str, etag: str) -> SourceState:
     source = require_source(state, workspace, source_id)
-    current = ids.function_etag(source.revision)
-    if etag and etag != current:
-        raise StaleEtag(source_name(workspace, source.id), current)
+    ids.require_etag(source_name(workspace, source.id), etag, ids.function_etag(source.revision))
     return source
 
 

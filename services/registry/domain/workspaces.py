@@ -9,7 +9,7 @@ from onward.registry.v1 import facts_pb2, operator_service_pb2, resources_pb2, w
 from services.registry.domain import ids
 from services.registry.domain.evolving_people import FIRST_OWNER
 from services.registry.domain.state import State
-from services.registry.errors import IdTaken, InvalidField, Missing, StaleEtag, WorkspaceLimitReached
+from services.registry.errors import IdTaken, InvalidField, Missing, WorkspaceLimitReached
 
 # The documents' number; the operator may set another.
 FUNCTIONS_MAX_DEFAULT = 10
@@ -49,9 +49,7 @@ def decide_update_workspace(
     state: State, request: workspace_service_pb2.UpdateWorkspaceRequest, workspace: str
 ) -> list[NewFact]:
     """What the request names and what is not so already. Raises StaleEtag."""
-    current = ids.workspace_etag(state.revision)
-    if request.etag and request.etag != current:
-        raise StaleEtag(f"workspaces/{workspace}", current)
+    ids.require_etag(f"workspaces/{workspace}", request.etag, ids.workspace_etag(state.revision))
     updated = facts_pb2.WorkspaceUpdated()
     if request.HasField("display_name") and request.display_name != state.display_name:
         updated.display_name = request.display_name

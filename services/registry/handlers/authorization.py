@@ -23,6 +23,7 @@ from onward.common.v1 import access_pb2
 from services.registry.domain.rights import Rights, Target, allows, allows_anywhere, roles_that_allow
 from services.registry.errors import Missing
 from services.registry.queries.access import kind_of, queries, read_target, rights_of
+from services.registry.queries.rows import require
 
 log = structlog.get_logger(__name__)
 
@@ -110,16 +111,12 @@ class LocalAuthorizer:
     async def standing(self, connection: Connection | Pool, caller: Caller) -> Standing:
         """The rights that a caller, who was let in before, has now. Raises InvalidToken."""
         if caller.credential.startswith(TOKEN_PREFIX):
-            row = await connection.fetchrow(queries.token, caller.credential.removeprefix(TOKEN_PREFIX))
-            if row is None:
-                raise _unknown()
-            self._refuse_expired(row)
+            row = await self._token(connection, caller.credential.removeprefix(TOKEN_PREFIX))
         else:
             member = caller.principal.removeprefix(MEMBER_PREFIX)
-            row = await connection.fetchrow(queries.member, caller.workspace, member)
-            if row is None:
-                # Who is no member any more is an outsider.
-                raise Missing(f"workspaces/{caller.workspace}")
+            held = await connection.fetchrow(queries.member, caller.workspace, member)
+            # Who is no member any more is an outsider.
+            row = require(held, f"workspaces/{caller.workspace}")
         return Standing(caller.workspace, row["member"], caller.credential, rights_of(row))
 
     async def reader(self, token_id: str, secret: str | None = None) -> tuple[str, datetime | None]:
@@ -127,7 +124,7 @@ class LocalAuthorizer:
 
         Raises InvalidToken and PermissionDenied.
         """
-        row = await self._token(token_id, secret)
+        row = await self._token(self._pool, token_id, secret)
         workspace: str = row["workspace"]
         if not rights_of(row).audit:
             error = PermissionDenied(
@@ -138,8 +135,9 @@ class LocalAuthorizer:
             raise error
         return workspace, row["expire_time"]
 
-    async def _token(self, token_id: str, secret: str | None) -> asyncpg.Record:
-        row = await self._pool.fetchrow(queries.token, token_id)
+    async def _token(self, connection: Connection | Pool, token_id: str, secret: str | None = None) -> asyncpg.Record:
+        """A token that works; without a secret, of somebody who was let in before."""
+        row = await connection.fetchrow(queries.token, token_id)
         if row is None or (secret is not None and not secret_matches(secret, row["secret_hash"])):
             raise _unknown()
         self._refuse_expired(row)
@@ -149,7 +147,7 @@ class LocalAuthorizer:
 
     async def _prove(self, token: str) -> Standing:
         parsed = parse_token(token)
-        row = await self._token(parsed.id, parsed.secret)
+        row = await self._token(self._pool, parsed.id, parsed.secret)
         # A token that expires ends without a fact.
         known_at = row["position"] if row["expire_time"] is None else 0
         return Standing(row["workspace"], row["member"], f"{TOKEN_PREFIX}{parsed.id}", rights_of(row), known_at)
@@ -217,8 +215,13 @@ class LocalAuthorizer:
 
     async def _touch(self, token: str, row: asyncpg.Record) -> None:
         now = self._clock.now()
-        if row["last_used_at"] is None or now - row["last_used_at"] >= LAST_USED_RESOLUTION:
+        if is_use_worth_noting(row["last_used_at"], now):
             await self._pool.execute(queries.touch_token, token, now)
+
+
+def is_use_worth_noting(last_used_at: datetime | None, now: datetime) -> bool:
+    """Whether what is stored of a token's or a key's last use is too old to be left as it is."""
+    return last_used_at is None or now - last_used_at >= LAST_USED_RESOLUTION
 
 
 def _lacks_role(permission: int, resource: str) -> PermissionDenied:

@@ -14,7 +14,7 @@ from kit.nats_auth.admission import Admission, Presented, Refusal, admit_publish
 from kit.postgres.pool import Pool
 from onward.common.v1 import access_pb2
 from services.registry.domain.sources import source_name
-from services.registry.handlers.authorization import LAST_USED_RESOLUTION, LocalAuthorizer
+from services.registry.handlers.authorization import LocalAuthorizer, is_use_worth_noting
 from services.registry.queries.sources import queries
 
 # The method that refused connections are recorded under.
@@ -78,7 +78,7 @@ class Door:
             where = {"resource": source_name(row["workspace"], row["source"])} if row is not None else {}
             raise InvalidToken("The write key is not known, or it was revoked. Use another one.", metadata=where)
         now = self._clock.now()
-        if row["last_used_at"] is None or now - row["last_used_at"] >= LAST_USED_RESOLUTION:
+        if is_use_worth_noting(row["last_used_at"], now):
             await self._pool.execute(queries.touch_write_key, key.id, now)
         return admit_publisher(key.id, row["workspace"], row["source"])
 

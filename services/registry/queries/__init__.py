@@ -5,11 +5,10 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 from datetime import datetime
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Any
 
 import asyncpg
 import orjson
-from google.protobuf.timestamp_pb2 import Timestamp
 
 from kit.auth.demand import Subset
 from kit.eventstore.decoding import decode_value
@@ -17,9 +16,9 @@ from kit.postgres.pool import Connection
 from kit.postgres.queries import load_queries
 from onward.registry.v1 import internal_service_pb2, resources_pb2
 from services.registry.domain import ids
-from services.registry.errors import Missing
 from services.registry.queries.filters import enabled_filters, filter_revision
 from services.registry.queries.keys import queries as key_queries
+from services.registry.queries.rows import Reader, require, timestamp
 
 queries = load_queries(Path(__file__).parent / "queries.sql")
 
@@ -27,18 +26,10 @@ queries = load_queries(Path(__file__).parent / "queries.sql")
 NUMBER_ABOVE_ALL = 2**31 - 1
 
 
-class Reader(Protocol):
-    """A connection or a pool of them."""
-
-    async def fetch(self, query: str, *args: Any) -> list[asyncpg.Record]: ...
-
-    async def fetchrow(self, query: str, *args: Any) -> asyncpg.Record | None: ...
-
-
 async def get_workspace(reader: Reader, workspace: str) -> resources_pb2.Workspace:
     """The workspace; raises Missing."""
     row = await reader.fetchrow(queries.workspace, workspace)
-    return _workspace(_found(row, f"workspaces/{workspace}"))
+    return _workspace(require(row, f"workspaces/{workspace}"))
 
 
 async def list_workspaces(reader: Reader, after: str, limit: int) -> list[resources_pb2.Workspace]:
@@ -50,7 +41,7 @@ async def get_version(reader: Reader, workspace: str, function: str, number: int
     """The version with its code, None meaning the newest; raises Missing."""
     row = await reader.fetchrow(queries.version, workspace, function, number)
     name = f"workspaces/{workspace}/functions/{function}/versions/{number or 'latest'}"
-    return _version(_found(row, name))
+    return _version(require(row, name))
 
 
 async def list_versions(
@@ -64,7 +55,7 @@ async def list_versions(
 async def get_source(reader: Reader, workspace: str, source: str) -> resources_pb2.Source:
     """The source; raises Missing."""
     row = await reader.fetchrow(queries.source, workspace, source)
-    return _source(_found(row, f"workspaces/{workspace}/sources/{source}"))
+    return _source(require(row, f"workspaces/{workspace}/sources/{source}"))
 
 
 async def list_sources(reader: Reader, workspace: str, after: str, limit: int) -> list[resources_pb2.Source]:
@@ -75,7 +66,7 @@ async def list_sources(reader: Reader, workspace: str, after: str, limit: int) -
 async def get_destination(reader: Reader, workspace: str, destination: str) -> resources_pb2.Destination:
     """The destination with the settings of the version that it runs; raises Missing."""
     row = await reader.fetchrow(queries.destination, workspace, destination)
-    return _destination(_found(row, f"workspaces/{workspace}/destinations/{destination}"))
+    return _destination(require(row, f"workspaces/{workspace}/destinations/{destination}"))
 
 
 async def list_destinations(
@@ -89,24 +80,12 @@ async def list_destinations(
     return [_destination(row) for row in rows]
 
 
-def _found(row: asyncpg.Record | None, name: str) -> asyncpg.Record:
-    if row is None:
-        raise Missing(name)
-    return row
-
-
-def _time(moment: datetime) -> Timestamp:
-    stamp = Timestamp()
-    stamp.FromDatetime(moment)
-    return stamp
-
-
 def _workspace(row: asyncpg.Record) -> resources_pb2.Workspace:
     return resources_pb2.Workspace(
         name=f"workspaces/{row['workspace']}",
         display_name=row["display_name"],
         functions_max=row["functions_max"],
-        create_time=_time(row["create_time"]),
+        create_time=timestamp(row["create_time"]),
         egress_ranges=row["egress_ranges"],
         members_may_edit_functions=row["members_may_edit_functions"],
         etag=ids.workspace_etag(row["revision"]),
@@ -123,7 +102,7 @@ def _version(row: asyncpg.Record) -> resources_pb2.Version:
         definitions=_definitions(row["definitions"]),
         timeout_ms=row["timeout_ms"],
         handlers=row["handlers"],
-        create_time=_time(row["create_time"]),
+        create_time=timestamp(row["create_time"]),
         principal=row["principal"],
         deployed_to=[f"workspaces/{workspace}/destinations/{one}" for one in row["deployed_to"]],
     )
@@ -139,7 +118,7 @@ def _source(row: asyncpg.Record) -> resources_pb2.Source:
         display_name=row["display_name"],
         subject=f"events.{row['workspace']}.{row['source']}",
         etag=ids.function_etag(row["revision"]),
-        create_time=_time(row["create_time"]),
+        create_time=timestamp(row["create_time"]),
         labels=orjson.loads(row["labels"]),
     )
 
@@ -155,8 +134,8 @@ def _destination(row: asyncpg.Record) -> resources_pb2.Destination:
         version=row["version"],
         settings=_settings(_definitions(row["definitions"]), orjson.loads(row["settings"] or "[]")),
         etag=ids.destination_etag(row["revision"], row["version"]),
-        create_time=_time(row["create_time"]),
-        update_time=_time(row["update_time"]),
+        create_time=timestamp(row["create_time"]),
+        update_time=timestamp(row["update_time"]),
         labels=orjson.loads(row["labels"]),
         policy=decode_value(orjson.loads(row["policy"]), resources_pb2.DeliveryPolicy),
     )
@@ -189,7 +168,7 @@ async def resolve_destination(
     """All that running a destination takes; raises Missing. Makes a fresh transaction a snapshot."""
     await connection.execute(queries.begin_snapshot)
     row = await connection.fetchrow(queries.destination, workspace, destination)
-    row = _found(row, f"workspaces/{workspace}/destinations/{destination}")
+    row = require(row, f"workspaces/{workspace}/destinations/{destination}")
     found = _destination(row)
     key = await connection.fetchrow(key_queries.data_key, workspace)
     parents = ["", f"sources/{row['source']}", f"destinations/{destination}"]

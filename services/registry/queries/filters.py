@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Sequence
 from itertools import groupby
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 import asyncpg
 import orjson
@@ -16,10 +15,7 @@ from kit.postgres.queries import load_queries
 from onward.registry.v1 import internal_service_pb2, resources_pb2
 from services.registry.domain import ids
 from services.registry.domain.filters import filter_name, parent_name
-from services.registry.errors import Missing
-
-if TYPE_CHECKING:
-    from services.registry.queries import Reader
+from services.registry.queries.rows import Reader, require, timestamp
 
 queries = load_queries(Path(__file__).parent / "filters.sql")
 
@@ -27,9 +23,7 @@ queries = load_queries(Path(__file__).parent / "filters.sql")
 async def get_filter(reader: Reader, workspace: str, parent: str, filter_id: str) -> resources_pb2.Filter:
     """The filter; raises Missing."""
     row = await reader.fetchrow(queries.filter, workspace, parent, filter_id)
-    if row is None:
-        raise Missing(filter_name(workspace, parent, filter_id))
-    return _filter(row)
+    return _filter(require(row, filter_name(workspace, parent, filter_id)))
 
 
 async def list_filters(reader: Reader, workspace: str, parent: str) -> list[resources_pb2.Filter]:
@@ -65,17 +59,14 @@ async def filter_revision(connection: Connection, workspace: str, parents: Seque
 async def _source_at(reader: Reader, workspace: str, parent: str) -> str:
     kind, _, entity = parent.partition("/")
     row = await reader.fetchrow(queries.parent_source, workspace, kind, entity)
-    if row is None:
-        raise Missing(parent_name(workspace, parent))
-    return str(row["source"])
+    return str(require(row, parent_name(workspace, parent))["source"])
 
 
 def _filter(row: asyncpg.Record) -> resources_pb2.Filter:
-    found = resources_pb2.Filter(
+    return resources_pb2.Filter(
         name=filter_name(row["workspace"], row["parent"], row["filter"]),
         rule=json_format.ParseDict(orjson.loads(row["rule"]), resources_pb2.FilterRule()),
         etag=ids.filter_etag(row["revision"]),
+        create_time=timestamp(row["create_time"]),
+        update_time=timestamp(row["update_time"]),
     )
-    found.create_time.FromDatetime(row["create_time"])
-    found.update_time.FromDatetime(row["update_time"])
-    return found

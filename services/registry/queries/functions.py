@@ -11,8 +11,7 @@ from kit.postgres.queries import load_queries
 from onward.registry.v1 import resources_pb2
 from services.registry.domain import ids
 from services.registry.domain.visibility import ShownFunctions
-from services.registry.errors import Missing
-from services.registry.queries import Reader
+from services.registry.queries.rows import Reader, require
 
 queries = load_queries(Path(__file__).parent / "functions.sql")
 
@@ -20,9 +19,7 @@ queries = load_queries(Path(__file__).parent / "functions.sql")
 async def get_function(reader: Reader, workspace: str, function: str) -> resources_pb2.Function:
     """The function, a deleted one with its time of deletion; raises Missing."""
     row = await reader.fetchrow(queries.function, workspace, function)
-    if row is None:
-        raise Missing(f"workspaces/{workspace}/functions/{function}")
-    return _whole(row)
+    return _whole(require(row, f"workspaces/{workspace}/functions/{function}"))
 
 
 async def list_functions(

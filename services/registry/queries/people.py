@@ -2,20 +2,17 @@
 
 from __future__ import annotations
 
-from datetime import datetime
 from pathlib import Path
 from typing import Any
 
 import asyncpg
 import orjson
-from google.protobuf.timestamp_pb2 import Timestamp
 
 from kit.auth.demand import EVERYTHING, Subset
 from kit.postgres.queries import load_queries
 from onward.registry.v1 import resources_pb2 as pb
 from services.registry.domain.grants import to_grant
-from services.registry.errors import Missing
-from services.registry.queries import Reader
+from services.registry.queries.rows import Reader, require, timestamp
 
 queries = load_queries(Path(__file__).parent / "people.sql")
 
@@ -28,10 +25,8 @@ async def find_member(reader: Reader, workspace: str, member: str) -> pb.Member 
 
 async def get_member(reader: Reader, workspace: str, member: str) -> pb.Member:
     """The member with what is known of it; raises Missing."""
-    found = await find_member(reader, workspace, member)
-    if found is None:
-        raise Missing(f"workspaces/{workspace}/members/{member}")
-    return found
+    row = await reader.fetchrow(queries.member, workspace, member)
+    return _member(require(row, f"workspaces/{workspace}/members/{member}"))
 
 
 async def list_members(reader: Reader, workspace: str, after: str, limit: int) -> list[pb.Member]:
@@ -42,9 +37,7 @@ async def list_members(reader: Reader, workspace: str, after: str, limit: int) -
 async def get_role_binding(reader: Reader, workspace: str, binding: str) -> pb.RoleBinding:
     """The binding; raises Missing."""
     row = await reader.fetchrow(queries.role_binding, workspace, binding)
-    if row is None:
-        raise Missing(f"workspaces/{workspace}/roleBindings/{binding}")
-    return _role_binding(row)
+    return _role_binding(require(row, f"workspaces/{workspace}/roleBindings/{binding}"))
 
 
 async def role_bindings_of(reader: Reader, workspace: str, member: str) -> list[pb.RoleBinding]:
@@ -60,9 +53,7 @@ async def list_role_bindings(reader: Reader, workspace: str, after: str, limit: 
 async def get_token(reader: Reader, workspace: str, token: str) -> pb.Token:
     """The token without its secret; raises Missing."""
     row = await reader.fetchrow(queries.token, workspace, token)
-    if row is None:
-        raise Missing(f"workspaces/{workspace}/tokens/{token}")
-    return _token(row)
+    return _token(require(row, f"workspaces/{workspace}/tokens/{token}"))
 
 
 async def list_tokens(reader: Reader, workspace: str, after: str, limit: int) -> list[pb.Token]:
@@ -77,7 +68,7 @@ def _member(row: asyncpg.Record) -> pb.Member:
         display_name=row["display_name"],
         email=row["email"],
         oidc_subject=row["oidc_subject"],
-        create_time=_time(row["create_time"]),
+        create_time=timestamp(row["create_time"]),
     )
 
 
@@ -87,7 +78,7 @@ def _role_binding(row: asyncpg.Record) -> pb.RoleBinding:
         name=f"workspaces/{workspace}/roleBindings/{row['binding']}",
         member=f"workspaces/{workspace}/members/{row['member']}",
         grant=_grant(workspace, row),
-        create_time=_time(row["create_time"]),
+        create_time=timestamp(row["create_time"]),
     )
 
 
@@ -98,9 +89,9 @@ def _token(row: asyncpg.Record) -> pb.Token:
         display_name=row["display_name"],
         member=f"workspaces/{workspace}/members/{row['member']}",
         grants=[_grant(workspace, one) for one in orjson.loads(row["grants"])],
-        expire_time=_time(row["expire_time"]),
-        last_use_time=_time(row["last_used_at"]),
-        create_time=_time(row["create_time"]),
+        expire_time=timestamp(row["expire_time"]),
+        last_use_time=timestamp(row["last_used_at"]),
+        create_time=timestamp(row["create_time"]),
     )
 
 
@@ -108,12 +99,3 @@ def _grant(workspace: str, row: Any) -> pb.RoleGrant:
     """Of a row, or of an entry of a token's grants."""
     scope = EVERYTHING if row["everything"] else Subset.of(row["ids"])
     return to_grant(workspace, pb.Role.Value(row["role"]), scope)
-
-
-def _time(moment: datetime | None) -> Timestamp | None:
-    """Absent where there is none."""
-    if moment is None:
-        return None
-    stamp = Timestamp()
-    stamp.FromDatetime(moment)
-    return stamp

@@ -5,12 +5,10 @@ from __future__ import annotations
 from pathlib import Path
 
 import asyncpg
-from google.protobuf.timestamp_pb2 import Timestamp
 
 from kit.postgres.queries import load_queries
 from onward.registry.v1 import resources_pb2
-from services.registry.errors import Missing
-from services.registry.queries import Reader
+from services.registry.queries.rows import Reader, require, timestamp
 
 queries = load_queries(Path(__file__).parent / "sources.sql")
 
@@ -18,9 +16,7 @@ queries = load_queries(Path(__file__).parent / "sources.sql")
 async def get_write_key(reader: Reader, workspace: str, source: str, key: str) -> resources_pb2.WriteKey:
     """The key without its secret; raises Missing."""
     row = await reader.fetchrow(queries.write_key, workspace, source, key)
-    if row is None:
-        raise Missing(f"workspaces/{workspace}/sources/{source}/writeKeys/{key}")
-    return _write_key(row)
+    return _write_key(require(row, f"workspaces/{workspace}/sources/{source}/writeKeys/{key}"))
 
 
 async def list_write_keys(
@@ -31,10 +27,8 @@ async def list_write_keys(
 
 
 def _write_key(row: asyncpg.Record) -> resources_pb2.WriteKey:
-    key = resources_pb2.WriteKey(name=f"workspaces/{row['workspace']}/sources/{row['source']}/writeKeys/{row['key']}")
-    key.create_time.FromDatetime(row["create_time"])
-    if row["last_used_at"] is not None:
-        used = Timestamp()
-        used.FromDatetime(row["last_used_at"])
-        key.last_use_time.CopyFrom(used)
-    return key
+    return resources_pb2.WriteKey(
+        name=f"workspaces/{row['workspace']}/sources/{row['source']}/writeKeys/{row['key']}",
+        create_time=timestamp(row["create_time"]),
+        last_use_time=timestamp(row["last_used_at"]),
+    )
