@@ -14,6 +14,7 @@ from cli.output import last_part, tell, tell_list, when
 from cli.paging import collect, paged
 from cli.role_text import grants_text, parse_grants
 from cli.session import Session
+from kit.auth.tokens import TOKEN_MARK
 from kit.ids import uuid7
 from onward.registry.v1 import resources_pb2
 from onward.registry.v1 import workspace_service_pb2 as pb
@@ -82,7 +83,7 @@ async def revoke(token: str, /, *, yes: Yes = False, options: Options = DEFAULTS
         The token's id, from `onward tokens list`; not its secret.
     """
     # Of a whole token, onw_<id>_<secret>, only the id is sent and shown.
-    token = token.split("_")[1] if token.startswith("onw_") and token.count("_") > 1 else token
+    token = token.split("_")[1] if token.startswith(TOKEN_MARK) and token.count("_") > 1 else token
     async with Session(options) as session:
         request = pb.RevokeTokenRequest(name=session.name("tokens", token), request_id=uuid7())
         confirm(f"End the token {token}? Whoever uses it is refused from then on.", yes=yes)

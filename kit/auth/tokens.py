@@ -14,9 +14,12 @@ from kit.errors import InvalidToken
 TOKEN_LENGTH_MAX = 256
 # An identity provider's token is longer, as it holds claims; with more than this, HTTP servers refuse its header too.
 BEARER_LENGTH_MAX = 8 * 1024
+# How they begin, and the names of the connections to NATS that they open.
+TOKEN_MARK = "onw_"  # noqa: S105  # no password
+WRITE_KEY_MARK = "onwk_"
 _PARTS = r"([a-z0-9]{4,32})_([A-Za-z0-9]{16,128})"
-_TOKEN = re.compile(f"onw_{_PARTS}")
-_WRITE_KEY = re.compile(f"onwk_{_PARTS}")
+_TOKEN = re.compile(f"{TOKEN_MARK}{_PARTS}")
+_WRITE_KEY = re.compile(f"{WRITE_KEY_MARK}{_PARTS}")
 # The last part is empty where the algorithm is `none`; that is refused with a reason (kit.auth.oidc).
 _JWT = re.compile(r"[A-Za-z0-9_-]+\.[A-Za-z0-9_-]+\.[A-Za-z0-9_-]*")
 
@@ -55,7 +58,7 @@ def parse_write_key(text: str) -> WriteKey:
 
 def looks_like_jwt(token: str) -> bool:
     """Whether it may be of an identity provider, and is worth asking an `OidcVerifier`; our own tokens are not."""
-    return len(token) <= BEARER_LENGTH_MAX and not token.startswith("onw_") and _JWT.fullmatch(token) is not None
+    return len(token) <= BEARER_LENGTH_MAX and not token.startswith(TOKEN_MARK) and _JWT.fullmatch(token) is not None
 
 
 def _matched(pattern: re.Pattern[str], text: str) -> re.Match[str] | None:
@@ -64,12 +67,12 @@ def _matched(pattern: re.Pattern[str], text: str) -> re.Match[str] | None:
 
 def format_token(token_id: str, secret: str) -> str:
     """The text that the token's owner gets to see, once."""
-    return f"onw_{token_id}_{secret}"
+    return f"{TOKEN_MARK}{token_id}_{secret}"
 
 
 def format_write_key(key_id: str, secret: str) -> str:
     """The text that the source's publishers are given, once."""
-    return f"onwk_{key_id}_{secret}"
+    return f"{WRITE_KEY_MARK}{key_id}_{secret}"
 
 
 def hash_secret(secret: str) -> bytes:

@@ -6,6 +6,8 @@ import re
 from dataclasses import dataclass, field
 from datetime import datetime
 
+from kit.auth.tokens import TOKEN_MARK, WRITE_KEY_MARK
+
 # The account that holds the streams. Only services are in it.
 ONWARD = "ONWARD"
 # The server's own account: here it asks who may connect, and is told whom to disconnect.
@@ -76,12 +78,12 @@ def inbox_prefix(name: str) -> str:
 
 def publisher_name(key_id: str) -> str:
     """What the connections of a source's write key are called."""
-    return f"onwk_{key_id}"
+    return f"{WRITE_KEY_MARK}{key_id}"
 
 
 def reader_name(token_id: str) -> str:
     """What the connections of an API token are called."""
-    return f"onw_{token_id}"
+    return f"{TOKEN_MARK}{token_id}"
 
 
 def admit_publisher(key_id: str, workspace: str, source: str, *, expires_at: datetime | None = None) -> Admission:

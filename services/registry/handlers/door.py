@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 
 from kit.auth.demand import Demand
 from kit.auth.denials import DenialLog
-from kit.auth.tokens import parse_token, parse_write_key, secret_matches
+from kit.auth.tokens import TOKEN_MARK, WRITE_KEY_MARK, parse_token, parse_write_key, secret_matches
 from kit.clock import Clock
 from kit.errors import InvalidToken, OnwardError, PermissionDenied
 from kit.nats_auth.admission import Admission, Presented, Refusal, admit_publisher, admit_reader
@@ -19,9 +19,6 @@ from services.registry.queries.sources import queries
 
 # The method that refused connections are recorded under.
 NATS = "nats"
-# Begin both the secrets and the names of the connections that they open.
-KEY_PREFIX = "onwk_"
-TOKEN_PREFIX = "onw_"  # noqa: S105  # no password
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,7 +43,7 @@ class Door:
     async def authenticate(self, presented: Presented) -> Admission | Refusal:
         """What the client may do, or why it stays out."""
         try:
-            if presented.secret.startswith(KEY_PREFIX):
+            if presented.secret.startswith(WRITE_KEY_MARK):
                 return await self._publisher(presented.secret)
             return await self._reader(presented.secret)
         except OnwardError as error:
@@ -63,10 +60,10 @@ class Door:
         return [name for name in names if not await self._is_good(name)]
 
     async def _is_good(self, name: str) -> bool:
-        if name.startswith(KEY_PREFIX):
-            return await self._pool.fetchrow(queries.write_key_secret, name.removeprefix(KEY_PREFIX)) is not None
+        if name.startswith(WRITE_KEY_MARK):
+            return await self._pool.fetchrow(queries.write_key_secret, name.removeprefix(WRITE_KEY_MARK)) is not None
         try:
-            await self._authorizer.reader(name.removeprefix(TOKEN_PREFIX))
+            await self._authorizer.reader(name.removeprefix(TOKEN_MARK))
         except (InvalidToken, PermissionDenied):
             return False
         return True
