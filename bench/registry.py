@@ -27,11 +27,11 @@ import asyncpg
 import grpc.aio
 import uvloop
 
+from bench.own_servers import own_servers
 from bench.registry_seed import DEFINITIONS, Size, code, seed
 from bench.tracker import cpu_s
 from kit.embedded.data_folder import free_port
 from kit.embedded.nats import EmbeddedNats
-from kit.embedded.nats_users import NatsUser
 from kit.embedded.postgres import EmbeddedPostgres
 from kit.errors import OnwardError
 from kit.ids import uuid7
@@ -383,18 +383,9 @@ async def measure(world: World, run: int) -> dict[str, float]:
 
 
 async def bench(options: argparse.Namespace) -> dict[str, float]:
-    with servers.data_folder() as folder:
-        nats = EmbeddedNats(folder, [NatsUser(servers.TEST_USER, folder.secret("nats bench"))])
-        postgres = EmbeddedPostgres(folder)
-        try:
-            await nats.start()
-            await postgres.start()
-            await postgres.create_database("bench", template="template0")
-            world = World(postgres, nats, options)
-            runs = [await measure(world, run) for run in range(options.runs)]
-        finally:
-            await postgres.stop()
-            await nats.stop()
+    async with own_servers() as (postgres, nats):
+        world = World(postgres, nats, options)
+        runs = [await measure(world, run) for run in range(options.runs)]
     return {name: round(statistics.median(run[name] for run in runs), 2) for name in runs[0]}
 
 

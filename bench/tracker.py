@@ -18,12 +18,10 @@ import psutil
 import uvloop
 from pydantic import SecretStr
 
+from bench.own_servers import DATABASE, own_servers
 from kit.bus.connection import Bus, connect
 from kit.bus.publish import Outgoing, Publisher
 from kit.bus.streams import OUTCOMES, provision
-from kit.embedded.nats import EmbeddedNats
-from kit.embedded.nats_users import NatsUser
-from kit.embedded.postgres import EmbeddedPostgres
 from kit.ids import uuid7
 from kit.testing import servers
 from onward.executor.v1 import outcomes_pb2 as pb
@@ -85,25 +83,16 @@ async def measure(
 
 
 async def bench(options: argparse.Namespace) -> dict[str, float]:
-    with servers.data_folder() as folder:
-        nats = EmbeddedNats(folder, [NatsUser(servers.TEST_USER, folder.secret("nats bench"))])
-        postgres = EmbeddedPostgres(folder)
-        try:
-            await nats.start()
-            await postgres.start()
-            await postgres.create_database("bench", template="template0")
-            url = nats.url(servers.TEST_USER)
-            dsn, token = SecretStr(postgres.dsn("bench")), SecretStr("x" * 16)
-            varz = nats.monitor_url
-            settings = Settings(postgres_dsn=dsn, nats_url=url, nats_monitoring_url=varz, service_token=token)
-            bus = await connect(url, name="bench")
-            await provision(bus, [OUTCOMES])
-            pids = SimpleNamespace(postgres=postgres.pid, nats=nats.pid)
-            runs = [await measure(bus, settings, pids, run, options) for run in range(options.runs)]
-            await bus.close()
-        finally:
-            await postgres.stop()
-            await nats.stop()
+    async with own_servers() as (postgres, nats):
+        url = nats.url(servers.TEST_USER)
+        dsn, token = SecretStr(postgres.dsn(DATABASE)), SecretStr("x" * 16)
+        varz = nats.monitor_url
+        settings = Settings(postgres_dsn=dsn, nats_url=url, nats_monitoring_url=varz, service_token=token)
+        bus = await connect(url, name="bench")
+        await provision(bus, [OUTCOMES])
+        pids = SimpleNamespace(postgres=postgres.pid, nats=nats.pid)
+        runs = [await measure(bus, settings, pids, run, options) for run in range(options.runs)]
+        await bus.close()
     return {name: round(statistics.median(run[name] for run in runs), 2) for name in runs[0]}
 
 

@@ -1,0 +1,27 @@
+"""Postgres and NATS for a bench that measures one service on servers of its own."""
+
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+
+from kit.embedded.nats import EmbeddedNats
+from kit.embedded.nats_users import NatsUser
+from kit.embedded.postgres import EmbeddedPostgres
+from kit.testing import servers
+
+DATABASE = "bench"
+
+
+@asynccontextmanager
+async def own_servers() -> AsyncIterator[tuple[EmbeddedPostgres, EmbeddedNats]]:
+    """Both, with an empty database DATABASE and the one NATS user `servers.TEST_USER`."""
+    with servers.data_folder() as folder:
+        nats = EmbeddedNats(folder, [NatsUser(servers.TEST_USER, folder.secret("nats bench"))])
+        postgres = EmbeddedPostgres(folder)
+        try:
+            await nats.start()
+            await postgres.start()
+            await postgres.create_database(DATABASE, template="template0")
+            yield postgres, nats
+        finally:
+            await postgres.stop()
+            await nats.stop()
