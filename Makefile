@@ -14,7 +14,7 @@ help: ## list the targets
 $(BIN)/.ready: requirements.lock pyproject.toml
 	@$(PYTHON) -c 'import sys; sys.exit(None if (3, 11) <= sys.version_info < (3, 14) else \
 		"Python 3.11, 3.12 or 3.13 is needed, this is " + sys.version.split()[0] + ": name one with `make PYTHON=python3.12 ...`")'
-	@echo "Installing into $(VENV): about 850 MB, one to three minutes."
+	@echo "Installing into $(VENV): about 950 MB, one to three minutes."
 	$(PYTHON) -m venv $(VENV)
 	$(BIN)/pip install --quiet --disable-pip-version-check --require-hashes -r requirements.lock
 	$(BIN)/pip install --quiet --disable-pip-version-check --no-deps --no-build-isolation -e .

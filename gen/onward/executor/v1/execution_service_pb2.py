@@ -23,10 +23,13 @@ _sym_db = _symbol_database.Default()
 
 
 from buf.validate import validate_pb2 as buf_dot_validate_dot_validate__pb2
+from google.protobuf import timestamp_pb2 as google_dot_protobuf_dot_timestamp__pb2
 from onward.common.v1 import access_pb2 as onward_dot_common_dot_v1_dot_access__pb2
+from onward.executor.v1 import outcomes_pb2 as onward_dot_executor_dot_v1_dot_outcomes__pb2
+from onward.registry.v1 import resources_pb2 as onward_dot_registry_dot_v1_dot_resources__pb2
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n*onward/executor/v1/execution_service.proto\x12\x12onward.executor.v1\x1a\x1b\x62uf/validate/validate.proto\x1a\x1donward/common/v1/access.proto\"S\n\x10\x43heckCodeRequest\x12\x17\n\x04\x63ode\x18\x01 \x01(\tB\t\xbaH\x06r\x04(\x80\x80\x10\x12&\n\rsetting_names\x18\x02 \x03(\tB\x0f\xbaH\x0c\x92\x01\t\x10\x64\"\x05r\x03\x18\x80\x02\"\x86\x01\n\x11\x43heckCodeResponse\x12\x10\n\x08handlers\x18\x01 \x03(\t\x12,\n\x05\x65rror\x18\x02 \x01(\x0b\x32\x1d.onward.executor.v1.CodeError\x12\x31\n\x08warnings\x18\x03 \x03(\x0b\x32\x1f.onward.executor.v1.CodeWarning\"J\n\x0b\x43odeWarning\x12\x0c\n\x04rule\x18\x01 \x01(\t\x12\x0f\n\x07message\x18\x02 \x01(\t\x12\x0c\n\x04line\x18\x03 \x01(\x05\x12\x0e\n\x06\x63olumn\x18\x04 \x01(\x05\":\n\tCodeError\x12\x0f\n\x07message\x18\x01 \x01(\t\x12\x0c\n\x04line\x18\x02 \x01(\x05\x12\x0e\n\x06\x63olumn\x18\x03 \x01(\x05\"\x18\n\x16\x44\x65scribeRuntimeRequest\"\x81\x01\n\x17\x44\x65scribeRuntimeResponse\x12\x12\n\nv8_version\x18\x01 \x01(\t\x12\x34\n\x08packages\x18\x02 \x03(\x0b\x32\".onward.executor.v1.RuntimePackage\x12\x1c\n\x14sandbox_degradations\x18\x03 \x03(\t\"B\n\x0eRuntimePackage\x12\x0e\n\x06global\x18\x01 \x01(\t\x12\x0f\n\x07package\x18\x02 \x01(\t\x12\x0f\n\x07version\x18\x03 \x01(\t2\xec\x01\n\x10\x45xecutionService\x12\x62\n\tCheckCode\x12$.onward.executor.v1.CheckCodeRequest\x1a%.onward.executor.v1.CheckCodeResponse\"\x08\xca\xf3\x18\x04\x08\x03\x18\x01\x12t\n\x0f\x44\x65scribeRuntime\x12*.onward.executor.v1.DescribeRuntimeRequest\x1a+.onward.executor.v1.DescribeRuntimeResponse\"\x08\xca\xf3\x18\x04\x08\x01\x18\x01\x62\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n*onward/executor/v1/execution_service.proto\x12\x12onward.executor.v1\x1a\x1b\x62uf/validate/validate.proto\x1a\x1fgoogle/protobuf/timestamp.proto\x1a\x1donward/common/v1/access.proto\x1a!onward/executor/v1/outcomes.proto\x1a\"onward/registry/v1/resources.proto\"S\n\x10\x43heckCodeRequest\x12\x17\n\x04\x63ode\x18\x01 \x01(\tB\t\xbaH\x06r\x04(\x80\x80\x10\x12&\n\rsetting_names\x18\x02 \x03(\tB\x0f\xbaH\x0c\x92\x01\t\x10\x64\"\x05r\x03\x18\x80\x02\"\x86\x01\n\x11\x43heckCodeResponse\x12\x10\n\x08handlers\x18\x01 \x03(\t\x12,\n\x05\x65rror\x18\x02 \x01(\x0b\x32\x1d.onward.executor.v1.CodeError\x12\x31\n\x08warnings\x18\x03 \x03(\x0b\x32\x1f.onward.executor.v1.CodeWarning\"J\n\x0b\x43odeWarning\x12\x0c\n\x04rule\x18\x01 \x01(\t\x12\x0f\n\x07message\x18\x02 \x01(\t\x12\x0c\n\x04line\x18\x03 \x01(\x05\x12\x0e\n\x06\x63olumn\x18\x04 \x01(\x05\":\n\tCodeError\x12\x0f\n\x07message\x18\x01 \x01(\t\x12\x0c\n\x04line\x18\x02 \x01(\x05\x12\x0e\n\x06\x63olumn\x18\x03 \x01(\x05\"\x18\n\x16\x44\x65scribeRuntimeRequest\"\x81\x01\n\x17\x44\x65scribeRuntimeResponse\x12\x12\n\nv8_version\x18\x01 \x01(\t\x12\x34\n\x08packages\x18\x02 \x03(\x0b\x32\".onward.executor.v1.RuntimePackage\x12\x1c\n\x14sandbox_degradations\x18\x03 \x03(\t\"B\n\x0eRuntimePackage\x12\x0e\n\x06global\x18\x01 \x01(\t\x12\x0f\n\x07package\x18\x02 \x01(\t\x12\x0f\n\x07version\x18\x03 \x01(\t\"\xa5\x02\n\x13TestFunctionRequest\x12\x0c\n\x04name\x18\x01 \x01(\t\x12\x19\n\x04\x63ode\x18\x02 \x01(\tB\t\xbaH\x06r\x04(\x80\x80\x10H\x00\x12\x1a\n\x07version\x18\x03 \x01(\x05\x42\x07\xbaH\x04\x1a\x02 \x00H\x00\x12\x44\n\x0b\x64\x65\x66initions\x18\x04 \x03(\x0b\x32%.onward.registry.v1.SettingDefinitionB\x08\xbaH\x05\x92\x01\x02\x10\x64\x12;\n\x08settings\x18\x05 \x03(\x0b\x32\x1f.onward.executor.v1.TestSettingB\x08\xbaH\x05\x92\x01\x02\x10\x64\x12\x1b\n\x05\x65vent\x18\x06 \x01(\tB\x0c\xbaH\tr\x07\x10\x01(\x80\x80\x80\x01\x12\x1f\n\ntimeout_ms\x18\x07 \x01(\x05\x42\x0b\xbaH\x08\x1a\x06\x18\xe0\xd4\x03(\x00\x42\x08\n\x06source\"T\n\x0bTestSetting\x12\x0c\n\x04name\x18\x01 \x01(\t\x12\x37\n\x05value\x18\x02 \x01(\x0b\x32 .onward.registry.v1.SettingValueB\x06\xbaH\x03\xc8\x01\x01\"E\n\x14TestFunctionResponse\x12-\n\x06report\x18\x01 \x01(\x0b\x32\x1d.onward.executor.v1.RunReport\"b\n\x18InvokeDestinationRequest\x12\x0c\n\x04name\x18\x01 \x01(\t\x12\x1a\n\x05\x65vent\x18\x02 \x01(\tB\x0b\xbaH\x08r\x06\x10\x01(\x80\x80\x02\x12\x1c\n\nrequest_id\x18\x03 \x01(\tB\x08\xbaH\x05r\x03\x18\x80\x01\"m\n\x19InvokeDestinationResponse\x12-\n\x06report\x18\x01 \x01(\x0b\x32\x1d.onward.executor.v1.RunReport\x12\x0f\n\x07version\x18\x02 \x01(\x05\x12\x10\n\x08position\x18\x03 \x01(\x03\"\xd0\x03\n\tRunReport\x12\x0f\n\x07handler\x18\x01 \x01(\t\x12*\n\x06result\x18\x02 \x01(\x0e\x32\x1a.onward.executor.v1.Result\x12\x31\n\nerror_type\x18\x03 \x01(\x0e\x32\x1d.onward.executor.v1.ErrorType\x12\x0e\n\x06reason\x18\x04 \x01(\t\x12\r\n\x05value\x18\x05 \x01(\t\x12\x11\n\tvalue_cut\x18\x06 \x01(\x08\x12+\n\x05\x65rror\x18\x07 \x01(\x0b\x32\x1c.onward.executor.v1.RunError\x12,\n\x04logs\x18\x08 \x03(\x0b\x32\x1e.onward.executor.v1.RunLogLine\x12\x30\n\x08requests\x18\t \x03(\x0b\x32\x1e.onward.executor.v1.RunRequest\x12\x0f\n\x07wall_us\x18\n \x01(\x03\x12\x0e\n\x06\x63pu_us\x18\x0b \x01(\x03\x12\x12\n\nheap_bytes\x18\x0c \x01(\x03\x12,\n\x06\x65vents\x18\r \x03(\x0b\x32\x1c.onward.executor.v1.RunEvent\x12\x31\n\x08warnings\x18\x0e \x03(\x0b\x32\x1f.onward.executor.v1.CodeWarning\"\x8a\x01\n\x08RunEvent\x12*\n\x06result\x18\x01 \x01(\x0e\x32\x1a.onward.executor.v1.Result\x12\x31\n\nerror_type\x18\x02 \x01(\x0e\x32\x1d.onward.executor.v1.ErrorType\x12\x0f\n\x07message\x18\x03 \x01(\t\x12\x0e\n\x06status\x18\x04 \x01(\x05\"M\n\x08RunError\x12\x0c\n\x04name\x18\x01 \x01(\t\x12\x0f\n\x07message\x18\x02 \x01(\t\x12\r\n\x05stack\x18\x03 \x01(\t\x12\x13\n\x0bhttp_status\x18\x04 \x01(\x05\"S\n\nRunLogLine\x12\r\n\x05level\x18\x01 \x01(\t\x12(\n\x04time\x18\x02 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12\x0c\n\x04line\x18\x03 \x01(\t\"\xab\x03\n\nRunRequest\x12\x0e\n\x06method\x18\x01 \x01(\t\x12\x0b\n\x03url\x18\x02 \x01(\t\x12<\n\x07headers\x18\x03 \x03(\x0b\x32+.onward.executor.v1.RunRequest.HeadersEntry\x12\x0c\n\x04\x62ody\x18\x04 \x01(\t\x12\x0e\n\x06status\x18\x05 \x01(\x05\x12M\n\x10response_headers\x18\x06 \x03(\x0b\x32\x33.onward.executor.v1.RunRequest.ResponseHeadersEntry\x12\x15\n\rresponse_body\x18\x07 \x01(\t\x12\r\n\x05\x65rror\x18\x08 \x01(\t\x12\x10\n\x08start_us\x18\t \x01(\x03\x12\x13\n\x0b\x64uration_us\x18\n \x01(\x03\x12\x13\n\x0bnot_awaited\x18\x0b \x01(\x08\x12\x0b\n\x03\x63ut\x18\x0c \x01(\x08\x1a.\n\x0cHeadersEntry\x12\x0b\n\x03key\x18\x01 \x01(\t\x12\r\n\x05value\x18\x02 \x01(\t:\x02\x38\x01\x1a\x36\n\x14ResponseHeadersEntry\x12\x0b\n\x03key\x18\x01 \x01(\t\x12\r\n\x05value\x18\x02 \x01(\t:\x02\x38\x01\"t\n\x17ListSampleEventsRequest\x12\x0e\n\x06parent\x18\x01 \x01(\t\x12\x1c\n\tpage_size\x18\x02 \x01(\x05\x42\t\xbaH\x06\x1a\x04\x18\x64(\x00\x12+\n\x04type\x18\x03 \x01(\x0e\x32\x1d.onward.executor.v1.EventType\"K\n\x18ListSampleEventsResponse\x12/\n\x06\x65vents\x18\x01 \x03(\x0b\x32\x1f.onward.executor.v1.SampleEvent\"\xa3\x01\n\x0bSampleEvent\x12\x12\n\nmessage_id\x18\x01 \x01(\t\x12+\n\x04type\x18\x02 \x01(\x0e\x32\x1d.onward.executor.v1.EventType\x12\x12\n\nevent_name\x18\x03 \x01(\t\x12\x30\n\x0creceive_time\x18\x04 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12\r\n\x05\x65vent\x18\x05 \x01(\t2\xe0\x04\n\x10\x45xecutionService\x12q\n\x0cTestFunction\x12\'.onward.executor.v1.TestFunctionRequest\x1a(.onward.executor.v1.TestFunctionResponse\"\x0e\xca\xf3\x18\n\x08\x08\x12\x04name\x18\x01\x12~\n\x11InvokeDestination\x12,.onward.executor.v1.InvokeDestinationRequest\x1a-.onward.executor.v1.InvokeDestinationResponse\"\x0c\xca\xf3\x18\x08\x08\x0b\x12\x04name\x12\x7f\n\x10ListSampleEvents\x12+.onward.executor.v1.ListSampleEventsRequest\x1a,.onward.executor.v1.ListSampleEventsResponse\"\x10\xca\xf3\x18\x0c\x08\n\x12\x06parent\x18\x01\x12\x62\n\tCheckCode\x12$.onward.executor.v1.CheckCodeRequest\x1a%.onward.executor.v1.CheckCodeResponse\"\x08\xca\xf3\x18\x04\x08\x03\x18\x01\x12t\n\x0f\x44\x65scribeRuntime\x12*.onward.executor.v1.DescribeRuntimeRequest\x1a+.onward.executor.v1.DescribeRuntimeResponse\"\x08\xca\xf3\x18\x04\x08\x01\x18\x01\x62\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
@@ -37,24 +40,84 @@ if not _descriptor._USE_C_DESCRIPTORS:
   _globals['_CHECKCODEREQUEST'].fields_by_name['code']._serialized_options = b'\272H\006r\004(\200\200\020'
   _globals['_CHECKCODEREQUEST'].fields_by_name['setting_names']._loaded_options = None
   _globals['_CHECKCODEREQUEST'].fields_by_name['setting_names']._serialized_options = b'\272H\014\222\001\t\020d\"\005r\003\030\200\002'
+  _globals['_TESTFUNCTIONREQUEST'].fields_by_name['code']._loaded_options = None
+  _globals['_TESTFUNCTIONREQUEST'].fields_by_name['code']._serialized_options = b'\272H\006r\004(\200\200\020'
+  _globals['_TESTFUNCTIONREQUEST'].fields_by_name['version']._loaded_options = None
+  _globals['_TESTFUNCTIONREQUEST'].fields_by_name['version']._serialized_options = b'\272H\004\032\002 \000'
+  _globals['_TESTFUNCTIONREQUEST'].fields_by_name['definitions']._loaded_options = None
+  _globals['_TESTFUNCTIONREQUEST'].fields_by_name['definitions']._serialized_options = b'\272H\005\222\001\002\020d'
+  _globals['_TESTFUNCTIONREQUEST'].fields_by_name['settings']._loaded_options = None
+  _globals['_TESTFUNCTIONREQUEST'].fields_by_name['settings']._serialized_options = b'\272H\005\222\001\002\020d'
+  _globals['_TESTFUNCTIONREQUEST'].fields_by_name['event']._loaded_options = None
+  _globals['_TESTFUNCTIONREQUEST'].fields_by_name['event']._serialized_options = b'\272H\tr\007\020\001(\200\200\200\001'
+  _globals['_TESTFUNCTIONREQUEST'].fields_by_name['timeout_ms']._loaded_options = None
+  _globals['_TESTFUNCTIONREQUEST'].fields_by_name['timeout_ms']._serialized_options = b'\272H\010\032\006\030\340\324\003(\000'
+  _globals['_TESTSETTING'].fields_by_name['value']._loaded_options = None
+  _globals['_TESTSETTING'].fields_by_name['value']._serialized_options = b'\272H\003\310\001\001'
+  _globals['_INVOKEDESTINATIONREQUEST'].fields_by_name['event']._loaded_options = None
+  _globals['_INVOKEDESTINATIONREQUEST'].fields_by_name['event']._serialized_options = b'\272H\010r\006\020\001(\200\200\002'
+  _globals['_INVOKEDESTINATIONREQUEST'].fields_by_name['request_id']._loaded_options = None
+  _globals['_INVOKEDESTINATIONREQUEST'].fields_by_name['request_id']._serialized_options = b'\272H\005r\003\030\200\001'
+  _globals['_RUNREQUEST_HEADERSENTRY']._loaded_options = None
+  _globals['_RUNREQUEST_HEADERSENTRY']._serialized_options = b'8\001'
+  _globals['_RUNREQUEST_RESPONSEHEADERSENTRY']._loaded_options = None
+  _globals['_RUNREQUEST_RESPONSEHEADERSENTRY']._serialized_options = b'8\001'
+  _globals['_LISTSAMPLEEVENTSREQUEST'].fields_by_name['page_size']._loaded_options = None
+  _globals['_LISTSAMPLEEVENTSREQUEST'].fields_by_name['page_size']._serialized_options = b'\272H\006\032\004\030d(\000'
+  _globals['_EXECUTIONSERVICE'].methods_by_name['TestFunction']._loaded_options = None
+  _globals['_EXECUTIONSERVICE'].methods_by_name['TestFunction']._serialized_options = b'\312\363\030\n\010\010\022\004name\030\001'
+  _globals['_EXECUTIONSERVICE'].methods_by_name['InvokeDestination']._loaded_options = None
+  _globals['_EXECUTIONSERVICE'].methods_by_name['InvokeDestination']._serialized_options = b'\312\363\030\010\010\013\022\004name'
+  _globals['_EXECUTIONSERVICE'].methods_by_name['ListSampleEvents']._loaded_options = None
+  _globals['_EXECUTIONSERVICE'].methods_by_name['ListSampleEvents']._serialized_options = b'\312\363\030\014\010\n\022\006parent\030\001'
   _globals['_EXECUTIONSERVICE'].methods_by_name['CheckCode']._loaded_options = None
   _globals['_EXECUTIONSERVICE'].methods_by_name['CheckCode']._serialized_options = b'\312\363\030\004\010\003\030\001'
   _globals['_EXECUTIONSERVICE'].methods_by_name['DescribeRuntime']._loaded_options = None
   _globals['_EXECUTIONSERVICE'].methods_by_name['DescribeRuntime']._serialized_options = b'\312\363\030\004\010\001\030\001'
-  _globals['_CHECKCODEREQUEST']._serialized_start=126
-  _globals['_CHECKCODEREQUEST']._serialized_end=209
-  _globals['_CHECKCODERESPONSE']._serialized_start=212
-  _globals['_CHECKCODERESPONSE']._serialized_end=346
-  _globals['_CODEWARNING']._serialized_start=348
-  _globals['_CODEWARNING']._serialized_end=422
-  _globals['_CODEERROR']._serialized_start=424
-  _globals['_CODEERROR']._serialized_end=482
-  _globals['_DESCRIBERUNTIMEREQUEST']._serialized_start=484
-  _globals['_DESCRIBERUNTIMEREQUEST']._serialized_end=508
-  _globals['_DESCRIBERUNTIMERESPONSE']._serialized_start=511
-  _globals['_DESCRIBERUNTIMERESPONSE']._serialized_end=640
-  _globals['_RUNTIMEPACKAGE']._serialized_start=642
-  _globals['_RUNTIMEPACKAGE']._serialized_end=708
-  _globals['_EXECUTIONSERVICE']._serialized_start=711
-  _globals['_EXECUTIONSERVICE']._serialized_end=947
+  _globals['_CHECKCODEREQUEST']._serialized_start=230
+  _globals['_CHECKCODEREQUEST']._serialized_end=313
+  _globals['_CHECKCODERESPONSE']._serialized_start=316
+  _globals['_CHECKCODERESPONSE']._serialized_end=450
+  _globals['_CODEWARNING']._serialized_start=452
+  _globals['_CODEWARNING']._serialized_end=526
+  _globals['_CODEERROR']._serialized_start=528
+  _globals['_CODEERROR']._serialized_end=586
+  _globals['_DESCRIBERUNTIMEREQUEST']._serialized_start=588
+  _globals['_DESCRIBERUNTIMEREQUEST']._serialized_end=612
+  _globals['_DESCRIBERUNTIMERESPONSE']._serialized_start=615
+  _globals['_DESCRIBERUNTIMERESPONSE']._serialized_end=744
+  _globals['_RUNTIMEPACKAGE']._serialized_start=746
+  _globals['_RUNTIMEPACKAGE']._serialized_end=812
+  _globals['_TESTFUNCTIONREQUEST']._serialized_start=815
+  _globals['_TESTFUNCTIONREQUEST']._serialized_end=1108
+  _globals['_TESTSETTING']._serialized_start=1110
+  _globals['_TESTSETTING']._serialized_end=1194
+  _globals['_TESTFUNCTIONRESPONSE']._serialized_start=1196
+  _globals['_TESTFUNCTIONRESPONSE']._serialized_end=1265
+  _globals['_INVOKEDESTINATIONREQUEST']._serialized_start=1267
+  _globals['_INVOKEDESTINATIONREQUEST']._serialized_end=1365
+  _globals['_INVOKEDESTINATIONRESPONSE']._serialized_start=1367
+  _globals['_INVOKEDESTINATIONRESPONSE']._serialized_end=1476
+  _globals['_RUNREPORT']._serialized_start=1479
+  _globals['_RUNREPORT']._serialized_end=1943
+  _globals['_RUNEVENT']._serialized_start=1946
+  _globals['_RUNEVENT']._serialized_end=2084
+  _globals['_RUNERROR']._serialized_start=2086
+  _globals['_RUNERROR']._serialized_end=2163
+  _globals['_RUNLOGLINE']._serialized_start=2165
+  _globals['_RUNLOGLINE']._serialized_end=2248
+  _globals['_RUNREQUEST']._serialized_start=2251
+  _globals['_RUNREQUEST']._serialized_end=2678
+  _globals['_RUNREQUEST_HEADERSENTRY']._serialized_start=2576
+  _globals['_RUNREQUEST_HEADERSENTRY']._serialized_end=2622
+  _globals['_RUNREQUEST_RESPONSEHEADERSENTRY']._serialized_start=2624
+  _globals['_RUNREQUEST_RESPONSEHEADERSENTRY']._serialized_end=2678
+  _globals['_LISTSAMPLEEVENTSREQUEST']._serialized_start=2680
+  _globals['_LISTSAMPLEEVENTSREQUEST']._serialized_end=2796
+  _globals['_LISTSAMPLEEVENTSRESPONSE']._serialized_start=2798
+  _globals['_LISTSAMPLEEVENTSRESPONSE']._serialized_end=2873
+  _globals['_SAMPLEEVENT']._serialized_start=2876
+  _globals['_SAMPLEEVENT']._serialized_end=3039
+  _globals['_EXECUTIONSERVICE']._serialized_start=3042
+  _globals['_EXECUTIONSERVICE']._serialized_end=3650
 # @@protoc_insertion_point(module_scope)

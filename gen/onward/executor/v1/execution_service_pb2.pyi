@@ -6,7 +6,10 @@ The executor's own RPCs; events reach it over JetStream."""
 from collections import abc as _abc
 from google.protobuf import descriptor as _descriptor
 from google.protobuf import message as _message
+from google.protobuf import timestamp_pb2 as _timestamp_pb2
 from google.protobuf.internal import containers as _containers
+from onward.executor.v1 import outcomes_pb2 as _outcomes_pb2
+from onward.registry.v1 import resources_pb2 as _resources_pb2
 import builtins as _builtins
 import sys
 import typing as _typing
@@ -225,3 +228,559 @@ class RuntimePackage(_message.Message):
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
 Global___RuntimePackage: _TypeAlias = RuntimePackage  # noqa: Y015
+
+@_typing.final
+class TestFunctionRequest(_message.Message):
+    """Asks for a test run."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    NAME_FIELD_NUMBER: _builtins.int
+    CODE_FIELD_NUMBER: _builtins.int
+    VERSION_FIELD_NUMBER: _builtins.int
+    DEFINITIONS_FIELD_NUMBER: _builtins.int
+    SETTINGS_FIELD_NUMBER: _builtins.int
+    EVENT_FIELD_NUMBER: _builtins.int
+    TIMEOUT_MS_FIELD_NUMBER: _builtins.int
+    name: _builtins.str
+    """`workspaces/{workspace}/functions/{function}`; or `workspaces/{workspace}` for code of no function yet, for those who
+    may create functions.
+    """
+    code: _builtins.str
+    """Code that need not be saved, with `definitions`; at most 256 KiB."""
+    version: _builtins.int
+    """A version of the function, with the definitions that were saved with it."""
+    event: _builtins.str
+    """One event as JSON, or an array of them, which goes to `onBatch`. At most 32 KiB an event, 500 events and 2 MiB."""
+    timeout_ms: _builtins.int
+    """The time limit of `code`, milliseconds; 0 for 5 s. A version has its own."""
+    @_builtins.property
+    def definitions(self) -> _containers.RepeatedCompositeFieldContainer[_resources_pb2.SettingDefinition]:
+        """What settings `code` defines."""
+
+    @_builtins.property
+    def settings(self) -> _containers.RepeatedCompositeFieldContainer[Global___TestSetting]:
+        """Test values; a setting without one is absent. They are masked in the answer where their definition says encrypted."""
+
+    def __init__(
+        self,
+        *,
+        name: _builtins.str = ...,
+        code: _builtins.str = ...,
+        version: _builtins.int = ...,
+        definitions: _abc.Iterable[_resources_pb2.SettingDefinition] | None = ...,
+        settings: _abc.Iterable[Global___TestSetting] | None = ...,
+        event: _builtins.str = ...,
+        timeout_ms: _builtins.int = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["code", b"code", "source", b"source", "version", b"version"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["code", b"code", "definitions", b"definitions", "event", b"event", "name", b"name", "settings", b"settings", "source", b"source", "timeout_ms", b"timeout_ms", "version", b"version"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    _WhichOneofReturnType_source: _TypeAlias = _typing.Literal["code", "version"]  # noqa: Y015
+    _WhichOneofArgType_source: _TypeAlias = _typing.Literal["source", b"source"]  # noqa: Y015
+    def WhichOneof(self, oneof_group: _WhichOneofArgType_source) -> _WhichOneofReturnType_source | None: ...
+
+Global___TestFunctionRequest: _TypeAlias = TestFunctionRequest  # noqa: Y015
+
+@_typing.final
+class TestSetting(_message.Message):
+    """A setting's test value."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    NAME_FIELD_NUMBER: _builtins.int
+    VALUE_FIELD_NUMBER: _builtins.int
+    name: _builtins.str
+    """The setting's name."""
+    @_builtins.property
+    def value(self) -> _resources_pb2.SettingValue:
+        """Of the setting's type."""
+
+    def __init__(
+        self,
+        *,
+        name: _builtins.str = ...,
+        value: _resources_pb2.SettingValue | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["value", b"value"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["name", b"name", "value", b"value"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___TestSetting: _TypeAlias = TestSetting  # noqa: Y015
+
+@_typing.final
+class TestFunctionResponse(_message.Message):
+    """What a test run gave."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    REPORT_FIELD_NUMBER: _builtins.int
+    @_builtins.property
+    def report(self) -> Global___RunReport:
+        """All of it."""
+
+    def __init__(
+        self,
+        *,
+        report: Global___RunReport | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["report", b"report"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["report", b"report"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___TestFunctionResponse: _TypeAlias = TestFunctionResponse  # noqa: Y015
+
+@_typing.final
+class InvokeDestinationRequest(_message.Message):
+    """Asks a destination to handle an event now."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    NAME_FIELD_NUMBER: _builtins.int
+    EVENT_FIELD_NUMBER: _builtins.int
+    REQUEST_ID_FIELD_NUMBER: _builtins.int
+    name: _builtins.str
+    """`workspaces/{workspace}/destinations/{destination}`."""
+    event: _builtins.str
+    """One event as JSON; at most 32 KiB. Checked as a published one is."""
+    request_id: _builtins.str
+    """Names the call in the trail. It is not repeatable: each call runs the event."""
+    def __init__(
+        self,
+        *,
+        name: _builtins.str = ...,
+        event: _builtins.str = ...,
+        request_id: _builtins.str = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["event", b"event", "name", b"name", "request_id", b"request_id"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___InvokeDestinationRequest: _TypeAlias = InvokeDestinationRequest  # noqa: Y015
+
+@_typing.final
+class InvokeDestinationResponse(_message.Message):
+    """What the destination made of the event."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    REPORT_FIELD_NUMBER: _builtins.int
+    VERSION_FIELD_NUMBER: _builtins.int
+    POSITION_FIELD_NUMBER: _builtins.int
+    version: _builtins.int
+    """The version that ran."""
+    position: _builtins.int
+    """The workspace's log position after the call was recorded."""
+    @_builtins.property
+    def report(self) -> Global___RunReport:
+        """All of it."""
+
+    def __init__(
+        self,
+        *,
+        report: Global___RunReport | None = ...,
+        version: _builtins.int = ...,
+        position: _builtins.int = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["report", b"report"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["position", b"position", "report", b"report", "version", b"version"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___InvokeDestinationResponse: _TypeAlias = InvokeDestinationResponse  # noqa: Y015
+
+@_typing.final
+class RunReport(_message.Message):
+    """What a run of one event, or of one batch, gave. Secrets are masked throughout."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    HANDLER_FIELD_NUMBER: _builtins.int
+    RESULT_FIELD_NUMBER: _builtins.int
+    ERROR_TYPE_FIELD_NUMBER: _builtins.int
+    REASON_FIELD_NUMBER: _builtins.int
+    VALUE_FIELD_NUMBER: _builtins.int
+    VALUE_CUT_FIELD_NUMBER: _builtins.int
+    ERROR_FIELD_NUMBER: _builtins.int
+    LOGS_FIELD_NUMBER: _builtins.int
+    REQUESTS_FIELD_NUMBER: _builtins.int
+    WALL_US_FIELD_NUMBER: _builtins.int
+    CPU_US_FIELD_NUMBER: _builtins.int
+    HEAP_BYTES_FIELD_NUMBER: _builtins.int
+    EVENTS_FIELD_NUMBER: _builtins.int
+    WARNINGS_FIELD_NUMBER: _builtins.int
+    handler: _builtins.str
+    """What was called, such as "onTrack"; empty where nothing was."""
+    result: _outcomes_pb2.Result.ValueType
+    """What it would have been in production. Of a batch that did not fail as a whole, `events` tells for each."""
+    error_type: _outcomes_pb2.ErrorType.ValueType
+    """Why it failed; says with `result` whether production would try again."""
+    reason: _builtins.str
+    """The filter that dropped the event, or "drop_event"; else empty."""
+    value: _builtins.str
+    """What it returned, JSON, at most 16 KiB; empty where that was undefined."""
+    value_cut: _builtins.bool
+    """`value` is only the beginning."""
+    wall_us: _builtins.int
+    """From the handler's start to its end, microseconds."""
+    cpu_us: _builtins.int
+    """CPU time of that, microseconds."""
+    heap_bytes: _builtins.int
+    """V8's heap in use at its end, bytes; 0 where the worker was lost."""
+    @_builtins.property
+    def error(self) -> Global___RunError:
+        """What it threw, or why it could not run."""
+
+    @_builtins.property
+    def logs(self) -> _containers.RepeatedCompositeFieldContainer[Global___RunLogLine]:
+        """What it wrote to the console, in order."""
+
+    @_builtins.property
+    def requests(self) -> _containers.RepeatedCompositeFieldContainer[Global___RunRequest]:
+        """Its requests, in the order in which they were sent."""
+
+    @_builtins.property
+    def events(self) -> _containers.RepeatedCompositeFieldContainer[Global___RunEvent]:
+        """One entry an event of a batch, in order; empty for a single event."""
+
+    @_builtins.property
+    def warnings(self) -> _containers.RepeatedCompositeFieldContainer[Global___CodeWarning]:
+        """What CheckCode says of the code; for test runs only."""
+
+    def __init__(
+        self,
+        *,
+        handler: _builtins.str = ...,
+        result: _outcomes_pb2.Result.ValueType = ...,
+        error_type: _outcomes_pb2.ErrorType.ValueType = ...,
+        reason: _builtins.str = ...,
+        value: _builtins.str = ...,
+        value_cut: _builtins.bool = ...,
+        error: Global___RunError | None = ...,
+        logs: _abc.Iterable[Global___RunLogLine] | None = ...,
+        requests: _abc.Iterable[Global___RunRequest] | None = ...,
+        wall_us: _builtins.int = ...,
+        cpu_us: _builtins.int = ...,
+        heap_bytes: _builtins.int = ...,
+        events: _abc.Iterable[Global___RunEvent] | None = ...,
+        warnings: _abc.Iterable[Global___CodeWarning] | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["error", b"error"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["cpu_us", b"cpu_us", "error", b"error", "error_type", b"error_type", "events", b"events", "handler", b"handler", "heap_bytes", b"heap_bytes", "logs", b"logs", "reason", b"reason", "requests", b"requests", "result", b"result", "value", b"value", "value_cut", b"value_cut", "wall_us", b"wall_us", "warnings", b"warnings"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___RunReport: _TypeAlias = RunReport  # noqa: Y015
+
+@_typing.final
+class RunEvent(_message.Message):
+    """What became of one event of a batch."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    RESULT_FIELD_NUMBER: _builtins.int
+    ERROR_TYPE_FIELD_NUMBER: _builtins.int
+    MESSAGE_FIELD_NUMBER: _builtins.int
+    STATUS_FIELD_NUMBER: _builtins.int
+    result: _outcomes_pb2.Result.ValueType
+    """As in RunReport."""
+    error_type: _outcomes_pb2.ErrorType.ValueType
+    """As in RunReport."""
+    message: _builtins.str
+    """The `errormessage` that onBatch gave for it."""
+    status: _builtins.int
+    """The `status` that onBatch gave for it; 0 where none."""
+    def __init__(
+        self,
+        *,
+        result: _outcomes_pb2.Result.ValueType = ...,
+        error_type: _outcomes_pb2.ErrorType.ValueType = ...,
+        message: _builtins.str = ...,
+        status: _builtins.int = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["error_type", b"error_type", "message", b"message", "result", b"result", "status", b"status"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___RunEvent: _TypeAlias = RunEvent  # noqa: Y015
+
+@_typing.final
+class RunError(_message.Message):
+    """What a handler threw."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    NAME_FIELD_NUMBER: _builtins.int
+    MESSAGE_FIELD_NUMBER: _builtins.int
+    STACK_FIELD_NUMBER: _builtins.int
+    HTTP_STATUS_FIELD_NUMBER: _builtins.int
+    name: _builtins.str
+    """The error's `name`, such as "TypeError"."""
+    message: _builtins.str
+    """Its message, at most 8 KiB."""
+    stack: _builtins.str
+    """Its stack in the code's own line numbers, at most 16 KiB."""
+    http_status: _builtins.int
+    """The HTTP status that it carries; 0 where none."""
+    def __init__(
+        self,
+        *,
+        name: _builtins.str = ...,
+        message: _builtins.str = ...,
+        stack: _builtins.str = ...,
+        http_status: _builtins.int = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["http_status", b"http_status", "message", b"message", "name", b"name", "stack", b"stack"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___RunError: _TypeAlias = RunError  # noqa: Y015
+
+@_typing.final
+class RunLogLine(_message.Message):
+    """A line of the console."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    LEVEL_FIELD_NUMBER: _builtins.int
+    TIME_FIELD_NUMBER: _builtins.int
+    LINE_FIELD_NUMBER: _builtins.int
+    level: _builtins.str
+    """"log", "info", "warn", "error", "debug" or "trace"."""
+    line: _builtins.str
+    """As Node would print it."""
+    @_builtins.property
+    def time(self) -> _timestamp_pb2.Timestamp:
+        """When it was written."""
+
+    def __init__(
+        self,
+        *,
+        level: _builtins.str = ...,
+        time: _timestamp_pb2.Timestamp | None = ...,
+        line: _builtins.str = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["time", b"time"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["level", b"level", "line", b"line", "time", b"time"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___RunLogLine: _TypeAlias = RunLogLine  # noqa: Y015
+
+@_typing.final
+class RunRequest(_message.Message):
+    """A request that left, or was refused."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    @_typing.final
+    class HeadersEntry(_message.Message):
+        DESCRIPTOR: _descriptor.Descriptor
+
+        KEY_FIELD_NUMBER: _builtins.int
+        VALUE_FIELD_NUMBER: _builtins.int
+        key: _builtins.str
+        value: _builtins.str
+        def __init__(
+            self,
+            *,
+            key: _builtins.str = ...,
+            value: _builtins.str = ...,
+        ) -> None: ...
+        _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+        def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+        _ClearFieldArgType: _TypeAlias = _typing.Literal["key", b"key", "value", b"value"]  # noqa: Y015
+        def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+        def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+    @_typing.final
+    class ResponseHeadersEntry(_message.Message):
+        DESCRIPTOR: _descriptor.Descriptor
+
+        KEY_FIELD_NUMBER: _builtins.int
+        VALUE_FIELD_NUMBER: _builtins.int
+        key: _builtins.str
+        value: _builtins.str
+        def __init__(
+            self,
+            *,
+            key: _builtins.str = ...,
+            value: _builtins.str = ...,
+        ) -> None: ...
+        _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+        def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+        _ClearFieldArgType: _TypeAlias = _typing.Literal["key", b"key", "value", b"value"]  # noqa: Y015
+        def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+        def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+    METHOD_FIELD_NUMBER: _builtins.int
+    URL_FIELD_NUMBER: _builtins.int
+    HEADERS_FIELD_NUMBER: _builtins.int
+    BODY_FIELD_NUMBER: _builtins.int
+    STATUS_FIELD_NUMBER: _builtins.int
+    RESPONSE_HEADERS_FIELD_NUMBER: _builtins.int
+    RESPONSE_BODY_FIELD_NUMBER: _builtins.int
+    ERROR_FIELD_NUMBER: _builtins.int
+    START_US_FIELD_NUMBER: _builtins.int
+    DURATION_US_FIELD_NUMBER: _builtins.int
+    NOT_AWAITED_FIELD_NUMBER: _builtins.int
+    CUT_FIELD_NUMBER: _builtins.int
+    method: _builtins.str
+    """Such as "POST"."""
+    url: _builtins.str
+    """The address that was asked; after redirects, the first."""
+    body: _builtins.str
+    """As sent, at most 16 KiB; what is not UTF-8 is replaced."""
+    status: _builtins.int
+    """The answer's status; 0 where none came."""
+    response_body: _builtins.str
+    """The answer's body, at most 16 KiB."""
+    error: _builtins.str
+    """Why there is no answer, in fetch's words."""
+    start_us: _builtins.int
+    """From the handler's start to the request's, microseconds."""
+    duration_us: _builtins.int
+    """From sending to the answer's end, microseconds."""
+    not_awaited: _builtins.bool
+    """The handler ended before the answer came."""
+    cut: _builtins.bool
+    """A body was cut."""
+    @_builtins.property
+    def headers(self) -> _containers.ScalarMap[_builtins.str, _builtins.str]:
+        """As sent; masked where they look like credentials."""
+
+    @_builtins.property
+    def response_headers(self) -> _containers.ScalarMap[_builtins.str, _builtins.str]:
+        """The answer's headers."""
+
+    def __init__(
+        self,
+        *,
+        method: _builtins.str = ...,
+        url: _builtins.str = ...,
+        headers: _abc.Mapping[_builtins.str, _builtins.str] | None = ...,
+        body: _builtins.str = ...,
+        status: _builtins.int = ...,
+        response_headers: _abc.Mapping[_builtins.str, _builtins.str] | None = ...,
+        response_body: _builtins.str = ...,
+        error: _builtins.str = ...,
+        start_us: _builtins.int = ...,
+        duration_us: _builtins.int = ...,
+        not_awaited: _builtins.bool = ...,
+        cut: _builtins.bool = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["body", b"body", "cut", b"cut", "duration_us", b"duration_us", "error", b"error", "headers", b"headers", "method", b"method", "not_awaited", b"not_awaited", "response_body", b"response_body", "response_headers", b"response_headers", "start_us", b"start_us", "status", b"status", "url", b"url"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___RunRequest: _TypeAlias = RunRequest  # noqa: Y015
+
+@_typing.final
+class ListSampleEventsRequest(_message.Message):
+    """Asks for events of a source."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    PARENT_FIELD_NUMBER: _builtins.int
+    PAGE_SIZE_FIELD_NUMBER: _builtins.int
+    TYPE_FIELD_NUMBER: _builtins.int
+    parent: _builtins.str
+    """`workspaces/{workspace}/sources/{source}`."""
+    page_size: _builtins.int
+    """At most this many; 0 for 20."""
+    type: _outcomes_pb2.EventType.ValueType
+    """Only events of this type; unspecified for all."""
+    def __init__(
+        self,
+        *,
+        parent: _builtins.str = ...,
+        page_size: _builtins.int = ...,
+        type: _outcomes_pb2.EventType.ValueType = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["page_size", b"page_size", "parent", b"parent", "type", b"type"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___ListSampleEventsRequest: _TypeAlias = ListSampleEventsRequest  # noqa: Y015
+
+@_typing.final
+class ListSampleEventsResponse(_message.Message):
+    """Events of a source, the newest first."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    EVENTS_FIELD_NUMBER: _builtins.int
+    @_builtins.property
+    def events(self) -> _containers.RepeatedCompositeFieldContainer[Global___SampleEvent]:
+        """At most the last 100 that the source got. Those that a filter drops are left out."""
+
+    def __init__(
+        self,
+        *,
+        events: _abc.Iterable[Global___SampleEvent] | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["events", b"events"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___ListSampleEventsResponse: _TypeAlias = ListSampleEventsResponse  # noqa: Y015
+
+@_typing.final
+class SampleEvent(_message.Message):
+    """An event that a source got."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    MESSAGE_ID_FIELD_NUMBER: _builtins.int
+    TYPE_FIELD_NUMBER: _builtins.int
+    EVENT_NAME_FIELD_NUMBER: _builtins.int
+    RECEIVE_TIME_FIELD_NUMBER: _builtins.int
+    EVENT_FIELD_NUMBER: _builtins.int
+    message_id: _builtins.str
+    """Its messageId."""
+    type: _outcomes_pb2.EventType.ValueType
+    """Its type."""
+    event_name: _builtins.str
+    """A track event's name."""
+    event: _builtins.str
+    """The event as handlers get it, JSON."""
+    @_builtins.property
+    def receive_time(self) -> _timestamp_pb2.Timestamp:
+        """When JetStream stored it."""
+
+    def __init__(
+        self,
+        *,
+        message_id: _builtins.str = ...,
+        type: _outcomes_pb2.EventType.ValueType = ...,
+        event_name: _builtins.str = ...,
+        receive_time: _timestamp_pb2.Timestamp | None = ...,
+        event: _builtins.str = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["receive_time", b"receive_time"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["event", b"event", "event_name", b"event_name", "message_id", b"message_id", "receive_time", b"receive_time", "type", b"type"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___SampleEvent: _TypeAlias = SampleEvent  # noqa: Y015

@@ -26,7 +26,7 @@ if _version_not_supported:
 
 
 class ExecutionServiceStub:
-    """Checks code.
+    """Checks code and runs it for people, outside the way of events.
     """
 
     def __init__(self, channel):
@@ -35,6 +35,21 @@ class ExecutionServiceStub:
         Args:
             channel: A grpc.Channel.
         """
+        self.TestFunction = channel.unary_unary(
+                '/onward.executor.v1.ExecutionService/TestFunction',
+                request_serializer=onward_dot_executor_dot_v1_dot_execution__service__pb2.TestFunctionRequest.SerializeToString,
+                response_deserializer=onward_dot_executor_dot_v1_dot_execution__service__pb2.TestFunctionResponse.FromString,
+                _registered_method=True)
+        self.InvokeDestination = channel.unary_unary(
+                '/onward.executor.v1.ExecutionService/InvokeDestination',
+                request_serializer=onward_dot_executor_dot_v1_dot_execution__service__pb2.InvokeDestinationRequest.SerializeToString,
+                response_deserializer=onward_dot_executor_dot_v1_dot_execution__service__pb2.InvokeDestinationResponse.FromString,
+                _registered_method=True)
+        self.ListSampleEvents = channel.unary_unary(
+                '/onward.executor.v1.ExecutionService/ListSampleEvents',
+                request_serializer=onward_dot_executor_dot_v1_dot_execution__service__pb2.ListSampleEventsRequest.SerializeToString,
+                response_deserializer=onward_dot_executor_dot_v1_dot_execution__service__pb2.ListSampleEventsResponse.FromString,
+                _registered_method=True)
         self.CheckCode = channel.unary_unary(
                 '/onward.executor.v1.ExecutionService/CheckCode',
                 request_serializer=onward_dot_executor_dot_v1_dot_execution__service__pb2.CheckCodeRequest.SerializeToString,
@@ -48,8 +63,31 @@ class ExecutionServiceStub:
 
 
 class ExecutionServiceServicer:
-    """Checks code.
+    """Checks code and runs it for people, outside the way of events.
     """
+
+    def TestFunction(self, request, context):
+        """Runs code once, saved or not, against an event that the caller gives: in a fresh worker, with the limits of a
+        delivery. Requests really leave. Nothing is kept.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def InvokeDestination(self, request, context):
+        """Runs one event through a destination now: its version, its settings, its filters, whether it is enabled or not. The
+        outcome is answered, not counted among the deliveries, and never retried; the trail tells who called.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def ListSampleEvents(self, request, context):
+        """Lists the last events that a source got, the newest first, as the filters of the source and its workspace leave them.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
 
     def CheckCode(self, request, context):
         """Parses code with the V8 that runs it and tells which handlers it defines, and what its author should look at.
@@ -69,6 +107,21 @@ class ExecutionServiceServicer:
 
 def add_ExecutionServiceServicer_to_server(servicer, server):
     rpc_method_handlers = {
+            'TestFunction': grpc.unary_unary_rpc_method_handler(
+                    servicer.TestFunction,
+                    request_deserializer=onward_dot_executor_dot_v1_dot_execution__service__pb2.TestFunctionRequest.FromString,
+                    response_serializer=onward_dot_executor_dot_v1_dot_execution__service__pb2.TestFunctionResponse.SerializeToString,
+            ),
+            'InvokeDestination': grpc.unary_unary_rpc_method_handler(
+                    servicer.InvokeDestination,
+                    request_deserializer=onward_dot_executor_dot_v1_dot_execution__service__pb2.InvokeDestinationRequest.FromString,
+                    response_serializer=onward_dot_executor_dot_v1_dot_execution__service__pb2.InvokeDestinationResponse.SerializeToString,
+            ),
+            'ListSampleEvents': grpc.unary_unary_rpc_method_handler(
+                    servicer.ListSampleEvents,
+                    request_deserializer=onward_dot_executor_dot_v1_dot_execution__service__pb2.ListSampleEventsRequest.FromString,
+                    response_serializer=onward_dot_executor_dot_v1_dot_execution__service__pb2.ListSampleEventsResponse.SerializeToString,
+            ),
             'CheckCode': grpc.unary_unary_rpc_method_handler(
                     servicer.CheckCode,
                     request_deserializer=onward_dot_executor_dot_v1_dot_execution__service__pb2.CheckCodeRequest.FromString,
@@ -88,8 +141,89 @@ def add_ExecutionServiceServicer_to_server(servicer, server):
 
  # This class is part of an EXPERIMENTAL API.
 class ExecutionService:
-    """Checks code.
+    """Checks code and runs it for people, outside the way of events.
     """
+
+    @staticmethod
+    def TestFunction(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/onward.executor.v1.ExecutionService/TestFunction',
+            onward_dot_executor_dot_v1_dot_execution__service__pb2.TestFunctionRequest.SerializeToString,
+            onward_dot_executor_dot_v1_dot_execution__service__pb2.TestFunctionResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def InvokeDestination(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/onward.executor.v1.ExecutionService/InvokeDestination',
+            onward_dot_executor_dot_v1_dot_execution__service__pb2.InvokeDestinationRequest.SerializeToString,
+            onward_dot_executor_dot_v1_dot_execution__service__pb2.InvokeDestinationResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def ListSampleEvents(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/onward.executor.v1.ExecutionService/ListSampleEvents',
+            onward_dot_executor_dot_v1_dot_execution__service__pb2.ListSampleEventsRequest.SerializeToString,
+            onward_dot_executor_dot_v1_dot_execution__service__pb2.ListSampleEventsResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
 
     @staticmethod
     def CheckCode(request,

@@ -27,12 +27,22 @@ GRPC_GENERATED_VERSION: str
 GRPC_VERSION: str
 
 class ExecutionServiceStub:
-    """Checks code."""
+    """Checks code and runs it for people, outside the way of events."""
 
     @_typing.overload
     def __new__(cls, channel: _grpc.Channel) -> _Self: ...
     @_typing.overload
     def __new__(cls, channel: _aio.Channel) -> ExecutionServiceAsyncStub: ...
+    TestFunction: _grpc.UnaryUnaryMultiCallable[_execution_service_pb2.TestFunctionRequest, _execution_service_pb2.TestFunctionResponse]
+    """Runs code once, saved or not, against an event that the caller gives: in a fresh worker, with the limits of a
+    delivery. Requests really leave. Nothing is kept.
+    """
+    InvokeDestination: _grpc.UnaryUnaryMultiCallable[_execution_service_pb2.InvokeDestinationRequest, _execution_service_pb2.InvokeDestinationResponse]
+    """Runs one event through a destination now: its version, its settings, its filters, whether it is enabled or not. The
+    outcome is answered, not counted among the deliveries, and never retried; the trail tells who called.
+    """
+    ListSampleEvents: _grpc.UnaryUnaryMultiCallable[_execution_service_pb2.ListSampleEventsRequest, _execution_service_pb2.ListSampleEventsResponse]
+    """Lists the last events that a source got, the newest first, as the filters of the source and its workspace leave them."""
     CheckCode: _grpc.UnaryUnaryMultiCallable[_execution_service_pb2.CheckCodeRequest, _execution_service_pb2.CheckCodeResponse]
     """Parses code with the V8 that runs it and tells which handlers it defines, and what its author should look at.
     Services only.
@@ -42,9 +52,19 @@ class ExecutionServiceStub:
 
 @_typing.type_check_only
 class ExecutionServiceAsyncStub(ExecutionServiceStub):
-    """Checks code."""
+    """Checks code and runs it for people, outside the way of events."""
 
     def __init__(self, channel: _aio.Channel) -> None: ...
+    TestFunction: _aio.UnaryUnaryMultiCallable[_execution_service_pb2.TestFunctionRequest, _execution_service_pb2.TestFunctionResponse]  # type: ignore[assignment]
+    """Runs code once, saved or not, against an event that the caller gives: in a fresh worker, with the limits of a
+    delivery. Requests really leave. Nothing is kept.
+    """
+    InvokeDestination: _aio.UnaryUnaryMultiCallable[_execution_service_pb2.InvokeDestinationRequest, _execution_service_pb2.InvokeDestinationResponse]  # type: ignore[assignment]
+    """Runs one event through a destination now: its version, its settings, its filters, whether it is enabled or not. The
+    outcome is answered, not counted among the deliveries, and never retried; the trail tells who called.
+    """
+    ListSampleEvents: _aio.UnaryUnaryMultiCallable[_execution_service_pb2.ListSampleEventsRequest, _execution_service_pb2.ListSampleEventsResponse]  # type: ignore[assignment]
+    """Lists the last events that a source got, the newest first, as the filters of the source and its workspace leave them."""
     CheckCode: _aio.UnaryUnaryMultiCallable[_execution_service_pb2.CheckCodeRequest, _execution_service_pb2.CheckCodeResponse]  # type: ignore[assignment]
     """Parses code with the V8 that runs it and tells which handlers it defines, and what its author should look at.
     Services only.
@@ -53,7 +73,35 @@ class ExecutionServiceAsyncStub(ExecutionServiceStub):
     """Tells what user code finds: V8's version, globals and packages."""
 
 class ExecutionServiceServicer(metaclass=_abc_1.ABCMeta):
-    """Checks code."""
+    """Checks code and runs it for people, outside the way of events."""
+
+    @_abc_1.abstractmethod
+    def TestFunction(
+        self,
+        request: _execution_service_pb2.TestFunctionRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_execution_service_pb2.TestFunctionResponse, _abc.Awaitable[_execution_service_pb2.TestFunctionResponse]]:
+        """Runs code once, saved or not, against an event that the caller gives: in a fresh worker, with the limits of a
+        delivery. Requests really leave. Nothing is kept.
+        """
+
+    @_abc_1.abstractmethod
+    def InvokeDestination(
+        self,
+        request: _execution_service_pb2.InvokeDestinationRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_execution_service_pb2.InvokeDestinationResponse, _abc.Awaitable[_execution_service_pb2.InvokeDestinationResponse]]:
+        """Runs one event through a destination now: its version, its settings, its filters, whether it is enabled or not. The
+        outcome is answered, not counted among the deliveries, and never retried; the trail tells who called.
+        """
+
+    @_abc_1.abstractmethod
+    def ListSampleEvents(
+        self,
+        request: _execution_service_pb2.ListSampleEventsRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_execution_service_pb2.ListSampleEventsResponse, _abc.Awaitable[_execution_service_pb2.ListSampleEventsResponse]]:
+        """Lists the last events that a source got, the newest first, as the filters of the source and its workspace leave them."""
 
     @_abc_1.abstractmethod
     def CheckCode(

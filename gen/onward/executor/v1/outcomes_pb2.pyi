@@ -274,6 +274,9 @@ class Attempt(_message.Message):
     RETRY_AFTER_MS_FIELD_NUMBER: _builtins.int
     HTTP_ERROR_FIELD_NUMBER: _builtins.int
     REASON_FIELD_NUMBER: _builtins.int
+    BATCH_EVENTS_MAX_FIELD_NUMBER: _builtins.int
+    BATCH_UNTIL_US_FIELD_NUMBER: _builtins.int
+    BATCH_EVENTS_FIELD_NUMBER: _builtins.int
     stream_sequence: _builtins.int
     """The event's place in its stream."""
     index: _builtins.int
@@ -308,6 +311,12 @@ class Attempt(_message.Message):
     """Why it was filtered or cancelled: "drop_event", "integrations", or the name of the filter that dropped the event, such
     as "destinations/crm/filters/no-staff"; "destination_disconnected" or "function_deleted". Empty for other results.
     """
+    batch_events_max: _builtins.int
+    """Of a deferred event that waits for others of its batch: the most events of one. 0 otherwise."""
+    batch_until_us: _builtins.int
+    """Of a deferred event that waits for others of its batch: when it goes whatever has come, microseconds since 1970."""
+    batch_events: _builtins.int
+    """How many events `onBatch` was given together; 0 where a single handler ran."""
     @_builtins.property
     def detail(self) -> Global___AttemptDetail:
         """Failures and sampled successes."""
@@ -332,10 +341,13 @@ class Attempt(_message.Message):
         retry_after_ms: _builtins.int = ...,
         http_error: _builtins.bool = ...,
         reason: _builtins.str = ...,
+        batch_events_max: _builtins.int = ...,
+        batch_until_us: _builtins.int = ...,
+        batch_events: _builtins.int = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["detail", b"detail"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["attempt", b"attempt", "cpu_us", b"cpu_us", "detail", b"detail", "ended_at_us", b"ended_at_us", "error_type", b"error_type", "event_name", b"event_name", "http_error", b"http_error", "index", b"index", "message_id", b"message_id", "reason", b"reason", "received_at_us", b"received_at_us", "result", b"result", "retries_used", b"retries_used", "retry_after_ms", b"retry_after_ms", "stream_sequence", b"stream_sequence", "type", b"type", "wall_us", b"wall_us"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["attempt", b"attempt", "batch_events", b"batch_events", "batch_events_max", b"batch_events_max", "batch_until_us", b"batch_until_us", "cpu_us", b"cpu_us", "detail", b"detail", "ended_at_us", b"ended_at_us", "error_type", b"error_type", "event_name", b"event_name", "http_error", b"http_error", "index", b"index", "message_id", b"message_id", "reason", b"reason", "received_at_us", b"received_at_us", "result", b"result", "retries_used", b"retries_used", "retry_after_ms", b"retry_after_ms", "stream_sequence", b"stream_sequence", "type", b"type", "wall_us", b"wall_us"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -465,6 +477,7 @@ class DueDelivery(_message.Message):
     EVENT_FIELD_NUMBER: _builtins.int
     TRACEPARENT_FIELD_NUMBER: _builtins.int
     ALONE_FIELD_NUMBER: _builtins.int
+    GATHERED_FIELD_NUMBER: _builtins.int
     workspace: _builtins.str
     """The workspace's id."""
     source: _builtins.str
@@ -493,6 +506,8 @@ class DueDelivery(_message.Message):
     """W3C trace context."""
     alone: _builtins.bool
     """Run it with nothing else in its worker: the worker was lost the last time."""
+    gathered: _builtins.bool
+    """It has waited for its batch: it goes with those that come with it."""
     def __init__(
         self,
         *,
@@ -510,10 +525,11 @@ class DueDelivery(_message.Message):
         event: _builtins.bytes = ...,
         traceparent: _builtins.str = ...,
         alone: _builtins.bool = ...,
+        gathered: _builtins.bool = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["alone", b"alone", "attempt", b"attempt", "destination", b"destination", "event", b"event", "event_name", b"event_name", "index", b"index", "message_id", b"message_id", "received_at_us", b"received_at_us", "retries_used", b"retries_used", "source", b"source", "stream_sequence", b"stream_sequence", "traceparent", b"traceparent", "type", b"type", "workspace", b"workspace"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["alone", b"alone", "attempt", b"attempt", "destination", b"destination", "event", b"event", "event_name", b"event_name", "gathered", b"gathered", "index", b"index", "message_id", b"message_id", "received_at_us", b"received_at_us", "retries_used", b"retries_used", "source", b"source", "stream_sequence", b"stream_sequence", "traceparent", b"traceparent", "type", b"type", "workspace", b"workspace"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 

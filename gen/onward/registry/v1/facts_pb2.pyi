@@ -1003,6 +1003,32 @@ class DestinationDisabled(_message.Message):
 Global___DestinationDisabled: _TypeAlias = DestinationDisabled  # noqa: Y015
 
 @_typing.final
+class DestinationInvoked(_message.Message):
+    """Somebody ran an event through a destination by hand. Stream: `destinations/{destination}`."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    DESTINATION_FIELD_NUMBER: _builtins.int
+    MESSAGE_ID_FIELD_NUMBER: _builtins.int
+    destination: _builtins.str
+    """The destination's id."""
+    message_id: _builtins.str
+    """The event's messageId."""
+    def __init__(
+        self,
+        *,
+        destination: _builtins.str = ...,
+        message_id: _builtins.str = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["destination", b"destination", "message_id", b"message_id"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___DestinationInvoked: _TypeAlias = DestinationInvoked  # noqa: Y015
+
+@_typing.final
 class DestinationDisconnected(_message.Message):
     """A destination is gone. Stream: `destinations/{destination}`."""
 

@@ -55,6 +55,11 @@ class InternalServiceStub:
                 request_serializer=onward_dot_registry_dot_v1_dot_internal__service__pb2.RecordDenialRequest.SerializeToString,
                 response_deserializer=onward_dot_registry_dot_v1_dot_internal__service__pb2.RecordDenialResponse.FromString,
                 _registered_method=True)
+        self.RecordInvocation = channel.unary_unary(
+                '/onward.registry.v1.InternalService/RecordInvocation',
+                request_serializer=onward_dot_registry_dot_v1_dot_internal__service__pb2.RecordInvocationRequest.SerializeToString,
+                response_deserializer=onward_dot_registry_dot_v1_dot_internal__service__pb2.RecordInvocationResponse.FromString,
+                _registered_method=True)
         self.ReportExecutor = channel.unary_unary(
                 '/onward.registry.v1.InternalService/ReportExecutor',
                 request_serializer=onward_dot_registry_dot_v1_dot_internal__service__pb2.ReportExecutorRequest.SerializeToString,
@@ -94,6 +99,13 @@ class InternalServiceServicer:
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
+    def RecordInvocation(self, request, context):
+        """Records for the trail that somebody ran an event through a destination by hand.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
     def ReportExecutor(self, request, context):
         """Tells what an executor knows, every few seconds and at each change.
         """
@@ -123,6 +135,11 @@ def add_InternalServiceServicer_to_server(servicer, server):
                     servicer.RecordDenial,
                     request_deserializer=onward_dot_registry_dot_v1_dot_internal__service__pb2.RecordDenialRequest.FromString,
                     response_serializer=onward_dot_registry_dot_v1_dot_internal__service__pb2.RecordDenialResponse.SerializeToString,
+            ),
+            'RecordInvocation': grpc.unary_unary_rpc_method_handler(
+                    servicer.RecordInvocation,
+                    request_deserializer=onward_dot_registry_dot_v1_dot_internal__service__pb2.RecordInvocationRequest.FromString,
+                    response_serializer=onward_dot_registry_dot_v1_dot_internal__service__pb2.RecordInvocationResponse.SerializeToString,
             ),
             'ReportExecutor': grpc.unary_unary_rpc_method_handler(
                     servicer.ReportExecutor,
@@ -239,6 +256,33 @@ class InternalService:
             '/onward.registry.v1.InternalService/RecordDenial',
             onward_dot_registry_dot_v1_dot_internal__service__pb2.RecordDenialRequest.SerializeToString,
             onward_dot_registry_dot_v1_dot_internal__service__pb2.RecordDenialResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def RecordInvocation(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/onward.registry.v1.InternalService/RecordInvocation',
+            onward_dot_registry_dot_v1_dot_internal__service__pb2.RecordInvocationRequest.SerializeToString,
+            onward_dot_registry_dot_v1_dot_internal__service__pb2.RecordInvocationResponse.FromString,
             options,
             channel_credentials,
             insecure,

@@ -41,6 +41,8 @@ class InternalServiceStub:
     """Decides whether a token may do something."""
     RecordDenial: _grpc.UnaryUnaryMultiCallable[_internal_service_pb2.RecordDenialRequest, _internal_service_pb2.RecordDenialResponse]
     """Records refusals of other services for the trail."""
+    RecordInvocation: _grpc.UnaryUnaryMultiCallable[_internal_service_pb2.RecordInvocationRequest, _internal_service_pb2.RecordInvocationResponse]
+    """Records for the trail that somebody ran an event through a destination by hand."""
     ReportExecutor: _grpc.UnaryUnaryMultiCallable[_internal_service_pb2.ReportExecutorRequest, _internal_service_pb2.ReportExecutorResponse]
     """Tells what an executor knows, every few seconds and at each change."""
 
@@ -57,6 +59,8 @@ class InternalServiceAsyncStub(InternalServiceStub):
     """Decides whether a token may do something."""
     RecordDenial: _aio.UnaryUnaryMultiCallable[_internal_service_pb2.RecordDenialRequest, _internal_service_pb2.RecordDenialResponse]  # type: ignore[assignment]
     """Records refusals of other services for the trail."""
+    RecordInvocation: _aio.UnaryUnaryMultiCallable[_internal_service_pb2.RecordInvocationRequest, _internal_service_pb2.RecordInvocationResponse]  # type: ignore[assignment]
+    """Records for the trail that somebody ran an event through a destination by hand."""
     ReportExecutor: _aio.UnaryUnaryMultiCallable[_internal_service_pb2.ReportExecutorRequest, _internal_service_pb2.ReportExecutorResponse]  # type: ignore[assignment]
     """Tells what an executor knows, every few seconds and at each change."""
 
@@ -94,6 +98,14 @@ class InternalServiceServicer(metaclass=_abc_1.ABCMeta):
         context: _ServicerContext,
     ) -> _typing.Union[_internal_service_pb2.RecordDenialResponse, _abc.Awaitable[_internal_service_pb2.RecordDenialResponse]]:
         """Records refusals of other services for the trail."""
+
+    @_abc_1.abstractmethod
+    def RecordInvocation(
+        self,
+        request: _internal_service_pb2.RecordInvocationRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_internal_service_pb2.RecordInvocationResponse, _abc.Awaitable[_internal_service_pb2.RecordInvocationResponse]]:
+        """Records for the trail that somebody ran an event through a destination by hand."""
 
     @_abc_1.abstractmethod
     def ReportExecutor(

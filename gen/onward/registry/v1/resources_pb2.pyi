@@ -1053,26 +1053,62 @@ class DeliveryPolicy(_message.Message):
     RETRY_ONLY_EXPLICIT_FIELD_NUMBER: _builtins.int
     FAIL_ON_HTTP_ERROR_FIELD_NUMBER: _builtins.int
     ORDERING_KEY_FIELD_NUMBER: _builtins.int
+    BATCHING_FIELD_NUMBER: _builtins.int
+    OMIT_IDEMPOTENCY_KEY_FIELD_NUMBER: _builtins.int
     retry_only_explicit: _builtins.bool
     """Only errors that the code marks with RetryError are retried."""
     fail_on_http_error: _builtins.bool
     """A delivery whose handler saw an answer of 400 or more counts as failed although it returned."""
     ordering_key: _builtins.str
     """Reserved for ordered delivery; must be empty."""
+    omit_idempotency_key: _builtins.bool
+    """Requests carry no Idempotency-Key that the code did not set."""
+    @_builtins.property
+    def batching(self) -> Global___Batching:
+        """How events are gathered for `onBatch`. Absent: those that arrive together, at most 100; none waits for others."""
+
     def __init__(
         self,
         *,
         retry_only_explicit: _builtins.bool = ...,
         fail_on_http_error: _builtins.bool = ...,
         ordering_key: _builtins.str = ...,
+        batching: Global___Batching | None = ...,
+        omit_idempotency_key: _builtins.bool = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["batching", b"batching"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["fail_on_http_error", b"fail_on_http_error", "ordering_key", b"ordering_key", "retry_only_explicit", b"retry_only_explicit"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["batching", b"batching", "fail_on_http_error", b"fail_on_http_error", "omit_idempotency_key", b"omit_idempotency_key", "ordering_key", b"ordering_key", "retry_only_explicit", b"retry_only_explicit"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
 Global___DeliveryPolicy: _TypeAlias = DeliveryPolicy  # noqa: Y015
+
+@_typing.final
+class Batching(_message.Message):
+    """How events are gathered for `onBatch`: a batch starts when it is full, or when its oldest event has waited."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    MAX_EVENTS_FIELD_NUMBER: _builtins.int
+    MAX_WAIT_MS_FIELD_NUMBER: _builtins.int
+    max_events: _builtins.int
+    """The most events of a batch; 1 gives each to its single handler."""
+    max_wait_ms: _builtins.int
+    """How long an event may wait for others, milliseconds."""
+    def __init__(
+        self,
+        *,
+        max_events: _builtins.int = ...,
+        max_wait_ms: _builtins.int = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["max_events", b"max_events", "max_wait_ms", b"max_wait_ms"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___Batching: _TypeAlias = Batching  # noqa: Y015
 
 @_typing.final
 class FilterRule(_message.Message):
