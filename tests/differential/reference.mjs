@@ -1,5 +1,6 @@
 // Runs scripts under Node, with the npm packages that the runtime names as globals:
-// `node reference.mjs <folder of node_modules> <script>...` prints {script: {lines, value, error}} as JSON.
+// `node reference.mjs <folder of node_modules> <receivers> <script>...` prints {script: {lines, value, error}} as JSON;
+// receivers is JSON, the URL of a recording receiver by the name of the script that asks for one.
 import { Console } from 'node:console';
 import nodeCrypto from 'node:crypto';
 import { readFile } from 'node:fs/promises';
@@ -7,7 +8,8 @@ import { createRequire } from 'node:module';
 import path from 'node:path';
 import { Writable } from 'node:stream';
 
-const [folder, ...scripts] = process.argv.slice(2);
+const [folder, receivers, ...scripts] = process.argv.slice(2);
+const receiverUrls = JSON.parse(receivers);
 const require = createRequire(path.join(path.resolve(folder), 'x.js'));
 const fetch = require('node-fetch');
 const { Headers, Request, Response } = fetch;
@@ -29,6 +31,8 @@ for (const [name, value] of Object.entries(globals)) {
 }
 
 const AsyncFunction = (async () => {}).constructor;
+// Text on both sides, since it takes the receiver from the script around it.
+const reply = (await readFile(new URL('reply.mjs', import.meta.url), 'utf8')).replace('export ', '').replaceAll('\n', ' ');
 
 function capture() {
   const lines = [];
@@ -44,9 +48,10 @@ function capture() {
 
 async function run(file) {
   const { lines, console } = capture();
-  const script = new AsyncFunction('console', await readFile(file, 'utf8'));
+  const receiver = receiverUrls[path.basename(file)];
+  const script = new AsyncFunction('console', 'receiver', `${receiver ? reply : ''} ${await readFile(file, 'utf8')}`);
   try {
-    return { lines, value: (await script(console)) ?? null, error: null };
+    return { lines, value: (await script(console, receiver)) ?? null, error: null };
   } catch (error) {
     return { lines, value: null, error: { name: error?.name ?? null, message: error?.message ?? String(error) } };
   }

