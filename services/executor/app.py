@@ -41,8 +41,8 @@ from services.executor.consumers.intake import Intake
 from services.executor.consumers.tickets import Tickets
 from services.executor.handlers.checks import executor_status
 from services.executor.handlers.egress import Egress
+from services.executor.handlers.generations import Services
 from services.executor.handlers.lane_set import LaneSet
-from services.executor.handlers.lanes import Services
 from services.executor.handlers.places import WorkerPlaces
 from services.executor.handlers.reports import Reporter
 from services.executor.handlers.resolve import Resolver

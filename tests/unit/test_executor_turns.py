@@ -16,7 +16,8 @@ from kit.filters.sampling import Random
 from onward.registry.v1 import internal_service_pb2 as pb
 from onward.registry.v1 import resources_pb2
 from services.executor.domain.errors import INVALID_SETTINGS, Verdict
-from services.executor.handlers.lanes import Generation, Lane, Refusal, Services
+from services.executor.handlers.generations import Generation, Refusal, Services
+from services.executor.handlers.lanes import Lane
 from services.executor.handlers.resolve import Program, Resolver
 from services.executor.handlers.turns import TURN_S, Turns
 from services.executor.handlers.work import Item, Ticket

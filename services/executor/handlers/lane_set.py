@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import asyncio
 
-from services.executor.handlers.lanes import IDLE_AFTER_S, Lane, Services
+from services.executor.handlers.generations import Services
+from services.executor.handlers.lanes import IDLE_AFTER_S, Lane
 from services.executor.handlers.work import Item
 
 # How often idle workers are looked for.

@@ -1,4 +1,4 @@
-"""One lane a destination: its queue, its sandboxed worker, and what becomes of each attempt.
+"""One lane a destination: its queue, and what of it starts, waits or is deferred.
 
 A lane never holds up another: what cannot start soon is recorded as deferred and comes back through the tracker.
 """
@@ -8,36 +8,20 @@ from __future__ import annotations
 import asyncio
 import random
 from collections import deque
-from dataclasses import dataclass, field, replace
 from itertools import islice
 
 import structlog
 
-from kit.clock import Clock
 from kit.errors import OnwardError
 from services.executor.domain import errors
-from services.executor.domain.errors import Verdict, judge
 from services.executor.domain.filtering import filtered
 from services.executor.handlers import detail as details
-from services.executor.handlers.egress import Egress, forsake, http_error_status, retry_after_ms
-from services.executor.handlers.places import WorkerPlaces
-from services.executor.handlers.resolve import Program, Resolver
-from services.executor.handlers.settle import OutcomeLog
-from services.executor.handlers.turns import Turns
+from services.executor.handlers.attempts import Attempts, run_of
+from services.executor.handlers.generations import Blame, Generation, Generations, Refusal, Services
+from services.executor.handlers.resolve import Program
 from services.executor.handlers.work import Item, Run
-from services.executor.projections import View
-from services.executor.runtime.cuts import ERROR_MESSAGE_MAX, redacted_text
 from services.executor.runtime.egress import Scope
-from services.executor.runtime.pool import (
-    CodeError,
-    HostRequest,
-    Job,
-    Outcome,
-    UserError,
-    Worker,
-    WorkerExit,
-    Zygote,
-)
+from services.executor.runtime.pool import HostRequest, Job, Outcome, Worker
 
 # Attempts that one worker is given at once: two batches, so that the next is there when one ends.
 IN_FLIGHT_MAX = 256
@@ -58,45 +42,6 @@ RETRY_PROGRAM_S = 0.5
 log = structlog.get_logger()
 
 
-@dataclass(slots=True)
-class Generation:
-    """A worker and what it runs; replaced when the version or the settings change."""
-
-    program: Program
-    worker: Worker | None = None
-    in_flight: dict[int, Item] = field(default_factory=dict)
-    retired: bool = False
-    # An item runs in it that must have it for itself.
-    alone: bool = False
-    # It counts among the warm workers.
-    has_place: bool = False
-    # Why nothing can run: every attempt ends so.
-    refusal: Refusal | None = None
-
-
-@dataclass(frozen=True, slots=True)
-class Refusal:
-    """Why a destination's code cannot run at all."""
-
-    verdict: Verdict
-    name: str
-    message: str
-
-
-@dataclass(frozen=True, slots=True)
-class Services:
-    """What every lane needs."""
-
-    zygote: Zygote
-    resolver: Resolver
-    outcomes: OutcomeLog
-    egress: Egress
-    view: View
-    clock: Clock
-    places: WorkerPlaces
-    turns: Turns
-
-
 class Lane:
     """The queue and the worker of one destination."""
 
@@ -105,6 +50,8 @@ class Lane:
         self.destination = destination
         self._services = services
         self._group = group
+        self._generations = Generations(workspace, destination, services, group, self)
+        self._attempts = Attempts(destination, services)
         self._queue: deque[Item] = deque()
         self._current: Generation | None = None
         self._preparing = False
@@ -130,7 +77,7 @@ class Lane:
         self._epoch += 1
         generation, self._current = self._current, None
         if generation is not None:
-            self._retire(generation)
+            self._generations.retire(generation)
         if self._queue:
             self._schedule()
 
@@ -237,12 +184,12 @@ class Lane:
             log.exception("event_not_filtered", destination=self.destination)
             item.filtered = b""
             detail = details.failure(item, "Internal", "the filters could not be applied; Onward's log says why")
-            self._services.outcomes.record(item, errors.INTERNAL, _run(program), detail)
+            self._services.outcomes.record(item, errors.INTERNAL, run_of(program), detail)
             return False
         if event is None:
             self._finished += 1
             reason = dropped_by.removeprefix(f"workspaces/{self.workspace}/")
-            self._services.outcomes.record(item, errors.FILTERED, _run(program), reason=reason)
+            self._services.outcomes.record(item, errors.FILTERED, run_of(program), reason=reason)
             return False
         if event is not item.payload:
             item.filtered = event
@@ -252,12 +199,11 @@ class Lane:
         """Get the program and a worker for it; a change meanwhile makes it start over."""
         epoch = self._epoch
         try:
-            program = await self._services.resolver.program(self.workspace, self.destination)
-            generation = await self._generation(program)
+            generation = await self._generations.make()
             if epoch == self._epoch:
                 self._current = generation
             else:
-                self._retire(generation)
+                self._generations.retire(generation)
         except (OnwardError, OSError, TimeoutError) as error:
             log.warning("program_unavailable", destination=self.destination, reason=str(error))
             await asyncio.sleep(RETRY_PROGRAM_S)
@@ -266,95 +212,24 @@ class Lane:
             if self._queue:
                 self._schedule()
 
-    async def _generation(self, program: Program) -> Generation:
-        generation = Generation(program)
-        if program.invalid is not None:
-            generation.refusal = Refusal(errors.INVALID_SETTINGS, "InvalidSettings", program.invalid)
-            return generation
-        await self._services.places.take()
-        generation.has_place = True
-        try:
-            generation.worker = await self._services.zygote.fork(
-                program.code,
-                program.settings,
-                program.limits,
-                lambda outcomes: self._on_outcomes(generation, outcomes),
-                lambda request: self._on_request(generation, request),
-                lambda exit_: self._on_exit(generation, exit_),
-            )
-        except CodeError as error:
-            message = redacted_text(program.redactor, str(error), ERROR_MESSAGE_MAX)
-            generation.refusal = Refusal(errors.BAD_REQUEST, "CodeError", message)
-            self._give_place_back(generation)
-        except BaseException:
-            self._give_place_back(generation)
-            raise
-        return generation
-
-    def _give_place_back(self, generation: Generation) -> None:
-        if generation.has_place:
-            generation.has_place = False
-            self._services.places.give_back()
-
     # --- what comes out --------------------------------------------------------------------------------------
 
-    def _on_outcomes(self, generation: Generation, outcomes: list[Outcome]) -> None:
+    def on_outcomes(self, generation: Generation, outcomes: list[Outcome]) -> None:
+        """Take what a worker has finished."""
         for outcome in outcomes:
             item = generation.in_flight.pop(outcome.id, None)
             if item is not None:
-                self._settle_surely(generation.program, item, outcome)
+                self._attempts.settle(generation.program, item, outcome)
         generation.alone = generation.alone and bool(generation.in_flight)
         self._finished += len(outcomes)
         self._last_used = self._services.clock.monotonic()
         if generation.retired:
-            self._retire(generation)
+            self._generations.retire(generation)
         elif self._queue:
             self._schedule()
 
-    def _settle_surely(self, program: Program, item: Item, outcome: Outcome) -> None:
-        """Settle an attempt; a fault of ours must not leave its message without an outcome for ever."""
-        try:
-            self._settle(program, item, outcome)
-        except Exception:
-            log.exception("attempt_not_described", destination=self.destination)
-            run = _run(program, outcome)
-            detail = details.failure(item, "Internal", "the outcome of the attempt could not be recorded in full")
-            self._services.outcomes.record(item, errors.INTERNAL, run, detail)
-
-    def _settle(self, program: Program, item: Item, outcome: Outcome) -> None:
-        # Not by _run: every attempt comes here.
-        run = Run(
-            program.version, program.settings_revision, outcome.wall_us, outcome.cpu_us, program.filter_revision
-        )  # fmt: skip
-        if outcome.ok and not item.sampled and not item.exchanges:
-            self._services.outcomes.record(item, errors.DELIVERED, run)
-            return
-        forsake(item)
-        status = http_error_status(item)
-        if outcome.ok and status and program.fail_on_http_error:
-            outcome = _as_thrown(outcome, status)
-        verdict = self._verdict(program, outcome)
-        keep = not outcome.ok or item.sampled or status
-        self._services.outcomes.record(
-            item,
-            verdict,
-            run,
-            details.build(item, outcome, verdict, program.redactor) if keep else None,
-            retry_after_ms=retry_after_ms(item, self._services.clock),
-            http_error=status > 0,
-            reason=errors.DROP_EVENT if verdict is errors.FILTERED else "",
-        )
-
-    @staticmethod
-    def _verdict(program: Program, outcome: Outcome) -> Verdict:
-        error = outcome.error
-        if error is None:
-            return errors.DELIVERED
-        return judge(
-            error.kind, error.http_status, network=error.network, retry_only_explicit=program.retry_only_explicit
-        )
-
-    def _on_request(self, generation: Generation, request: HostRequest) -> None:
+    def on_request(self, generation: Generation, request: HostRequest) -> None:
+        """Send what a running attempt asks for."""
         item = generation.in_flight.get(request.job_id)
         if item is None or generation.worker is None:
             return
@@ -367,45 +242,21 @@ class Lane:
             )
         self._services.egress.begin(generation.worker, request, item, item.scope)
 
-    def _on_exit(self, generation: Generation, exit_: WorkerExit) -> None:
-        """Blame the guilty attempt, run again the bystanders that had sent nothing, retry the others alone."""
-        self._give_place_back(generation)
-        generation.worker = None
+    def on_loss(self, generation: Generation, blame: Blame) -> None:
+        """Note that a worker was lost: end the attempts that it took with it, begin the others once more."""
         if self._current is generation:
             self._current = None
-        if generation.in_flight:
-            log.warning("worker_lost", destination=self.destination, reason=exit_.reason, guilty=exit_.guilty)
-        guilty = exit_.guilty
-        if guilty is None and len(generation.in_flight) == 1:
-            guilty = next(iter(generation.in_flight))
-        again: list[Item] = []
-        for job_id, item in generation.in_flight.items():
-            if job_id == guilty:
-                self._lose(generation.program, item, exit_.reason)
-            elif item.exchanges:
-                self._lose(generation.program, item, "lost")
-            else:
-                # Where nobody is known to be guilty each runs alone, so that the next loss names one.
-                item.alone = item.alone or guilty is None
-                item.filtered = None
-                again.append(item)
-        generation.in_flight.clear()
-        generation.alone = False
-        self._queue.extendleft(reversed(again))
+        for item, reason in blame.lost:
+            self._attempts.lose(generation.program, item, reason)
+        self._queue.extendleft(reversed(blame.again))
         if self._queue:
             self._schedule()
-
-    def _lose(self, program: Program, item: Item, reason: str) -> None:
-        kind, message = _LOSSES.get(reason, _LOST)
-        error = UserError(kind=kind, name=kind, message=message, stack="")
-        outcome = Outcome(id=0, ok=False, wall_us=0, cpu_us=0, logs=[], value=None, error=error)
-        self._settle_surely(program, item, outcome)
 
     # --- what cannot run -------------------------------------------------------------------------------------
 
     def _refuse_all(self, program: Program, refusal: Refusal) -> None:
         """End what is queued without running the code; a change of version or settings makes a new generation."""
-        run = _run(program)
+        run = run_of(program)
         for taken in range(min(len(self._queue), REFUSED_MAX)):
             if taken and self._turn_is_over:
                 break
@@ -464,27 +315,18 @@ class Lane:
         if count:
             log.info("deliveries_deferred", destination=self.destination, count=count)
 
-    # --- the end of a worker ---------------------------------------------------------------------------------
-
-    def _retire(self, generation: Generation) -> None:
-        """Stop a worker once nothing runs in it."""
-        generation.retired = True
-        if not generation.in_flight and generation.worker is not None:
-            worker, generation.worker = generation.worker, None
-            if self._closed:
-                worker.kill()
-            else:
-                self._group.create_task(worker.stop())
+    # --- the end ---------------------------------------------------------------------------------------------
 
     def release(self) -> None:
         """Give back the memory of an idle worker."""
         if not self.busy and self._current is not None:
             generation, self._current = self._current, None
-            self._retire(generation)
+            self._generations.retire(generation)
 
     def close(self) -> None:
         """Begin nothing from now on."""
         self._closed = True
+        self._generations.close()
 
     async def stop(self) -> None:
         """Stop the worker; what is queued or running stays unacknowledged and is delivered again."""
@@ -493,23 +335,3 @@ class Lane:
         if generation is not None and generation.worker is not None:
             generation.in_flight.clear()
             await generation.worker.stop()
-
-
-# The sandbox's reasons -> the kind of error that they are, and what people are told.
-_LOSSES = {
-    "timeout": ("Timeout", "the handler did not settle in time, or used up its CPU time"),
-    "out_of_memory": ("OutOfMemory", "the function ran out of memory"),
-}
-_LOST = ("Internal", "the worker that ran the function was lost")
-
-
-def _run(program: Program, outcome: Outcome | None = None) -> Run:
-    wall_us, cpu_us = (outcome.wall_us, outcome.cpu_us) if outcome else (0, 0)
-    return Run(program.version, program.settings_revision, wall_us, cpu_us, program.filter_revision)
-
-
-def _as_thrown(outcome: Outcome, status: int) -> Outcome:
-    """Treat an answer of 400 or more as if the handler had thrown it."""
-    message = f"an answer had the status {status}, which this destination counts as a failure"
-    error = UserError(kind="Error", name="HttpError", message=message, stack="", http_status=status)
-    return replace(outcome, ok=False, error=error)

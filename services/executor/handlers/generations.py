@@ -1,0 +1,176 @@
+"""A worker and what it runs: how it is made, how it ends, and who is to blame where it is lost."""
+
+from __future__ import annotations
+
+import asyncio
+from dataclasses import dataclass, field
+from typing import Protocol
+
+import structlog
+
+from kit.clock import Clock
+from services.executor.domain import errors
+from services.executor.domain.errors import Verdict
+from services.executor.handlers.egress import Egress
+from services.executor.handlers.places import WorkerPlaces
+from services.executor.handlers.resolve import Program, Resolver
+from services.executor.handlers.settle import OutcomeLog
+from services.executor.handlers.turns import Turns
+from services.executor.handlers.work import Item
+from services.executor.projections import View
+from services.executor.runtime.cuts import ERROR_MESSAGE_MAX, redacted_text
+from services.executor.runtime.pool import CodeError, HostRequest, Outcome, Worker, WorkerExit, Zygote
+
+log = structlog.get_logger()
+
+
+@dataclass(frozen=True, slots=True)
+class Services:
+    """What every lane needs."""
+
+    zygote: Zygote
+    resolver: Resolver
+    outcomes: OutcomeLog
+    egress: Egress
+    view: View
+    clock: Clock
+    places: WorkerPlaces
+    turns: Turns
+
+
+@dataclass(frozen=True, slots=True)
+class Refusal:
+    """Why a destination's code cannot run at all."""
+
+    verdict: Verdict
+    name: str
+    message: str
+
+
+@dataclass(slots=True)
+class Generation:
+    """A worker and what it runs; replaced when the version or the settings change."""
+
+    program: Program
+    worker: Worker | None = None
+    in_flight: dict[int, Item] = field(default_factory=dict)
+    retired: bool = False
+    # An item runs in it that must have it for itself.
+    alone: bool = False
+    # It counts among the warm workers.
+    has_place: bool = False
+    # Why nothing can run: every attempt ends so.
+    refusal: Refusal | None = None
+
+
+@dataclass(slots=True)
+class Blame:
+    """What the loss of a worker means for the attempts that were in it."""
+
+    # Attempts that end, each with the sandbox's reason.
+    lost: list[tuple[Item, str]] = field(default_factory=list)
+    # Attempts that are begun once more.
+    again: list[Item] = field(default_factory=list)
+
+
+class Owner(Protocol):
+    """Whose workers they are; called on the event loop."""
+
+    def on_outcomes(self, generation: Generation, outcomes: list[Outcome]) -> None: ...
+
+    def on_request(self, generation: Generation, request: HostRequest) -> None: ...
+
+    def on_loss(self, generation: Generation, blame: Blame) -> None: ...
+
+
+class Generations:
+    """Makes and ends the workers of one destination."""
+
+    def __init__(
+        self, workspace: str, destination: str, services: Services, group: asyncio.TaskGroup, owner: Owner
+    ) -> None:
+        self._workspace = workspace
+        self._destination = destination
+        self._services = services
+        self._group = group
+        self._owner = owner
+        self._closed = False
+
+    async def make(self) -> Generation:
+        """Get the program and a worker for it. Raises `OnwardError`, OSError and TimeoutError where it can't be had."""
+        program = await self._services.resolver.program(self._workspace, self._destination)
+        generation = Generation(program)
+        if program.invalid is not None:
+            generation.refusal = Refusal(errors.INVALID_SETTINGS, "InvalidSettings", program.invalid)
+            return generation
+        await self._services.places.take()
+        generation.has_place = True
+        try:
+            await self._fork(generation)
+        except CodeError as error:
+            message = redacted_text(program.redactor, str(error), ERROR_MESSAGE_MAX)
+            generation.refusal = Refusal(errors.BAD_REQUEST, "CodeError", message)
+            self._give_place_back(generation)
+        except BaseException:
+            self._give_place_back(generation)
+            raise
+        return generation
+
+    async def _fork(self, generation: Generation) -> None:
+        program = generation.program
+        generation.worker = await self._services.zygote.fork(
+            program.code,
+            program.settings,
+            program.limits,
+            lambda outcomes: self._owner.on_outcomes(generation, outcomes),
+            lambda request: self._owner.on_request(generation, request),
+            lambda exit_: self._on_exit(generation, exit_),
+        )
+
+    def _give_place_back(self, generation: Generation) -> None:
+        if generation.has_place:
+            generation.has_place = False
+            self._services.places.give_back()
+
+    def _on_exit(self, generation: Generation, exit_: WorkerExit) -> None:
+        self._give_place_back(generation)
+        generation.worker = None
+        if generation.in_flight:
+            log.warning("worker_lost", destination=self._destination, reason=exit_.reason, guilty=exit_.guilty)
+        blame = blamed(generation.in_flight, exit_)
+        generation.in_flight.clear()
+        generation.alone = False
+        self._owner.on_loss(generation, blame)
+
+    def retire(self, generation: Generation) -> None:
+        """Stop a worker once nothing runs in it."""
+        generation.retired = True
+        if not generation.in_flight and generation.worker is not None:
+            worker, generation.worker = generation.worker, None
+            if self._closed:
+                worker.kill()
+            else:
+                self._group.create_task(worker.stop())
+
+    def close(self) -> None:
+        """Begin nothing from now on: workers that retire are killed."""
+        self._closed = True
+
+
+def blamed(in_flight: dict[int, Item], exit_: WorkerExit) -> Blame:
+    """Blame the guilty attempt; bystanders that had sent nothing run again, the others are retried alone."""
+    blame = Blame()
+    guilty = exit_.guilty
+    if guilty is None and len(in_flight) == 1:
+        guilty = next(iter(in_flight))
+    for job_id, item in in_flight.items():
+        if job_id == guilty:
+            blame.lost.append((item, exit_.reason))
+        elif item.exchanges:
+            blame.lost.append((item, "lost"))
+        else:
+            # Where nobody is known to be guilty each runs alone, so that the next loss names one.
+            item.alone = item.alone or guilty is None
+            item.filtered = None
+            blame.again.append(item)
+    return blame
