@@ -217,3 +217,33 @@ async def test_a_group_that_an_event_left_open_does_not_indent_the_next_one(sand
     code = "function onTrack(e) { console.log('before', e.n); console.group('open'); console.log('inside') }"
     run = await sandbox.run(code, {"n": 0}, {"n": 1})
     assert run.logs(1) == ["before 1", "open", "  inside"]
+
+
+async def test_the_heap_in_use_is_told_when_nothing_runs(sandbox: Sandbox) -> None:
+    run = await sandbox.load("let kept; const onTrack = () => { kept = 'x'.repeat(2 ** 20).split('').join('y') }")
+    before = await run.worker.heap_used()
+    await run.events({})
+    assert await run.worker.heap_used() - before > 2**20
+    run.worker.kill()
+    with pytest.raises(ConnectionError):
+        await run.worker.heap_used()
+
+
+@pytest.mark.parametrize("attributed", [False, True], ids=["batch", "attributed"])
+async def test_an_attempt_that_was_cut_has_used_its_time(sandbox: Sandbox, attributed: bool) -> None:
+    code = "const onTrack = (e) => { if (e.bad) for (;;); }" + ("// console" if attributed else "")
+    run = await sandbox.run(code, {}, {"bad": 1}, limits=Limits(cpu_ms=100))
+    exit_ = await run.end()
+    assert exit_.guilty == 1
+    assert 100_000 <= exit_.cpu_us <= exit_.wall_us + 20_000
+
+
+async def test_an_attempt_that_took_its_worker_along_has_used_its_time(sandbox: Sandbox) -> None:
+    code = """const onTrack = () => {
+      const end = Date.now() + 50; while (Date.now() < end);
+      return 'a'.repeat(2 ** 28).split('').length;
+    }"""
+    run = await sandbox.run(code)
+    exit_ = await run.end()
+    assert (exit_.reason, exit_.guilty) == ("out_of_memory", 0)
+    assert exit_.wall_us >= 50_000

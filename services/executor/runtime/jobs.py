@@ -95,7 +95,8 @@ class WorkerExit:
     """Why a worker ended, and what that leaves behind.
 
     `reason`: stopped, killed, timeout, out_of_memory, crashed or lost. `guilty` is the job that ran then, or None where
-    that is not known; it is among `unfinished`. Jobs in `sent_requests` have had an effect outside.
+    that is not known; it is among `unfinished`. Jobs in `sent_requests` have had an effect outside. `wall_us` and
+    `cpu_us` are what the guilty had used; a worker that could not tell has a CPU time of 0.
     """
 
     reason: str
@@ -103,6 +104,8 @@ class WorkerExit:
     unfinished: list[int]
     sent_requests: set[int]
     signal: str | None = None
+    wall_us: int = 0
+    cpu_us: int = 0
 
 
 class CodeError(Exception):

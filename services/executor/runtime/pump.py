@@ -250,6 +250,12 @@ class Pump:
         """CPU time of the isolate's thread."""
         return time.clock_gettime_ns(self._cpu_clock)
 
+    def used_us(self, seq: int) -> tuple[int, int]:
+        """Wall and CPU time of an attempt whose turn it is; of the chain, where attempts are not told apart."""
+        usage = self.usage.get(seq) or Usage()
+        wall_ns = time.monotonic_ns() - (usage.started_ns or self._turn_began_ns)
+        return wall_ns // 1000, (usage.cpu_ns + self.cpu_ns() - self.turn_began_cpu_ns) // 1000
+
     def _begin(self) -> None:
         self._chain_began_ns = self._turn_began_ns = time.monotonic_ns()
         self.turn_began_cpu_ns = self.cpu_ns()

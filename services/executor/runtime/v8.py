@@ -13,6 +13,7 @@ from __future__ import annotations
 import contextlib
 import ctypes
 import functools
+import json
 import os
 import threading
 from collections.abc import Callable
@@ -185,6 +186,10 @@ class Isolate:
         if contents.type != ARRAY_BUFFER:
             raise AbiChangedError(f"an ArrayBuffer came as type {contents.type}")
         return contents.value.value_ptr, contents.len
+
+    def heap_used(self) -> int:
+        """Bytes of the heap in use, garbage included; asking takes 0.1 MB and 2 ms. Waits for what runs."""
+        return int(json.loads(self.take(self._library.mr_heap_stats(self.context)) or b"")["used_heap_size"])
 
     def limit_heap(self, heap_bytes: int) -> None:
         """Terminate whatever runs once more than this is in use after a collection."""

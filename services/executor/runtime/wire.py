@@ -20,6 +20,7 @@ class Kind(IntEnum):
     ANSWERS = 3  # [[request id, ok, value], ...]
     STOP = 4
     CHECK = 5  # CHECK_HEADER, a line of JSON with the names of the settings, code
+    HEAP = 6  # answered by HEAP_USED once nothing runs
     # From the worker.
     LOCKED = 16  # JSON: list of degradations
     READY = 17  # JSON: {"handlers": [...]} or {"error": {...}}
@@ -27,6 +28,7 @@ class Kind(IntEnum):
     BATCH_REPLY = 19  # BATCH_REPLY_HEADER, then nothing or the text of pump.js's `collect`
     EXIT = 20  # EXIT_HEADER: the worker ends itself
     CHECKED = 21  # JSON: what check.js has found
+    HEAP_USED = 22  # HEAP_USED_BODY
 
 
 HEADER: Final = struct.Struct("<IB")
@@ -39,8 +41,11 @@ BATCH_HEADER: Final = struct.Struct("<IIB")
 
 # First sequence number, count, mean wall and CPU time in us.
 BATCH_REPLY_HEADER: Final = struct.Struct("<IIII")
-# One of EXIT_REASONS, sequence number of the guilty event (0: nobody, -1: one of a batch).
-EXIT_HEADER: Final = struct.Struct("<Bi")
+# One of EXIT_REASONS, sequence number of the guilty event (0: nobody, -1: one of a batch), and the wall and CPU time in
+# us that it has used.
+EXIT_HEADER: Final = struct.Struct("<BiII")
+# Bytes of V8's heap in use.
+HEAP_USED_BODY: Final = struct.Struct("<Q")
 EXIT_REASONS: Final = ("stopped", "timeout", "out_of_memory", "crashed")
 
 # One frame must hold a batch, an answer with the largest response body in base64, or its request.

@@ -30,6 +30,7 @@ _TICK_S: Final = 0.02
 _RECEIVE_BYTES: Final = 256 << 10
 _PAGE_BYTES: Final = resource.getpagesize()
 _NS_PER_MS: Final = 1_000_000
+_U32_MAX: Final = 2**32 - 1
 _NOTHING_SEEN: Final = -2  # no sequence number
 
 
@@ -104,6 +105,8 @@ class Worker:
             self._load(body)
         elif kind == Kind.CHECK:
             self._check(body)
+        elif kind == Kind.HEAP:
+            self.send(Kind.HEAP_USED, wire.HEAP_USED_BODY.pack(self._pump.isolate.heap_used()))
         else:
             os._exit(0)
 
@@ -270,7 +273,8 @@ class Worker:
             self._exit("timeout", seq)
 
     def _exit(self, reason: str, guilty: int) -> NoReturn:
-        self.send(Kind.EXIT, wire.EXIT_HEADER.pack(wire.EXIT_REASONS.index(reason), guilty))
+        used_us = [min(used, _U32_MAX) for used in self._pump.used_us(guilty)]
+        self.send(Kind.EXIT, wire.EXIT_HEADER.pack(wire.EXIT_REASONS.index(reason), guilty, *used_us))
         os._exit(0)
 
 

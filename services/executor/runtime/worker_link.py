@@ -61,6 +61,7 @@ class _Callbacks:
 class _Ending:
     reason: str | None = None
     guilty: int | None = None
+    used_us: tuple[int, int] | None = None  # wall and CPU time of the guilty
     closed: bool = False
     status_known: bool = False
     signal: str | None = None
@@ -81,7 +82,7 @@ class _Protocol(asyncio.Protocol):
         try:
             for kind, body in self._reader.feed(data):
                 self._worker.received(kind, body)
-        except (wire.FrameTooLargeError, ValueError, KeyError, TypeError, struct.error):
+        except (wire.FrameTooLargeError, ValueError, KeyError, TypeError, IndexError, struct.error):
             self._worker.fail()  # a compromised worker may send anything
 
     def connection_lost(self, exc: Exception | None) -> None:
@@ -100,6 +101,7 @@ class Worker:
         self.locked: asyncio.Future[list[str]] = loop.create_future()
         self._loaded: asyncio.Future[dict[str, Any]] = loop.create_future()
         self._checked: asyncio.Future[Any] = loop.create_future()
+        self._heap_asked: list[asyncio.Future[int]] = []
         self._loop = loop
         self._cell = cell
         self._kill = kill
@@ -141,6 +143,19 @@ class Worker:
         """Resolve a host request with JSON-able `result`, or reject it with {code, type, message}."""
         value = result if error is None else error
         self._write(Kind.ANSWERS, orjson.dumps([[request_id, error is None, value]]))
+
+    async def heap_used(self) -> int:
+        """Bytes of V8's heap in use, garbage included, once nothing runs there.
+
+        Raises ConnectionError where the worker ends first, and TimeoutError.
+        """
+        if self._ending.closed:
+            raise ConnectionError("the worker has ended")
+        answer: asyncio.Future[int] = self._loop.create_future()
+        self._heap_asked.append(answer)
+        self._write(Kind.HEAP)
+        async with asyncio.timeout(self._limits.wall_ms / 1000 + _GRACE_S):
+            return await answer
 
     async def stop(self) -> None:
         """Ask the worker to end, and wait until it has."""
@@ -229,8 +244,11 @@ class Worker:
             reply = loads(body)
             self._report(self._requests_and_details(reply["records"]), reply["settled"])
         elif kind == Kind.EXIT:
-            index, guilty = wire.EXIT_HEADER.unpack(body)
+            index, guilty, *used_us = wire.EXIT_HEADER.unpack(body)
             self._ending.reason, self._ending.guilty = wire.EXIT_REASONS[index], guilty
+            self._ending.used_us = used_us[0], used_us[1]
+        elif kind == Kind.HEAP_USED:
+            self._answer_heap(wire.HEAP_USED_BODY.unpack(body)[0])
         elif kind == Kind.LOCKED and not self.locked.done():
             self.locked.set_result(loads(body))
         elif kind == Kind.CHECKED and not self._checked.done():
@@ -250,6 +268,12 @@ class Worker:
         waiting = set(_numbers(unsettled))
         ended = [seq for seq in range(first, first + count) if seq not in waiting]
         self._report(details, None, [*ended, *_numbers(late)], wall_us, cpu_us)
+
+    def _answer_heap(self, used_bytes: int) -> None:
+        """Every question is answered, in their order; nobody may wait for one any more."""
+        answer = self._heap_asked.pop(0)
+        if not answer.done():
+            answer.set_result(used_bytes)
 
     def _requests_and_details(self, records: list[list[Any]]) -> dict[int, dict[str, Any]]:
         details: dict[int, dict[str, Any]] = {}
@@ -303,6 +327,8 @@ class Worker:
 
     def closed(self) -> None:
         """Its socket has closed; the exit status may still be on its way."""
+        if self._ending.used_us is None:  # since it was heard of: of whoever ran then
+            self._ending.used_us = round((time.monotonic() - self._progress_s) * 1e6), 0
         self._ending.closed = True
         if not self._ending.status_known:
             self._loop.call_later(_STATUS_TIMEOUT_S, self._status_missing)
@@ -332,7 +358,9 @@ class Worker:
         job = self._jobs.get(seq) if seq != _WHOLE_BATCH else None
         blamed = job.id if job is not None and reason not in ("stopped", "killed", "lost") else None
         unfinished = [job.id for job in self._jobs.values()]
-        return WorkerExit(reason, blamed, unfinished, self._sent_requests & set(unfinished), ending.signal)
+        wall_us, cpu_us = ending.used_us or (0, 0)
+        sent = self._sent_requests & set(unfinished)
+        return WorkerExit(reason, blamed, unfinished, sent, ending.signal, wall_us=wall_us, cpu_us=cpu_us)
 
     def _release_waiters(self, exit_: WorkerExit) -> None:
         if not self.locked.done():
@@ -340,6 +368,9 @@ class Worker:
         if not self._checked.done():
             self._checked.set_exception(ConnectionError(f"the worker that read it ended: {exit_.reason}"))
             self._checked.exception()  # most workers check nothing: nobody waits for it
+        for answer in self._heap_asked:
+            if not answer.done():
+                answer.set_exception(ConnectionError(f"the worker ended before it told: {exit_.reason}"))
         if self._loaded.done():
             return
         if exit_.reason in _NOT_THE_SCRIPT:
