@@ -52,6 +52,7 @@ from services.registry.handlers.destinations import DestinationHandlers
 from services.registry.handlers.door import Door
 from services.registry.handlers.filters import FilterHandlers
 from services.registry.handlers.functions import CheckCode, FunctionHandlers
+from services.registry.handlers.invocations import Invocations
 from services.registry.handlers.keys import KeyHandlers, open_keys
 from services.registry.handlers.members import MemberHandlers
 from services.registry.handlers.repetition import RequestHashes
@@ -199,6 +200,8 @@ class RegistryApp:
         sources = SourceHandlers(changes, self._ids)
         destinations = DestinationHandlers(changes, self._keyring)
         filters = FilterHandlers(changes, pool, authorizer.permitted)
+        invocations = Invocations(store, self._clock)
+        internal = InternalServicer(pool, store, authorizer, self._denials.record, invocations)
         assert self._bus is not None, "connected before"
         servicers: list[Servicer] = [
             registry_status(settings, self._clock, pool, self._bus, store, keys.status, self._auth_bus),
@@ -207,7 +210,7 @@ class RegistryApp:
             (add_SourceServiceServicer_to_server, SourceServicer(sources, reading)),
             (add_FunctionServiceServicer_to_server, FunctionServicer(functions, authorizer, reading, templates)),
             (add_DestinationServiceServicer_to_server, DestinationServicer(destinations, filters, reading)),
-            (add_InternalServiceServicer_to_server, InternalServicer(pool, store, authorizer, self._denials.record)),
+            (add_InternalServiceServicer_to_server, internal),
         ]
         gate = Gate(authorizer, service_token, operator_token)
         return RpcServer(settings.listen, servicers, gate, ids=self._ids, tls=self._tls, denials=self._denial_log)

@@ -212,6 +212,13 @@ OUTSIDE: Mapping[str, tuple[Message, str]] = {
     # Of nobody's token.
     "InternalService.Authorize": (ipb.AuthorizeRequest(), "UNAUTHENTICATED"),
     "InternalService.RecordDenial": (ipb.RecordDenialRequest(), "OK"),
+    "InternalService.ReadVersion": (ipb.ReadVersionRequest(name="workspaces/acme/functions/crm"), "OK"),
+    "InternalService.ReadSourceFilters": (ipb.ReadSourceFiltersRequest(name="workspaces/acme/sources/web"), "OK"),
+    # Of a destination that is not there.
+    "InternalService.RecordInvocation": (
+        ipb.RecordInvocationRequest(name="workspaces/acme/destinations/nil-nix"),
+        "NOT_FOUND",
+    ),
     "InternalService.ReportExecutor": (ipb.ReportExecutorRequest(), "INVALID_ARGUMENT"),
 }
 

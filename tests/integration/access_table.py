@@ -92,6 +92,7 @@ READS_OR_KEEPS = "functions-read-only on its function, or source-admin on its so
 READS_AND_KEEPS = "functions-read-only on its function, and source-admin on its source"
 KEEPS = "source-admin on its source"
 SEES_PLACE = "to see the place; of the workspace, source-admin on any source"
+EDITS = "functions-admin on the function; of the workspace, functions-admin on all functions"
 CHANGES_PLACE = "to change the place; of the workspace, owner"
 # What is needed, in words -> the resource, or "*" for any -> who of acme has it.
 WHO: Mapping[str, Mapping[str, str]] = {
@@ -101,6 +102,13 @@ WHO: Mapping[str, Mapping[str, str]] = {
     "owner or auditor": {"*": "owner auditor"},
     "functions-admin on all functions": {"*": "owner admin"},
     "functions-admin on the function": {
+        "functions/crm": "owner admin admin-crm builder",
+        "functions/erp": "owner admin",
+        "functions/gon": "owner",
+        "functions/nil": "owner admin",
+    },
+    EDITS: {
+        "": "owner admin",
         "functions/crm": "owner admin admin-crm builder",
         "functions/erp": "owner admin",
         "functions/gon": "owner",
@@ -138,6 +146,7 @@ WHO: Mapping[str, Mapping[str, str]] = {
 # To whom a deleted function is one that never was, since nothing but its end keeps them from it.
 GONE_FOR: Mapping[str, str] = {
     "functions-admin on the function": "admin admin-crm",
+    EDITS: "admin admin-crm",
     "functions-read-only on the function": "admin admin-crm reader reader-crm robot",
 }
 
@@ -208,6 +217,12 @@ NEEDS: Mapping[str, str] = {
     "registry.InternalService.Authorize": SERVICES,
     "registry.InternalService.RecordDenial": SERVICES,
     "registry.InternalService.ReportExecutor": SERVICES,
+    "registry.InternalService.RecordInvocation": SERVICES,
+    "registry.InternalService.ReadVersion": SERVICES,
+    "registry.InternalService.ReadSourceFilters": SERVICES,
+    "executor.ExecutionService.TestFunction": EDITS,
+    "executor.ExecutionService.InvokeDestination": READS_AND_KEEPS,
+    "executor.ExecutionService.ListSampleEvents": "source-admin on the source",
     "executor.ExecutionService.CheckCode": SERVICES,
     "executor.ExecutionService.DescribeRuntime": NOTHING,
     "delivery.InternalService.LookupOutcomes": SERVICES,

@@ -61,6 +61,9 @@ RESOURCES: Mapping[str, Sequence[str]] = {
     "delivery.DeliveryService.GetDelivery": ("deliveries/d1",),
     "delivery.DeliveryService.WatchDeliveries": ("", *DESTINATIONS),
     "delivery.DeliveryService.ListIngestFailures": ("",),
+    "executor.ExecutionService.TestFunction": ("", *FUNCTIONS),
+    "executor.ExecutionService.InvokeDestination": DESTINATIONS,
+    "executor.ExecutionService.ListSampleEvents": SOURCES,
     "audit.AuditService.ListAuditEvents": ("",),
     "audit.AuditService.GetAuditEvent": ("auditEvents/1",),
     "audit.AuditService.WatchAuditEvents": ("",),
@@ -164,7 +167,8 @@ def decisions() -> Iterator[Decision]:
             yield Decision(method, Demand(access.permission), outside(needed))
             continue
         for resource in RESOURCES[method]:
-            codes = refusals(needed, "acme") | dict.fromkeys(holders(needed, resource), "OK")
+            codes = refusals(needed, "acme") | dict.fromkeys(gone_for(needed, resource), "NOT_FOUND")
+            codes |= dict.fromkeys(holders(needed, resource), "OK")
             yield Decision(method, demand_on(method, f"{ACME}/{resource}".rstrip("/")), codes)
         apex = refusals(needed, "apex") | {STRANGER: "OK"}
         yield Decision(method, demand_on(method, f"workspaces/apex/{RESOURCES[method][0]}".rstrip("/")), apex)

@@ -312,6 +312,13 @@ ROWS: Mapping[str, Row] = MappingProxyType(
             [("enabled", True, False)],
             before=[DESTINATION, ENABLED],
         ),
+        "DestinationInvoked": Row(
+            ("invocations/2026-01-02", f.DestinationInvoked(destination="eu", message_id="m-1")),
+            "destinations/eu",
+            "EU",
+            [("messageId", "", "m-1")],
+            before=[DESTINATION],
+        ),
         "DestinationDisconnected": Row(
             ("destinations/eu", f.DestinationDisconnected(destination="eu")),
             "destinations/eu",

@@ -106,6 +106,12 @@ def test_a_functions_admin_of_some_edits_those_and_cannot_create() -> None:
         assert held(some, target) == {ENTER, VIEW}
 
 
+def test_code_of_no_function_yet_is_for_those_who_may_create_one() -> None:
+    rights = [granted([(role, scope)]) for role in ROLES for scope in (EVERYTHING, SOME_CRM)]
+    assert all(allows(one, EDIT, WORKSPACE) == allows(one, CREATE, WORKSPACE) for one in rights)
+    assert "Functions Admin of all functions" in roles_that_allow(EDIT, "")
+
+
 def test_a_functions_reader_reads_and_never_edits() -> None:
     assert held(of(READER), ERP) == {ENTER, VIEW, READ, LOOK}
     assert held(of(READER, SOME_CRM), CRM) == {ENTER, VIEW, READ, LOOK}

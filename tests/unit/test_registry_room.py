@@ -91,6 +91,7 @@ OF_SHORT_STREAMS = {
     f.SourceCreated,
     f.DestinationConnected,
     f.AccessDenied,
+    f.DestinationInvoked,
     f.KeysRotated,
 }
 

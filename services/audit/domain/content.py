@@ -19,6 +19,8 @@ log = structlog.get_logger(__name__)
 FACT_TYPES = fact_types(facts_pb2)
 # Facts that tell of a refusal.
 DENIALS = frozenset({"AccessDenied"})
+# Facts that tell of something that was done with their target and left it as it was, in streams of their own.
+USES = frozenset({"DestinationInvoked"})
 
 
 @dataclass(frozen=True, slots=True)
@@ -34,6 +36,8 @@ class Content:
         """The type and the id of what it was done to; of a refusal, of what was asked for."""
         if self.fact.type in DENIALS:
             return self._asked_for(str(self.fields.get("resource", "")))
+        if self.fact.type in USES:
+            return ("destinations", str(self.fields.get("destination", "")))
         if self.fact.type == "KeysRotated":
             return ("keys", str(self.fields.get("keyId", "")))
         kind, _, entity = self.fact.stream.partition("/")
@@ -43,7 +47,7 @@ class Content:
     @property
     def streams(self) -> list[str]:
         """All whose states tell what it means: the target's first."""
-        if self.fact.type in DENIALS:
+        if self.fact.type in DENIALS | USES:
             kind, entity = self.target
             return ["workspace" if kind == "workspaces" else f"{kind}/{entity}"]
         others = self.fields.get("destinations", ()) if self.fact.type == "VersionDeployed" else ()

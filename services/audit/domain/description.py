@@ -10,7 +10,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 
 from onward.audit.v1 import audit_service_pb2 as pb
-from services.audit.domain.content import DENIALS, Content
+from services.audit.domain.content import DENIALS, USES, Content
 from services.audit.domain.fields import Change, Fields, State, bounded, differences, flattened
 from services.audit.domain.rules import deployed, state_after, state_before
 
@@ -30,7 +30,9 @@ class Description:
 def describe(content: Content, states: Mapping[str, State]) -> Description:
     """What the fact did, given the states of `content.streams` before it; unknown ones may be missing."""
     if content.fact.type in DENIALS:
-        return _refusal(content, states)
+        return _without_change(content, states, pb.OUTCOME_DENIED)
+    if content.fact.type in USES:
+        return _without_change(content, states, pb.OUTCOME_SUCCEEDED)
     stream, *others = content.streams
     before = state_before(content, states.get(stream, {}))
     own = state_after(content, before)
@@ -56,17 +58,19 @@ def trace_id(traceparent: str) -> str:
     return parts[1] if len(parts) == 4 else ""
 
 
-def _refusal(content: Content, states: Mapping[str, State]) -> Description:
-    """Nothing changed: its fields say what was asked for, and why it was refused."""
+def _without_change(content: Content, states: Mapping[str, State], outcome: pb.Outcome.ValueType) -> Description:
+    """Nothing changed: its fields say what was asked for and why it was refused, or what was done with the target."""
     told: Fields = {}
     for name, value in content.fields.items():
         told |= flattened(name, int(value) if name == "count" and str(value).isdecimal() else value)
     target_type, target_id = content.target
+    # The target's own id says nothing that the target does not.
+    told = {name: value for name, value in told.items() if (name, value) != (target_type.removesuffix("s"), target_id)}
     return Description(
         target_type=target_type,
         target_id=target_id,
         target_display_name=str(states.get(content.streams[0], {}).get("displayName", "")),
-        outcome=pb.OUTCOME_DENIED,
+        outcome=outcome,
         changes=bounded(differences({}, told)),
         states={},
     )

@@ -105,6 +105,10 @@ def _destination_disabled(state: State, fact: facts_pb2.DestinationDisabled) -> 
     return _changed(state, fact.destination, enabled=False)
 
 
+def _destination_invoked(state: State, _fact: facts_pb2.DestinationInvoked) -> State:
+    return state
+
+
 def _delivery_policy_updated(state: State, fact: facts_pb2.DeliveryPolicyUpdated) -> State:
     return _changed(state, fact.destination, policy=fact.policy)
 
@@ -180,6 +184,7 @@ EVOLVERS: Mapping[type[Message], Callable[[State, Any], State]] = {
     facts_pb2.SettingsChanged: _settings_changed,
     facts_pb2.DestinationEnabled: _destination_enabled,
     facts_pb2.DestinationDisabled: _destination_disabled,
+    facts_pb2.DestinationInvoked: _destination_invoked,
     facts_pb2.DeliveryPolicyUpdated: _delivery_policy_updated,
     facts_pb2.FilterCreated: _filter_created,
     facts_pb2.FilterUpdated: _filter_updated,

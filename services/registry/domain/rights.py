@@ -129,6 +129,7 @@ _FUNCTION_PERMISSIONS = (access.PERMISSION_FUNCTION_VIEW, access.PERMISSION_FUNC
 def _on_function(rights: Rights, permission: int, target: Target) -> bool:
     if target.deleted:
         return rights.history and (permission == access.PERMISSION_FUNCTION_VIEW or rights.administer)
+    # Of the workspace, which has no function's id, it is asked for code of none yet: whoever may create one may.
     reach = rights.edit if permission == access.PERMISSION_FUNCTION_EDIT else rights.read
     return target.function in reach
 
@@ -182,6 +183,8 @@ _ALLOWING_IN: dict[tuple[int, str], str] = {
     # Of the whole workspace these are asked where a part is enough.
     (access.PERMISSION_DELIVERY_VIEW, ""): "Owner, or Source Admin of a source",
     (access.PERMISSION_DESTINATION_VIEW, ""): "Owner, Source Admin, Functions Admin or Functions Read-only",
+    # Of a function that does not exist yet.
+    (access.PERMISSION_FUNCTION_EDIT, ""): "Owner, or Functions Admin of all functions",
     (access.PERMISSION_FILTER_VIEW, "sources"): _ON_SOURCE,
     (access.PERMISSION_FILTER_VIEW, "destinations"): _EITHER,
     (access.PERMISSION_FILTER_ADMINISTER, "sources"): _ON_SOURCE,

@@ -91,6 +91,10 @@ async def _switched(connection: Connection, fact: Fact, destination: str, *, ena
     )
 
 
+async def _destination_invoked(connection: Connection, fact: Fact, data: facts_pb2.DestinationInvoked) -> None:
+    """For the trail only."""
+
+
 async def _source_updated(connection: Connection, fact: Fact, data: facts_pb2.SourceUpdated) -> None:
     await connection.execute(
         queries.source_updated,
@@ -142,5 +146,6 @@ PROJECTORS: Mapping[type[Message], Projector] = {
     facts_pb2.SettingsChanged: _settings_changed,
     facts_pb2.DestinationEnabled: _destination_enabled,
     facts_pb2.DestinationDisabled: _destination_disabled,
+    facts_pb2.DestinationInvoked: _destination_invoked,
     facts_pb2.DeliveryPolicyUpdated: _delivery_policy_updated,
 }

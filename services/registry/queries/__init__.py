@@ -16,7 +16,9 @@ from kit.postgres.pool import Connection
 from kit.postgres.queries import load_queries
 from onward.registry.v1 import internal_service_pb2, resources_pb2
 from services.registry.domain import ids
+from services.registry.errors import Missing
 from services.registry.queries.filters import enabled_filters, filter_revision
+from services.registry.queries.functions import get_function
 from services.registry.queries.keys import queries as key_queries
 from services.registry.queries.rows import Reader, require, timestamp
 
@@ -42,6 +44,14 @@ async def get_version(reader: Reader, workspace: str, function: str, number: int
     row = await reader.fetchrow(queries.version, workspace, function, number)
     name = f"workspaces/{workspace}/functions/{function}/versions/{number or 'latest'}"
     return _version(require(row, name))
+
+
+async def get_live_version(reader: Reader, workspace: str, function: str, number: int | None) -> resources_pb2.Version:
+    """As `get_version`, but of a function that was not deleted."""
+    found = await get_function(reader, workspace, function)
+    if found.HasField("delete_time"):
+        raise Missing(found.name)
+    return await get_version(reader, workspace, function, number)
 
 
 async def list_versions(
@@ -184,6 +194,16 @@ async def resolve_destination(
         filters=await enabled_filters(connection, workspace, parents),
         filter_revision=await filter_revision(connection, workspace, parents),
     )
+
+
+async def source_filters(
+    connection: Connection, workspace: str, source: str
+) -> internal_service_pb2.ReadSourceFiltersResponse:
+    """What applies to every event of a source; raises Missing. Makes a fresh transaction a snapshot."""
+    await connection.execute(queries.begin_snapshot)
+    await get_source(connection, workspace, source)
+    filters = await enabled_filters(connection, workspace, ["", f"sources/{source}"])
+    return internal_service_pb2.ReadSourceFiltersResponse(filters=filters)
 
 
 async def _encrypted(

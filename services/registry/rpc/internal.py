@@ -31,6 +31,7 @@ from onward.registry.v1 import internal_service_pb2 as pb
 from onward.registry.v1 import internal_service_pb2_grpc
 from services.registry import queries
 from services.registry.handlers.deployments import note_report
+from services.registry.handlers.invocations import Invocations
 
 SERVICE = "registry"
 FACTS_DEFAULT = 500
@@ -45,11 +46,19 @@ RecordRefusals = Callable[[str, Sequence[Refusal]], Awaitable[None]]
 class InternalServicer(internal_service_pb2_grpc.InternalServiceServicer):
     """See the proto."""
 
-    def __init__(self, pool: Pool, store: EventStore, authorizer: Authorizer, record: RecordRefusals) -> None:
+    def __init__(
+        self,
+        pool: Pool,
+        store: EventStore,
+        authorizer: Authorizer,
+        record: RecordRefusals,
+        invocations: Invocations,
+    ) -> None:
         self._pool = pool
         self._store = store
         self._authorizer = authorizer
         self._record = record
+        self._invocations = invocations
 
     async def ReadFacts(self, request: pb.ReadFactsRequest, context: Any) -> pb.ReadFactsResponse:
         asked = request.read
@@ -66,6 +75,18 @@ class InternalServicer(internal_service_pb2_grpc.InternalServiceServicer):
         workspace, destination = names.DESTINATION.parse(request.name)
         async with self._pool.transaction() as connection:
             return await queries.resolve_destination(connection, workspace, destination)
+
+    async def ReadVersion(self, request: pb.ReadVersionRequest, context: Any) -> pb.ReadVersionResponse:
+        workspace, function = names.FUNCTION.parse(request.name)
+        found = await queries.get_live_version(self._pool, workspace, function, request.number or None)
+        return pb.ReadVersionResponse(version=found)
+
+    async def ReadSourceFilters(
+        self, request: pb.ReadSourceFiltersRequest, context: Any
+    ) -> pb.ReadSourceFiltersResponse:
+        workspace, source = names.SOURCE.parse(request.name)
+        async with self._pool.transaction() as connection:
+            return await queries.source_filters(connection, workspace, source)
 
     async def Authorize(self, request: pb.AuthorizeRequest, context: Any) -> pb.AuthorizeResponse:
         also = tuple((one.permission, one.resource) for one in request.also)
@@ -86,6 +107,9 @@ class InternalServicer(internal_service_pb2_grpc.InternalServiceServicer):
 
     async def ReportExecutor(self, request: pb.ReportExecutorRequest, context: Any) -> pb.ReportExecutorResponse:
         return await note_report(self._pool, request)
+
+    async def RecordInvocation(self, request: pb.RecordInvocationRequest, context: Any) -> pb.RecordInvocationResponse:
+        return pb.RecordInvocationResponse(position=await self._invocations.record(request))
 
     async def RecordDenial(self, request: pb.RecordDenialRequest, context: Any) -> pb.RecordDenialResponse:
         service = current_caller().principal.removeprefix("service:")

@@ -44,7 +44,7 @@ class _PermissionEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_Permission
     PERMISSION_FUNCTION_CREATE: _Permission.ValueType  # 7
     """Create functions."""
     PERMISSION_FUNCTION_EDIT: _Permission.ValueType  # 8
-    """Save, restore, test and delete."""
+    """Save, restore, test and delete. Of the workspace: test code of no function yet, for those who may create one."""
     PERMISSION_SOURCE_ADMINISTER: _Permission.ValueType  # 9
     """Edit a source, its write keys and its filters."""
     PERMISSION_DELIVERY_VIEW: _Permission.ValueType  # 10
@@ -84,7 +84,7 @@ PERMISSION_FUNCTION_VIEW: Permission.ValueType  # 6
 PERMISSION_FUNCTION_CREATE: Permission.ValueType  # 7
 """Create functions."""
 PERMISSION_FUNCTION_EDIT: Permission.ValueType  # 8
-"""Save, restore, test and delete."""
+"""Save, restore, test and delete. Of the workspace: test code of no function yet, for those who may create one."""
 PERMISSION_SOURCE_ADMINISTER: Permission.ValueType  # 9
 """Edit a source, its write keys and its filters."""
 PERMISSION_DELIVERY_VIEW: Permission.ValueType  # 10

@@ -693,7 +693,7 @@ Global___RunRequest: _TypeAlias = RunRequest  # noqa: Y015
 
 @_typing.final
 class ListSampleEventsRequest(_message.Message):
-    """Asks for events of a source."""
+    """Asks for events of a source; without pages, since there are 100 at most."""
 
     DESCRIPTOR: _descriptor.Descriptor
 

@@ -1004,7 +1004,9 @@ Global___DestinationDisabled: _TypeAlias = DestinationDisabled  # noqa: Y015
 
 @_typing.final
 class DestinationInvoked(_message.Message):
-    """Somebody ran an event through a destination by hand. Stream: `destinations/{destination}`."""
+    """Somebody ran an event through a destination by hand. Nothing of the destination changed. Stream: `invocations/{date}`,
+    the UTC date of the call.
+    """
 
     DESCRIPTOR: _descriptor.Descriptor
 

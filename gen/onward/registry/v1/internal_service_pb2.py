@@ -29,7 +29,7 @@ from onward.common.v1 import facts_pb2 as onward_dot_common_dot_v1_dot_facts__pb
 from onward.registry.v1 import resources_pb2 as onward_dot_registry_dot_v1_dot_resources__pb2
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n)onward/registry/v1/internal_service.proto\x12\x12onward.registry.v1\x1a\x1b\x62uf/validate/validate.proto\x1a\x1fgoogle/protobuf/timestamp.proto\x1a\x1donward/common/v1/access.proto\x1a\x1conward/common/v1/facts.proto\x1a\"onward/registry/v1/resources.proto\"D\n\x10ReadFactsRequest\x12\x30\n\x04read\x18\x01 \x01(\x0b\x32\".onward.common.v1.ReadFactsRequest\"F\n\x11ReadFactsResponse\x12\x31\n\x04read\x18\x01 \x01(\x0b\x32#.onward.common.v1.ReadFactsResponse\")\n\x19ResolveDestinationRequest\x12\x0c\n\x04name\x18\x01 \x01(\t\"\xed\x02\n\x1aResolveDestinationResponse\x12\x10\n\x08position\x18\x01 \x01(\x03\x12\x34\n\x0b\x64\x65stination\x18\x02 \x01(\x0b\x32\x1f.onward.registry.v1.Destination\x12,\n\x07version\x18\x03 \x01(\x0b\x32\x1b.onward.registry.v1.Version\x12\x19\n\x11settings_revision\x18\x04 \x01(\x03\x12\x37\n\tencrypted\x18\x05 \x03(\x0b\x32$.onward.registry.v1.EncryptedSetting\x12\x13\n\x0bwrapped_key\x18\x06 \x01(\x0c\x12\x0e\n\x06key_id\x18\x07 \x01(\t\x12\x15\n\regress_ranges\x18\x08 \x03(\t\x12\x30\n\x07\x66ilters\x18\t \x03(\x0b\x32\x1f.onward.registry.v1.FilterGroup\x12\x17\n\x0f\x66ilter_revision\x18\n \x01(\x03\":\n\x0b\x46ilterGroup\x12+\n\x07\x66ilters\x18\x01 \x03(\x0b\x32\x1a.onward.registry.v1.Filter\"C\n\x10\x45ncryptedSetting\x12\x0c\n\x04name\x18\x01 \x01(\t\x12\r\n\x05nonce\x18\x02 \x01(\x0c\x12\x12\n\nciphertext\x18\x03 \x01(\x0c\"\xa8\x01\n\x10\x41uthorizeRequest\x12\r\n\x05token\x18\x01 \x01(\t\x12\x30\n\npermission\x18\x02 \x01(\x0e\x32\x1c.onward.common.v1.Permission\x12\x10\n\x08resource\x18\x03 \x01(\t\x12\x30\n\x04\x61lso\x18\x04 \x03(\x0b\x32\".onward.registry.v1.RequiredAccess\x12\x0f\n\x07partial\x18\x05 \x01(\x08\"T\n\x0eRequiredAccess\x12\x30\n\npermission\x18\x01 \x01(\x0e\x32\x1c.onward.common.v1.Permission\x12\x10\n\x08resource\x18\x02 \x01(\t\"\xa8\x01\n\x11\x41uthorizeResponse\x12\x11\n\tprincipal\x18\x01 \x01(\t\x12\x10\n\x08lease_ms\x18\x02 \x01(\x05\x12\x12\n\ncredential\x18\x03 \x01(\t\x12-\n\tfunctions\x18\x04 \x01(\x0b\x32\x1a.onward.registry.v1.Subset\x12+\n\x07sources\x18\x05 \x01(\x0b\x32\x1a.onward.registry.v1.Subset\"\"\n\x06Subset\x12\x0b\n\x03\x61ll\x18\x01 \x01(\x08\x12\x0b\n\x03ids\x18\x02 \x03(\t\"M\n\x13RecordDenialRequest\x12\x36\n\x07\x64\x65nials\x18\x01 \x03(\x0b\x32\x1a.onward.registry.v1.DenialB\t\xbaH\x06\x92\x01\x03\x10\xc8\x01\"\x16\n\x14RecordDenialResponse\"\xab\x02\n\x06\x44\x65nial\x12\x0e\n\x06method\x18\x01 \x01(\t\x12\x10\n\x08resource\x18\x02 \x01(\t\x12\x30\n\npermission\x18\x03 \x01(\x0e\x32\x1c.onward.common.v1.Permission\x12\x0e\n\x06reason\x18\x04 \x01(\t\x12\x10\n\x08token_id\x18\x05 \x01(\t\x12\r\n\x05\x63ount\x18\x06 \x01(\x03\x12.\n\nfirst_time\x18\x07 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12-\n\tlast_time\x18\x08 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12\x16\n\x0e\x63lient_address\x18\t \x01(\t\x12\x12\n\nuser_agent\x18\n \x01(\t\x12\x11\n\tprincipal\x18\x0b \x01(\t\"\xe1\x01\n\x15ReportExecutorRequest\x12\x1b\n\x08\x65xecutor\x18\x01 \x01(\tB\t\xbaH\x06r\x04\x10\x01\x18@\x12V\n\tpositions\x18\x02 \x03(\x0b\x32\x38.onward.registry.v1.ReportExecutorRequest.PositionsEntryB\t\xbaH\x06\x9a\x01\x03\x10\x90N\x12\x10\n\x08\x63omplete\x18\x03 \x01(\x08\x12\x0f\n\x07leaving\x18\x04 \x01(\x08\x1a\x30\n\x0ePositionsEntry\x12\x0b\n\x03key\x18\x01 \x01(\t\x12\r\n\x05value\x18\x02 \x01(\x03:\x02\x38\x01\"/\n\x16ReportExecutorResponse\x12\x15\n\rwant_complete\x18\x01 \x01(\x08\"\x80\x01\n\x17RecordInvocationRequest\x12\x0c\n\x04name\x18\x01 \x01(\t\x12\x11\n\tprincipal\x18\x02 \x01(\t\x12\x12\n\ncredential\x18\x03 \x01(\t\x12\x12\n\nmessage_id\x18\x04 \x01(\t\x12\x1c\n\nrequest_id\x18\x05 \x01(\tB\x08\xbaH\x05r\x03\x18\x80\x01\",\n\x18RecordInvocationResponse\x12\x10\n\x08position\x18\x01 \x01(\x03\x32\xab\x05\n\x0fInternalService\x12\x62\n\tReadFacts\x12$.onward.registry.v1.ReadFactsRequest\x1a%.onward.registry.v1.ReadFactsResponse\"\x08\xca\xf3\x18\x04\x08\x03\x18\x01\x12}\n\x12ResolveDestination\x12-.onward.registry.v1.ResolveDestinationRequest\x1a..onward.registry.v1.ResolveDestinationResponse\"\x08\xca\xf3\x18\x04\x08\x03\x18\x01\x12\x62\n\tAuthorize\x12$.onward.registry.v1.AuthorizeRequest\x1a%.onward.registry.v1.AuthorizeResponse\"\x08\xca\xf3\x18\x04\x08\x03\x18\x01\x12i\n\x0cRecordDenial\x12\'.onward.registry.v1.RecordDenialRequest\x1a(.onward.registry.v1.RecordDenialResponse\"\x06\xca\xf3\x18\x02\x08\x03\x12u\n\x10RecordInvocation\x12+.onward.registry.v1.RecordInvocationRequest\x1a,.onward.registry.v1.RecordInvocationResponse\"\x06\xca\xf3\x18\x02\x08\x03\x12o\n\x0eReportExecutor\x12).onward.registry.v1.ReportExecutorRequest\x1a*.onward.registry.v1.ReportExecutorResponse\"\x06\xca\xf3\x18\x02\x08\x03\x62\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n)onward/registry/v1/internal_service.proto\x12\x12onward.registry.v1\x1a\x1b\x62uf/validate/validate.proto\x1a\x1fgoogle/protobuf/timestamp.proto\x1a\x1donward/common/v1/access.proto\x1a\x1conward/common/v1/facts.proto\x1a\"onward/registry/v1/resources.proto\"D\n\x10ReadFactsRequest\x12\x30\n\x04read\x18\x01 \x01(\x0b\x32\".onward.common.v1.ReadFactsRequest\"F\n\x11ReadFactsResponse\x12\x31\n\x04read\x18\x01 \x01(\x0b\x32#.onward.common.v1.ReadFactsResponse\")\n\x19ResolveDestinationRequest\x12\x0c\n\x04name\x18\x01 \x01(\t\"\xed\x02\n\x1aResolveDestinationResponse\x12\x10\n\x08position\x18\x01 \x01(\x03\x12\x34\n\x0b\x64\x65stination\x18\x02 \x01(\x0b\x32\x1f.onward.registry.v1.Destination\x12,\n\x07version\x18\x03 \x01(\x0b\x32\x1b.onward.registry.v1.Version\x12\x19\n\x11settings_revision\x18\x04 \x01(\x03\x12\x37\n\tencrypted\x18\x05 \x03(\x0b\x32$.onward.registry.v1.EncryptedSetting\x12\x13\n\x0bwrapped_key\x18\x06 \x01(\x0c\x12\x0e\n\x06key_id\x18\x07 \x01(\t\x12\x15\n\regress_ranges\x18\x08 \x03(\t\x12\x30\n\x07\x66ilters\x18\t \x03(\x0b\x32\x1f.onward.registry.v1.FilterGroup\x12\x17\n\x0f\x66ilter_revision\x18\n \x01(\x03\":\n\x0b\x46ilterGroup\x12+\n\x07\x66ilters\x18\x01 \x03(\x0b\x32\x1a.onward.registry.v1.Filter\"C\n\x10\x45ncryptedSetting\x12\x0c\n\x04name\x18\x01 \x01(\t\x12\r\n\x05nonce\x18\x02 \x01(\x0c\x12\x12\n\nciphertext\x18\x03 \x01(\x0c\"2\n\x12ReadVersionRequest\x12\x0c\n\x04name\x18\x01 \x01(\t\x12\x0e\n\x06number\x18\x02 \x01(\x05\"C\n\x13ReadVersionResponse\x12,\n\x07version\x18\x01 \x01(\x0b\x32\x1b.onward.registry.v1.Version\"(\n\x18ReadSourceFiltersRequest\x12\x0c\n\x04name\x18\x01 \x01(\t\"M\n\x19ReadSourceFiltersResponse\x12\x30\n\x07\x66ilters\x18\x01 \x03(\x0b\x32\x1f.onward.registry.v1.FilterGroup\"\xa8\x01\n\x10\x41uthorizeRequest\x12\r\n\x05token\x18\x01 \x01(\t\x12\x30\n\npermission\x18\x02 \x01(\x0e\x32\x1c.onward.common.v1.Permission\x12\x10\n\x08resource\x18\x03 \x01(\t\x12\x30\n\x04\x61lso\x18\x04 \x03(\x0b\x32\".onward.registry.v1.RequiredAccess\x12\x0f\n\x07partial\x18\x05 \x01(\x08\"T\n\x0eRequiredAccess\x12\x30\n\npermission\x18\x01 \x01(\x0e\x32\x1c.onward.common.v1.Permission\x12\x10\n\x08resource\x18\x02 \x01(\t\"\xa8\x01\n\x11\x41uthorizeResponse\x12\x11\n\tprincipal\x18\x01 \x01(\t\x12\x10\n\x08lease_ms\x18\x02 \x01(\x05\x12\x12\n\ncredential\x18\x03 \x01(\t\x12-\n\tfunctions\x18\x04 \x01(\x0b\x32\x1a.onward.registry.v1.Subset\x12+\n\x07sources\x18\x05 \x01(\x0b\x32\x1a.onward.registry.v1.Subset\"\"\n\x06Subset\x12\x0b\n\x03\x61ll\x18\x01 \x01(\x08\x12\x0b\n\x03ids\x18\x02 \x03(\t\"M\n\x13RecordDenialRequest\x12\x36\n\x07\x64\x65nials\x18\x01 \x03(\x0b\x32\x1a.onward.registry.v1.DenialB\t\xbaH\x06\x92\x01\x03\x10\xc8\x01\"\x16\n\x14RecordDenialResponse\"\xab\x02\n\x06\x44\x65nial\x12\x0e\n\x06method\x18\x01 \x01(\t\x12\x10\n\x08resource\x18\x02 \x01(\t\x12\x30\n\npermission\x18\x03 \x01(\x0e\x32\x1c.onward.common.v1.Permission\x12\x0e\n\x06reason\x18\x04 \x01(\t\x12\x10\n\x08token_id\x18\x05 \x01(\t\x12\r\n\x05\x63ount\x18\x06 \x01(\x03\x12.\n\nfirst_time\x18\x07 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12-\n\tlast_time\x18\x08 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12\x16\n\x0e\x63lient_address\x18\t \x01(\t\x12\x12\n\nuser_agent\x18\n \x01(\t\x12\x11\n\tprincipal\x18\x0b \x01(\t\"\xe1\x01\n\x15ReportExecutorRequest\x12\x1b\n\x08\x65xecutor\x18\x01 \x01(\tB\t\xbaH\x06r\x04\x10\x01\x18@\x12V\n\tpositions\x18\x02 \x03(\x0b\x32\x38.onward.registry.v1.ReportExecutorRequest.PositionsEntryB\t\xbaH\x06\x9a\x01\x03\x10\x90N\x12\x10\n\x08\x63omplete\x18\x03 \x01(\x08\x12\x0f\n\x07leaving\x18\x04 \x01(\x08\x1a\x30\n\x0ePositionsEntry\x12\x0b\n\x03key\x18\x01 \x01(\t\x12\r\n\x05value\x18\x02 \x01(\x03:\x02\x38\x01\"/\n\x16ReportExecutorResponse\x12\x15\n\rwant_complete\x18\x01 \x01(\x08\"\x80\x01\n\x17RecordInvocationRequest\x12\x0c\n\x04name\x18\x01 \x01(\t\x12\x11\n\tprincipal\x18\x02 \x01(\t\x12\x12\n\ncredential\x18\x03 \x01(\t\x12\x12\n\nmessage_id\x18\x04 \x01(\t\x12\x1c\n\nrequest_id\x18\x05 \x01(\tB\x08\xbaH\x05r\x03\x18\x80\x01\",\n\x18RecordInvocationResponse\x12\x10\n\x08position\x18\x01 \x01(\x03\x32\x91\x07\n\x0fInternalService\x12\x62\n\tReadFacts\x12$.onward.registry.v1.ReadFactsRequest\x1a%.onward.registry.v1.ReadFactsResponse\"\x08\xca\xf3\x18\x04\x08\x03\x18\x01\x12}\n\x12ResolveDestination\x12-.onward.registry.v1.ResolveDestinationRequest\x1a..onward.registry.v1.ResolveDestinationResponse\"\x08\xca\xf3\x18\x04\x08\x03\x18\x01\x12h\n\x0bReadVersion\x12&.onward.registry.v1.ReadVersionRequest\x1a\'.onward.registry.v1.ReadVersionResponse\"\x08\xca\xf3\x18\x04\x08\x03\x18\x01\x12z\n\x11ReadSourceFilters\x12,.onward.registry.v1.ReadSourceFiltersRequest\x1a-.onward.registry.v1.ReadSourceFiltersResponse\"\x08\xca\xf3\x18\x04\x08\x03\x18\x01\x12\x62\n\tAuthorize\x12$.onward.registry.v1.AuthorizeRequest\x1a%.onward.registry.v1.AuthorizeResponse\"\x08\xca\xf3\x18\x04\x08\x03\x18\x01\x12i\n\x0cRecordDenial\x12\'.onward.registry.v1.RecordDenialRequest\x1a(.onward.registry.v1.RecordDenialResponse\"\x06\xca\xf3\x18\x02\x08\x03\x12u\n\x10RecordInvocation\x12+.onward.registry.v1.RecordInvocationRequest\x1a,.onward.registry.v1.RecordInvocationResponse\"\x06\xca\xf3\x18\x02\x08\x03\x12o\n\x0eReportExecutor\x12).onward.registry.v1.ReportExecutorRequest\x1a*.onward.registry.v1.ReportExecutorResponse\"\x06\xca\xf3\x18\x02\x08\x03\x62\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
@@ -50,6 +50,10 @@ if not _descriptor._USE_C_DESCRIPTORS:
   _globals['_INTERNALSERVICE'].methods_by_name['ReadFacts']._serialized_options = b'\312\363\030\004\010\003\030\001'
   _globals['_INTERNALSERVICE'].methods_by_name['ResolveDestination']._loaded_options = None
   _globals['_INTERNALSERVICE'].methods_by_name['ResolveDestination']._serialized_options = b'\312\363\030\004\010\003\030\001'
+  _globals['_INTERNALSERVICE'].methods_by_name['ReadVersion']._loaded_options = None
+  _globals['_INTERNALSERVICE'].methods_by_name['ReadVersion']._serialized_options = b'\312\363\030\004\010\003\030\001'
+  _globals['_INTERNALSERVICE'].methods_by_name['ReadSourceFilters']._loaded_options = None
+  _globals['_INTERNALSERVICE'].methods_by_name['ReadSourceFilters']._serialized_options = b'\312\363\030\004\010\003\030\001'
   _globals['_INTERNALSERVICE'].methods_by_name['Authorize']._loaded_options = None
   _globals['_INTERNALSERVICE'].methods_by_name['Authorize']._serialized_options = b'\312\363\030\004\010\003\030\001'
   _globals['_INTERNALSERVICE'].methods_by_name['RecordDenial']._loaded_options = None
@@ -70,30 +74,38 @@ if not _descriptor._USE_C_DESCRIPTORS:
   _globals['_FILTERGROUP']._serialized_end=835
   _globals['_ENCRYPTEDSETTING']._serialized_start=837
   _globals['_ENCRYPTEDSETTING']._serialized_end=904
-  _globals['_AUTHORIZEREQUEST']._serialized_start=907
-  _globals['_AUTHORIZEREQUEST']._serialized_end=1075
-  _globals['_REQUIREDACCESS']._serialized_start=1077
-  _globals['_REQUIREDACCESS']._serialized_end=1161
-  _globals['_AUTHORIZERESPONSE']._serialized_start=1164
-  _globals['_AUTHORIZERESPONSE']._serialized_end=1332
-  _globals['_SUBSET']._serialized_start=1334
-  _globals['_SUBSET']._serialized_end=1368
-  _globals['_RECORDDENIALREQUEST']._serialized_start=1370
-  _globals['_RECORDDENIALREQUEST']._serialized_end=1447
-  _globals['_RECORDDENIALRESPONSE']._serialized_start=1449
-  _globals['_RECORDDENIALRESPONSE']._serialized_end=1471
-  _globals['_DENIAL']._serialized_start=1474
-  _globals['_DENIAL']._serialized_end=1773
-  _globals['_REPORTEXECUTORREQUEST']._serialized_start=1776
-  _globals['_REPORTEXECUTORREQUEST']._serialized_end=2001
-  _globals['_REPORTEXECUTORREQUEST_POSITIONSENTRY']._serialized_start=1953
-  _globals['_REPORTEXECUTORREQUEST_POSITIONSENTRY']._serialized_end=2001
-  _globals['_REPORTEXECUTORRESPONSE']._serialized_start=2003
-  _globals['_REPORTEXECUTORRESPONSE']._serialized_end=2050
-  _globals['_RECORDINVOCATIONREQUEST']._serialized_start=2053
-  _globals['_RECORDINVOCATIONREQUEST']._serialized_end=2181
-  _globals['_RECORDINVOCATIONRESPONSE']._serialized_start=2183
-  _globals['_RECORDINVOCATIONRESPONSE']._serialized_end=2227
-  _globals['_INTERNALSERVICE']._serialized_start=2230
-  _globals['_INTERNALSERVICE']._serialized_end=2913
+  _globals['_READVERSIONREQUEST']._serialized_start=906
+  _globals['_READVERSIONREQUEST']._serialized_end=956
+  _globals['_READVERSIONRESPONSE']._serialized_start=958
+  _globals['_READVERSIONRESPONSE']._serialized_end=1025
+  _globals['_READSOURCEFILTERSREQUEST']._serialized_start=1027
+  _globals['_READSOURCEFILTERSREQUEST']._serialized_end=1067
+  _globals['_READSOURCEFILTERSRESPONSE']._serialized_start=1069
+  _globals['_READSOURCEFILTERSRESPONSE']._serialized_end=1146
+  _globals['_AUTHORIZEREQUEST']._serialized_start=1149
+  _globals['_AUTHORIZEREQUEST']._serialized_end=1317
+  _globals['_REQUIREDACCESS']._serialized_start=1319
+  _globals['_REQUIREDACCESS']._serialized_end=1403
+  _globals['_AUTHORIZERESPONSE']._serialized_start=1406
+  _globals['_AUTHORIZERESPONSE']._serialized_end=1574
+  _globals['_SUBSET']._serialized_start=1576
+  _globals['_SUBSET']._serialized_end=1610
+  _globals['_RECORDDENIALREQUEST']._serialized_start=1612
+  _globals['_RECORDDENIALREQUEST']._serialized_end=1689
+  _globals['_RECORDDENIALRESPONSE']._serialized_start=1691
+  _globals['_RECORDDENIALRESPONSE']._serialized_end=1713
+  _globals['_DENIAL']._serialized_start=1716
+  _globals['_DENIAL']._serialized_end=2015
+  _globals['_REPORTEXECUTORREQUEST']._serialized_start=2018
+  _globals['_REPORTEXECUTORREQUEST']._serialized_end=2243
+  _globals['_REPORTEXECUTORREQUEST_POSITIONSENTRY']._serialized_start=2195
+  _globals['_REPORTEXECUTORREQUEST_POSITIONSENTRY']._serialized_end=2243
+  _globals['_REPORTEXECUTORRESPONSE']._serialized_start=2245
+  _globals['_REPORTEXECUTORRESPONSE']._serialized_end=2292
+  _globals['_RECORDINVOCATIONREQUEST']._serialized_start=2295
+  _globals['_RECORDINVOCATIONREQUEST']._serialized_end=2423
+  _globals['_RECORDINVOCATIONRESPONSE']._serialized_start=2425
+  _globals['_RECORDINVOCATIONRESPONSE']._serialized_end=2469
+  _globals['_INTERNALSERVICE']._serialized_start=2472
+  _globals['_INTERNALSERVICE']._serialized_end=3385
 # @@protoc_insertion_point(module_scope)

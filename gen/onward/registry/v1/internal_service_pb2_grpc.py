@@ -45,6 +45,16 @@ class InternalServiceStub:
                 request_serializer=onward_dot_registry_dot_v1_dot_internal__service__pb2.ResolveDestinationRequest.SerializeToString,
                 response_deserializer=onward_dot_registry_dot_v1_dot_internal__service__pb2.ResolveDestinationResponse.FromString,
                 _registered_method=True)
+        self.ReadVersion = channel.unary_unary(
+                '/onward.registry.v1.InternalService/ReadVersion',
+                request_serializer=onward_dot_registry_dot_v1_dot_internal__service__pb2.ReadVersionRequest.SerializeToString,
+                response_deserializer=onward_dot_registry_dot_v1_dot_internal__service__pb2.ReadVersionResponse.FromString,
+                _registered_method=True)
+        self.ReadSourceFilters = channel.unary_unary(
+                '/onward.registry.v1.InternalService/ReadSourceFilters',
+                request_serializer=onward_dot_registry_dot_v1_dot_internal__service__pb2.ReadSourceFiltersRequest.SerializeToString,
+                response_deserializer=onward_dot_registry_dot_v1_dot_internal__service__pb2.ReadSourceFiltersResponse.FromString,
+                _registered_method=True)
         self.Authorize = channel.unary_unary(
                 '/onward.registry.v1.InternalService/Authorize',
                 request_serializer=onward_dot_registry_dot_v1_dot_internal__service__pb2.AuthorizeRequest.SerializeToString,
@@ -80,6 +90,20 @@ class InternalServiceServicer:
 
     def ResolveDestination(self, request, context):
         """Answers everything that running a destination takes.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def ReadVersion(self, request, context):
+        """Answers a version of a function, for a run of it outside any destination.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def ReadSourceFilters(self, request, context):
+        """Answers the filters that every event of a source meets before any destination's.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
@@ -125,6 +149,16 @@ def add_InternalServiceServicer_to_server(servicer, server):
                     servicer.ResolveDestination,
                     request_deserializer=onward_dot_registry_dot_v1_dot_internal__service__pb2.ResolveDestinationRequest.FromString,
                     response_serializer=onward_dot_registry_dot_v1_dot_internal__service__pb2.ResolveDestinationResponse.SerializeToString,
+            ),
+            'ReadVersion': grpc.unary_unary_rpc_method_handler(
+                    servicer.ReadVersion,
+                    request_deserializer=onward_dot_registry_dot_v1_dot_internal__service__pb2.ReadVersionRequest.FromString,
+                    response_serializer=onward_dot_registry_dot_v1_dot_internal__service__pb2.ReadVersionResponse.SerializeToString,
+            ),
+            'ReadSourceFilters': grpc.unary_unary_rpc_method_handler(
+                    servicer.ReadSourceFilters,
+                    request_deserializer=onward_dot_registry_dot_v1_dot_internal__service__pb2.ReadSourceFiltersRequest.FromString,
+                    response_serializer=onward_dot_registry_dot_v1_dot_internal__service__pb2.ReadSourceFiltersResponse.SerializeToString,
             ),
             'Authorize': grpc.unary_unary_rpc_method_handler(
                     servicer.Authorize,
@@ -202,6 +236,60 @@ class InternalService:
             '/onward.registry.v1.InternalService/ResolveDestination',
             onward_dot_registry_dot_v1_dot_internal__service__pb2.ResolveDestinationRequest.SerializeToString,
             onward_dot_registry_dot_v1_dot_internal__service__pb2.ResolveDestinationResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def ReadVersion(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/onward.registry.v1.InternalService/ReadVersion',
+            onward_dot_registry_dot_v1_dot_internal__service__pb2.ReadVersionRequest.SerializeToString,
+            onward_dot_registry_dot_v1_dot_internal__service__pb2.ReadVersionResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def ReadSourceFilters(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/onward.registry.v1.InternalService/ReadSourceFilters',
+            onward_dot_registry_dot_v1_dot_internal__service__pb2.ReadSourceFiltersRequest.SerializeToString,
+            onward_dot_registry_dot_v1_dot_internal__service__pb2.ReadSourceFiltersResponse.FromString,
             options,
             channel_credentials,
             insecure,

@@ -37,6 +37,10 @@ class InternalServiceStub:
     """Reads the registry's event log."""
     ResolveDestination: _grpc.UnaryUnaryMultiCallable[_internal_service_pb2.ResolveDestinationRequest, _internal_service_pb2.ResolveDestinationResponse]
     """Answers everything that running a destination takes."""
+    ReadVersion: _grpc.UnaryUnaryMultiCallable[_internal_service_pb2.ReadVersionRequest, _internal_service_pb2.ReadVersionResponse]
+    """Answers a version of a function, for a run of it outside any destination."""
+    ReadSourceFilters: _grpc.UnaryUnaryMultiCallable[_internal_service_pb2.ReadSourceFiltersRequest, _internal_service_pb2.ReadSourceFiltersResponse]
+    """Answers the filters that every event of a source meets before any destination's."""
     Authorize: _grpc.UnaryUnaryMultiCallable[_internal_service_pb2.AuthorizeRequest, _internal_service_pb2.AuthorizeResponse]
     """Decides whether a token may do something."""
     RecordDenial: _grpc.UnaryUnaryMultiCallable[_internal_service_pb2.RecordDenialRequest, _internal_service_pb2.RecordDenialResponse]
@@ -55,6 +59,10 @@ class InternalServiceAsyncStub(InternalServiceStub):
     """Reads the registry's event log."""
     ResolveDestination: _aio.UnaryUnaryMultiCallable[_internal_service_pb2.ResolveDestinationRequest, _internal_service_pb2.ResolveDestinationResponse]  # type: ignore[assignment]
     """Answers everything that running a destination takes."""
+    ReadVersion: _aio.UnaryUnaryMultiCallable[_internal_service_pb2.ReadVersionRequest, _internal_service_pb2.ReadVersionResponse]  # type: ignore[assignment]
+    """Answers a version of a function, for a run of it outside any destination."""
+    ReadSourceFilters: _aio.UnaryUnaryMultiCallable[_internal_service_pb2.ReadSourceFiltersRequest, _internal_service_pb2.ReadSourceFiltersResponse]  # type: ignore[assignment]
+    """Answers the filters that every event of a source meets before any destination's."""
     Authorize: _aio.UnaryUnaryMultiCallable[_internal_service_pb2.AuthorizeRequest, _internal_service_pb2.AuthorizeResponse]  # type: ignore[assignment]
     """Decides whether a token may do something."""
     RecordDenial: _aio.UnaryUnaryMultiCallable[_internal_service_pb2.RecordDenialRequest, _internal_service_pb2.RecordDenialResponse]  # type: ignore[assignment]
@@ -82,6 +90,22 @@ class InternalServiceServicer(metaclass=_abc_1.ABCMeta):
         context: _ServicerContext,
     ) -> _typing.Union[_internal_service_pb2.ResolveDestinationResponse, _abc.Awaitable[_internal_service_pb2.ResolveDestinationResponse]]:
         """Answers everything that running a destination takes."""
+
+    @_abc_1.abstractmethod
+    def ReadVersion(
+        self,
+        request: _internal_service_pb2.ReadVersionRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_internal_service_pb2.ReadVersionResponse, _abc.Awaitable[_internal_service_pb2.ReadVersionResponse]]:
+        """Answers a version of a function, for a run of it outside any destination."""
+
+    @_abc_1.abstractmethod
+    def ReadSourceFilters(
+        self,
+        request: _internal_service_pb2.ReadSourceFiltersRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_internal_service_pb2.ReadSourceFiltersResponse, _abc.Awaitable[_internal_service_pb2.ReadSourceFiltersResponse]]:
+        """Answers the filters that every event of a source meets before any destination's."""
 
     @_abc_1.abstractmethod
     def Authorize(
