@@ -8,9 +8,10 @@ from typing import Any
 
 import pytest
 
-from services.executor.runtime.pool import Zygote
+from services.executor.runtime.pool import HostRequest, Job, Limits, Worker, Zygote
 from tests.integration import runtime_world
 from tests.integration.runtime_world import returned, script
+from tests.integration.sandbox_world import Sandbox
 
 pytestmark = pytest.mark.integration
 
@@ -54,6 +55,64 @@ async def test_a_flight_whose_event_ended_is_flown_again_by_one_that_waits(zygot
     async with script(zygote, code) as running:
         outcomes = await running.track({"leave": True}, {"leave": False}, {"leave": False})
     assert [json.loads(outcome.value or b"") for outcome in outcomes] == ["left", 2, 2]
+
+
+async def test_a_flight_that_outlasts_its_events_time_is_flown_again_by_one_that_waits(zygote: Zygote) -> None:
+    """The first one never gets its answer; the second one waits for the same flight when the first one's time ends."""
+    code = """let n = 0;
+    const onTrack = (event) => cache.load('token', 60000, async () => {
+      console.log(`flown by ${event.n}`);
+      await fetch('http://h/' + event.n);
+      console.log(`landed for ${event.n}`);
+      return ++n;
+    });
+    const onPage = () => new Promise((done) => setTimeout(done, 400));"""
+
+    def answer(worker: Worker, request: HostRequest) -> None:
+        if request.job_id > 0:
+            worker.answer(request.request_id, result=ok({}))
+
+    run = await Sandbox(zygote).load(code, limits=Limits(wall_ms=1000), answer=answer)
+    run.worker.submit([Job(0, "track", b'{"n":0}'), Job(9, "page", b"{}")])
+    await run.until(lambda: 9 in run.outcomes)
+    run.worker.submit([Job(1, "track", b'{"n":1}', capture=True), Job(2, "track", b'{"n":2}', capture=True)])
+    await run.until(lambda: len(run.outcomes) == 4)
+    assert run.error(0).kind == "Timeout"
+    assert [run.value(1), run.value(2)] == [1, 1]
+    assert [(request.job_id, request.payload["url"]) for request in run.requests] == [
+        (0, "http://h/0"), (1, "http://h/1")
+    ]  # fmt: skip
+    assert [run.logs(n) for n in range(3)] == [["flown by 0"], ["flown by 1", "landed for 1"], []]
+
+
+async def test_what_an_abandoned_flight_becomes_later_changes_nothing(zygote: Zygote) -> None:
+    code = """let land, flights = 0;
+    const fly = () => { flights += 1; return flights === 1 ? new Promise((done) => { land = done }) : 'second' };
+    async function onTrack(event) {
+      const value = cache.load('k', 60000, fly);
+      if (event.leave) return 'left';
+      const mine = await value;
+      land('first');
+      await new Promise((done) => setTimeout(done, 5));
+      return [mine, await cache.load('k', 60000, fly)];
+    }"""
+    async with script(zygote, code) as running:
+        outcomes = await running.track({"leave": True}, {})
+    assert [json.loads(outcome.value or b"") for outcome in outcomes] == ["left", ["second", "second"]]
+
+
+async def test_a_flight_that_the_top_level_left_waiting_is_flown_by_the_first_event(zygote: Zygote) -> None:
+    code = """let flights = 0;
+    const load = () => cache.load('k', 60000, async () => {
+      flights += 1;
+      await new Promise((done) => setTimeout(done, 1));
+      return flights;
+    });
+    load();
+    const onTrack = load;"""
+    async with script(zygote, code) as running:
+        outcomes = await running.track({}, {})
+    assert [outcome.value for outcome in outcomes] == [b"2", b"2"]
 
 
 async def test_a_failure_reaches_all_that_wait_and_is_not_kept(zygote: Zygote) -> None:

@@ -1,15 +1,14 @@
 // cache.load(key, ttlMs, fn) and cache.delete(key): values kept between the events of one isolate.
-import { clearTimer, setTimer, suspend, touch } from './host.js';
+import { atEnd, state, suspend, touch } from './host.js';
 
 // Keys may come from events; past this many the one loaded first goes.
 const KEYS_MAX = 1000;
-// How often those that wait for another event's flight look whether that event is still there to finish it.
-const WATCH_MS = 50;
 
 const entries = new Map();
 const now = Date.now;
 
-// One flight or its value. The flight belongs to the attempt that began it, and ends with it.
+// One flight or its value. The flight belongs to the attempt that began it: its requests and lines are that attempt's,
+// and it ends with it. Those that wait for it then fly themselves, the first of them for the others.
 class Entry {
   constructor(key, owner, ttlMs) {
     this.key = key;
@@ -19,10 +18,12 @@ class Entry {
     this.state = 'flying';
     this.value = undefined;
     this.waiting = new Set();
+    if (owner !== null) atEnd(owner, () => this.state === 'flying' && this.settle('abandoned'));
   }
 
   get usable() {
-    if (this.state === 'flying') return this.owner === null || !this.owner.done;
+    // What flies on after the top level waits for a timer or an answer, and nobody is there to get either.
+    if (this.state === 'flying') return this.owner !== null || state.loading;
     return this.state === 'landed' && now() < this.expires;
   }
 
@@ -31,7 +32,7 @@ class Entry {
     this.value = value;
     this.expires = now() + this.ttlMs;
     // A failure is never kept.
-    if (state === 'failed' && entries.get(this.key) === this) entries.delete(this.key);
+    if (state !== 'landed' && entries.get(this.key) === this) entries.delete(this.key);
     for (const wake of this.waiting) wake();
     this.waiting.clear();
   }
@@ -46,26 +47,22 @@ function keep(entry) {
 async function fly(entry, fn) {
   try {
     const value = await fn();
-    entry.settle('landed', value);
+    if (entry.state === 'flying') entry.settle('landed', value);
     return value;
   } catch (error) {
-    entry.settle('failed', error);
+    if (entry.state === 'flying') entry.settle('failed', error);
     throw error;
   }
 }
 
-// Waits for another attempt's flight, in turns of its own; takes over when that attempt ended before its flight did.
-function join(entry, key, ttlMs, fn) {
+// Waits for another attempt's flight, and goes on in turns of its own.
+function join(entry, ttlMs, fn) {
   const turn = suspend();
-  const finish = () => {
-    clearTimer(watch);
-    entry.waiting.delete(finish);
+  entry.waiting.add(() => {
     if (entry.state === 'landed') turn.resolve(entry.value);
     else if (entry.state === 'failed') turn.reject(entry.value);
-    else turn.resolve(load(key, ttlMs, fn));
-  };
-  const watch = setTimer(() => entry.usable || finish(), WATCH_MS, true, []);
-  entry.waiting.add(finish);
+    else turn.resume(() => load(entry.key, ttlMs, fn));
+  });
   return turn.promise;
 }
 
@@ -77,7 +74,7 @@ function load(key, ttlMs, fn) {
   const known = entries.get(name);
   if (known?.usable) {
     if (known.state === 'landed') return Promise.resolve(known.value);
-    if (attempt !== null) return join(known, name, ttlMs, fn);
+    if (attempt !== null) return join(known, ttlMs, fn);
   }
   const entry = new Entry(name, attempt, ttlMs);
   keep(entry);

@@ -85,9 +85,28 @@ export class Attempt {
     this.fetchesRunning = 0;
     this.waitingFirst = null;
     this.waitingLast = null;
+    this.lastAtEnd = null;
   }
 }
 detached(Attempt);
+
+class AtEnd {
+  constructor(callback, next) {
+    this.callback = callback;
+    this.next = next;
+  }
+}
+detached(AtEnd);
+
+// Calls back when an attempt has ended, however it did. What calls back must be ours, not the user's.
+export function atEnd(attempt, callback) {
+  attempt.lastAtEnd = new AtEnd(callback, attempt.lastAtEnd);
+}
+
+export function callAtEnd(attempt) {
+  for (let known = attempt.lastAtEnd; known !== null; known = known.next) known.callback();
+  attempt.lastAtEnd = null;
+}
 
 // `records` is the text that the next flush takes to the host. `pure` is the mode that starts a whole batch in one
 // turn; it holds only while nothing is touched that has to know its attempt.
@@ -147,6 +166,7 @@ export const hasTurns = () => firstTurn !== null;
 
 // A promise whose settling continues this attempt in a turn of its own, whoever settles it. Anything that shares one
 // result between attempts (cache.load) hands each of them one of these, so that no attempt runs in another's turn.
+// `resume` settles it with what a function does in that turn.
 export function suspend() {
   const attempt = touch();
   let settle;
@@ -158,6 +178,7 @@ export function suspend() {
     promise,
     resolve: (value) => attempt !== null && enqueueTurn(attempt, () => settle.resolve(value)),
     reject: (error) => attempt !== null && enqueueTurn(attempt, () => settle.reject(error)),
+    resume: (compute) => attempt !== null && enqueueTurn(attempt, () => settle.resolve(compute())),
   };
 }
 

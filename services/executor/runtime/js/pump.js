@@ -61,6 +61,7 @@ const waiting = new Map();
 function settle(attempt, detail) {
   attempt.done = true;
   if (attempt.lastTimer !== null) host.forgetTimers(attempt);
+  if (attempt.lastAtEnd !== null) host.callAtEnd(attempt);
   if (attempt.listed) {
     mapDelete(waiting, attempt.seq);
     settledCount += 1;
