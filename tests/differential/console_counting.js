@@ -1,0 +1,4 @@
+console.count(); console.count(); console.count('a'); console.countReset(); console.count(); console.count(undefined); console.count(null); console.count(5); console.countReset('never');
+console.assert(true, 'not shown'); console.assert(false); console.assert(false, 'shown', { a: 1 }); console.assert(0, '%s and %d', 'text', 5); console.assert('', { only: 'object' });
+console.group('G1'); console.log('inside\ntwo lines'); console.group(); console.warn('deeper'); console.groupEnd(); console.groupCollapsed('G2', 5); console.info({ a: { b: 1 } }); console.groupEnd(); console.groupEnd(); console.groupEnd(); console.log('outside');
+console.log(); console.log(''); console.log(undefined); console.log(null, undefined, true, -0, 0n, Symbol('s')); console.debug('debug'); console.error('error', 1); console.dirxml({ a: 1 }, [2]); console.timeEnd('never'); console.timeLog('never');

@@ -1,0 +1,7 @@
+const rows = [['id', 'name', 'note'], [1, 'Ada', 'says "hi"'], [2, 'Bob, Jr.', 'line\nbreak'], [3, '', null]];
+const cell = (v) => (v == null ? '' : /[",\n]/.test(String(v)) ? `"${String(v).replace(/"/g, '""')}"` : String(v));
+const csv = rows.map((r) => r.map(cell).join(',')).join('\r\n');
+const parse = (text) => { const out = [[]]; let field = '', quoted = false; for (let i = 0; i < text.length; i++) { const c = text[i]; if (quoted) { if (c === '"' && text[i + 1] === '"') { field += '"'; i++; } else if (c === '"') quoted = false; else field += c; } else if (c === '"') quoted = true; else if (c === ',') { out.at(-1).push(field); field = ''; } else if (c === '\r') continue; else if (c === '\n') { out.at(-1).push(field); out.push([]); field = ''; } else field += c; } out.at(-1).push(field); return out; };
+const render = (template, data) => template.replace(/\{\{\s*([\w.]+)\s*(?:\|\s*(\w+))?\s*\}\}/g, (_, path, filter) => { const v = path.split('.').reduce((o, k) => o?.[k], data); return filter === 'upper' ? String(v).toUpperCase() : v ?? ''; });
+const escapeHtml = (s) => s.replace(/[&<>"']/g, (c) => ({ '&': '&amp;', '<': '&lt;', '>': '&gt;', '"': '&quot;', "'": '&#39;' })[c]);
+return [csv, parse(csv), render('Hi {{ user.name | upper }}, {{user.missing.deep}}{{n}}!', { user: { name: 'ada' }, n: 0 }), escapeHtml(`<a href="x">'&'</a>`), 'key=value; other="x;y"'.match(/(\w+)=("[^"]*"|[^;]*)/g)];

@@ -1,0 +1,13 @@
+const order = [];
+const done = new Promise((resolve) => setTimeout(resolve, 60));
+setTimeout((...args) => order.push(['args', ...args]), 5, 1, 'two', { three: 3 });
+setTimeout(() => { order.push('first'); Promise.resolve().then(() => order.push('micro of first')); }, 10);
+setTimeout(() => order.push('second'), 10);
+setTimeout(() => order.push('earlier'), 1);
+const never = setTimeout(() => order.push('never'), 5); clearTimeout(never);
+const inside = setTimeout(() => order.push('cleared inside'), 20); setTimeout(() => clearTimeout(inside), 12);
+let ticks = 0; const interval = setInterval(() => { order.push(`tick ${++ticks}`); if (ticks === 3) clearInterval(interval); }, 5);
+setTimeout(() => { setTimeout(() => order.push('nested'), 0); order.push('outer'); }, 30);
+clearTimeout(); clearTimeout(null); clearTimeout(undefined); clearTimeout('x'); clearTimeout({}); clearInterval(never);
+await done;
+return order.filter((x) => typeof x !== 'string' || !x.startsWith('tick')).concat(order.filter((x) => typeof x === 'string' && x.startsWith('tick')));
