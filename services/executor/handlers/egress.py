@@ -6,11 +6,11 @@ import asyncio
 from dataclasses import dataclass, replace
 from datetime import datetime
 from email.utils import parsedate_to_datetime
+from typing import Protocol
 
 import structlog
 
 from kit.clock import Clock
-from services.executor.handlers.work import Item
 from services.executor.runtime.broker import Broker
 from services.executor.runtime.egress import (
     EgressError,
@@ -49,6 +49,12 @@ class Exchange:
     response_bytes: int = 0
 
 
+class Requester(Protocol):
+    """Whatever makes requests: a delivery's item, or a run by hand."""
+
+    exchanges: list[Exchange]
+
+
 class Egress:
     """Answers the host requests of workers. `run()` must be running: it owns the requests under way."""
 
@@ -62,7 +68,7 @@ class Egress:
             self._group = group
             await asyncio.Event().wait()
 
-    def begin(self, worker: Worker, request: HostRequest, item: Item, scope: Scope) -> None:
+    def begin(self, worker: Worker, request: HostRequest, item: Requester, scope: Scope) -> None:
         """Begin a request; the worker gets the answer when there is one, unless it is gone by then."""
         try:
             if request.kind != "fetch":
@@ -97,20 +103,20 @@ class Egress:
         exchange.request = replace(exchange.request, body=(exchange.request.body or b"")[:KEPT_BODY_BYTES_MAX])
 
 
-def forsake(item: Item) -> None:
+def forsake(item: Requester) -> None:
     """Mark the requests that the handler did not wait for: they are sent, their answers dropped."""
     for exchange in item.exchanges:
         if exchange.response is None and exchange.error is None:
             exchange.awaited = False
 
 
-def http_error_status(item: Item) -> int:
+def http_error_status(item: Requester) -> int:
     """Give the last answer's status of 400 or more; 0 where none was seen."""
     statuses = [one.response.status for one in item.exchanges if one.response is not None]
     return next((status for status in reversed(statuses) if status >= 400), 0)
 
 
-def retry_after_ms(item: Item, clock: Clock) -> int:
+def retry_after_ms(item: Requester, clock: Clock) -> int:
     """Give the longest wait that a captured 429 or 503 asked for, in milliseconds; 0 where none did."""
     longest = 0
     for one in item.exchanges:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable, Iterable
+from collections.abc import Awaitable, Callable, Iterable, Mapping
 from dataclasses import dataclass
 from functools import partial
 from typing import Any
@@ -106,15 +106,8 @@ class Resolver:
         values = {state.name: state.value for state in answer.destination.settings if state.HasField("value")}
         encrypted = self._decrypted(workspace, destination, answer)
         values.update(encrypted)
-        settings: dict[str, Any] = {}
-        for definition in answer.version.definitions:
-            value = values.get(definition.name)
-            if value is None:
-                if definition.required:
-                    raise InvalidSettings(f"the required setting `{definition.name}` has no value")
-                continue
-            settings[definition.name] = _plain(definition, value)
-        secrets = [text for value in encrypted.values() for text in _strings(value)]
+        settings = plain_settings(answer.version.definitions, values)
+        secrets = [text for value in encrypted.values() for text in strings_in(value)]
         return settings, secrets
 
     def _decrypted(
@@ -146,6 +139,25 @@ _FIELDS = {
 }
 
 
+def plain_settings(
+    definitions: Iterable[resources_pb2.SettingDefinition], values: Mapping[str, resources_pb2.SettingValue]
+) -> dict[str, Any]:
+    """The object that handlers get. Raises InvalidSettings where one is missing or of another type."""
+    settings: dict[str, Any] = {}
+    for definition in definitions:
+        value = values.get(definition.name)
+        if definition.required and (value is None or _is_empty(value)):
+            raise InvalidSettings(f"the required setting `{definition.name}` has no value")
+        if value is not None:
+            settings[definition.name] = _plain(definition, value)
+    return settings
+
+
+def _is_empty(value: resources_pb2.SettingValue) -> bool:
+    """To whoever leaves a field empty nothing was given, as the registry has it."""
+    return value.WhichOneof("value") == "string_value" and not value.string_value
+
+
 def _plain(definition: resources_pb2.SettingDefinition, value: resources_pb2.SettingValue) -> Any:
     """Give the value as JSON has it; a value of another type than the definition's is an error."""
     field = value.WhichOneof("value")
@@ -158,7 +170,8 @@ def _plain(definition: resources_pb2.SettingDefinition, value: resources_pb2.Set
     return value.bool_value if field == "bool_value" else value.string_value
 
 
-def _strings(value: resources_pb2.SettingValue) -> list[str]:
+def strings_in(value: resources_pb2.SettingValue) -> list[str]:
+    """The texts that a value consists of, all secret where the setting is."""
     field = value.WhichOneof("value")
     if field == "string_value":
         return [value.string_value]
