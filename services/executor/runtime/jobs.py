@@ -26,11 +26,11 @@ class Limits:
 
 @dataclass(frozen=True, slots=True)
 class Job:
-    """One event for one handler."""
+    """One event for one handler, or the events of a batch for onBatch."""
 
     id: int
     type: str  # "track", ..., or the name of a handler
-    event: bytes  # JSON, already normalised: it goes into a larger text as it is
+    event: bytes  # JSON, already normalised: it goes into a larger text as it is; for onBatch an array
     capture: bool = False  # keep what the handler returns
 
 
@@ -78,6 +78,8 @@ class Outcome:
     error: UserError | None
     value_cut: bool = False
     value_error: UserError | None = None  # what the handler returned could not be turned into JSON
+    results: list[tuple[int, str]] | None = None  # of onBatch: status and message of each event, where it gave them
+    unshaped: bool = False  # onBatch returned something else than that
 
 
 @dataclass(frozen=True, slots=True)
@@ -158,7 +160,17 @@ def detailed(job_id: int, wall_us: int, cpu_us: int, detail: dict[str, Any]) -> 
     outcome = Outcome(job_id, error is None, wall_us, cpu_us, logs, kept, user_error(error))
     outcome.value_cut = detail.get("valueCut", False)
     outcome.value_error = user_error(detail.get("valueError"))
+    if "results" in detail:
+        _add_results(outcome, detail["results"])
     return outcome
+
+
+def _add_results(outcome: Outcome, results: list[Any] | None) -> None:
+    """Take what batch.js says of a batch's events; None where the handler returned another shape."""
+    if results is None:
+        outcome.unshaped = True
+    else:
+        outcome.results = [(int(status), str(message)) for status, message in results]
 
 
 def user_error(error: dict[str, Any] | None) -> UserError | None:

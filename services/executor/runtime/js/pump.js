@@ -8,6 +8,7 @@
 // The texts are put together by concatenation of what JSON.stringify gave for primitives. A record is
 // [0,seq,{value?,error?,logs?}] for an outcome that is more than a plain success, or [1,seq,requestId,kind,payload].
 
+import { resultsDetail } from './batch.js';
 import { resetConsole } from './console.js';
 import * as host from './host.js';
 import { describe, notDefined, timeout } from './failure.js';
@@ -18,6 +19,8 @@ const { apply, mapDelete, mapGet, mapSet, parse, stringify } = primordials;
 
 const VALUE_CHARS_MAX = 16 * 1024;
 const TRAPPED = 'trapped';
+// Its event is an array of events.
+const BATCH_HANDLER = 'onBatch';
 
 // The cell is memory that the parent process can read when this one is gone. It says which event runs.
 const NOBODY = 0;
@@ -83,9 +86,16 @@ function valueDetail(value) {
   }
 }
 
-function succeed(attempt, value) {
+function succeed(attempt, value, events) {
   if (attempt.done) return;
-  settle(attempt, attempt.capture ? valueDetail(value) : '');
+  let detail = attempt.capture ? valueDetail(value) : '';
+  if (events !== 0) {
+    const results = resultsDetail(value, events);
+    detail += detail === '' || results === '' ? results : `,${results}`;
+    // Reading may have run code of the script's.
+    if (attempt.done) return;
+  }
+  settle(attempt, detail);
 }
 
 function fail(attempt, thrown) {
@@ -99,8 +109,10 @@ async function run(attempt) {
   try {
     const handler = handlers[attempt.handler];
     if (handler === undefined) return settle(attempt, `"error":${notDefined(attempt.handler)}`);
-    const value = await apply(handler.run, handler.self, [attempt.event, freshSettings()]);
-    succeed(attempt, value);
+    const { event } = attempt;
+    const events = attempt.handler === BATCH_HANDLER ? event.length : 0;
+    const value = await apply(handler.run, handler.self, [event, freshSettings()]);
+    succeed(attempt, value, events);
   } catch (thrown) {
     fail(attempt, thrown);
   }
