@@ -52,6 +52,8 @@ from services.executor.projections import View
 from services.executor.rpc import ExecutionService
 from services.executor.runtime.broker import Broker
 from services.executor.runtime.pool import Zygote
+from services.executor.runtime.processes import read_memory
+from services.executor.runtime.self_test import degradations_of, self_test
 from services.executor.settings import Settings
 
 # One pull's worth: large enough to amortise its cost, small enough to keep the loop responsive.
@@ -62,6 +64,9 @@ CODE_READERS = 1
 DRAIN_TICK_S = 0.02
 # The last fifth of a stream of 4 GiB lasts for 40 s at full speed.
 ROOM_INTERVAL_S = 5.0
+# Of the machine's or the container's memory. The rest is for this process, and for workers that grow before they are
+# measured again; on one machine with everything, also for Postgres, NATS and the other services.
+WORKERS_MEMORY_SHARE = 0.5
 # How long the registry may take to come up beside us.
 FIRST_ANSWER_S = 60.0
 
@@ -93,7 +98,7 @@ class App:
         self._fence = BusFence(self._feed)
         turns = Turns(self._clock)
         resolver = Resolver(self._resolve, settings.keyring, turns)
-        places = WorkerPlaces(settings.workers_max)
+        places = WorkerPlaces(settings.workers_max, _workers_memory_bytes(settings), self._clock)
         services = Services(zygote, resolver, self._outcomes, self._egress, self._view, self._clock, places, turns)
         self._lanes = LaneSet(services)
         self._intake = Intake(
@@ -110,14 +115,26 @@ class App:
     # --- life ------------------------------------------------------------------------------------------------
 
     async def start(self) -> None:
-        await self._zygote.start()
-        for degradation in self._zygote.degradations:
-            log.warning("sandbox_degraded", what=degradation)
+        await self._start_sandbox()
         await self._broker.start()
         # The tracker's consumer is the tracker's to make.
         await provision(self._bus, [facts_stream(), replace(OUTCOMES, consumers=()), DUE])
         # The registry checks code with us, so we answer before we have its facts.
         await self._server.start()
+
+    async def _start_sandbox(self) -> None:
+        """Start the zygote and try what its workers can do. Raises SettingsError where the sandbox must be whole."""
+        await self._zygote.start()
+        endpoints = _numeric(_own_endpoints(self._settings))
+        findings = await self_test(self._zygote, endpoints=endpoints, files=[self._settings.runtime_dir / "prelude.js"])
+        self._zygote.degradations += degradations_of(findings)
+        for degradation in self._zygote.degradations:
+            log.warning("sandbox_degraded", what=degradation)
+        if self._settings.sandbox_required and self._zygote.degradations:
+            raise SettingsError(
+                "ONWARD_SANDBOX_REQUIRED: the sandbox is not whole here; docs/operations.md says what each degradation "
+                f"comes from. Without {'; without '.join(self._zygote.degradations)}"
+            )
 
     async def run(self) -> None:
         async with asyncio.TaskGroup() as group:
@@ -263,6 +280,12 @@ def _replica() -> str:
     return f"{host}-{os.getpid()}"
 
 
+def _workers_memory_bytes(settings: Settings) -> int:
+    if settings.workers_memory_mb is not None:
+        return settings.workers_memory_mb << 20
+    return int(WORKERS_MEMORY_SHARE * read_memory()[1])
+
+
 def _own_endpoints(settings: Settings) -> list[tuple[str, int]]:
     """List what functions may never call: Onward's own servers, and what the operator names."""
     nats = settings.nats_url.rpartition("@")[2].rpartition("/")[2]
@@ -284,6 +307,11 @@ def _own_endpoints(settings: Settings) -> list[tuple[str, int]]:
         if host and port.isdigit():
             found.append((host.strip("[]"), int(port)))
     return found
+
+
+def _numeric(endpoints: Sequence[tuple[str, int]]) -> list[tuple[str, int]]:
+    """Those whose hosts are addresses: a worker has no resolver."""
+    return [(host, port) for host, port in endpoints if host.replace(".", "").isdigit() or ":" in host]
 
 
 async def build(settings: Settings) -> App:

@@ -19,7 +19,11 @@ class Settings(KeySettings):
     runtime_dir: Path = RUNTIME_DIR
     # No compiled code at all: loops run five times slower, and there is no writable executable memory.
     jitless: bool = False
-    # Warm workers at once; each takes 3 MB idle and about 25 MB after load.
-    workers_max: int = Field(default=200, ge=1, le=10_000)
+    # Do not start where the kernel refuses a layer of the sandbox, or a probe of the self-test gets through.
+    sandbox_required: bool = False
+    # Warm workers at once, as far as there is memory for them; each is two threads and two descriptors.
+    workers_max: int = Field(default=1000, ge=1, le=10_000)
+    # What all workers may take together; without it a share of the memory of the machine or container.
+    workers_memory_mb: int | None = Field(default=None, ge=32)
     # Endpoints (host:port, comma-separated) that functions may never call, whatever ranges are allowed.
     egress_denied: str = ""

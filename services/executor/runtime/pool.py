@@ -32,6 +32,7 @@ from services.executor.runtime.jobs import (
     WorkerExit,
 )
 from services.executor.runtime.rehearsal import SAMPLE, SAMPLE_SETTINGS
+from services.executor.runtime.watchdog import LOOK_S
 from services.executor.runtime.worker_link import Worker
 
 _ROOT: Final = Path(__file__).resolve().parents[3]
@@ -39,8 +40,6 @@ _ROOT: Final = Path(__file__).resolve().parents[3]
 _START_TIMEOUT_S: Final = 30.0
 # Lock-down, isolate and prelude take about 10 ms.
 _FORK_TIMEOUT_S: Final = 10.0
-# How often workers are looked at that no longer answer; the worker itself is far more precise.
-_WATCH_S: Final = 0.25
 # Room for a few batches, so that the worker finds its next one waiting.
 _SOCKET_BUFFER_BYTES: Final = 1 << 20
 
@@ -80,6 +79,11 @@ class Zygote:
     def worker_pids(self) -> list[int]:
         """The processes of all workers that live."""
         return list(self._workers)
+
+    @property
+    def pid(self) -> int:
+        """The zygote's process; 0 where there is none."""
+        return self._process.pid if self._process is not None else 0
 
     @property
     def readers_ready(self) -> int:
@@ -211,7 +215,7 @@ class Zygote:
 
     async def _watch(self) -> None:
         while True:
-            await asyncio.sleep(_WATCH_S)
+            await asyncio.sleep(LOOK_S)
             now = time.monotonic()
             for worker in list(self._workers.values()):
                 worker.enforce_deadline(now)
@@ -242,6 +246,10 @@ class Zygote:
         worker.listen(on_outcomes, on_request, on_exit)
         self._own(self._refill())
         return await self._loaded(worker, code, settings, limits)
+
+    async def bare(self) -> Worker:
+        """A worker without a script, new and never to be used for one. Whoever takes it kills it. Raises as `fork`."""
+        return await self._fork()
 
     @staticmethod
     async def _loaded(worker: Worker, code: str, settings: bytes, limits: Limits) -> Worker:

@@ -20,7 +20,9 @@ class Kind(IntEnum):
     ANSWERS = 3  # [[request id, ok, value], ...]
     STOP = 4
     CHECK = 5  # CHECK_HEADER, a line of JSON with the names of the settings, code
+    PROBE = 7  # JSON: {"names": [...], "targets": {...}} as probes.py reads them
     HEAP = 6  # answered by HEAP_USED once nothing runs
+    TRIM = 8  # give back memory that is not needed; only while nothing runs
     # From the worker.
     LOCKED = 16  # JSON: list of degradations
     READY = 17  # JSON: {"handlers": [...]} or {"error": {...}}
@@ -28,6 +30,7 @@ class Kind(IntEnum):
     BATCH_REPLY = 19  # BATCH_REPLY_HEADER, then nothing or the text of pump.js's `collect`
     EXIT = 20  # EXIT_HEADER: the worker ends itself
     CHECKED = 21  # JSON: what check.js has found
+    PROBED = 23  # JSON: [[name, what came of it], ...]
     HEAP_USED = 22  # HEAP_USED_BODY
 
 

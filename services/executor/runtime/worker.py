@@ -21,6 +21,7 @@ from services.executor.runtime import wire
 from services.executor.runtime.host_calls import Operation
 from services.executor.runtime.lockdown import filter_syscalls, lock_down
 from services.executor.runtime.prelude import Prelude
+from services.executor.runtime.probes import attempt_all
 from services.executor.runtime.pump import WHOLE_BATCH, Output, Pump
 from services.executor.runtime.v8 import V8Error
 from services.executor.runtime.wire import Kind
@@ -86,6 +87,7 @@ class Worker:
     def run(self) -> NoReturn:
         """Serve until the executor hangs up or says stop."""
         while True:
+            self._pump.cell.beat()
             if self._poll.poll(self._patience_ms()):
                 data = self._socket.recv(_RECEIVE_BYTES)
                 if not data:
@@ -105,8 +107,12 @@ class Worker:
             self._load(body)
         elif kind == Kind.CHECK:
             self._check(body)
+        elif kind == Kind.PROBE:
+            self.send(Kind.PROBED, json.dumps(attempt_all(**json.loads(body))).encode())
         elif kind == Kind.HEAP:
             self.send(Kind.HEAP_USED, wire.HEAP_USED_BODY.pack(self._pump.isolate.heap_used()))
+        elif kind == Kind.TRIM:
+            self._trim()
         else:
             os._exit(0)
 
@@ -124,7 +130,7 @@ class Worker:
             result = self._pump.load(code, settings)
         except V8Error:
             self._exit("out_of_memory", 0)
-        self._pump.isolate.while_waiting = lambda: None
+        self._pump.isolate.while_waiting = self._pump.cell.beat
         ctypes.CDLL(None).malloc_trim(0)
         self.send(Kind.READY, json.dumps(result).encode())
 
@@ -204,6 +210,11 @@ class Worker:
             settled = ",".join(map(str, output.settled)).encode()
             self.send(Kind.REPLY, b'{"settled":[', settled, b'],"records":[', b",".join(output.records), b"]}")
 
+    def _trim(self) -> None:
+        """Give garbage back to the machine: V8's, which takes it some milliseconds, then the allocator's."""
+        self._pump.isolate.collect_garbage()
+        ctypes.CDLL(None).malloc_trim(0)
+
     # ---- limits ------------------------------------------------------------------------------------------------
 
     def _watch_started(self) -> None:
@@ -251,6 +262,7 @@ class Worker:
         pump = self._pump
         self._seen = _NOTHING_SEEN
         while not pump.wait(_TICK_S):
+            pump.cell.beat()
             self._reply_early()
             self._enforce()
         if pump.out_of_memory_in is not None:

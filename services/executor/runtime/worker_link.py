@@ -30,11 +30,14 @@ from services.executor.runtime.jobs import (
     detailed,
     loads,
 )
+from services.executor.runtime.watchdog import watch
 from services.executor.runtime.wire import Kind
 
-# The worker cuts by itself; the executor only steps in when it has heard nothing for this much longer than an attempt
-# may take.
+# How much longer than its limits allow a worker may take to load or read a script, to answer, or to end. Attempts are
+# watched more closely: watchdog.py.
 _GRACE_S: Final = 1.0
+# Some forty system calls, of which each is refused at once.
+_PROBE_S: Final = 5.0
 # How long to wait for the exit status after the socket has closed.
 _STATUS_TIMEOUT_S: Final = 2.0
 _WHOLE_BATCH: Final = -1
@@ -101,6 +104,7 @@ class Worker:
         self.locked: asyncio.Future[list[str]] = loop.create_future()
         self._loaded: asyncio.Future[dict[str, Any]] = loop.create_future()
         self._checked: asyncio.Future[Any] = loop.create_future()
+        self._probed: asyncio.Future[Any] = loop.create_future()
         self._heap_asked: list[asyncio.Future[int]] = []
         self._loop = loop
         self._cell = cell
@@ -111,7 +115,8 @@ class Worker:
         self._jobs: dict[int, Job] = {}
         self._sent_requests: set[int] = set()
         self._next_seq = 1
-        self._progress_s = time.monotonic()
+        self._progress_s = self._outcome_s = time.monotonic()
+        self._watchdog = watch(pid, cell, self._limits)
         self._ending = _Ending()
 
     # ---- what the executor does ----------------------------------------------------------------------------------
@@ -131,7 +136,8 @@ class Worker:
         if not jobs:
             return
         if not self._jobs:
-            self._progress_s = time.monotonic()
+            self._progress_s = self._outcome_s = time.monotonic()
+            self._watchdog.begin()
         first, count = self._next_seq, len(jobs)
         self._next_seq += count
         for seq, job in enumerate(jobs, first):
@@ -156,6 +162,11 @@ class Worker:
         self._write(Kind.HEAP)
         async with asyncio.timeout(self._limits.wall_ms / 1000 + _GRACE_S):
             return await answer
+
+    def trim(self) -> None:
+        """Have it give back memory that it does not need; what is sent next waits for that, some milliseconds."""
+        if self.alive and not self._jobs:
+            self._write(Kind.TRIM)
 
     async def stop(self) -> None:
         """Ask the worker to end, and wait until it has."""
@@ -200,6 +211,7 @@ class Worker:
     async def load(self, code: str, settings: bytes, limits: Limits) -> None:
         """Send the script, wait for its handlers. Raises CodeError; ConnectionError where the worker was lost."""
         self._limits = limits
+        self._watchdog = watch(self.pid, self._cell, limits)
         self._one_by_one = _ATTRIBUTED.search(code) is not None
         header = wire.LOAD_HEADER.pack(
             limits.wall_ms, limits.cpu_ms, limits.heap_bytes, limits.buffers_bytes, len(settings)
@@ -216,9 +228,23 @@ class Worker:
             raise _code_error(code, error)
         self.handlers = result["handlers"]
 
+    async def probe(self, request: bytes) -> Any:
+        """What came of the probes of probes.py, before a script is loaded; JSON of whatever shape a worker may send.
+
+        Once. Raises ConnectionError where the worker ended over it, and TimeoutError.
+        """
+        self._write(Kind.PROBE, request)
+        async with asyncio.timeout(_PROBE_S):
+            return await self._probed
+
+    @property
+    def end_signal(self) -> str | None:
+        """What has ended the process, SIGSYS for one; None while it lives, or where it ended by itself."""
+        return self._ending.signal
+
     def enforce_deadline(self, now: float) -> None:
-        """Kill a worker that has jobs and has been silent for longer than any attempt may last."""
-        if self._jobs and now - self._progress_s > self._limits.wall_ms / 1000 + _GRACE_S:
+        """Kill a worker that has jobs and no longer minds their limits."""
+        if self._jobs and self._watchdog.overdue(now, len(self._jobs), self._outcome_s):
             self._end("timeout")
 
     def ended(self, status: int | None) -> None:
@@ -253,6 +279,8 @@ class Worker:
             self.locked.set_result(loads(body))
         elif kind == Kind.CHECKED and not self._checked.done():
             self._checked.set_result(loads(body))
+        elif kind == Kind.PROBED and not self._probed.done():
+            self._probed.set_result(loads(body))
         elif kind == Kind.READY and not self._loaded.done():
             self._loaded.set_result(loads(body))
 
@@ -307,6 +335,8 @@ class Worker:
                 outcomes.append(Outcome(job.id, True, wall, cpu, [], None, None))
             else:
                 outcomes.append(detailed(job.id, wall, cpu, detail))
+        if outcomes:
+            self._outcome_s = self._progress_s
         if outcomes and self._callbacks is not None:
             self._callbacks.outcomes(outcomes)
 
@@ -368,6 +398,9 @@ class Worker:
         if not self._checked.done():
             self._checked.set_exception(ConnectionError(f"the worker that read it ended: {exit_.reason}"))
             self._checked.exception()  # most workers check nothing: nobody waits for it
+        if not self._probed.done():
+            self._probed.set_exception(ConnectionError(f"a probe ended the worker: {exit_.signal}"))
+            self._probed.exception()  # hardly any worker is probed
         for answer in self._heap_asked:
             if not answer.done():
                 answer.set_exception(ConnectionError(f"the worker ended before it told: {exit_.reason}"))
