@@ -277,6 +277,7 @@ class Attempt(_message.Message):
     BATCH_EVENTS_MAX_FIELD_NUMBER: _builtins.int
     BATCH_UNTIL_US_FIELD_NUMBER: _builtins.int
     BATCH_EVENTS_FIELD_NUMBER: _builtins.int
+    BATCH_LIMIT_FIELD_NUMBER: _builtins.int
     stream_sequence: _builtins.int
     """The event's place in its stream."""
     index: _builtins.int
@@ -317,6 +318,10 @@ class Attempt(_message.Message):
     """Of a deferred event that waits for others of its batch: when it goes whatever has come, microseconds since 1970."""
     batch_events: _builtins.int
     """How many events `onBatch` was given together; 0 where a single handler ran."""
+    batch_limit: _builtins.int
+    """The most events that it may be in a batch with from now on: each time that a batch with it did not end, it is halved.
+    0 for as many as the policy says.
+    """
     @_builtins.property
     def detail(self) -> Global___AttemptDetail:
         """Failures and sampled successes."""
@@ -344,10 +349,11 @@ class Attempt(_message.Message):
         batch_events_max: _builtins.int = ...,
         batch_until_us: _builtins.int = ...,
         batch_events: _builtins.int = ...,
+        batch_limit: _builtins.int = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["detail", b"detail"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["attempt", b"attempt", "batch_events", b"batch_events", "batch_events_max", b"batch_events_max", "batch_until_us", b"batch_until_us", "cpu_us", b"cpu_us", "detail", b"detail", "ended_at_us", b"ended_at_us", "error_type", b"error_type", "event_name", b"event_name", "http_error", b"http_error", "index", b"index", "message_id", b"message_id", "reason", b"reason", "received_at_us", b"received_at_us", "result", b"result", "retries_used", b"retries_used", "retry_after_ms", b"retry_after_ms", "stream_sequence", b"stream_sequence", "type", b"type", "wall_us", b"wall_us"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["attempt", b"attempt", "batch_events", b"batch_events", "batch_events_max", b"batch_events_max", "batch_limit", b"batch_limit", "batch_until_us", b"batch_until_us", "cpu_us", b"cpu_us", "detail", b"detail", "ended_at_us", b"ended_at_us", "error_type", b"error_type", "event_name", b"event_name", "http_error", b"http_error", "index", b"index", "message_id", b"message_id", "reason", b"reason", "received_at_us", b"received_at_us", "result", b"result", "retries_used", b"retries_used", "retry_after_ms", b"retry_after_ms", "stream_sequence", b"stream_sequence", "type", b"type", "wall_us", b"wall_us"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -355,7 +361,9 @@ Global___Attempt: _TypeAlias = Attempt  # noqa: Y015
 
 @_typing.final
 class AttemptDetail(_message.Message):
-    """Everything that was captured."""
+    """Everything that was captured. Events of one batch share what it logged, requested and returned: it is kept with each of
+    them that failed, half a MiB in all; where there is no room left, logs and requests are [{"cut": true}].
+    """
 
     DESCRIPTOR: _descriptor.Descriptor
 
@@ -478,6 +486,7 @@ class DueDelivery(_message.Message):
     TRACEPARENT_FIELD_NUMBER: _builtins.int
     ALONE_FIELD_NUMBER: _builtins.int
     GATHERED_FIELD_NUMBER: _builtins.int
+    BATCH_LIMIT_FIELD_NUMBER: _builtins.int
     workspace: _builtins.str
     """The workspace's id."""
     source: _builtins.str
@@ -508,6 +517,8 @@ class DueDelivery(_message.Message):
     """Run it with nothing else in its worker: the worker was lost the last time."""
     gathered: _builtins.bool
     """It has waited for its batch: it goes with those that come with it."""
+    batch_limit: _builtins.int
+    """The most events that it may be in a batch with; 0 for as many as the policy says."""
     def __init__(
         self,
         *,
@@ -526,10 +537,11 @@ class DueDelivery(_message.Message):
         traceparent: _builtins.str = ...,
         alone: _builtins.bool = ...,
         gathered: _builtins.bool = ...,
+        batch_limit: _builtins.int = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["alone", b"alone", "attempt", b"attempt", "destination", b"destination", "event", b"event", "event_name", b"event_name", "gathered", b"gathered", "index", b"index", "message_id", b"message_id", "received_at_us", b"received_at_us", "retries_used", b"retries_used", "source", b"source", "stream_sequence", b"stream_sequence", "traceparent", b"traceparent", "type", b"type", "workspace", b"workspace"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["alone", b"alone", "attempt", b"attempt", "batch_limit", b"batch_limit", "destination", b"destination", "event", b"event", "event_name", b"event_name", "gathered", b"gathered", "index", b"index", "message_id", b"message_id", "received_at_us", b"received_at_us", "retries_used", b"retries_used", "source", b"source", "stream_sequence", b"stream_sequence", "traceparent", b"traceparent", "type", b"type", "workspace", b"workspace"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
