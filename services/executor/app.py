@@ -52,7 +52,7 @@ from services.executor.projections import View
 from services.executor.rpc import ExecutionService
 from services.executor.runtime.broker import Broker
 from services.executor.runtime.pool import Zygote
-from services.executor.runtime.processes import read_memory
+from services.executor.runtime.processes import raise_open_files, read_memory
 from services.executor.runtime.self_test import degradations_of, self_test
 from services.executor.settings import Settings
 
@@ -115,6 +115,7 @@ class App:
     # --- life ------------------------------------------------------------------------------------------------
 
     async def start(self) -> None:
+        raise_open_files()
         await self._start_sandbox()
         await self._broker.start()
         # The tracker's consumer is the tracker's to make.

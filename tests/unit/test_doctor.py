@@ -31,7 +31,7 @@ from onward.common.v1 import status_service_pb2 as pb
 from onward.registry.v1.operator_service_pb2 import GetKeyStatusResponse, KeyStatus
 from services.audit.handlers.checks import judge_log
 from services.delivery.handlers.checks import judge_refused, judge_retries
-from services.executor.handlers.checks import judge_memory, judge_sandbox, judge_workers, read_memory
+from services.executor.handlers.checks import judge_memory, judge_sandbox, judge_workers
 from services.registry.handlers.checks import judge_door, judge_keys
 
 NOW = datetime(2026, 5, 1, 12, 0, tzinfo=UTC)
@@ -173,17 +173,6 @@ def test_each_degradation_of_the_sandbox_is_told_with_advice_of_its_own() -> Non
     assert "landlock" in found[0].message
     assert "5.13" in found[0].advice
     assert "docs/operations.md" in found[1].advice
-
-
-def test_a_container_has_the_memory_of_its_limit(tmp_path: Path) -> None:
-    meminfo = tmp_path / "meminfo"
-    meminfo.write_text("MemTotal:       4096 kB\nMemFree:        100 kB\nMemAvailable:   2048 kB\n")
-    assert read_memory(meminfo, tmp_path) == (2048 * 1024, 4096 * 1024)
-    (tmp_path / "memory.max").write_text("max\n")
-    (tmp_path / "memory.current").write_text("1024\n")
-    assert read_memory(meminfo, tmp_path) == (2048 * 1024, 4096 * 1024)
-    (tmp_path / "memory.max").write_text(f"{1024 * 1024}\n")
-    assert read_memory(meminfo, tmp_path) == (1023 * 1024, 1024 * 1024)
 
 
 @pytest.mark.parametrize(

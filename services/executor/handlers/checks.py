@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from contextlib import suppress
-from pathlib import Path
 
 from kit.bus.connection import Bus
 from kit.bus.streams import events_stream_name
@@ -21,6 +20,7 @@ from kit.status.servicer import status_servicer
 from services.executor.handlers.places import WorkerPlaces
 from services.executor.projections import View
 from services.executor.runtime.pool import Zygote
+from services.executor.runtime.processes import read_memory
 from services.executor.runtime.v8 import V8_VERSION
 
 # Some ten seconds' worth.
@@ -44,9 +44,6 @@ SANDBOX_ADVICE = {
     "seccomp": "needs a kernel with seccomp on x86-64 or ARM64; do not run code that you do not trust without it",
 }
 SANDBOX_ADVICE_ELSE = "see the sandbox's degradations in docs/operations.md"
-
-MEMINFO = Path("/proc/meminfo")
-CGROUP = Path("/sys/fs/cgroup")
 
 Heads = Callable[[], Awaitable[Mapping[str, int]]]
 
@@ -116,16 +113,3 @@ def judge_memory(available: int, total: int) -> Check:
     if available < MEMORY_NONE * total:
         return failure("memory", message, MEMORY_ADVICE)
     return warning("memory", message, MEMORY_ADVICE) if available < MEMORY_LITTLE * total else ok("memory", message)
-
-
-def read_memory(meminfo: Path = MEMINFO, cgroup: Path = CGROUP) -> tuple[int, int]:
-    """Available and total bytes, of the machine or of the container."""
-    lines = dict(line.split(":") for line in meminfo.read_text().splitlines())
-    available, total = (int(lines[name].split()[0]) * 1024 for name in ("MemAvailable", "MemTotal"))
-    try:
-        limit = int((cgroup / "memory.max").read_text())
-        used = int((cgroup / "memory.current").read_text())
-    except (OSError, ValueError):
-        # No limit ("max"), or no cgroup of its own.
-        return available, total
-    return min(available, max(limit - used, 0)), min(total, limit)

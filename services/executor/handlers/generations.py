@@ -12,7 +12,7 @@ from kit.clock import Clock
 from services.executor.domain import errors
 from services.executor.domain.errors import Verdict
 from services.executor.handlers.egress import Egress
-from services.executor.handlers.places import WorkerPlaces
+from services.executor.handlers.places import Holder, Place, WorkerPlaces
 from services.executor.handlers.resolve import Program, Resolver
 from services.executor.handlers.settle import OutcomeLog
 from services.executor.handlers.turns import Turns
@@ -57,8 +57,8 @@ class Generation:
     retired: bool = False
     # An item runs in it that must have it for itself.
     alone: bool = False
-    # It counts among the warm workers.
-    has_place: bool = False
+    # Its claim to be among the warm workers.
+    place: Place | None = None
     # Why nothing can run: every attempt ends so.
     refusal: Refusal | None = None
 
@@ -73,7 +73,7 @@ class Blame:
     again: list[Item] = field(default_factory=list)
 
 
-class Owner(Protocol):
+class Owner(Holder, Protocol):
     """Whose workers they are; called on the event loop."""
 
     def on_outcomes(self, generation: Generation, outcomes: list[Outcome]) -> None: ...
@@ -103,10 +103,10 @@ class Generations:
         if program.invalid is not None:
             generation.refusal = Refusal(errors.INVALID_SETTINGS, "InvalidSettings", program.invalid)
             return generation
-        await self._services.places.take()
-        generation.has_place = True
+        generation.place = await self._services.places.take(self._owner)
         try:
-            await self._fork(generation)
+            worker = generation.worker = await self._fork(generation)
+            self._services.places.ready(generation.place, worker.pid)
         except CodeError as error:
             message = redacted_text(program.redactor, str(error), ERROR_MESSAGE_MAX)
             generation.refusal = Refusal(errors.BAD_REQUEST, "CodeError", message)
@@ -116,9 +116,9 @@ class Generations:
             raise
         return generation
 
-    async def _fork(self, generation: Generation) -> None:
+    async def _fork(self, generation: Generation) -> Worker:
         program = generation.program
-        generation.worker = await self._services.zygote.fork(
+        return await self._services.zygote.fork(
             program.code,
             program.settings,
             program.limits,
@@ -128,9 +128,9 @@ class Generations:
         )
 
     def _give_place_back(self, generation: Generation) -> None:
-        if generation.has_place:
-            generation.has_place = False
-            self._services.places.give_back()
+        place, generation.place = generation.place, None
+        if place is not None:
+            self._services.places.give_back(place)
 
     def _on_exit(self, generation: Generation, exit_: WorkerExit) -> None:
         self._give_place_back(generation)
@@ -145,6 +145,8 @@ class Generations:
     def retire(self, generation: Generation) -> None:
         """Stop a worker once nothing runs in it."""
         generation.retired = True
+        if generation.place is not None:
+            generation.place.leaving = True
         if not generation.in_flight and generation.worker is not None:
             worker, generation.worker = generation.worker, None
             if self._closed:

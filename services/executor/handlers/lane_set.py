@@ -1,15 +1,20 @@
-"""All lanes of an executor: made when first needed, released when idle, bounded in number of warm workers."""
+"""All lanes of an executor: made when first needed, released when nothing used them for long."""
 
 from __future__ import annotations
 
 import asyncio
 
 from services.executor.handlers.generations import Services
-from services.executor.handlers.lanes import IDLE_AFTER_S, Lane
+from services.executor.handlers.lanes import Lane
 from services.executor.handlers.work import Item
+from services.executor.runtime.processes import anonymous_bytes
 
 # How often idle workers are looked for.
 SWEEP_S = 5.0
+# A worker that nothing used for this long gives its memory back; sooner where much of what all may take is taken.
+IDLE_AFTER_S = 600.0
+IDLE_CROWDED_AFTER_S = 60.0
+CROWDED = 0.5
 
 
 class LaneSet:
@@ -17,7 +22,6 @@ class LaneSet:
 
     def __init__(self, services: Services) -> None:
         self._services = services
-        services.places.make_room = self._make_room
         self._lanes: dict[tuple[str, str], Lane] = {}
         self._group: asyncio.TaskGroup | None = None
 
@@ -39,10 +43,11 @@ class LaneSet:
     async def run(self) -> None:
         async with asyncio.TaskGroup() as group:
             self._group = group
+            group.create_task(self._services.places.run())
             try:
                 while True:
-                    await asyncio.sleep(SWEEP_S)
                     self._sweep()
+                    await asyncio.sleep(SWEEP_S)
             finally:
                 # What ends now cannot begin anything any more.
                 for lane in self._lanes.values():
@@ -57,13 +62,11 @@ class LaneSet:
     def _sweep(self) -> None:
         """Release workers that nothing used for a while."""
         now = self._services.clock.monotonic()
+        places = self._services.places
+        places.shared_bytes = anonymous_bytes(self._services.zygote.pid)
+        crowded = places.taken > CROWDED * places.most or places.used_bytes > CROWDED * places.memory_bytes
+        patience_s = IDLE_CROWDED_AFTER_S if crowded else IDLE_AFTER_S
         for key, lane in list(self._lanes.items()):
-            if not lane.busy and now - lane.idle_since() > IDLE_AFTER_S:
+            if not lane.busy and now - lane.idle_since() > patience_s:
                 lane.release()
                 del self._lanes[key]
-
-    def _make_room(self) -> None:
-        """Release the worker that has been idle for the longest; where all are busy, whoever asks must wait."""
-        idle = [lane for lane in self._lanes.values() if lane.has_worker and not lane.busy]
-        if idle:
-            min(idle, key=Lane.idle_since).release()

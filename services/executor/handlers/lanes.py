@@ -32,8 +32,6 @@ REFUSED_MAX = 256
 DEFER_AFTER_S = 0.25
 # A lane that is merely short of CPU may take longer: deferring would only make the machine busier.
 DEFER_BUSY_AFTER_S = 1.5
-# A worker that nothing used for this long gives its memory back.
-IDLE_AFTER_S = 60.0
 # Part of the successes that keep their logs, requests and callback return.
 SAMPLE_RATE = 0.01
 # A lane whose program could not be had asks again after this.
@@ -319,9 +317,21 @@ class Lane:
 
     def release(self) -> None:
         """Give back the memory of an idle worker."""
-        if not self.busy and self._current is not None:
-            generation, self._current = self._current, None
+        if not self.busy:
+            self.give_way()
+
+    def give_way(self) -> None:
+        """Let the worker end when what runs in it has ended; what is queued waits for another one."""
+        generation, self._current = self._current, None
+        if generation is not None:
             self._generations.retire(generation)
+        if self._queue:
+            self._schedule()
+
+    def trim(self) -> None:
+        """Let an idle worker give back memory that it does not need."""
+        if not self.busy and self._current is not None and self._current.worker is not None:
+            self._current.worker.trim()
 
     def close(self) -> None:
         """Begin nothing from now on."""

@@ -191,6 +191,10 @@ class Isolate:
         """Bytes of the heap in use, garbage included; asking takes 0.1 MB and 2 ms. Waits for what runs."""
         return int(json.loads(self.take(self._library.mr_heap_stats(self.context)) or b"")["used_heap_size"])
 
+    def collect_garbage(self) -> None:
+        """Collect all that can be, and give it back. Waits for what runs."""
+        self._library.mr_low_memory_notification(self.context)
+
     def limit_heap(self, heap_bytes: int) -> None:
         """Terminate whatever runs once more than this is in use after a collection."""
         self._library.mr_set_hard_memory_limit(self.context, heap_bytes)
