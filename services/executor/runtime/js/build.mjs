@@ -79,6 +79,7 @@ const LAZY_MODULES = [
   'crypto.js',
   'node/stream.js',
   'web/abort.js',
+  'web/argument_errors.js',
   'web/base64.js',
   'web/blob.js',
   'web/buffer.js',

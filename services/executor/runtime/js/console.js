@@ -1,6 +1,7 @@
 // Node's console over the captured lines of the current attempt.
 import { log, touch } from './host.js';
 import { format, formatWithOptions, inspect } from './inspect.js';
+import { load } from './modules.js';
 
 // Names of counters and timers may come from events, and live as long as the isolate.
 const LABELS_MAX = 1000;
@@ -144,6 +145,7 @@ const methods = {
     indentation = indentation.slice(0, -2);
   },
   table(rows, properties) {
+    if (properties !== undefined && !Array.isArray(properties)) throw load('web/argument_errors.js').invalidType('properties', 'an instance of Array', properties);
     if (rows === null || typeof rows !== 'object') write('log', line([rows]));
     else write('log', table(rows, properties));
   },

@@ -3,13 +3,11 @@
 import { cache } from './cache.js';
 import { console, resetConsole } from './console.js';
 import { load } from './modules.js';
+import { queueMicrotask } from './timers.js';
 import { isNetworkFailure } from './web/network_failures.js';
 
 // Captured before user code can replace them.
 const { defineProperty } = Object;
-const { apply } = Reflect;
-const { then } = Promise.prototype;
-const settled = Promise.resolve();
 const dateNow = Date.now;
 const timeOrigin = dateNow();
 
@@ -44,15 +42,6 @@ const LAZY = {
   fetch: () => fetching().fetch,
   structuredClone: () => load('web/structured_clone.js').structuredClone,
 };
-
-function queueMicrotask(callback) {
-  if (typeof callback !== 'function') {
-    const error = new TypeError('The "callback" argument must be of type function.');
-    error.code = 'ERR_INVALID_ARG_TYPE';
-    throw error;
-  }
-  apply(then, settled, [() => callback()]);
-}
 
 const performance = {
   // A resolution of 1 ms, as Date.now has it.

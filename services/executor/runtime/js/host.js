@@ -324,7 +324,6 @@ function forget(timer) {
 // `delay` is in milliseconds, as in setTimeout; answers a number, 0 when no attempt is there to own the timer.
 export function setTimer(callback, delay, repeats, args) {
   const attempt = touch();
-  if (typeof callback !== 'function') throw new primordials.TypeError('The "callback" argument must be of type function.');
   if (attempt === null) return 0;
   if (attempt.timers >= TIMERS_MAX) throw new primordials.RangeError(`an attempt may have ${TIMERS_MAX} timers at a time`);
   const ms = +delay;
@@ -341,11 +340,22 @@ export function clearTimer(id) {
   if (timer !== undefined) forget(timer);
 }
 
+// Begins a timer's time anew, if it has not ended.
+export function refreshTimer(id) {
+  const timer = mapGet(timersById, id);
+  if (timer === undefined) return;
+  disarm(timer);
+  arm(timer);
+}
+
 function fire(timer) {
   if (!mapGet(timersById, timer.id)) return;
   if (!timer.repeats) forget(timer);
   apply(timer.callback, undefined, timer.args);
-  if (timer.repeats && mapGet(timersById, timer.id)) arm(timer);
+  if (!timer.repeats || !mapGet(timersById, timer.id)) return;
+  // It may have been refreshed meanwhile.
+  disarm(timer);
+  arm(timer);
 }
 
 // Timers end with their attempt.
@@ -366,16 +376,6 @@ export function queueDueTimers() {
 
 // When the next timer is due, in milliseconds of Date.now(); 0 for never.
 export const nextDue = () => (firstTimer === null ? 0 : firstTimer.due);
-
-// Fallbacks until the web modules put Node's own shapes over them.
-export const timerFunctions = {
-  setTimeout: (callback, delay, ...args) => setTimer(callback, delay, false, args),
-  setInterval: (callback, delay, ...args) => setTimer(callback, delay, true, args),
-  setImmediate: (callback, ...args) => setTimer(callback, 0, false, args),
-  clearTimeout: (id) => clearTimer(id),
-  clearInterval: (id) => clearTimer(id),
-  clearImmediate: (id) => clearTimer(id),
-};
 
 // ---- console ---------------------------------------------------------------------------------------------------
 

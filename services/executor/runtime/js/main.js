@@ -1,11 +1,12 @@
 'use strict';
 // The prelude: evaluated once in every new isolate, before the user's script.
 // host.js comes first, since it captures V8's own functions before anybody can replace them.
-import { primordials, timerFunctions } from './host.js';
+import { primordials } from './host.js';
 import { errorClasses } from './failure.js';
 import { installStacks } from './stack.js';
 import { entries } from './pump.js';
 import { install } from './globals.js';
+import { timerFunctions } from './timers.js';
 
 const define = (name, value) =>
   primordials.defineProperty(globalThis, name, { __proto__: null, value, writable: true, enumerable: false, configurable: true });

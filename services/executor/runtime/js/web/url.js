@@ -25,6 +25,23 @@ function inspectParams(depth, options) {
 Object.defineProperty(URL.prototype, INSPECT, { value: inspectUrl, writable: true, configurable: true });
 Object.defineProperty(URLSearchParams.prototype, INSPECT, { value: inspectParams, writable: true, configurable: true });
 
+const NOT_A_PAIR = 'Each query pair must be an iterable [name, value] tuple';
+
+// whatwg-url speaks as the DOM's bindings do; Node has words and codes of its own.
+const Params = new Proxy(URLSearchParams, {
+  construct(target, args, made) {
+    try {
+      return Reflect.construct(target, args, made);
+    } catch (error) {
+      if (!(error instanceof TypeError)) throw error;
+      if (/is a symbol/.test(error.message)) throw new TypeError('Cannot convert a Symbol value to a string');
+      if (/sequence/.test(error.message)) throw Object.assign(new TypeError(NOT_A_PAIR), { code: 'ERR_INVALID_TUPLE' });
+      throw error;
+    }
+  },
+});
+Object.defineProperty(URLSearchParams.prototype, 'constructor', { value: Params, writable: true, configurable: true });
+
 named({ URL, URLSearchParams });
 
-export { URL, URLSearchParams };
+export { URL, Params as URLSearchParams };

@@ -1,0 +1,4 @@
+const seen = [Buffer.alloc(5, 'ab').toString(), Buffer.alloc(5, 1).toJSON().data, Buffer.alloc(6, 'YWI=', 'base64').toString(), Buffer.alloc(3, Buffer.from('xy')).toString(), Buffer.alloc(3).fill('é').toString('hex'), Buffer.alloc(4).fill('abc', 1, 3).toString('latin1'), Buffer.alloc(4).fill(0x1ff).toString('hex'), Buffer.alloc(4).fill('').toString('hex'), Buffer.alloc(2).fill('616', 'hex').toString('hex'),
+  Buffer.allocUnsafe(3).length, Buffer.allocUnsafeSlow(2).length, Buffer.alloc(0).length, Buffer.poolSize, Buffer.from('abc').fill().toString('hex')];
+for (const one of [() => Buffer.alloc(-1), () => Buffer.alloc('5'), () => Buffer.alloc(NaN), () => Buffer.allocUnsafe(-5), () => Buffer.alloc(3).fill('zz', 'hex'), () => Buffer.alloc(3).fill(1, 9), () => Buffer.alloc(3).fill('a', 0, 3, 'nope'), () => Buffer.alloc(2, 'a', 5)]) try { seen.push(one().toString('hex')); } catch (e) { seen.push([e.name, e.code, e.message]); }
+return seen;

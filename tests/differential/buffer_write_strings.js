@@ -1,0 +1,6 @@
+const seen = [];
+const b = Buffer.alloc(12, '.');
+seen.push(b.write('héllo'), b.toString('latin1'), b.write('abc', 9), b.toString('latin1'), b.write('xyz', 1, 2), b.toString('latin1'), b.write('ffff', 0, 'hex'), b.toString('hex'), b.write('é', 11), b.toString('hex'), b.write('YWJj', 0, 'base64'), b.write('ab', 4, 4, 'utf16le'), b.toString('hex'), b.latin1Write('ÿ', 0, 1), b.utf8Write('ß', 1, 2), b.toString('hex'), b.hexSlice(0, 3), b.base64Slice(0, 3), b.asciiSlice(4, 8).length);
+for (const [text, encoding] of [['€uro', 'ascii'], ['€uro', 'latin1'], ['€uro', 'utf16le'], ['€uro', 'ucs2'], ['_-8', 'base64'], ['_-8', 'base64url'], ['zz', 'hex'], ['abc', 'hex'], ['YQ', 'base64'], ['YQ==YQ==', 'base64'], [' Y Q ', 'base64']]) seen.push([encoding, Buffer.from(text, encoding).toString('hex'), Buffer.from(text).toString(encoding)]);
+for (const one of [() => b.write(5), () => b.write('a', 13), () => b.write('a', 0, 99), () => b.write('a', 0, 1, 'nope'), () => Buffer.from('a', 'nope'), () => b.toString('nope'), () => Buffer.from(5), () => Buffer.from(null), () => Buffer.from(undefined), () => Buffer.from({}), () => Buffer.from(Symbol('x')), () => Buffer.from(() => 1)]) try { seen.push(String(one())); } catch (e) { seen.push([e.name, e.code, e.message]); }
+return seen;
