@@ -4,8 +4,13 @@ from __future__ import annotations
 
 import json
 import re
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any, Final
+
+# The operation of `hostSync` by which libraries fetch their parts; js/library_parts.js has the same number.
+LIBRARY_PART: Final = 1
 
 
 @dataclass(frozen=True, slots=True)
@@ -23,10 +28,18 @@ class Prelude:
     source: str
     libraries: tuple[Library, ...]
     checker: str
+    parts: Mapping[bytes, bytes]
 
     def libraries_for(self, code: str) -> list[Library]:
         """Those that the script names."""
         return [library for library in self.libraries if library.mentioned.search(code)]
+
+    def part(self, name: bytes) -> bytes:
+        """A text that a library fetches when it is first needed, by `<package>/<name>`."""
+        try:
+            return self.parts[name]
+        except KeyError:
+            raise ValueError(f"there is no part {name.decode('ascii', 'replace')}") from None
 
 
 def read_prelude(folder: Path) -> Prelude:
@@ -36,13 +49,19 @@ def read_prelude(folder: Path) -> Prelude:
     lazy = [entry for entry in manifest["packages"] if entry.get("file")]
     libraries = tuple(_library(folder, entry["global"], entry["file"]) for entry in lazy)
     checker = (folder / "check.js").read_text("utf-8")
-    return Prelude(_named(source, "prelude"), libraries, _named(checker, "check"))
+    parts = {name: content for entry in lazy for name, content in _parts(folder, entry).items()}
+    return Prelude(_named(source, "prelude"), libraries, _named(checker, "check"), parts)
 
 
 def _library(folder: Path, name: str, file: str) -> Library:
     # Not \b: in JavaScript `$` is a letter too.
     mentioned = re.compile(rf"(?<![\w$]){re.escape(name)}(?![\w$])")
     return Library(mentioned, _named((folder / file).read_text("utf-8"), name))
+
+
+def _parts(folder: Path, entry: dict[str, Any]) -> dict[bytes, bytes]:
+    names = [f"{entry['package']}/{name}" for name in entry.get("parts", ())]
+    return {name.encode(): (folder / "parts" / name).read_bytes() for name in names}
 
 
 def _named(source: str, name: str) -> str:

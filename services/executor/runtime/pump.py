@@ -18,7 +18,7 @@ from dataclasses import dataclass, field
 from typing import Any, Final
 
 from services.executor.runtime.host_calls import HostCalls, Operation
-from services.executor.runtime.prelude import Prelude
+from services.executor.runtime.prelude import LIBRARY_PART, Library, Prelude
 from services.executor.runtime.v8 import FIRST_ERROR, PARSE_ERROR, Isolate, Raw, V8Error
 
 _TURN: Final = 1
@@ -164,7 +164,7 @@ class Pump:
     def _bind_host(self, operations: Mapping[int, Operation]) -> HostCalls:
         function = self.isolate.function(_HOST)
         buffer = self.isolate.call_raw(self._entries["bindSync"], value=function)
-        return HostCalls(operations, *self.isolate.memory(buffer))
+        return HostCalls({LIBRARY_PART: self._prelude.part, **operations}, *self.isolate.memory(buffer))
 
     def check(self, text: bytes) -> bytes:
         """What check.js says of a script's text, as JSON. It is evaluated here and nowhere else."""
@@ -182,7 +182,7 @@ class Pump:
             self.isolate.free(self._checker)
             self._checker = None
         for library in self._prelude.libraries_for(code):
-            self.isolate.free(self.isolate.evaluate(library.source))
+            self._add_library(library)
         self.isolate.call(self._entries["setSettings"], settings)
         wrapped = json.loads(self._call("wrap", code.encode("utf-8", "surrogatepass")) or b"{}")
         try:
@@ -198,6 +198,11 @@ class Pump:
         if "error" in result:
             result["error"].update(position_of(result["error"]["stack"]), compiled=True)
         return result
+
+    def _add_library(self, library: Library) -> None:
+        definition = self.isolate.evaluate(library.source)
+        self.isolate.free(self.isolate.call_raw(self._entries["addLibrary"], value=definition))
+        self.isolate.free(definition)
 
     def _call(self, entry: str, argument: bytes | None = None) -> bytes | None:
         return self.isolate.call(self._entries[entry], argument)

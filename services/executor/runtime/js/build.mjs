@@ -1,15 +1,18 @@
 // Bundles the prelude and the lazy libraries: `node build.mjs [output folder]`, by default build/runtime at the
 // project's root. The same sources give the same bytes: no times, paths or source maps go in.
+import { existsSync } from 'node:fs';
 import { readFile, mkdir, writeFile, rm } from 'node:fs/promises';
 import { STATUS_CODES } from 'node:http';
-import { createRequire } from 'node:module';
+import { builtinModules, createRequire } from 'node:module';
 import path from 'node:path';
 import { fileURLToPath } from 'node:url';
 import * as esbuild from 'esbuild';
+import { awsServices, serviceMetadata, serviceModels, servicesModule } from './aws_services.mjs';
 
 const HERE = path.dirname(fileURLToPath(import.meta.url));
 const OUTPUT = path.resolve(process.argv[2] ?? path.join(HERE, '../../../../build/runtime'));
 const require = createRequire(import.meta.url);
+const AWS_FOLDER = path.join(HERE, 'node_modules/aws-sdk');
 
 // Node's modules, as far as the packages reach into them.
 const NODE_MODULES = {
@@ -26,10 +29,27 @@ const NODE_MODULES = {
   encoding: 'node/absent.js',
 };
 
+// The same for lazy packages, which share the prelude's modules instead of bringing their own.
+const MODULES_OF_LIBRARIES = {
+  ...Object.fromEntries(builtinModules.map((name) => [name, 'node/absent.js'])),
+  ...NODE_MODULES,
+  buffer: 'web/buffer.js',
+  crypto: 'crypto.js',
+  events: 'node/events.cjs',
+  http: 'node/http.cjs',
+  https: 'node/https.cjs',
+  timers: 'node/timers.js',
+  uuid: 'node/uuid.js',
+};
+// Modules of Node that are packages of the same name here.
+const PACKAGES_OF_LIBRARIES = /^(?:node:)?(punycode|querystring|url)$/;
+
 // Tables that are made here, in Node, instead of being shipped by a package.
 const VIRTUAL = {
   http: () => `export const STATUS_CODES = ${JSON.stringify(STATUS_CODES)}; export default { STATUS_CODES };`,
+  'http-status-codes': () => `export const STATUS_CODES = ${JSON.stringify(STATUS_CODES)};`,
   'virtual:modules': () => moduleTexts(),
+  'virtual:aws-services': async () => servicesModule(await awsServices(AWS_FOLDER)),
   'virtual:mime-types': () => `module.exports = ${JSON.stringify(require('mime-types').types)};`,
   'safe-buffer': () => `export { Buffer } from 'buffer-of-runtime';`,
   'es-set-tostringtag': () =>
@@ -92,7 +112,7 @@ const LAZY_MODULES = [
 ];
 const LAZY_PACKAGES = ['node-inspect-extracted', 'tr46', 'virtual:mime-types'];
 // Modules of the prelude that lazy ones import: one instance for all.
-const SHARED_MODULES = ['host.js', 'inspect.js', 'modules.js', 'web/network_failures.js'];
+const SHARED_MODULES = ['host.js', 'inspect.js', 'library_parts.js', 'modules.js', 'web/network_failures.js'];
 
 const escaped = (text) => text.replace(/[.*+?^${}()|[\]\\/]/g, '\\$&');
 const names = (table) => new RegExp(`^(?:${Object.keys(table).map(escaped).join('|')})$`);
@@ -130,6 +150,31 @@ const resolver = (externals) => ({
     }));
   },
 });
+
+// What lazy packages need of Node comes from here; the rest is as for the prelude.
+const libraryResolver = {
+  name: 'library resolver',
+  setup(build) {
+    const externals = [...SHARED_MODULES, ...LAZY_MODULES];
+    const ours = (file) => (externals.includes(file) ? { path: file, external: true, sideEffects: false } : { path: path.join(HERE, file) });
+    const inNode = ({ path: name }) => ours(MODULES_OF_LIBRARIES[name.replace(/^node:/, '')] ?? 'node/absent.js');
+    build.onResolve({ filter: PACKAGES_OF_LIBRARIES }, ({ path: name }) => ({ path: require.resolve(`${name.replace(/^node:/, '')}/`) }));
+    build.onResolve({ filter: names(MODULES_OF_LIBRARIES) }, inNode);
+    build.onResolve({ filter: /^node:/ }, inNode);
+    build.onResolve({ filter: /^xml2js$/ }, () => ({ path: path.join(HERE, 'node_modules/xml2js/lib/parser.js') }));
+    // The SDK's credentials ask for generated clients, which would bring everything.
+    build.onResolve({ filter: /clients\/\w+$/ }, ({ path: name, importer }) =>
+      /aws-sdk/.test(importer) ? { path: path.basename(name), namespace: 'aws-client' } : undefined,
+    );
+    build.onLoad({ filter: /.*/, namespace: 'aws-client' }, async ({ path: id }) => {
+      const { name } = (await awsServices(AWS_FOLDER)).find((service) => service.id === id);
+      return { contents: `module.exports=function(options){return new(require("aws-sdk/lib/core").${name})(options)}`, resolveDir: HERE };
+    });
+    build.onLoad({ filter: /aws-sdk\/apis\/metadata\.json$/ }, async ({ path: file }) => ({
+      contents: `module.exports=JSON.parse(${JSON.stringify(JSON.stringify(await serviceMetadata(file)))})`,
+    }));
+  },
+};
 
 // Identifiers stay as they are: V8 names classes and functions in what console prints, and node-fetch looks at the names
 // of constructors.
@@ -206,13 +251,43 @@ for (const { global, package: name, version } of manifest.packages) {
 }
 const fileOf = (entry) => `lib-${entry.package}.js`;
 
+// A lazy package as the text of a function (require) that puts its global in place. Ours stand in lib, where a package
+// needs more than its own files.
+async function libraryText({ global, package: name }, resolveDir) {
+  const ours = path.join(HERE, 'lib', `${name}.cjs`);
+  const source = JSON.stringify(existsSync(ours) ? ours : name);
+  const contents =
+    `const found=require(${source});` +
+    `Object.defineProperty(globalThis,${JSON.stringify(global)},{value:found.__esModule&&"default"in found?found.default:found,writable:true,configurable:true});`;
+  const { outputFiles } = await esbuild.build({
+    ...OPTIONS,
+    stdin: { contents, resolveDir },
+    format: 'cjs',
+    inject: [path.join(HERE, 'inject.js')],
+    plugins: [libraryResolver, resolver([...SHARED_MODULES, ...LAZY_MODULES])],
+    write: false,
+  });
+  return `(function(require){var module={exports:{}},exports=module.exports;${outputFiles[0].text.trim()}})\n`;
+}
+
+// Texts that a lazy package fetches by their names: <package>/<name>.
+const PARTS = { 'aws-sdk': async () => serviceModels(AWS_FOLDER, await awsServices(AWS_FOLDER)) };
+
+async function library(entry, resolveDir) {
+  await mkdir(path.join(OUTPUT, path.dirname(fileOf(entry))), { recursive: true });
+  await writeFile(path.join(OUTPUT, fileOf(entry)), await libraryText(entry, resolveDir));
+  const parts = (await PARTS[entry.package]?.()) ?? [];
+  for (const [name, text] of parts) {
+    await mkdir(path.join(OUTPUT, 'parts', entry.package), { recursive: true });
+    await writeFile(path.join(OUTPUT, 'parts', entry.package, name), text);
+  }
+  return { ...entry, file: fileOf(entry), ...(parts.length ? { parts: parts.map(([name]) => name) } : {}) };
+}
+
 await rm(OUTPUT, { recursive: true, force: true });
 await mkdir(OUTPUT, { recursive: true });
 await bundle(process.env.RUNTIME_ENTRY ?? 'main.js', 'prelude.js');
-for (const entry of manifest.packages.filter((known) => known.lazy)) {
-  await bundle(`lib/${entry.package}.js`, fileOf(entry), { inject: [path.join(HERE, 'node/process.js')] });
-}
+const listed = await Promise.all(manifest.packages.map((entry) => (entry.lazy ? library(entry, HERE) : entry)));
 await checker();
 // The worker reads this one: which file to evaluate when the code names which global.
-const listed = manifest.packages.map((entry) => (entry.lazy ? { ...entry, file: fileOf(entry) } : entry));
 await writeFile(path.join(OUTPUT, 'packages.json'), JSON.stringify({ packages: listed }, null, 2) + '\n');

@@ -1,6 +1,7 @@
 // Loads the modules that build.mjs has put into the prelude as text.
 import { texts } from 'virtual:modules';
 import * as host from './host.js';
+import { part } from './library_parts.js';
 import * as networkFailures from './web/network_failures.js';
 
 // Captured before user code can replace it; called under another name, eval runs in the global scope.
@@ -32,4 +33,8 @@ export function load(name) {
 
 provide('host.js', host);
 provide('web/network_failures.js', networkFailures);
+provide('library_parts.js', { part });
 provide('modules.js', { builtins, load });
+
+// A package whose file the worker has evaluated, because the script names its global.
+export const addLibrary = (define) => void define(load);

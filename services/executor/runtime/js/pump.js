@@ -12,6 +12,7 @@ import { resultsDetail } from './batch.js';
 import { resetConsole } from './console.js';
 import * as host from './host.js';
 import { describe, notDefined, timeout } from './failure.js';
+import { addLibrary } from './modules.js';
 import { adopt, handlers, wrap } from './script.js';
 
 const { addRecord, primordials, state } = host;
@@ -250,6 +251,7 @@ function expire(text) {
 }
 
 export const entries = {
+  addLibrary,
   wrap,
   adopt,
   setSettings,

@@ -1,3 +1,0 @@
-import xml from 'xml';
-
-Object.defineProperty(globalThis, 'xml', { value: xml, writable: true, configurable: true });
