@@ -85,6 +85,8 @@ class StreamDeclaration:
     duplicate_window_s: int = DUPLICATE_WINDOW_S
     # Atomic batches are what makes `sync_interval: always` affordable.
     allow_atomic: bool = True
+    # Single messages may be read, without a consumer.
+    allow_direct: bool = False
     replicas: int = 1
     consumers: tuple[ConsumerDeclaration, ...] = ()
 
@@ -100,6 +102,7 @@ class StreamDeclaration:
             "max_msg_size": self.message_bytes_max,
             "duplicate_window": self.duplicate_window_s * _NANOSECOND,
             "allow_atomic": self.allow_atomic,
+            "allow_direct": self.allow_direct,
             "num_replicas": self.replicas,
         }
 
@@ -145,6 +148,8 @@ def events_stream(
         max_age_s=max_age_s,
         max_bytes=max_bytes,
         message_bytes_max=EVENT_BYTES_MAX,
+        # Samples of a source's events are shown to people.
+        allow_direct=True,
         replicas=replicas,
         consumers=(EXECUTOR,),
     )

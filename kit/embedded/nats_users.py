@@ -94,11 +94,14 @@ EXECUTOR = Service(
         *_api("CONSUMER.CREATE.FACTS.*", "CONSUMER.DELETE.FACTS.*", "CONSUMER.MSG.NEXT.FACTS.*"),
         # It lets handled events go where a workspace's stream is nearly full.
         *_api("STREAM.INFO.*", "STREAM.PURGE.*"),
+        # It shows the last events of a source.
+        *_api("DIRECT.GET.*"),
     ),
     (
         *_api("STREAM.PURGE.FACTS", "STREAM.PURGE.OUTCOMES", "STREAM.PURGE.DUE"),
         *_api("CONSUMER.*.OUTCOMES.executor", "CONSUMER.MSG.NEXT.OUTCOMES.executor"),
         *_api("CONSUMER.*.FACTS.audit", "CONSUMER.MSG.NEXT.FACTS.audit"),
+        *_api("DIRECT.GET.FACTS", "DIRECT.GET.OUTCOMES", "DIRECT.GET.DUE"),
     ),
 )
 DELIVERY = Service(

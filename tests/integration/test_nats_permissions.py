@@ -14,6 +14,7 @@ from kit.bus.message import Message
 from kit.bus.publish import Outgoing, Publisher
 from kit.bus.puller import Puller
 from kit.bus.retention import make_room
+from kit.bus.stored import newest_first
 from kit.bus.streams import DUE, FACTS, OUTCOMES, events_stream, facts_consumer, facts_stream, provision, require
 from kit.embedded.data_folder import DataFolder
 from kit.embedded.nats import EmbeddedNats
@@ -113,6 +114,12 @@ async def test_an_executor_follows_facts_with_a_consumer_of_its_own(buses: dict[
     await executor.api(f"CONSUMER.DELETE.FACTS.{consumer}")
 
 
+async def test_an_executor_reads_the_last_events_of_a_source(buses: dict[str, Bus]) -> None:
+    await Publisher(buses["test"]).publish_many([Outgoing("events.acme.web", b"1"), Outgoing("events.acme.web", b"2")])
+    found = [one.data async for one in newest_first(buses["executor"], "EVENTS_acme", "events.acme.web")]
+    assert found == [b"2", b"1"]
+
+
 async def test_an_executor_makes_room_in_a_workspaces_stream(buses: dict[str, Bus]) -> None:
     await provision(buses["registry"], [replace(EVENTS, max_bytes=20_000)])
     messages = [Outgoing("events.acme.web", b"x" * 900) for _ in range(19)]
@@ -201,7 +208,8 @@ MORE_CALLS = {
     "STREAM.MSG.DELETE.FACTS": set(),
     "STREAM.SNAPSHOT.EVENTS_acme": set(),
     "STREAM.RESTORE.FACTS": set(),
-    "DIRECT.GET.EVENTS_acme": set(),
+    "DIRECT.GET.EVENTS_acme": {"executor"},
+    **{f"DIRECT.GET.{stream}": set() for stream in ("FACTS", "OUTCOMES", "DUE")},
     "ACCOUNT.PURGE.ONWARD": set(),
 }
 REFUSED = [
