@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import os
 import socket
-from collections.abc import Sequence
+from collections.abc import AsyncIterator, Sequence
 from dataclasses import replace
 
 import structlog
@@ -20,10 +20,11 @@ from kit.bus.publish import Publisher
 from kit.bus.puller import Puller
 from kit.bus.retention import make_room
 from kit.bus.service_bus import connect_service
+from kit.bus.stored import StoredMessage, newest_first
 from kit.bus.streams import DUE, OUTCOMES, events_stream, events_stream_name, facts_stream, provision, require
 from kit.bus.tracing import inject
 from kit.clock import SystemClock
-from kit.errors import LimitReached, OnwardError
+from kit.errors import LimitReached, OnwardError, Unavailable
 from kit.eventstore.registry_log import RegistryLog
 from kit.ids import SystemIds
 from kit.rpc.client import open_channel
@@ -36,20 +37,27 @@ from onward.delivery.v1 import internal_service_pb2_grpc as delivery_rpc
 from onward.executor.v1 import execution_service_pb2_grpc as executor_rpc
 from onward.registry.v1 import internal_service_pb2 as registry_pb
 from onward.registry.v1 import internal_service_pb2_grpc as registry_rpc
+from onward.registry.v1 import resources_pb2
 from services.executor.consumers.facts import BusFence, FactsFeed
 from services.executor.consumers.intake import Intake
 from services.executor.consumers.tickets import Tickets
 from services.executor.handlers.checks import executor_status
 from services.executor.handlers.egress import Egress
+from services.executor.handlers.function_tests import FunctionTests
 from services.executor.handlers.generations import Services
+from services.executor.handlers.invocations import Invocations
 from services.executor.handlers.lane_set import LaneSet
-from services.executor.handlers.places import WorkerPlaces
+from services.executor.handlers.places import CheckPlaces, WorkerPlaces
 from services.executor.handlers.reports import Reporter
 from services.executor.handlers.resolve import Resolver
+from services.executor.handlers.samples import Samples
 from services.executor.handlers.settle import OutcomeLog
+from services.executor.handlers.trial_places import TrialPlaces
+from services.executor.handlers.trials import Trials
 from services.executor.handlers.turns import Turns
 from services.executor.projections import View
-from services.executor.rpc import ExecutionService
+from services.executor.rpc import ExecutionService, Handlers
+from services.executor.runtime.addresses import Network
 from services.executor.runtime.broker import Broker
 from services.executor.runtime.pool import Zygote
 from services.executor.runtime.processes import raise_open_files, read_memory
@@ -67,6 +75,10 @@ ROOM_INTERVAL_S = 5.0
 # Of the machine's or the container's memory. The rest is for this process, and for workers that grow before they are
 # measured again; on one machine with everything, also for Postgres, NATS and the other services.
 WORKERS_MEMORY_SHARE = 0.5
+# Somebody waits for his run; the question to the bus takes a millisecond.
+FENCE_S = 3.0
+# Later than any message was stored.
+NOW = 2**63
 # How long the registry may take to come up beside us.
 FIRST_ANSWER_S = 60.0
 
@@ -108,9 +120,20 @@ class App:
         self._pullers: dict[str, Puller] = {}
         self._denials = DenialLog(registry_denials(self._registry), self._clock)
         gate = Gate(RegistryAuthorizer(registry_ask(self._registry)), token)
-        servicer = (executor_rpc.add_ExecutionServiceServicer_to_server, ExecutionService(zygote))
+        checks = CheckPlaces()
+        execution = ExecutionService(zygote, checks, self._handlers(resolver, turns, checks))
+        servicer = (executor_rpc.add_ExecutionServiceServicer_to_server, execution)
         status = executor_status(settings, self._clock, bus, zygote, places, self._view, self._log.heads)
         self._server = RpcServer(settings.listen, [servicer, status], gate, tls=tls, denials=self._denials)
+
+    def _handlers(self, resolver: Resolver, turns: Turns, checks: CheckPlaces) -> Handlers:
+        """What people may ask for."""
+        trials = Trials(self._zygote, self._egress, self._egress_ranges, TrialPlaces(), self._clock)
+        return Handlers(
+            FunctionTests(self._zygote, trials, checks, self._read_version, self._clock),
+            Invocations(resolver, self._view, trials, self._record_invocation, turns, self._clock),
+            Samples(self._stored_events, self._read_source_filters, turns),
+        )
 
     # --- life ------------------------------------------------------------------------------------------------
 
@@ -247,6 +270,28 @@ class App:
 
     async def _resolve(self, name: str) -> registry_pb.ResolveDestinationResponse:
         return await self._registry_stub.ResolveDestination(registry_pb.ResolveDestinationRequest(name=name))
+
+    async def _read_version(self, name: str, number: int) -> resources_pb2.Version:
+        request = registry_pb.ReadVersionRequest(name=name, number=number)
+        return (await self._registry_stub.ReadVersion(request)).version
+
+    async def _read_source_filters(self, name: str) -> registry_pb.ReadSourceFiltersResponse:
+        return await self._registry_stub.ReadSourceFilters(registry_pb.ReadSourceFiltersRequest(name=name))
+
+    async def _record_invocation(self, request: registry_pb.RecordInvocationRequest) -> int:
+        return (await self._registry_stub.RecordInvocation(request)).position
+
+    async def _egress_ranges(self, workspace: str) -> tuple[Network, ...]:
+        """As the newest fact has them. Raises Unavailable."""
+        try:
+            async with asyncio.timeout(FENCE_S):
+                await self._fence.wait(NOW)
+        except TimeoutError:
+            raise Unavailable("Whether ranges were closed can't be known while NATS is away; try again.") from None
+        return self._view.egress_ranges(workspace)
+
+    def _stored_events(self, workspace: str, source: str) -> AsyncIterator[StoredMessage]:
+        return newest_first(self._bus, events_stream_name(workspace), f"events.{workspace}.{source}")
 
     async def _report(
         self, request: registry_pb.ReportExecutorRequest, timeout_s: float

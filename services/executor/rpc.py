@@ -3,15 +3,21 @@
 from __future__ import annotations
 
 import json
+from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
-import grpc
 import structlog
 
+from kit.auth.caller import current_caller
 from kit.errors import Unavailable
+from kit.rpc import names
 from onward.executor.v1 import execution_service_pb2 as pb
 from onward.executor.v1 import execution_service_pb2_grpc as rpc
+from services.executor.handlers.function_tests import FunctionTests
+from services.executor.handlers.invocations import Invocations
 from services.executor.handlers.places import CheckPlaces
+from services.executor.handlers.samples import Samples
 from services.executor.runtime.pool import CodeWarning, Zygote
 from services.executor.runtime.v8 import V8_VERSION
 
@@ -20,17 +26,40 @@ log = structlog.get_logger(__name__)
 PACKAGES = Path(__file__).parent / "runtime" / "js" / "packages.json"
 
 
+@dataclass(frozen=True, slots=True)
+class Handlers:
+    """What people may ask for."""
+
+    tests: FunctionTests
+    invocations: Invocations
+    samples: Samples
+
+
 class ExecutionService(rpc.ExecutionServiceServicer):
     """Answers what concerns code; events never come this way."""
 
-    def __init__(self, zygote: Zygote, places: CheckPlaces | None = None) -> None:
+    def __init__(self, zygote: Zygote, places: CheckPlaces, handlers: Handlers) -> None:
         self._zygote = zygote
-        self._places = places or CheckPlaces()
+        self._places = places
+        self._handlers = handlers
         self._packages = json.loads(PACKAGES.read_text())["packages"]
 
-    async def CheckCode(
-        self, request: pb.CheckCodeRequest, context: grpc.aio.ServicerContext[pb.CheckCodeRequest, pb.CheckCodeResponse]
-    ) -> pb.CheckCodeResponse:
+    async def TestFunction(self, request: pb.TestFunctionRequest, context: Any) -> pb.TestFunctionResponse:
+        if names.WORKSPACE.matches(request.name):
+            (workspace,) = names.WORKSPACE.parse(request.name)
+            return await self._handlers.tests.run(request, workspace, "")
+        return await self._handlers.tests.run(request, *names.FUNCTION.parse(request.name))
+
+    async def InvokeDestination(
+        self, request: pb.InvokeDestinationRequest, context: Any
+    ) -> pb.InvokeDestinationResponse:
+        workspace, destination = names.DESTINATION.parse(request.name)
+        return await self._handlers.invocations.invoke(request, workspace, destination, current_caller())
+
+    async def ListSampleEvents(self, request: pb.ListSampleEventsRequest, context: Any) -> pb.ListSampleEventsResponse:
+        return await self._handlers.samples.list(request, *names.SOURCE.parse(request.parent, "parent"))
+
+    async def CheckCode(self, request: pb.CheckCodeRequest, context: Any) -> pb.CheckCodeResponse:
         try:
             async with self._places.taken():
                 result = await self._zygote.check(request.code, request.setting_names)
@@ -45,11 +74,7 @@ class ExecutionService(rpc.ExecutionServiceServicer):
             answer.error.column = result.error.column or 0
         return answer
 
-    async def DescribeRuntime(
-        self,
-        request: pb.DescribeRuntimeRequest,
-        context: grpc.aio.ServicerContext[pb.DescribeRuntimeRequest, pb.DescribeRuntimeResponse],
-    ) -> pb.DescribeRuntimeResponse:
+    async def DescribeRuntime(self, request: pb.DescribeRuntimeRequest, context: Any) -> pb.DescribeRuntimeResponse:
         return pb.DescribeRuntimeResponse(
             v8_version=V8_VERSION,
             packages=[

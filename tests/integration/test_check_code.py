@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import AsyncIterator
-from typing import Any
+from typing import Any, cast
 
 import pytest
 
 from onward.executor.v1 import execution_service_pb2 as pb
+from services.executor.handlers.places import CheckPlaces
 from services.executor.rpc import ExecutionService
 from services.executor.runtime.pool import CheckResult, Limits
 from services.registry.templates import load_templates
@@ -209,7 +210,7 @@ async def test_no_template_gives_a_warning(sandbox: Sandbox, name: str) -> None:
 
 
 async def test_the_rpc_answers_handlers_and_warnings(sandbox: Sandbox) -> None:
-    service: Any = ExecutionService(sandbox.zygote)
+    service: Any = ExecutionService(sandbox.zygote, CheckPlaces(), cast("Any", None))
     request = pb.CheckCodeRequest(code="function onTrack(e, s) {\n  return s.apikey }", setting_names=SETTINGS)
     answer = await service.CheckCode(request, None)
     assert (list(answer.handlers), answer.HasField("error")) == (["onTrack"], False)

@@ -43,7 +43,7 @@ async def call(service: ExecutionService) -> pb.CheckCodeResponse:
 async def test_64_saves_at_once_do_not_start_64_workers() -> None:
     """Those that find no place in time are told to come back; the others lose nothing."""
     zygote = SlowZygote()
-    service = ExecutionService(cast(Any, zygote), CheckPlaces(wait_s=0))
+    service = ExecutionService(cast(Any, zygote), CheckPlaces(wait_s=0), cast(Any, None))
     calls = [asyncio.ensure_future(call(service)) for _ in range(64)]
     for _ in range(10):
         await asyncio.sleep(0)
@@ -62,7 +62,7 @@ async def test_64_saves_at_once_do_not_start_64_workers() -> None:
 
 async def test_a_check_waits_for_a_place_that_gets_free() -> None:
     zygote = SlowZygote()
-    service = ExecutionService(cast(Any, zygote))
+    service = ExecutionService(cast(Any, zygote), CheckPlaces(), cast(Any, None))
     zygote.end(3 * CHECKS_MAX)
     answers = await asyncio.gather(*(call(service) for _ in range(3 * CHECKS_MAX)))
     assert [list(one.handlers) for one in answers] == [["onTrack"]] * (3 * CHECKS_MAX)

@@ -318,6 +318,9 @@ class TestFunctionResponse(_message.Message):
     DESCRIPTOR: _descriptor.Descriptor
 
     REPORT_FIELD_NUMBER: _builtins.int
+    VERSION_FIELD_NUMBER: _builtins.int
+    version: _builtins.int
+    """The version that ran; 0 for code."""
     @_builtins.property
     def report(self) -> Global___RunReport:
         """All of it."""
@@ -326,10 +329,11 @@ class TestFunctionResponse(_message.Message):
         self,
         *,
         report: Global___RunReport | None = ...,
+        version: _builtins.int = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["report", b"report"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["report", b"report"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["report", b"report", "version", b"version"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -417,6 +421,7 @@ class RunReport(_message.Message):
     HEAP_BYTES_FIELD_NUMBER: _builtins.int
     EVENTS_FIELD_NUMBER: _builtins.int
     WARNINGS_FIELD_NUMBER: _builtins.int
+    VALUE_ERROR_FIELD_NUMBER: _builtins.int
     handler: _builtins.str
     """What was called, such as "onTrack"; empty where nothing was."""
     result: _outcomes_pb2.Result.ValueType
@@ -426,7 +431,7 @@ class RunReport(_message.Message):
     reason: _builtins.str
     """The filter that dropped the event, or "drop_event"; else empty."""
     value: _builtins.str
-    """What it returned, JSON, at most 16 KiB; empty where that was undefined."""
+    """What it returned, JSON, at most 16 KiB; empty where that was undefined or can't be shown."""
     value_cut: _builtins.bool
     """`value` is only the beginning."""
     wall_us: _builtins.int
@@ -435,6 +440,8 @@ class RunReport(_message.Message):
     """CPU time of that, microseconds."""
     heap_bytes: _builtins.int
     """V8's heap in use at its end, bytes; 0 where the worker was lost."""
+    value_error: _builtins.str
+    """Why `value` can't be shown, such as a structure that contains itself; that is no failure."""
     @_builtins.property
     def error(self) -> Global___RunError:
         """What it threw, or why it could not run."""
@@ -472,10 +479,11 @@ class RunReport(_message.Message):
         heap_bytes: _builtins.int = ...,
         events: _abc.Iterable[Global___RunEvent] | None = ...,
         warnings: _abc.Iterable[Global___CodeWarning] | None = ...,
+        value_error: _builtins.str = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["error", b"error"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["cpu_us", b"cpu_us", "error", b"error", "error_type", b"error_type", "events", b"events", "handler", b"handler", "heap_bytes", b"heap_bytes", "logs", b"logs", "reason", b"reason", "requests", b"requests", "result", b"result", "value", b"value", "value_cut", b"value_cut", "wall_us", b"wall_us", "warnings", b"warnings"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["cpu_us", b"cpu_us", "error", b"error", "error_type", b"error_type", "events", b"events", "handler", b"handler", "heap_bytes", b"heap_bytes", "logs", b"logs", "reason", b"reason", "requests", b"requests", "result", b"result", "value", b"value", "value_cut", b"value_cut", "value_error", b"value_error", "wall_us", b"wall_us", "warnings", b"warnings"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -525,14 +533,20 @@ class RunError(_message.Message):
     MESSAGE_FIELD_NUMBER: _builtins.int
     STACK_FIELD_NUMBER: _builtins.int
     HTTP_STATUS_FIELD_NUMBER: _builtins.int
+    LINE_FIELD_NUMBER: _builtins.int
+    COLUMN_FIELD_NUMBER: _builtins.int
     name: _builtins.str
     """The error's `name`, such as "TypeError"."""
     message: _builtins.str
     """Its message, at most 8 KiB."""
     stack: _builtins.str
-    """Its stack in the code's own line numbers, at most 16 KiB."""
+    """Its stack in the code's own line numbers, at most 16 KiB; empty where code does not compile."""
     http_status: _builtins.int
     """The HTTP status that it carries; 0 where none."""
+    line: _builtins.int
+    """Where in the code: the topmost frame of `stack`, or what does not compile. 1-based; 0 where unknown."""
+    column: _builtins.int
+    """1-based, in UTF-16 code units; 0 where unknown."""
     def __init__(
         self,
         *,
@@ -540,10 +554,12 @@ class RunError(_message.Message):
         message: _builtins.str = ...,
         stack: _builtins.str = ...,
         http_status: _builtins.int = ...,
+        line: _builtins.int = ...,
+        column: _builtins.int = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["http_status", b"http_status", "message", b"message", "name", b"name", "stack", b"stack"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["column", b"column", "http_status", b"http_status", "line", b"line", "message", b"message", "name", b"name", "stack", b"stack"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -654,7 +670,7 @@ class RunRequest(_message.Message):
     start_us: _builtins.int
     """From the handler's start to the request's, microseconds."""
     duration_us: _builtins.int
-    """From sending to the answer's end, microseconds."""
+    """From sending to the answer's end, microseconds; 0 where nobody waited for that."""
     not_awaited: _builtins.bool
     """The handler ended before the answer came."""
     cut: _builtins.bool
