@@ -255,6 +255,8 @@ class Intake:
             received_at_us=due.received_at_us,
             queued_at=self._clock.monotonic(),
             alone=due.alone,
+            gathered=due.gathered,
+            batch_max=due.batch_limit,
         )
         self._record_lost(item, due.attempt, known)
         ticket.remaining += 1

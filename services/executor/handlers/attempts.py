@@ -2,16 +2,19 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import structlog
 
 from services.executor.domain import errors
 from services.executor.handlers import detail as details
+from services.executor.handlers.batch_attempts import BatchAttempts
 from services.executor.handlers.egress import forsake, http_error_status, retry_after_ms
 from services.executor.handlers.generations import Services
 from services.executor.handlers.judgement import as_thrown, lost_outcome, verdict_of
 from services.executor.handlers.resolve import Program
-from services.executor.handlers.work import Item, Run
-from services.executor.runtime.pool import Outcome
+from services.executor.handlers.work import Begun, Item, Run
+from services.executor.runtime.pool import Outcome, UserError
 
 log = structlog.get_logger()
 
@@ -23,6 +26,7 @@ class Attempts:
         self._destination = destination
         self._outcomes = services.outcomes
         self._clock = services.clock
+        self.batches = BatchAttempts(destination, services.outcomes, services.clock)
 
     def settle(self, program: Program, item: Item, outcome: Outcome) -> None:
         """Settle an attempt; a fault of ours must not leave its message without an outcome for ever."""
@@ -33,9 +37,12 @@ class Attempts:
             detail = details.failure(item, "Internal", "the outcome of the attempt could not be recorded in full")
             self._outcomes.record(item, errors.INTERNAL, run_of(program, outcome), detail)
 
-    def lose(self, program: Program, item: Item, reason: str) -> None:
-        """End an attempt whose worker was lost; `reason` is the sandbox's."""
-        self.settle(program, item, lost_outcome(reason))
+    def lose(self, program: Program, begun: Begun, reason: str) -> None:
+        """End what a lost worker had begun; `reason` is the sandbox's."""
+        if isinstance(begun, Item):
+            self.settle(program, begun, lost_outcome(reason))
+        else:
+            self.batches.settle(program, begun, lost_outcome(reason))
 
     def _settle(self, program: Program, item: Item, outcome: Outcome) -> None:
         # Not by run_of: every attempt comes here.
@@ -49,6 +56,8 @@ class Attempts:
         status = http_error_status(item)
         if outcome.ok and status and program.fail_on_http_error:
             outcome = as_thrown(outcome, status)
+        elif item.unshaped and outcome.error is not None:
+            outcome = _as_unshaped(outcome, outcome.error, item.unshaped)
         verdict = verdict_of(program, outcome)
         keep = not outcome.ok or item.sampled or status
         self._outcomes.record(
@@ -60,6 +69,15 @@ class Attempts:
             http_error=status > 0,
             reason=errors.DROP_EVENT if verdict is errors.FILTERED else "",
         )
+
+
+def _as_unshaped(outcome: Outcome, error: UserError, events: int) -> Outcome:
+    """Say why an event of a batch came to a handler that does not exist, where that is so."""
+    if error.kind != "EventNotSupported" or not error.message.endswith(" is not defined"):
+        return outcome
+    what = f"onBatch returned something else than one {{status, errormessage}} for each of its {events} events"
+    message = f"{what}, so each was run singly: {error.message}"
+    return replace(outcome, error=replace(error, message=message))
 
 
 def run_of(program: Program, outcome: Outcome | None = None) -> Run:

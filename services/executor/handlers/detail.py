@@ -6,7 +6,7 @@ import orjson
 
 from onward.executor.v1 import outcomes_pb2 as pb
 from services.executor.domain.errors import Verdict
-from services.executor.handlers.work import Item
+from services.executor.handlers.work import Batch, Begun, Item
 from services.executor.runtime.cuts import (
     ERROR_MESSAGE_MAX,
     ERROR_NAME_MAX,
@@ -16,12 +16,14 @@ from services.executor.runtime.cuts import (
     redacted_value,
 )
 from services.executor.runtime.egress_capture import captured
-from services.executor.runtime.pool import Outcome
+from services.executor.runtime.pool import Outcome, UserError
 from services.executor.runtime.redaction import Redactor
 
 # All of an attempt's captures together, so that one message of OUTCOMES has room for four of the largest.
 CAPTURE_BYTES_MAX = 128 * 1024
 _CUT = b'[{"cut":true}]'
+# All copies of what a batch's events share: one message of OUTCOMES more, at most, for the batch.
+SHARED_BYTES_MAX = 512 * 1024
 
 
 def build(item: Item, outcome: Outcome, verdict: Verdict, redactor: Redactor) -> pb.AttemptDetail:
@@ -29,7 +31,36 @@ def build(item: Item, outcome: Outcome, verdict: Verdict, redactor: Redactor) ->
     detail = pb.AttemptDetail()
     if verdict.result not in (pb.RESULT_DELIVERED, pb.RESULT_FILTERED):
         _add_event(detail, item)
-    _add_error(detail, outcome, redactor)
+    _add_error(detail, outcome.error, redactor)
+    _add_captures(detail, item, outcome, redactor)
+    return detail
+
+
+class BatchDetails:
+    """Builds the records of a batch's events: each has its event and error, and what all share while there is room."""
+
+    def __init__(self, batch: Batch, outcome: Outcome, redactor: Redactor) -> None:
+        self._redactor = redactor
+        self._shared = pb.AttemptDetail()
+        _add_captures(self._shared, batch, outcome, redactor)
+        self._room = SHARED_BYTES_MAX
+
+    def build(self, item: Item, error: UserError | None, verdict: Verdict) -> pb.AttemptDetail:
+        detail = pb.AttemptDetail()
+        if verdict.result not in (pb.RESULT_DELIVERED, pb.RESULT_FILTERED):
+            _add_event(detail, item)
+        _add_error(detail, error, self._redactor)
+        size_bytes = self._shared.ByteSize()
+        if size_bytes <= self._room:
+            detail.MergeFrom(self._shared)
+            self._room -= size_bytes
+        else:
+            detail.logs = _CUT if self._shared.logs else b""
+            detail.requests = _CUT if self._shared.requests else b""
+        return detail
+
+
+def _add_captures(detail: pb.AttemptDetail, begun: Begun, outcome: Outcome, redactor: Redactor) -> None:
     if outcome.value is not None:
         detail.value = redacted_value(redactor, outcome.value, cut=outcome.value_cut)
     room = CAPTURE_BYTES_MAX
@@ -38,9 +69,8 @@ def build(item: Item, outcome: Outcome, verdict: Verdict, redactor: Redactor) ->
         logs = orjson.dumps([{"level": one.level, "time_ms": one.time_ms, "line": one.text} for one in lines])
         detail.logs = logs if len(logs) <= room else _CUT
         room -= len(detail.logs)
-    if item.exchanges:
-        detail.requests = _requests(item, redactor, room)
-    return detail
+    if begun.exchanges:
+        detail.requests = _requests(begun, redactor, room)
 
 
 def _add_event(detail: pb.AttemptDetail, item: Item) -> None:
@@ -50,8 +80,7 @@ def _add_event(detail: pb.AttemptDetail, item: Item) -> None:
         detail.filtered_event = item.filtered
 
 
-def _add_error(detail: pb.AttemptDetail, outcome: Outcome, redactor: Redactor) -> None:
-    error = outcome.error
+def _add_error(detail: pb.AttemptDetail, error: UserError | None, redactor: Redactor) -> None:
     if error is None:
         return
     detail.error_name = redacted_text(redactor, error.name, ERROR_NAME_MAX)
@@ -60,10 +89,10 @@ def _add_error(detail: pb.AttemptDetail, outcome: Outcome, redactor: Redactor) -
     detail.http_status = error.http_status or 0
 
 
-def _requests(item: Item, redactor: Redactor, room: int) -> bytes:
+def _requests(begun: Begun, redactor: Redactor, room: int) -> bytes:
     """Give the exchanges as JSON, in order; what has no room is left out and said so."""
     kept: list[bytes] = []
-    for exchange in item.exchanges:
+    for exchange in begun.exchanges:
         record = captured(
             exchange.request,
             exchange.response,

@@ -11,15 +11,20 @@ import structlog
 from kit.clock import Clock
 from services.executor.domain import errors
 from services.executor.domain.errors import Verdict
+from services.executor.domain.gathering import Gathering
+from services.executor.handlers.batch_attempts import halved
 from services.executor.handlers.egress import Egress
 from services.executor.handlers.places import Holder, Place, WorkerPlaces
 from services.executor.handlers.resolve import Program, Resolver
 from services.executor.handlers.settle import OutcomeLog
 from services.executor.handlers.turns import Turns
-from services.executor.handlers.work import Item
+from services.executor.handlers.work import Batch, Begun, Item
 from services.executor.projections import View
 from services.executor.runtime.cuts import ERROR_MESSAGE_MAX, redacted_text
 from services.executor.runtime.pool import CodeError, HostRequest, Outcome, Worker, WorkerExit, Zygote
+
+# The handler that is given several events at once.
+BATCH_HANDLER = "onBatch"
 
 log = structlog.get_logger()
 
@@ -53,7 +58,7 @@ class Generation:
 
     program: Program
     worker: Worker | None = None
-    in_flight: dict[int, Item] = field(default_factory=dict)
+    in_flight: dict[int, Begun] = field(default_factory=dict)
     retired: bool = False
     # An item runs in it that must have it for itself.
     alone: bool = False
@@ -61,6 +66,10 @@ class Generation:
     place: Place | None = None
     # Why nothing can run: every attempt ends so.
     refusal: Refusal | None = None
+    # Where its code takes batches: the one that is being filled.
+    gathering: Gathering[Item] | None = None
+    # How many of those in flight are batches.
+    batches: int = 0
 
 
 @dataclass(slots=True)
@@ -68,7 +77,7 @@ class Blame:
     """What the loss of a worker means for the attempts that were in it."""
 
     # Attempts that end, each with the sandbox's reason.
-    lost: list[tuple[Item, str]] = field(default_factory=list)
+    lost: list[tuple[Begun, str]] = field(default_factory=list)
     # Attempts that are begun once more.
     again: list[Item] = field(default_factory=list)
 
@@ -107,6 +116,8 @@ class Generations:
         try:
             worker = generation.worker = await self._fork(generation)
             self._services.places.ready(generation.place, worker.pid)
+            if BATCH_HANDLER in worker.handlers and program.batching.events_max > 1:
+                generation.gathering = Gathering(program.batching)
         except CodeError as error:
             message = redacted_text(program.redactor, str(error), ERROR_MESSAGE_MAX)
             generation.refusal = Refusal(errors.BAD_REQUEST, "CodeError", message)
@@ -139,6 +150,7 @@ class Generations:
             log.warning("worker_lost", destination=self._destination, reason=exit_.reason, guilty=exit_.guilty)
         blame = blamed(generation.in_flight, exit_)
         generation.in_flight.clear()
+        generation.batches = 0
         generation.alone = False
         self._owner.on_loss(generation, blame)
 
@@ -159,20 +171,38 @@ class Generations:
         self._closed = True
 
 
-def blamed(in_flight: dict[int, Item], exit_: WorkerExit) -> Blame:
+def blamed(in_flight: dict[int, Begun], exit_: WorkerExit) -> Blame:
     """Blame the guilty attempt; bystanders that had sent nothing run again, the others are retried alone."""
     blame = Blame()
     guilty = exit_.guilty
     if guilty is None and len(in_flight) == 1:
         guilty = next(iter(in_flight))
-    for job_id, item in in_flight.items():
-        if job_id == guilty:
-            blame.lost.append((item, exit_.reason))
-        elif item.exchanges:
-            blame.lost.append((item, "lost"))
-        else:
+    for job_id, begun in in_flight.items():
+        if job_id == guilty and (begun.exchanges or isinstance(begun, Item)):
+            blame.lost.append((begun, exit_.reason))
+        elif begun.exchanges:
+            blame.lost.append((begun, "lost"))
+        elif isinstance(begun, Item):
             # Where nobody is known to be guilty each runs alone, so that the next loss names one.
-            item.alone = item.alone or guilty is None
-            item.filtered = None
-            blame.again.append(item)
+            begun.alone = begun.alone or guilty is None
+            begun.filtered = None
+            blame.again.append(begun)
+        else:
+            blame.again += _smaller(begun) if guilty in (None, job_id) else _together(begun)
     return blame
+
+
+def _smaller(batch: Batch) -> list[Item]:
+    """The events of a batch that may be guilty, for smaller ones: in a few steps the guilty event is alone."""
+    most = halved(batch)
+    for item in batch.items:
+        item.batch_max = min(item.batch_max or most, most)
+    return _together(batch)
+
+
+def _together(batch: Batch) -> list[Item]:
+    """The events of a batch that begins once more, without waiting."""
+    for item in batch.items:
+        item.gathered = True
+        item.filtered = None
+    return batch.items

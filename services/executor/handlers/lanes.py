@@ -15,11 +15,20 @@ import structlog
 from kit.errors import OnwardError
 from services.executor.domain import errors
 from services.executor.domain.filtering import filtered
+from services.executor.domain.gathering import Gathering
 from services.executor.handlers import detail as details
 from services.executor.handlers.attempts import Attempts, run_of
-from services.executor.handlers.generations import Blame, Generation, Generations, Refusal, Services
+from services.executor.handlers.batching import Batcher, taken_back
+from services.executor.handlers.generations import (
+    BATCH_HANDLER,
+    Blame,
+    Generation,
+    Generations,
+    Refusal,
+    Services,
+)
 from services.executor.handlers.resolve import Program
-from services.executor.handlers.work import Item, Run
+from services.executor.handlers.work import Begun, Item, Run
 from services.executor.runtime.egress import Scope
 from services.executor.runtime.pool import HostRequest, Job, Outcome, Worker
 
@@ -50,6 +59,9 @@ class Lane:
         self._group = group
         self._generations = Generations(workspace, destination, services, group, self)
         self._attempts = Attempts(destination, services)
+        self._batcher = Batcher(services)
+        # Looks at what is being gathered though nothing comes.
+        self._alarm: asyncio.TimerHandle | None = None
         self._queue: deque[Item] = deque()
         self._current: Generation | None = None
         self._preparing = False
@@ -73,16 +85,18 @@ class Lane:
     def changed(self) -> None:
         """Take note that the destination changed, or ended: the next attempts run what the registry says then."""
         self._epoch += 1
-        generation, self._current = self._current, None
-        if generation is not None:
-            self._generations.retire(generation)
-        if self._queue:
-            self._schedule()
+        self.give_way()
 
     @property
     def busy(self) -> bool:
         running = self._current is not None and bool(self._current.in_flight)
-        return running or self._preparing or bool(self._queue)
+        return running or self._preparing or self._waiting
+
+    @property
+    def _waiting(self) -> bool:
+        """Whether anything is still to be started."""
+        gathering = self._current.gathering if self._current is not None else None
+        return bool(self._queue) or bool(gathering)
 
     def idle_since(self) -> float:
         return self._last_used
@@ -123,7 +137,7 @@ class Lane:
             self._refuse_all(generation.program, generation.refusal)
         elif generation.worker is not None:
             self._fill(generation, generation.worker)
-        if self._queue and not self._checking:
+        if not self._checking and self._waiting:
             self._checking = True
             self._finished = 0
             asyncio.get_running_loop().call_later(DEFER_AFTER_S, self._check_waiting)
@@ -139,6 +153,22 @@ class Lane:
             if not started:
                 break
             taken += started
+        if generation.gathering is not None and not self._scheduled:
+            self._gather(generation, generation.gathering, worker)
+
+    def _gather(self, generation: Generation, gathering: Gathering[Item], worker: Worker) -> None:
+        """Start the batch that is being filled, or put it off, or wait until one of that is to be done."""
+        if self._batcher.starts(generation):
+            begun = self._batcher.begin(generation)
+            if begun is not None:
+                worker.submit([self._job(generation, begun)])
+            return
+        self._batcher.put_off(generation)
+        if self._alarm is not None:
+            self._alarm.cancel()
+            self._alarm = None
+        if gathering:
+            self._alarm = asyncio.get_running_loop().call_later(self._batcher.wait_s(gathering), self._schedule)
 
     def _start(self, generation: Generation, worker: Worker) -> int:
         """Give the worker a batch; an item that must run alone waits until nothing else runs, and runs alone.
@@ -147,25 +177,41 @@ class Lane:
         """
         jobs: list[Job] = []
         taken = 0
-        program = generation.program
+        program, gathering = generation.program, generation.gathering
         room = min(BATCH_MAX, IN_FLIGHT_MAX - len(generation.in_flight))
         while self._queue and taken < room:
             item = self._queue[0]
             if generation.alone or (item.alone and generation.in_flight) or (taken and self._turn_is_over):
                 break
+            joins = gathering is not None and not item.single
+            if joins and gathering is not None and not gathering.takes(len(item.payload), item.batch_max):
+                begun = self._batcher.begin(generation)
+                if begun is None:
+                    break
+                jobs.append(self._job(generation, begun))
             self._queue.popleft()
             taken += 1
             if program.filters is not None and not self._passes(program, item):
                 continue
-            self._job_id += 1
-            generation.alone = item.alone
-            generation.in_flight[self._job_id] = item
-            item.sampled = random.random() < SAMPLE_RATE  # noqa: S311
-            event = item.payload if item.filtered is None else item.filtered
-            jobs.append(Job(self._job_id, item.type, event, item.sampled))
+            if joins and gathering is not None:
+                self._batcher.add(gathering, item)
+            else:
+                jobs.append(self._job(generation, item))
         if jobs:
             worker.submit(jobs)
         return taken
+
+    def _job(self, generation: Generation, begun: Begun) -> Job:
+        """Note what is begun, and say what the worker is to run."""
+        self._job_id += 1
+        generation.in_flight[self._job_id] = begun
+        sampled = begun.sampled = random.random() < SAMPLE_RATE  # noqa: S311
+        if isinstance(begun, Item):
+            generation.alone = begun.alone
+            event = begun.payload if begun.filtered is None else begun.filtered
+            return Job(self._job_id, begun.type, event, sampled)
+        generation.batches += 1
+        return Job(self._job_id, BATCH_HANDLER, begun.events, sampled)
 
     @property
     def _turn_is_over(self) -> bool:
@@ -215,38 +261,42 @@ class Lane:
     def on_outcomes(self, generation: Generation, outcomes: list[Outcome]) -> None:
         """Take what a worker has finished."""
         for outcome in outcomes:
-            item = generation.in_flight.pop(outcome.id, None)
-            if item is not None:
-                self._attempts.settle(generation.program, item, outcome)
+            begun = generation.in_flight.pop(outcome.id, None)
+            if isinstance(begun, Item):
+                self._attempts.settle(generation.program, begun, outcome)
+            elif begun is not None:
+                generation.batches -= 1
+                self._finished += len(begun.items) - 1
+                self._queue.extendleft(reversed(self._attempts.batches.settle(generation.program, begun, outcome)))
         generation.alone = generation.alone and bool(generation.in_flight)
         self._finished += len(outcomes)
         self._last_used = self._services.clock.monotonic()
         if generation.retired:
             self._generations.retire(generation)
-        elif self._queue:
+        if self._waiting:
             self._schedule()
 
     def on_request(self, generation: Generation, request: HostRequest) -> None:
         """Send what a running attempt asks for."""
-        item = generation.in_flight.get(request.job_id)
-        if item is None or generation.worker is None:
+        begun = generation.in_flight.get(request.job_id)
+        if begun is None or generation.worker is None:
             return
-        if item.scope is None:
-            item.scope = Scope(
+        if begun.scope is None:
+            begun.scope = Scope(
                 workspace=self.workspace,
                 destination=self.destination,
                 allowed_ranges=self._services.view.egress_ranges(self.workspace),
-                idempotency_seed=item.delivery,
+                idempotency_seed=None if generation.program.omit_idempotency_key else begun.delivery,
             )
-        self._services.egress.begin(generation.worker, request, item, item.scope)
+        self._services.egress.begin(generation.worker, request, begun, begun.scope)
 
     def on_loss(self, generation: Generation, blame: Blame) -> None:
         """Note that a worker was lost: end the attempts that it took with it, begin the others once more."""
         if self._current is generation:
             self._current = None
-        for item, reason in blame.lost:
-            self._attempts.lose(generation.program, item, reason)
-        self._queue.extendleft(reversed(blame.again))
+        for begun, reason in blame.lost:
+            self._attempts.lose(generation.program, begun, reason)
+        self._queue.extendleft(reversed(blame.again + taken_back(generation)))
         if self._queue:
             self._schedule()
 
@@ -283,6 +333,10 @@ class Lane:
         """Defer what the lane will not start soon, judged by what it finished since the last look."""
         self._checking = False
         finished, self._finished = self._finished, 0
+        if self._current is not None and self._batcher.starts(self._current):
+            # It finds no room: it waits like what is queued.
+            self._queue.extendleft(reversed(taken_back(self._current)))
+            self._schedule()
         if not self._queue:
             return
         patience = DEFER_AFTER_S if self._waits_for_others(finished) else DEFER_BUSY_AFTER_S
@@ -324,6 +378,7 @@ class Lane:
         """Let the worker end when what runs in it has ended; what is queued waits for another one."""
         generation, self._current = self._current, None
         if generation is not None:
+            self._queue.extendleft(reversed(taken_back(generation)))
             self._generations.retire(generation)
         if self._queue:
             self._schedule()

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Awaitable, Callable, Iterable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import partial
 from typing import Any
 
@@ -15,6 +15,7 @@ from kit.filters import FilterChain, FilterError
 from kit.filters.rules import filter_of
 from kit.vault import Keyring, Sealed, UnknownKeyError, VaultError, setting_place
 from onward.registry.v1 import internal_service_pb2, resources_pb2
+from services.executor.domain.gathering import Batching
 from services.executor.handlers.turns import Turns
 from services.executor.runtime.pool import Limits
 from services.executor.runtime.redaction import Redactor
@@ -48,6 +49,9 @@ class Program:
     filter_revision: int = 0
     # A filter cannot be applied: nothing may run, and no event may be shown.
     unfiltered: bool = False
+    # How events are gathered, where the code has `onBatch`.
+    batching: Batching = field(default_factory=Batching)
+    omit_idempotency_key: bool = False
 
 
 class Resolver:
@@ -90,6 +94,8 @@ class Resolver:
             filters=filters,
             filter_revision=answer.filter_revision,
             unfiltered=unfiltered,
+            batching=_batching(policy),
+            omit_idempotency_key=policy.omit_idempotency_key,
         )
 
     async def _chain(self, workspace: str, groups: Iterable[internal_service_pb2.FilterGroup]) -> FilterChain:
@@ -129,6 +135,12 @@ class Resolver:
             raise Internal(str(error)) from error
         except VaultError as error:
             raise InvalidSettings(f"encrypted settings cannot be read: {error}") from None
+
+
+def _batching(policy: resources_pb2.DeliveryPolicy) -> Batching:
+    if not policy.HasField("batching"):
+        return Batching()
+    return Batching(policy.batching.max_events, policy.batching.max_wait_ms / 1000)
 
 
 _FIELDS = {

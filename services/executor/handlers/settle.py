@@ -101,8 +101,12 @@ class OutcomeLog:
         return not self._open and not self._ready and self._under_way == 0
 
     def record(self, item: Item, verdict: Verdict, run: Run, detail: pb.AttemptDetail | None = None,
-               *, retry_after_ms: int = 0, http_error: bool = False, reason: str = "") -> None:  # fmt: skip
-        """Record what became of one attempt; its ticket is due once the outcome is stored."""
+               *, retry_after_ms: int = 0, http_error: bool = False, reason: str = "",
+               batch_events_max: int = 0, batch_until_us: int = 0) -> None:  # fmt: skip
+        """Record what became of one attempt; its ticket is due once the outcome is stored.
+
+        `batch_events_max` and `batch_until_us` are of one that waits for others of its batch.
+        """
         batch = self._batch(item.route.workspace)
         attempt = self._attempt(batch, item, verdict, run, item.attempt)
         if detail is not None:
@@ -114,6 +118,10 @@ class OutcomeLog:
             attempt.http_error = True
         if reason:
             attempt.reason = reason
+        if batch_events_max:
+            attempt.batch_events_max, attempt.batch_until_us = batch_events_max, batch_until_us
+        if item.batch_max:
+            attempt.batch_limit = item.batch_max
         self._added(item.route.workspace, batch, _attempt_bytes(item) + len(reason), item.ticket)
 
     def record_lost(self, item: Item, run: Run, attempt: int) -> None:
@@ -137,6 +145,7 @@ class OutcomeLog:
             cpu_us=run.cpu_us,
             result=verdict.result,
             error_type=verdict.error_type,
+            batch_events=run.batch_events,
         )
 
     def record_refusal(self, workspace: str, failure: pb.IngestFailure, ticket: Ticket) -> None:

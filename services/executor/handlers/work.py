@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
@@ -49,6 +50,24 @@ class Item:
     filtered: bytes | None = None
     exchanges: list[Exchange] = field(default_factory=list)
     scope: Scope | None = None
+    # It has waited for its batch: it goes with those that come with it.
+    gathered: bool = False
+    # The most events that it may be in a batch with; 0 for as many as the policy says.
+    batch_max: int = 0
+    # When it starts though its batch is not full.
+    waits_until: float = 0.0
+    # How many events `onBatch` had when it returned something of another shape for this one and others.
+    unshaped: int = 0
+
+    @property
+    def single(self) -> bool:
+        """Whether it must not be in a batch."""
+        return self.alone or self.batch_max == 1
+
+    @property
+    def event(self) -> bytes:
+        """What the handler gets."""
+        return self.payload if self.filtered is None else self.filtered
 
     @property
     def delivery(self) -> str:
@@ -62,6 +81,31 @@ class Item:
         return f"{self.route.workspace}/{self.route.destination}/{self.message_id}"
 
 
+@dataclass(slots=True)
+class Batch:
+    """Deliveries that one invocation of `onBatch` attempts together."""
+
+    items: list[Item]
+    sampled: bool = False
+    exchanges: list[Exchange] = field(default_factory=list)
+    scope: Scope | None = None
+
+    @property
+    def events(self) -> bytes:
+        """What `onBatch` gets: a JSON array."""
+        return b"[" + b",".join([item.event for item in self.items]) + b"]"
+
+    @property
+    def delivery(self) -> str:
+        """Name these deliveries, in this order, the same way whenever they are attempted together."""
+        names = "\n".join(item.delivery for item in self.items)
+        return f"batch/{hashlib.sha256(names.encode()).hexdigest()}"
+
+
+# What one invocation of a handler attempts.
+Begun = Item | Batch
+
+
 @dataclass(frozen=True, slots=True)
 class Run:
     """What an attempt ran with, and how long it took."""
@@ -71,3 +115,5 @@ class Run:
     wall_us: int = 0
     cpu_us: int = 0
     filter_revision: int = 0
+    # How many events `onBatch` was given together; 0 where a single handler ran.
+    batch_events: int = 0
