@@ -225,6 +225,7 @@ async def test_the_heap_in_use_is_told_when_nothing_runs(sandbox: Sandbox) -> No
     await run.events({})
     assert await run.worker.heap_used() - before > 2**20
     run.worker.kill()
+    await run.end()
     with pytest.raises(ConnectionError):
         await run.worker.heap_used()
 

@@ -40,7 +40,7 @@ def test_another_version_is_refused() -> None:
 
 def test_strings_errors_and_functions_cross_as_we_read_them() -> None:
     _claims(
-        "f = isolate.evaluate('(s) => s + s.length')\n"
+        "f = isolate.evaluate('(function () { \\'use strict\\'; return this + this.length })')\n"
         "assert isolate.call(f, 'a\\u20ac\\U0001f600'.encode()) == 'a\\u20ac\\U0001f6004'.encode()\n"
         "assert isolate.call(isolate.evaluate('() => undefined')) is None\n"
         "for code, kind in (('null.x', 200), ('let = ;', v8.PARSE_ERROR)):\n"
@@ -59,7 +59,10 @@ def test_microtasks_are_drained_between_two_tasks() -> None:
 
 
 def test_javascript_calls_python_synchronously() -> None:
-    _claims("isolate.call_raw(isolate.evaluate('f => { f(); f() }'), value=isolate.function(7)); assert seen == [7, 7]")
+    _claims(
+        "isolate.call_raw(isolate.evaluate('(function () { this(); this() })'), value=isolate.function(7))\n"
+        "assert seen == [7, 7]"
+    )
 
 
 def test_shared_memory_can_lie_under_an_array_buffer() -> None:

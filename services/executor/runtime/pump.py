@@ -1,8 +1,8 @@
 """The Python side of pump.js: runs its entries as tasks of the isolate and measures what each attempt uses.
 
 A turn is two tasks, `turn` and `flush`, with the microtasks drained between and after them. Each pair is posted from
-the callback of the last, on the isolate's thread, so that a turn costs about 10 us and no switch of threads. The other
-thread waits, and looks at the clocks from time to time.
+the callback of the last, on the isolate's thread, so that a turn costs about 10 us and no switch of threads. What is
+below "running" belongs to that thread, but for what `busy`, `used_us` and `take` say.
 """
 
 from __future__ import annotations
@@ -26,6 +26,8 @@ _FLUSH: Final = 2
 _STARTED: Final = 3
 _COLLECTED: Final = 4
 _HOST: Final = 5
+_QUEUED: Final = 6
+_WOKEN: Final = 7
 
 # After so long the chain of turns is broken off, so that answers and new events get in between.
 _CHAIN_NS_MAX: Final = 20_000_000
@@ -38,6 +40,8 @@ _ENDED_PLAINLY: Final = 5
 BEATS_AT: Final = 32
 
 _TRAPPED: Final = b"trapped"
+# Makes of a function with one argument one that takes it as `this`.
+_TAKING: Final = "(function () { 'use strict'; const f = this; return function () { 'use strict'; return f(this) } })"
 
 WHOLE_BATCH: Final = -1
 _POSITION: Final = re.compile(r"function\.js:(\d+):(\d+)")
@@ -62,7 +66,6 @@ class Output:
 
     settled: list[int] = field(default_factory=list)  # seq, wall_us, cpu_us; and so on
     records: list[bytes] = field(default_factory=list)
-    batch: tuple[int, int, bytes] | None = None  # wall_us and cpu_us in all, text of collect
 
 
 class Cell:
@@ -114,21 +117,28 @@ class Pump:
         self, library: ctypes.CDLL, prelude: Prelude, cell_fd: int, operations: Mapping[int, Operation]
     ) -> None:
         self._prelude = prelude
-        self._done = threading.Lock()
-        self._done.acquire()
         self._lock = threading.Lock()
         self._output = Output()
         self.usage: dict[int, Usage] = {}
         self.busy_ns = 0
         self.out_of_memory_in: int | None = None
-        self.trapped = False
+        # Whether the script has touched what must know its attempt, and whether the last batch has to run once more.
+        self.trapped = self.rerun = False
         self.refused = False
+        self.batch: tuple[int, int, bytes] | None = None  # wall_us and cpu_us in all, text of collect
         self.started: list[int] = []
+        # What is to happen when a batch or a chain of turns has ended; its owner sets it.
+        self.on_ended: Callable[[], None] = lambda: None
+        # Whether user code may be running, and which chain or batch it is.
+        self.busy = False
+        self.chain = 0
         callbacks: dict[int, Callable[[Raw], None]] = {
             _FLUSH: self._on_flush,
             _STARTED: self._on_started,
             _COLLECTED: self._on_collected,
             _HOST: self._on_host_call,
+            _QUEUED: self._on_queued,
+            _WOKEN: self._on_woken,
         }
         self.isolate = Isolate(library, callbacks)
         callbacks[_TURN] = self.isolate.free
@@ -139,6 +149,8 @@ class Pump:
         self._checker: Raw | None = None
         self._post_start = self.isolate.poster(self._entries["turn"], _TURN)
         self._post_flush = self.isolate.poster(self._entries["flush"], _FLUSH)
+        # Called from another thread: makes the isolate's thread call `on_ended`.
+        self.wake = self.isolate.poster(self._entries["nothing"], _WOKEN)
         self._cpu_clock = time.pthread_getcpuclockid(self.isolate.thread_id)
         self._turn_began_ns = self._chain_began_ns = 0
         self.turn_began_cpu_ns = 0
@@ -169,7 +181,8 @@ class Pump:
     def check(self, text: bytes) -> bytes:
         """What check.js says of a script's text, as JSON. It is evaluated here and nowhere else."""
         if self._checker is None:
-            self._checker = self.isolate.evaluate(self._prelude.checker)
+            function = self.isolate.evaluate(self._prelude.checker)
+            self._checker = self.isolate.call_raw(self.isolate.evaluate(_TAKING), value=function)
         return self.isolate.call(self._checker, text) or b"{}"
 
     def load(self, code: str, settings: bytes) -> dict[str, Any]:
@@ -210,16 +223,16 @@ class Pump:
     # ---- running -----------------------------------------------------------------------------------------------
 
     def start_all(self, text: bytes) -> None:
-        """Start a whole batch in one turn, without telling its events apart; `wait`, then `take`."""
+        """Start a whole batch in one turn, without telling its events apart."""
         self._begin()
         self.isolate.post(self._entries["startAll"], _STARTED, text)
         self.isolate.post(self._entries["collect"], _COLLECTED)
 
     def start_each(self, text: bytes, first: int, count: int) -> None:
-        """Queue the start of each event in a turn of its own; `run_turns` runs them."""
+        """Start each event in a turn of its own."""
         for seq in range(first, first + count):
             self.usage[seq] = Usage()
-        self._call("startEach", text)
+        self._queue("startEach", text)
 
     def expect(self, seq: int) -> None:
         """An event of a batch that did not settle in its turn is an attempt like any other from now on."""
@@ -227,25 +240,21 @@ class Pump:
         self.started.append(seq)
 
     def answer(self, text: bytes) -> None:
-        """Queue the turns in which these answers arrive."""
-        self._call("answers", text)
+        """Run the turns in which these answers arrive."""
+        self._queue("answers", text)
 
     def fire_timers(self) -> None:
-        """Queue the turns of the timers that are due."""
-        self._call("wake")
+        """Run the turns of the timers that are due."""
+        self._queue("wake")
 
     def expire(self, seqs: list[int]) -> None:
-        """End waiting attempts with a Timeout; the next run of turns flushes it."""
-        self._call("expire", json.dumps(seqs).encode())
+        """End waiting attempts with a Timeout."""
+        self._queue("expire", json.dumps(seqs).encode())
 
     def run_turns(self) -> None:
-        """Begin a chain of turns; `wait`, then `take`."""
+        """Run the turns that are left, for a while."""
         self._begin()
         self._post_turn()
-
-    def wait(self, timeout_s: float) -> bool:
-        """Whether the batch or chain has ended."""
-        return self._done.acquire(timeout=timeout_s)
 
     def take_started(self) -> list[int]:
         """Attempts that have started since the last call."""
@@ -253,7 +262,7 @@ class Pump:
         return started
 
     def take(self) -> Output:
-        """What has been produced since the last call."""
+        """What has been produced since the last call. For any thread."""
         with self._lock:
             output, self._output = self._output, Output()
         return output
@@ -263,12 +272,22 @@ class Pump:
         return time.clock_gettime_ns(self._cpu_clock)
 
     def used_us(self, seq: int) -> tuple[int, int]:
-        """Wall and CPU time of an attempt whose turn it is; of the chain, where attempts are not told apart."""
+        """Wall and CPU time of an attempt whose turn it is; of the chain, where attempts are not told apart.
+
+        For any thread.
+        """
         usage = self.usage.get(seq) or Usage()
         wall_ns = time.monotonic_ns() - (usage.started_ns or self._turn_began_ns)
         return wall_ns // 1000, (usage.cpu_ns + self.cpu_ns() - self.turn_began_cpu_ns) // 1000
 
+    def _queue(self, entry: str, text: bytes | None = None) -> None:
+        self._begin()
+        self.isolate.post(self._entries[entry], _QUEUED, text)
+        self._post_turn()
+
     def _begin(self) -> None:
+        self.chain += 1
+        self.busy = True
         self._chain_began_ns = self._turn_began_ns = time.monotonic_ns()
         self.turn_began_cpu_ns = self.cpu_ns()
 
@@ -282,6 +301,18 @@ class Pump:
         self.isolate.free(raw)
         self._host.serve()
 
+    def _on_woken(self, raw: Raw) -> None:
+        self.isolate.free(raw)
+        self.on_ended()
+
+    def _on_queued(self, raw: Raw) -> None:
+        self.refused = raw.contents.type >= FIRST_ERROR
+        self.isolate.free(raw)
+
+    def _ended(self) -> None:
+        self.busy = False
+        self.on_ended()
+
     def _on_flush(self, raw: Raw) -> None:
         ints = self._ints
         now, cpu = time.monotonic_ns(), time.thread_time_ns()
@@ -292,14 +323,14 @@ class Pump:
             with self._lock:
                 self._settle(ran, now)
         elif not self._flushed(raw, now):
-            self._done.release()
+            self._ended()
             return
         if ints[_TURNS_LEFT] and now - self._chain_began_ns < _CHAIN_NS_MAX:
             self._post_turn()
         else:
             if self.isolate.heap_exceeded():
                 self.out_of_memory_in = ran
-            self._done.release()
+            self._ended()
 
     def _flushed(self, raw: Raw, now: int) -> bool:
         """Keep the text of a flush; False when the turn died of memory, which is silent in microtasks."""
@@ -318,7 +349,9 @@ class Pump:
             if not usage.started_ns:
                 usage.started_ns, usage.others_ns = self._turn_began_ns, self.busy_ns
                 self.started.append(ran)
-            usage.cpu_ns += cpu - self.turn_began_cpu_ns
+            # Whoever looks in between these two sees too little, not too much.
+            began_ns, self.turn_began_cpu_ns = self.turn_began_cpu_ns, cpu
+            usage.cpu_ns += cpu - began_ns
         self.busy_ns += now - self._turn_began_ns
         self._turn_began_ns, self.turn_began_cpu_ns = now, cpu
 
@@ -347,10 +380,10 @@ class Pump:
         if failed or self.isolate.heap_exceeded():
             self.out_of_memory_in = self._ran
         elif text == _TRAPPED:
-            self.trapped = True
+            self.trapped = self.rerun = True
         else:
-            self._output.batch = (wall // 1000, cpu // 1000, text)
-        self._done.release()
+            self.batch = (wall // 1000, cpu // 1000, text)
+        self._ended()
 
 
 def compile_error(error: V8Error, columns: int) -> dict[str, Any]:

@@ -16,6 +16,7 @@ import functools
 import json
 import os
 import threading
+import traceback
 from collections.abc import Callable
 from importlib.metadata import version
 from queue import Empty, SimpleQueue
@@ -113,8 +114,6 @@ class Isolate:
         self.free: Callable[[Raw], None] = functools.partial(library.mr_free_value, self.context)
         self.undefined = library.mr_alloc_int_val(self.context, 0, UNDEFINED)
         self.no_arguments = self.evaluate("[]")
-        self._arguments = self.evaluate("[undefined]")
-        self._zero = library.mr_alloc_int_val(self.context, 0, 3)
 
     def _on_result(self, callback_id: int, raw: Raw) -> None:
         if not self.thread_id:
@@ -125,6 +124,7 @@ class Isolate:
         try:
             self._callbacks[callback_id](raw)
         except BaseException:  # noqa: BLE001 - nobody could catch it: this frame was called from C++
+            traceback.print_exc()
             os._exit(70)
 
     def evaluate(self, code: str) -> Raw:
@@ -137,7 +137,11 @@ class Isolate:
         return self._checked(result)
 
     def call(self, function: Raw, argument: bytes | None = None) -> bytes | None:
-        """Call with one string or nothing; answers a string's UTF-8, or None. Raises V8Error."""
+        """Call with one string or nothing as `this`; answers a string's UTF-8, or None. Raises V8Error.
+
+        `this` crosses together with the call. An array of arguments would have to be filled first, which waits for the
+        isolate's thread. Only a function in strict mode sees the string itself.
+        """
         return self.take(self.call_raw(function, argument))
 
     def call_raw(self, function: Raw, argument: bytes | None = None, value: Raw = None) -> Raw:
@@ -147,16 +151,13 @@ class Isolate:
 
     def post(self, function: Raw, callback_id: int, argument: bytes | None = None, value: Raw = None) -> int:
         """Queue a call; its result goes to the callback."""
-        library, context = self._library, self.context
-        if argument is None and value is None:
-            return int(library.mr_call_function(context, function, self.undefined, self.no_arguments, callback_id))
+        call, context = self._library.mr_call_function, self.context
         if argument is None:
-            self.free(library.mr_set_object_item(context, self._arguments, self._zero, value))
-        else:
-            text = library.mr_alloc_string_val(context, argument, len(argument), STRING)
-            self.free(library.mr_set_object_item(context, self._arguments, self._zero, text))
-            self.free(text)
-        return int(library.mr_call_function(context, function, self.undefined, self._arguments, callback_id))
+            return int(call(context, function, value or self.undefined, self.no_arguments, callback_id))
+        text = self._library.mr_alloc_string_val(context, argument, len(argument), STRING)
+        task = int(call(context, function, text, self.no_arguments, callback_id))
+        self.free(text)  # the task has its own hold on it
+        return task
 
     def poster(self, function: Raw, callback_id: int) -> Callable[[], object]:
         """`post` without an argument, as cheap as it gets."""

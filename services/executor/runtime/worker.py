@@ -1,5 +1,9 @@
 """What a forked worker does: lock itself down, make the isolate, take a script, then events, until it is told to stop.
 
+Two threads. The isolate's own one does all the work between two events too: it reads the socket, posts what came as
+tasks to itself and writes the replies, so that a busy worker switches threads for nothing. The first thread sets the
+worker up, wakes the other one when something comes after a while of silence, and looks at the clocks while it is busy.
+
 The worker cuts what runs too long by ending itself; an isolate is never used again after a cut. Its cell, shared with
 the executor, still says which event ran.
 """
@@ -13,7 +17,9 @@ import os
 import resource
 import select
 import socket
+import threading
 import time
+from collections import deque
 from collections.abc import Mapping
 from typing import Final, NoReturn
 
@@ -29,10 +35,17 @@ from services.executor.runtime.wire import Kind
 # How often a running turn is looked at: the precision of the CPU limit.
 _TICK_S: Final = 0.02
 _RECEIVE_BYTES: Final = 256 << 10
+# For so long the isolate's thread waits for more before it gives the socket back: until then it needs no waking.
+_LINGER_MS: Final = 20
+# How long a last word may wait for a reply that is being written.
+_LAST_WORD_S: Final = 0.1
 _PAGE_BYTES: Final = resource.getpagesize()
 _NS_PER_MS: Final = 1_000_000
 _U32_MAX: Final = 2**32 - 1
 _NOTHING_SEEN: Final = -2  # no sequence number
+_NO_BATCH: Final = (0, 0, b"")
+# What the isolate's thread does by itself.
+_POSTED: Final = frozenset({Kind.BATCH, Kind.ANSWERS})
 
 
 def run_worker(
@@ -63,19 +76,27 @@ def _data_bytes(memory: int) -> int:
 
 
 class Worker:
-    """One loop over the socket, the timers and the deadlines."""
+    """Reads frames, posts them to the isolate, writes what comes of it, and keeps the deadlines."""
 
     def __init__(self, pump: Pump, connection: socket.socket, memory: int) -> None:
         self._pump = pump
         self._socket = connection
         self._memory = memory
         self._reader = wire.FrameReader()
+        self._frames: deque[tuple[int, bytes]] = deque()
+        self._frames_first = True
+        self._loaded = False
         self._wall_ns = self._cpu_ns = 0
         self._deadlines: list[tuple[int, int]] = []
-        self._seen = _NOTHING_SEEN
+        self._batch = _NO_BATCH
+        self._seen = (0, _NOTHING_SEEN)  # chain and sequence number
         self._seen_ns = self._seen_cpu_ns = 0
+        self._sending = threading.Lock()
+        self._handed_back = threading.Lock()
+        self._handed_back.acquire()
         self._poll = select.poll()
         self._poll.register(connection, select.POLLIN)
+        pump.on_ended = self._on_ended
 
     def send(self, kind: Kind, *parts: bytes) -> None:
         """Write one frame; a vanished executor ends the worker."""
@@ -84,26 +105,41 @@ class Worker:
         except OSError:
             os._exit(0)
 
+    def _receive(self, patience_ms: float | None) -> None:
+        """Read what comes in that time; an executor that hangs up ends the worker."""
+        if not self._poll.poll(patience_ms):
+            return
+        data = self._socket.recv(_RECEIVE_BYTES)
+        if not data:
+            os._exit(0)
+        self._frames.extend(self._reader.feed(data))
+
+    # ---- the first thread ----------------------------------------------------------------------------------------
+
     def run(self) -> NoReturn:
         """Serve until the executor hangs up or says stop."""
+        while not self._loaded:
+            self._receive(None)
+            self._handle_frames()
+        beat = self._pump.cell.beat
         while True:
-            self._pump.cell.beat()
-            if self._poll.poll(self._patience_ms()):
-                data = self._socket.recv(_RECEIVE_BYTES)
-                if not data:
-                    os._exit(0)
-                for kind, body in self._reader.feed(data):
-                    self._handle(kind, body)
-            self._run_timers_and_turns()
-            self._expire()
+            beat()
+            self._handle_frames()
+            if not self._frames:
+                self._poll.poll(self._patience_ms(None))
+                beat()
+            self._pump.wake()
+            while not self._handed_back.acquire(timeout=_TICK_S):
+                beat()
+                self._look()
+
+    def _handle_frames(self) -> None:
+        """Do what needs an isolate that stands still."""
+        while self._frames and not (self._loaded and self._frames[0][0] in _POSTED):
+            self._handle(*self._frames.popleft())
 
     def _handle(self, kind: int, body: bytes) -> None:
-        if kind == Kind.BATCH:
-            self._take_batch(body)
-        elif kind == Kind.ANSWERS:
-            self._pump.answer(body)
-            self._run_turns()
-        elif kind == Kind.LOAD:
+        if kind == Kind.LOAD:
             self._load(body)
         elif kind == Kind.CHECK:
             self._check(body)
@@ -115,6 +151,11 @@ class Worker:
             self._trim()
         else:
             os._exit(0)
+
+    def _trim(self) -> None:
+        """Give garbage back to the machine: V8's, which takes it some milliseconds, then the allocator's."""
+        self._pump.isolate.collect_garbage()
+        ctypes.CDLL(None).malloc_trim(0)
 
     # ---- script ------------------------------------------------------------------------------------------------
 
@@ -132,6 +173,7 @@ class Worker:
             self._exit("out_of_memory", 0)
         self._pump.isolate.while_waiting = self._pump.cell.beat
         ctypes.CDLL(None).malloc_trim(0)
+        self._loaded = True
         self.send(Kind.READY, json.dumps(result).encode())
 
     def _check(self, body: bytes) -> None:
@@ -163,57 +205,90 @@ class Worker:
 
         self._pump.isolate.while_waiting = look
 
-    # ---- events ------------------------------------------------------------------------------------------------
+    # ---- the isolate's thread ------------------------------------------------------------------------------------
 
-    def _take_batch(self, body: bytes) -> None:
-        first, count, one_by_one = wire.BATCH_HEADER.unpack_from(body)
-        text = body[wire.BATCH_HEADER.size :]
-        if not one_by_one and not self._pump.trapped:
-            self._pump.start_all(text)
-            self._wait()
-            output = self._pump.take()
-            if self._pump.refused:
-                self._exit("crashed", first if count == 1 else WHOLE_BATCH)
-            if output.batch is not None:
-                self._reply_to_batch(first, count, output.batch)
-                return
-        try:
-            self._pump.start_each(text, first, count)
-        except V8Error:
-            self._exit("crashed", first if count == 1 else WHOLE_BATCH)
-        self._run_turns()
+    def _on_ended(self) -> None:
+        """A batch or a chain has ended, or the first thread has handed over."""
+        pump = self._pump
+        if pump.out_of_memory_in is not None or pump.refused:
+            self._on_broken()
+        with self._sending:
+            self._reply(pump.take())
+            if pump.batch is not None:
+                self._reply_to_batch(*pump.batch)
+                pump.batch = None
+        self._watch_started()
+        if not self._post_next():
+            self._handed_back.release()
 
-    def _reply_to_batch(self, first: int, count: int, batch: tuple[int, int, bytes]) -> None:
-        wall_us, cpu_us, text = batch
+    def _on_broken(self) -> NoReturn:
+        first, count, _ = self._batch
+        with self._sending:
+            self._reply(self._pump.take())
+        if self._pump.out_of_memory_in is not None:
+            self._exit("out_of_memory", self._pump.out_of_memory_in)
+        self._exit("crashed", first if count == 1 else WHOLE_BATCH)
+
+    def _reply_to_batch(self, wall_us: int, cpu_us: int, text: bytes) -> None:
+        first, count, _ = self._batch
         head = wire.BATCH_REPLY_HEADER.pack(first, count, wall_us // count, cpu_us // count)
         self.send(Kind.BATCH_REPLY, head, text)
         unsettled = text.partition(b";")[0]
         for seq in map(int, unsettled.split(b",") if unsettled else ()):
             self._pump.expect(seq)
-        self._watch_started()
-
-    def _run_timers_and_turns(self) -> None:
-        due = self._pump.cell.next_due_ms
-        if due and due <= time.time() * 1000:
-            self._pump.fire_timers()
-        if self._pump.cell.turns_left:
-            self._run_turns()
-
-    def _run_turns(self) -> None:
-        self._pump.run_turns()
-        self._wait()
-        self._reply(self._pump.take())
-        self._watch_started()
 
     def _reply(self, output: Output) -> None:
         if output.settled or output.records:
             settled = ",".join(map(str, output.settled)).encode()
             self.send(Kind.REPLY, b'{"settled":[', settled, b'],"records":[', b",".join(output.records), b"]}")
 
-    def _trim(self) -> None:
-        """Give garbage back to the machine: V8's, which takes it some milliseconds, then the allocator's."""
-        self._pump.isolate.collect_garbage()
-        ctypes.CDLL(None).malloc_trim(0)
+    def _post_next(self) -> bool:
+        """Post what is to be done next. False when there is nothing, or only something for the first thread."""
+        if self._pump.rerun:
+            self._pump.rerun = False
+            self._start_each()
+            return True
+        if not self._frames:
+            self._receive(self._patience_ms(_LINGER_MS))
+        # Neither may keep the other from ever coming.
+        self._frames_first = not self._frames_first
+        if self._frames and self._frames_first:
+            return self._post_frame()
+        return self._post_due() or self._post_frame()
+
+    def _post_frame(self) -> bool:
+        if not self._frames or self._frames[0][0] not in _POSTED:
+            return False
+        kind, body = self._frames.popleft()
+        self._batch = _NO_BATCH
+        if kind == Kind.ANSWERS:
+            self._pump.answer(body)
+            return True
+        first, count, one_by_one = wire.BATCH_HEADER.unpack_from(body)
+        self._batch = first, count, body[wire.BATCH_HEADER.size :]
+        if one_by_one or self._pump.trapped:
+            self._start_each()
+        else:
+            self._pump.start_all(self._batch[2])
+        return True
+
+    def _start_each(self) -> None:
+        first, count, text = self._batch
+        self._pump.start_each(text, first, count)
+
+    def _post_due(self) -> bool:
+        """Timers and deadlines whose time has come, and turns that are left."""
+        pump = self._pump
+        due = pump.cell.next_due_ms
+        if due and due <= time.time() * 1000:
+            pump.fire_timers()
+        elif expired := self._expired():
+            pump.expire(expired)
+        elif pump.cell.turns_left:
+            pump.run_turns()
+        else:
+            return False
+        return True
 
     # ---- limits ------------------------------------------------------------------------------------------------
 
@@ -223,10 +298,10 @@ class Worker:
             if usage is not None:
                 heapq.heappush(self._deadlines, (usage.started_ns + self._wall_ns, seq))
 
-    def _patience_ms(self) -> float | None:
+    def _patience_ms(self, at_most: float | None) -> float | None:
         if self._pump.cell.turns_left:
             return 0
-        waits = []
+        waits = [] if at_most is None else [at_most]
         if self._deadlines:
             waits.append((self._deadlines[0][0] - time.monotonic_ns()) / _NS_PER_MS)
         if due := self._pump.cell.next_due_ms:
@@ -234,9 +309,11 @@ class Worker:
         # poll rounds a float up to the next millisecond, so a timer is never early.
         return max(0, min(waits)) if waits else None
 
-    def _expire(self) -> None:
+    def _expired(self) -> list[int]:
+        expired: list[int] = []
+        if not self._deadlines:
+            return expired
         now = time.monotonic_ns()
-        expired = []
         while self._deadlines and self._deadlines[0][0] <= now:
             _, seq = heapq.heappop(self._deadlines)
             left = self._wall_left_ns(seq, now)
@@ -246,9 +323,7 @@ class Worker:
                 heapq.heappush(self._deadlines, (now + left, seq))
             else:
                 expired.append(seq)
-        if expired:
-            self._pump.expire(expired)
-            self._run_turns()
+        return expired
 
     def _wall_left_ns(self, seq: int, now: int) -> int | None:
         """What is left of an attempt's time, which others' turns do not use up; None once it has settled."""
@@ -258,35 +333,32 @@ class Worker:
         others_ns = max(0, self._pump.busy_ns - usage.others_ns - usage.cpu_ns)
         return self._wall_ns - (now - usage.started_ns - others_ns)
 
-    def _wait(self) -> None:
-        pump = self._pump
-        self._seen = _NOTHING_SEEN
-        while not pump.wait(_TICK_S):
-            pump.cell.beat()
-            self._reply_early()
-            self._enforce()
-        if pump.out_of_memory_in is not None:
-            self._reply_early()
-            self._exit("out_of_memory", pump.out_of_memory_in)
-
-    def _reply_early(self) -> None:
-        self._reply(self._pump.take())
+    def _look(self) -> None:
+        """Now and then, from the first thread: pass on what has ended already, and cut what runs too long."""
+        if not self._pump.busy:
+            return
+        if self._sending.acquire(blocking=False):
+            try:
+                self._reply(self._pump.take())
+            finally:
+                self._sending.release()
+        self._enforce()
 
     def _enforce(self) -> None:
         """Cut what runs too long: the attempt whose turn it is, or the part of a batch that has stood still."""
         pump = self._pump
-        seq, now, cpu_ns = pump.cell.running, time.monotonic_ns(), pump.cpu_ns()
-        if seq != self._seen:
-            self._seen, self._seen_ns, self._seen_cpu_ns = seq, now, cpu_ns
-        usage = pump.usage.get(seq)
+        seen, now, cpu_ns = (pump.chain, pump.cell.running), time.monotonic_ns(), pump.cpu_ns()
+        if seen != self._seen:
+            self._seen, self._seen_ns, self._seen_cpu_ns = seen, now, cpu_ns
+        usage = pump.usage.get(seen[1])
         before_ns = pump.turn_began_cpu_ns - usage.cpu_ns if usage is not None else self._seen_cpu_ns
-        used_ns = cpu_ns - before_ns
-        if used_ns >= self._cpu_ns or now - self._seen_ns >= self._wall_ns:
-            self._exit("timeout", seq)
+        if cpu_ns - before_ns >= self._cpu_ns or now - self._seen_ns >= self._wall_ns:
+            self._exit("timeout", seen[1])
 
     def _exit(self, reason: str, guilty: int) -> NoReturn:
         used_us = [min(used, _U32_MAX) for used in self._pump.used_us(guilty)]
-        self.send(Kind.EXIT, wire.EXIT_HEADER.pack(wire.EXIT_REASONS.index(reason), guilty, *used_us))
+        if self._sending.acquire(timeout=_LAST_WORD_S):
+            self.send(Kind.EXIT, wire.EXIT_HEADER.pack(wire.EXIT_REASONS.index(reason), guilty, *used_us))
         os._exit(0)
 
 

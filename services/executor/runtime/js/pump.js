@@ -250,20 +250,28 @@ function expire(text) {
   note();
 }
 
+// What an entry takes comes as `this`: see v8.py.
+const taking = (entry) =>
+  function () {
+    'use strict';
+    return entry(this);
+  };
+
 export const entries = {
-  addLibrary,
-  wrap,
-  adopt,
-  setSettings,
+  addLibrary: taking(addLibrary),
+  wrap: taking(wrap),
+  adopt: taking(adopt),
+  setSettings: taking(setSettings),
+  nothing() {},
   shareCell,
-  bindCell,
-  bindSync: host.bindSync,
-  startAll,
+  bindCell: taking(bindCell),
+  bindSync: taking(host.bindSync),
+  startAll: taking(startAll),
   collect,
-  startEach,
+  startEach: taking(startEach),
   turn,
   flush,
-  answers,
+  answers: taking(answers),
   wake,
-  expire,
+  expire: taking(expire),
 };
