@@ -70,7 +70,7 @@ class Receiver:
 
     async def _exchange(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> bool:
         """Serve one request; whether the connection stays open."""
-        request = await _read(reader)
+        request = await read_request(reader)
         self.requests.append(request)
         path, _, query = request.target.partition("?")
         if path not in ("/reply", "/rest"):
@@ -100,7 +100,8 @@ async def _reply(options: dict[str, str], writer: asyncio.StreamWriter) -> bool:
     return True
 
 
-async def _read(reader: asyncio.StreamReader) -> Recorded:
+async def read_request(reader: asyncio.StreamReader) -> Recorded:
+    """One request as it came off the wire; EOFError and OSError where none comes."""
     head = (await reader.readuntil(b"\r\n\r\n")).decode("latin-1")
     request_line, *lines = head.removesuffix("\r\n\r\n").split("\r\n")
     method, target, _ = request_line.split(" ")

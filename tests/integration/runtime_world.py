@@ -51,6 +51,9 @@ class Script:
 
     def on_request(self, request: HostRequest) -> None:
         assert self.worker is not None
+        if request.kind != "fetch":
+            self.worker.answer(request.request_id, result=None)
+            return
         self.requests.append(request.payload)
         try:
             result = self.answer(request.payload)
@@ -61,17 +64,23 @@ class Script:
 
     def on_exit(self, reason: WorkerExit) -> None:
         for future in self._waiting.values():
+            if future.done():  # whoever waited has given up
+                continue
             future.set_exception(WorkerLostError(str(reason)))
         self._waiting.clear()
 
     async def track(self, *events: Any) -> list[Outcome]:
         """Run onTrack with each event, all in one batch."""
+        return await self.run(*(Job(at, "track", json.dumps(event).encode(), True) for at, event in enumerate(events)))
+
+    async def run(self, *jobs: Job) -> list[Outcome]:
+        """Run jobs in one batch."""
         assert self.worker is not None
         loop = asyncio.get_running_loop()
-        futures = [loop.create_future() for _ in events]
-        self._waiting.update(enumerate(futures))
-        self.worker.submit([Job(at, "track", json.dumps(event).encode(), True) for at, event in enumerate(events)])
-        return list(await asyncio.gather(*futures))
+        waiting = {job.id: loop.create_future() for job in jobs}
+        self._waiting.update(waiting)
+        self.worker.submit(jobs)
+        return list(await asyncio.gather(*waiting.values()))
 
 
 @contextlib.asynccontextmanager
@@ -86,11 +95,16 @@ async def zygote() -> AsyncIterator[Zygote]:
 
 @contextlib.asynccontextmanager
 async def script(
-    zygote: Zygote, code: str, answer: Answer = nothing_expected, *, running: Script | None = None
+    zygote: Zygote,
+    code: str,
+    answer: Answer = nothing_expected,
+    *,
+    running: Script | None = None,
+    settings: bytes = b"{}",
 ) -> AsyncIterator[Script]:
     """A worker with this code: a whole script, with its onTrack; `running` replaces what answers its requests."""
     running = running or Script(answer)
-    running.worker = await zygote.fork(code, b"{}", LIMITS, running.on_outcomes, running.on_request, running.on_exit)
+    running.worker = await zygote.fork(code, settings, LIMITS, running.on_outcomes, running.on_request, running.on_exit)
     try:
         yield running
     finally:
