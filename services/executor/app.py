@@ -126,6 +126,11 @@ class App:
         status = executor_status(settings, self._clock, bus, zygote, places, self._view, self._log.heads)
         self._server = RpcServer(settings.listen, [servicer, status], gate, tls=tls, denials=self._denials)
 
+    @property
+    def address(self) -> str:
+        """host:port of the gRPC server, once started."""
+        return self._server.address
+
     def _handlers(self, resolver: Resolver, turns: Turns, checks: CheckPlaces) -> Handlers:
         """What people may ask for."""
         trials = Trials(self._zygote, self._egress, self._egress_ranges, TrialPlaces(), self._clock)
@@ -364,4 +369,7 @@ async def build(settings: Settings) -> App:
     if not (settings.runtime_dir / "prelude.js").is_file():
         raise SettingsError(f"no JavaScript bundle in {settings.runtime_dir}: run `make setup`")
     bus = await connect_service("executor", settings)
-    return App(settings, bus, Zygote(settings.runtime_dir, jitless=settings.jitless, readers=CODE_READERS))
+    zygote = Zygote(
+        settings.runtime_dir, jitless=settings.jitless, allow_eval=settings.allow_eval, readers=CODE_READERS
+    )
+    return App(settings, bus, zygote)

@@ -19,6 +19,8 @@ class Settings(KeySettings):
     runtime_dir: Path = RUNTIME_DIR
     # No compiled code at all: loops run five times slower, and there is no writable executable memory.
     jitless: bool = False
+    # Whether `eval` and the constructors of functions work in user code.
+    allow_eval: bool = True
     # Do not start where the kernel refuses a layer of the sandbox, or a probe of the self-test gets through.
     sandbox_required: bool = False
     # Warm workers at once, as far as there is memory for them; each is two threads and two descriptors.

@@ -44,6 +44,7 @@ _FORK_TIMEOUT_S: Final = 10.0
 _SOCKET_BUFFER_BYTES: Final = 1 << 20
 
 _ARGUMENT_JITLESS: Final = "--jitless"
+_ARGUMENT_NO_EVAL: Final = "--no-eval"
 
 
 class ZygoteLostError(ConnectionError):
@@ -53,13 +54,15 @@ class ZygoteLostError(ConnectionError):
 class Zygote:
     """Forks sandboxed workers. `degradations` names what the kernel has refused to them."""
 
-    def __init__(self, runtime_dir: Path, *, jitless: bool = False, spares: int = 1, readers: int = 0) -> None:
+    def __init__(
+        self, runtime_dir: Path, *, jitless: bool = False, allow_eval: bool = True, spares: int = 1, readers: int = 0
+    ) -> None:
         """`runtime_dir` holds what build.mjs wrote; `spares` workers are kept forked, to hide the fork.
 
         `readers` more have rehearsed reading scripts, since somebody waits for `check`. Each reads one script.
         """
         self._runtime_dir = runtime_dir
-        self._jitless = jitless
+        self._options = [_ARGUMENT_JITLESS] * jitless + [_ARGUMENT_NO_EVAL] * (not allow_eval)
         self._spares_wanted = spares
         self._spares: deque[Worker] = deque()
         self._readers_wanted = readers
@@ -139,9 +142,7 @@ class Zygote:
         loop = asyncio.get_running_loop()
         ours, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
         ours.setblocking(False)
-        arguments = [str(theirs.fileno()), str(self._runtime_dir.resolve())]
-        if self._jitless:
-            arguments.append(_ARGUMENT_JITLESS)
+        arguments = [str(theirs.fileno()), str(self._runtime_dir.resolve()), *self._options]
         with theirs:
             self._process = await asyncio.create_subprocess_exec(
                 sys.executable, "-m", protocol.__name__, *arguments,

@@ -11,6 +11,8 @@ from typing import Any, Final
 
 # The operation of `hostSync` by which libraries fetch their parts; js/library_parts.js has the same number.
 LIBRARY_PART: Final = 1
+# js/main.js asks for it.
+_FORBID_EVAL: Final = "globalThis.__forbidCodeOfStrings=true;"
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,9 +44,9 @@ class Prelude:
             raise ValueError(f"there is no part {name.decode('ascii', 'replace')}") from None
 
 
-def read_prelude(folder: Path) -> Prelude:
+def read_prelude(folder: Path, *, allow_eval: bool = True) -> Prelude:
     """Read what build.mjs has written. A missing file is an OSError: the runtime was not built."""
-    source = (folder / "prelude.js").read_text("utf-8")
+    source = ("" if allow_eval else _FORBID_EVAL) + (folder / "prelude.js").read_text("utf-8")
     manifest = json.loads((folder / "packages.json").read_text("utf-8"))
     lazy = [entry for entry in manifest["packages"] if entry.get("file")]
     libraries = tuple(_library(folder, entry["global"], entry["file"]) for entry in lazy)

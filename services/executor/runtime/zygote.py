@@ -1,4 +1,6 @@
-"""The process that forks workers: `python -m services.executor.runtime.zygote <control fd> <runtime dir> [--jitless]`.
+"""The process that forks workers: `python -m services.executor.runtime.zygote CONTROL_FD RUNTIME_DIR [OPTION...]`.
+
+Options: --jitless, --no-eval.
 
 It has imported everything and started V8 (without an isolate: those do not survive a fork), is single-threaded, and
 holds no secrets, no environment and no descriptor but its control socket. What a worker runs reaches it through its own
@@ -120,7 +122,7 @@ def main(arguments: list[str]) -> None:
     """Entry point; the executor starts it with an empty environment."""
     die_with(os.getppid())
     control = socket.socket(fileno=int(arguments[0]))
-    prelude = read_prelude(Path(arguments[1]))
+    prelude = read_prelude(Path(arguments[1]), allow_eval="--no-eval" not in arguments)
     Zygote(control, prelude, jitless="--jitless" in arguments).serve()
 
 

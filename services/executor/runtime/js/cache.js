@@ -1,11 +1,28 @@
 // cache.load(key, ttlMs, fn) and cache.delete(key): values kept between the events of one isolate.
-import { atEnd, state, suspend, touch } from './host.js';
+//
+// An entry holds its attempt, which user code must not get: so nothing here is called by a name that it can replace.
+import { atEnd, detached, primordials, state, suspend, touch } from './host.js';
+
+const { mapDelete, mapGet, mapSet, promiseResolve } = primordials;
 
 // Keys may come from events; past this many the one loaded first goes.
 const KEYS_MAX = 1000;
 
 const entries = new Map();
-const now = Date.now;
+const { now } = primordials;
+const toNumber = Number;
+const sizeOf = primordials.uncurry(Object.getOwnPropertyDescriptor(Map.prototype, 'size').get);
+const keysOf = primordials.uncurry(Map.prototype.keys);
+const nextOf = primordials.uncurry(Reflect.getPrototypeOf(entries.keys()).next);
+
+// One of those that wait, in the order in which they came.
+class Waiting {
+  constructor(wake) {
+    this.wake = wake;
+    this.next = null;
+  }
+}
+detached(Waiting);
 
 // One flight or its value. The flight belongs to the attempt that began it: its requests and lines are that attempt's,
 // and it ends with it. Those that wait for it then fly themselves, the first of them for the others.
@@ -13,11 +30,11 @@ class Entry {
   constructor(key, owner, ttlMs) {
     this.key = key;
     this.owner = owner;
-    this.ttlMs = Number(ttlMs) || 0;
+    this.ttlMs = toNumber(ttlMs) || 0;
     this.expires = Infinity;
     this.state = 'flying';
     this.value = undefined;
-    this.waiting = new Set();
+    this.firstWaiting = this.lastWaiting = null;
     if (owner !== null) atEnd(owner, () => this.state === 'flying' && this.settle('abandoned'));
   }
 
@@ -32,16 +49,25 @@ class Entry {
     this.value = value;
     this.expires = now() + this.ttlMs;
     // A failure is never kept.
-    if (state !== 'landed' && entries.get(this.key) === this) entries.delete(this.key);
-    for (const wake of this.waiting) wake();
-    this.waiting.clear();
+    if (state !== 'landed' && mapGet(entries, this.key) === this) mapDelete(entries, this.key);
+    const first = this.firstWaiting;
+    this.firstWaiting = this.lastWaiting = null;
+    for (let waiting = first; waiting !== null; waiting = waiting.next) waiting.wake();
+  }
+
+  whenSettled(wake) {
+    const waiting = new Waiting(wake);
+    if (this.lastWaiting === null) this.firstWaiting = waiting;
+    else this.lastWaiting.next = waiting;
+    this.lastWaiting = waiting;
   }
 }
+detached(Entry);
 
 function keep(entry) {
-  entries.delete(entry.key);
-  entries.set(entry.key, entry);
-  if (entries.size > KEYS_MAX) entries.delete(entries.keys().next().value);
+  mapDelete(entries, entry.key);
+  mapSet(entries, entry.key, entry);
+  if (sizeOf(entries) > KEYS_MAX) mapDelete(entries, nextOf(keysOf(entries)).value);
 }
 
 async function fly(entry, fn) {
@@ -58,7 +84,7 @@ async function fly(entry, fn) {
 // Waits for another attempt's flight, and goes on in turns of its own.
 function join(entry, ttlMs, fn) {
   const turn = suspend();
-  entry.waiting.add(() => {
+  entry.whenSettled(() => {
     if (entry.state === 'landed') turn.resolve(entry.value);
     else if (entry.state === 'failed') turn.reject(entry.value);
     else turn.resume(() => load(entry.key, ttlMs, fn));
@@ -69,11 +95,11 @@ function join(entry, ttlMs, fn) {
 // One flight per key: callers that come while it is under way share it.
 function load(key, ttlMs, fn) {
   const attempt = touch();
-  if (typeof fn !== 'function') throw new TypeError('cache.load(key, ttlMs, fn): fn must be a function');
+  if (typeof fn !== 'function') throw new primordials.TypeError('cache.load(key, ttlMs, fn): fn must be a function');
   const name = `${key}`;
-  const known = entries.get(name);
+  const known = mapGet(entries, name);
   if (known?.usable) {
-    if (known.state === 'landed') return Promise.resolve(known.value);
+    if (known.state === 'landed') return promiseResolve(known.value);
     if (attempt !== null) return join(known, ttlMs, fn);
   }
   const entry = new Entry(name, attempt, ttlMs);
@@ -84,7 +110,7 @@ function load(key, ttlMs, fn) {
 // True where there was something to delete; a flight under way still ends for those that wait for it.
 function remove(key) {
   touch();
-  return entries.delete(`${key}`);
+  return mapDelete(entries, `${key}`);
 }
 
 export const cache = Object.freeze({ load, delete: remove });

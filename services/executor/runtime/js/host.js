@@ -25,6 +25,7 @@ export const primordials = Object.freeze({
   Error,
   TypeError,
   RangeError,
+  promiseResolve: Promise.resolve.bind(Promise),
   promiseThen: uncurry(Promise.prototype.then),
   isPrototypeOf: uncurry(Object.prototype.isPrototypeOf),
   hasOwn: Object.hasOwn,
@@ -406,8 +407,12 @@ const header = new Int32Array(shared, 0, 4);
 const chunk = new Uint8Array(shared, HEADER_BYTES);
 const Bytes = Uint8Array;
 const setBytes = uncurry(Uint8Array.prototype.set);
-const subarray = uncurry(Uint8Array.prototype.subarray);
-const lengthOf = uncurry(Object.getOwnPropertyDescriptor(getPrototypeOf(Uint8Array.prototype), 'byteLength').get);
+const getter = (name) => uncurry(Object.getOwnPropertyDescriptor(getPrototypeOf(Uint8Array.prototype), name).get);
+const lengthOf = getter('byteLength');
+const offsetOf = getter('byteOffset');
+const bufferOf = getter('buffer');
+// Not `subarray`: that asks the constructor which class to make, and so would hand user code the buffer itself.
+const part = (bytes, start, end) => new Bytes(bufferOf(bytes), offsetOf(bytes) + start, end - start);
 let callHost = null;
 
 // Called once by the worker: keeps the raw function, and gives the buffer whose bytes Python shares.
@@ -440,7 +445,7 @@ function utf8(text) {
       bytes[end++] = 0x80 | (code & 63);
     }
   }
-  return subarray(bytes, 0, end);
+  return part(bytes, 0, end);
 }
 
 function text(bytes, size) {
@@ -457,7 +462,7 @@ export function hostSync(operation, data) {
   let sent = 0;
   do {
     const end = sent + CHUNK_BYTES < size ? sent + CHUNK_BYTES : size;
-    setBytes(chunk, subarray(bytes, sent, end), 0);
+    setBytes(chunk, part(bytes, sent, end), 0);
     header[0] = operation;
     header[1] = end - sent;
     header[2] = end < size ? 1 : 0;
@@ -472,7 +477,7 @@ function received() {
   const total = header[0];
   const out = new Bytes(total);
   for (let got = 0; ; ) {
-    setBytes(out, subarray(chunk, 0, header[1]), got);
+    setBytes(out, part(chunk, 0, header[1]), got);
     got += header[1];
     if (got >= total) return out;
     header[0] = -1;

@@ -6,16 +6,21 @@ import { errorClasses } from './failure.js';
 import { installStacks } from './stack.js';
 import { entries } from './pump.js';
 import { install } from './globals.js';
+import { ABSENT, builtins } from './modules.js';
+import { forbidCodeOfStrings } from './code_of_strings.js';
 import { timerFunctions } from './timers.js';
 
 const define = (name, value) =>
   primordials.defineProperty(globalThis, name, { __proto__: null, value, writable: true, enumerable: false, configurable: true });
 
-// Shared memory and native code would only widen what a script can do to its process.
-for (const name of ['WebAssembly', 'SharedArrayBuffer', 'Atomics']) primordials.deleteProperty(globalThis, name);
+define('FinalizationRegistry', builtins.FinalizationRegistry);
+for (const name of ABSENT) primordials.deleteProperty(globalThis, name);
 for (const name of Object.keys(timerFunctions)) define(name, timerFunctions[name]);
 for (const name of Object.keys(errorClasses)) define(name, errorClasses[name]);
 install(globalThis);
 installStacks();
+// prelude.py writes this in front.
+if (globalThis.__forbidCodeOfStrings) forbidCodeOfStrings();
+primordials.deleteProperty(globalThis, '__forbidCodeOfStrings');
 // The worker takes the entries from here and deletes the name.
 globalThis.__onward = entries;

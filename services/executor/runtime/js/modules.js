@@ -1,14 +1,21 @@
 // Loads the modules that build.mjs has put into the prelude as text.
 import { texts } from 'virtual:modules';
-import * as host from './host.js';
+import { capabilities } from './capabilities.js';
+import { quietFinalization } from './finalization.js';
 import { part } from './library_parts.js';
 import * as networkFailures from './web/network_failures.js';
 
 // Captured before user code can replace it; called under another name, eval runs in the global scope.
 const evaluate = globalThis.eval;
 
+// Shared memory and native code would only widen what a script can do to its process.
+export const ABSENT = ['WebAssembly', 'SharedArrayBuffer', 'Atomics'];
+
 // What V8 itself has put on the global object: Node's inspect tells classes of the language from all others by this.
-const builtins = Object.create(null, Object.getOwnPropertyDescriptors(globalThis));
+// Like all that lazy modules are given, user code may get hold of it: it has replaced what they call.
+export const builtins = Object.create(null, Object.getOwnPropertyDescriptors(globalThis));
+for (const name of ABSENT) delete builtins[name];
+builtins.FinalizationRegistry = quietFinalization();
 
 const loaded = { __proto__: null };
 
@@ -31,7 +38,7 @@ export function load(name) {
   return module.exports;
 }
 
-provide('host.js', host);
+provide('host.js', capabilities);
 provide('web/network_failures.js', networkFailures);
 provide('library_parts.js', { part });
 provide('modules.js', { builtins, load });
