@@ -1,5 +1,6 @@
 // TextEncoder and TextDecoder of the WHATWG Encoding standard, without the legacy multi-byte encodings (150 KB of tables).
 import { TextDecoder, TextEncoder } from '@exodus/bytes/encoding-lite.js';
+import { inspect, INSPECT } from '../inspect.js';
 import { invalidType } from './argument_errors.js';
 import { named } from './named.js';
 
@@ -35,11 +36,25 @@ for (const [type, name] of [[TextDecoder, 'decode'], [TextEncoder, 'encodeInto']
   Object.defineProperty(type.prototype, name, { value: methods[name], writable: true, enumerable: true, configurable: true });
 }
 
+named({ TextDecoder, TextEncoder });
+
+const shown = {
+  TextDecoder({ encoding, fatal, ignoreBOM }, options) {
+    return `TextDecoder ${inspect({ encoding, fatal, ignoreBOM }, options)}`;
+  },
+  // Without its name: so does Node.
+  TextEncoder({ encoding }, options) {
+    return inspect({ encoding }, options);
+  },
+};
+for (const type of [TextDecoder, TextEncoder]) {
+  const show = shown[type.name];
+  Object.defineProperty(type.prototype, INSPECT, { value(depth, options) { return show(this, options); }, writable: true, configurable: true });
+}
+
 const Decoder = new Proxy(TextDecoder, {
   construct: (target, args, made) => coded('ERR_ENCODING_NOT_SUPPORTED', () => construct(target, args, made)),
 });
 Object.defineProperty(TextDecoder.prototype, 'constructor', { value: Decoder, writable: true, configurable: true });
-
-named({ TextDecoder, TextEncoder });
 
 export { Decoder as TextDecoder, TextEncoder };
