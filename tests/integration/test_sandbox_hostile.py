@@ -128,7 +128,7 @@ async def test_array_buffers_beyond_the_budget_are_range_errors(sandbox: Sandbox
     code = """
     function onTrack(e) {
       if (e.one) return new ArrayBuffer(2 ** 31).byteLength;
-      if (e.many) { const a = []; for (;;) a.push(new Uint8Array(2 ** 23).fill(1)) }
+      if (e.many) { const a = []; for (;;) a.push(new Uint8Array(7 * 2 ** 20).fill(1)) }
       return 'fine';
     }"""
     run = await sandbox.run(code, {"one": 1}, {"many": 1}, {})

@@ -160,6 +160,11 @@ class WorkerPlaces:
         self.evictions = 0
 
     @property
+    def held(self) -> list[Place]:
+        """All places that somebody has."""
+        return list(self._held)
+
+    @property
     def taken(self) -> int:
         return len(self._held)
 

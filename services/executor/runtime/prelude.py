@@ -37,7 +37,7 @@ class Prelude:
         return [library for library in self.libraries if library.mentioned.search(code)]
 
     def part(self, name: bytes) -> bytes:
-        """A text that a library fetches when it is first needed, by `<package>/<name>`."""
+        """A text that is fetched when it is first needed, by `<package>/<name>`, or `modules/<name>` of the prelude's own."""
         try:
             return self.parts[name]
         except KeyError:
@@ -51,7 +51,8 @@ def read_prelude(folder: Path, *, allow_eval: bool = True) -> Prelude:
     lazy = [entry for entry in manifest["packages"] if entry.get("file")]
     libraries = tuple(_library(folder, entry["global"], entry["file"]) for entry in lazy)
     checker = (folder / "check.js").read_text("utf-8")
-    parts = {name: content for entry in lazy for name, content in _parts(folder, entry).items()}
+    parts = {name: content for entry in lazy for name, content in _parts(folder, entry["package"], entry).items()}
+    parts |= _parts(folder, "modules", {"parts": manifest.get("modules", ())})
     return Prelude(_named(source, "prelude"), libraries, _named(checker, "check"), parts)
 
 
@@ -61,8 +62,8 @@ def _library(folder: Path, name: str, file: str) -> Library:
     return Library(mentioned, _named((folder / file).read_text("utf-8"), name))
 
 
-def _parts(folder: Path, entry: dict[str, Any]) -> dict[bytes, bytes]:
-    names = [f"{entry['package']}/{name}" for name in entry.get("parts", ())]
+def _parts(folder: Path, kind: str, entry: dict[str, Any]) -> dict[bytes, bytes]:
+    names = [f"{kind}/{name}" for name in entry.get("parts", ())]
     return {name.encode(): (folder / "parts" / name).read_bytes() for name in names}
 
 

@@ -48,7 +48,6 @@ const PACKAGES_OF_LIBRARIES = /^(?:node:)?(punycode|querystring|url)$/;
 const VIRTUAL = {
   http: () => `export const STATUS_CODES = ${JSON.stringify(STATUS_CODES)}; export default { STATUS_CODES };`,
   'http-status-codes': () => `export const STATUS_CODES = ${JSON.stringify(STATUS_CODES)};`,
-  'virtual:modules': () => moduleTexts(),
   'virtual:aws-services': async () => servicesModule(await awsServices(AWS_FOLDER)),
   'virtual:mime-types': () => `module.exports = ${JSON.stringify(require('mime-types').types)};`,
   'safe-buffer': () => `export { Buffer } from 'buffer-of-runtime';`,
@@ -221,10 +220,15 @@ async function moduleText(name) {
   return `(function(require,module,exports){${outputFiles[0].text.trim()}})\n//# sourceURL=onward:${name}`;
 }
 
-async function moduleTexts() {
-  const texts = await Promise.all([...LAZY_MODULES, ...LAZY_PACKAGES].map(async (name) => [name, await moduleText(name)]));
-  // Methods, so that V8 makes no string before one is called.
-  return `export const texts={__proto__:null,${texts.map(([name, text]) => `${JSON.stringify(name)}(){return ${JSON.stringify(text)}}`).join(',')}};`;
+// Writes the texts that modules.js fetches; answers their names.
+async function modules() {
+  const names = [...LAZY_MODULES, ...LAZY_PACKAGES];
+  await Promise.all(names.map(async (name) => {
+    const file = path.join(OUTPUT, 'parts/modules', name);
+    await mkdir(path.dirname(file), { recursive: true });
+    await writeFile(file, await moduleText(name));
+  }));
+  return names;
 }
 
 async function bundle(entry, outfile, options) {
@@ -290,4 +294,4 @@ await bundle(process.env.RUNTIME_ENTRY ?? 'main.js', 'prelude.js');
 const listed = await Promise.all(manifest.packages.map((entry) => (entry.lazy ? library(entry, HERE) : entry)));
 await checker();
 // The worker reads this one: which file to evaluate when the code names which global.
-await writeFile(path.join(OUTPUT, 'packages.json'), JSON.stringify({ packages: listed }, null, 2) + '\n');
+await writeFile(path.join(OUTPUT, 'packages.json'), JSON.stringify({ packages: listed, modules: await modules() }, null, 2) + '\n');

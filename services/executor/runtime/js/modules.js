@@ -1,5 +1,5 @@
-// Loads the modules that build.mjs has put into the prelude as text.
-import { texts } from 'virtual:modules';
+// Loads the modules whose texts build.mjs has written, each when it is first needed: all of them would be ten times the
+// prelude, and every worker would have them for itself.
 import { capabilities } from './capabilities.js';
 import { quietFinalization } from './finalization.js';
 import { part } from './library_parts.js';
@@ -29,7 +29,7 @@ export function load(name) {
   // Registered before it runs: modules may import one another in a circle.
   const module = (loaded[name] = { exports: {} });
   try {
-    evaluate(texts[name]())(load, module, module.exports);
+    evaluate(part(`modules/${name}`))(load, module, module.exports);
   } catch (error) {
     // Out of stack or memory: the next touch tries again.
     delete loaded[name];
