@@ -21,8 +21,15 @@ INPUT_BYTES_MAX: Final = 32 << 20
 Operation = Callable[[bytes], bytes]
 
 
+class Refusal(Exception):  # noqa: N818 - an answer to user code, not a failure of ours
+    """What an operation raises when JavaScript is to see the text."""
+
+
 class HostCalls:
-    """Answers `hostSync` from a table of operations."""
+    """Answers `hostSync` from a table of operations.
+
+    Any exception but Refusal is told without its text, which could hold a key.
+    """
 
     def __init__(self, operations: Mapping[int, Operation], address: int, length: int) -> None:
         """`address` and `length` are those of the ArrayBuffer that JavaScript shares."""
@@ -31,30 +38,43 @@ class HostCalls:
         self._memory = memoryview(shared).cast("B")
         self._chunk_bytes = length - _HEADER.size
         self._input = bytearray()
+        self._input_bytes = 0
         self._output = b""
         self._sent = 0
+        self._status = _OK
 
     def serve(self) -> None:
         """One call from JavaScript."""
         operation, length, more, _ = _HEADER.unpack_from(self._memory)
         if operation != _CONTINUE:
-            self._input += self._memory[_HEADER.size : _HEADER.size + length]
+            self._take(max(0, min(length, self._chunk_bytes)))
             if more:
                 return
             self._begin(operation)
         self._send_chunk()
 
+    def _take(self, length: int) -> None:
+        self._input_bytes += length
+        if self._input_bytes <= INPUT_BYTES_MAX:
+            self._input += self._memory[_HEADER.size : _HEADER.size + length]
+
     def _begin(self, operation: int) -> None:
         data, self._input = bytes(self._input), bytearray()
+        size, self._input_bytes = self._input_bytes, 0
         self._sent = 0
-        self._status = _OK
+        self._status = _REFUSED
         try:
-            if len(data) > INPUT_BYTES_MAX:
-                raise ValueError(f"more than {INPUT_BYTES_MAX} bytes")
+            if size > INPUT_BYTES_MAX:
+                self._output = b"more than %d bytes" % INPUT_BYTES_MAX
+                return
             self._output = self._operations[operation](data)
-        except Exception as error:  # noqa: BLE001 - whatever it is, JavaScript must get an answer
-            self._status = _REFUSED
+            self._status = _OK
+        except Refusal as error:
             self._output = str(error).encode("ascii", "replace")[: self._chunk_bytes]
+        except MemoryError:
+            self._output = b"out of memory"
+        except BaseException:  # noqa: BLE001 - JavaScript must get an answer; a panic of Rust is no Exception
+            self._output = b""
 
     def _send_chunk(self) -> None:
         part = self._output[self._sent : self._sent + self._chunk_bytes]

@@ -21,7 +21,7 @@ import traceback
 from pathlib import Path
 from typing import Final
 
-from services.executor.runtime import crypto_ops, v8
+from services.executor.runtime import crypto, v8
 from services.executor.runtime.lockdown import die_with
 from services.executor.runtime.prelude import Prelude, read_prelude
 from services.executor.runtime.worker import run_worker
@@ -99,7 +99,7 @@ class Zygote:
             signal.set_wakeup_fd(-1)
             signal.signal(signal.SIGCHLD, signal.SIG_DFL)
             ends = worker_socket, cell
-            run_worker(self._library, self._prelude, *ends, parent=self._pid, operations=crypto_ops.OPS)
+            run_worker(self._library, self._prelude, *ends, parent=self._pid, operations=crypto.OPS)
         except BaseException:  # noqa: BLE001 - the traceback is all that is left to give
             traceback.print_exc()
         finally:

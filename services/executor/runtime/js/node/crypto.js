@@ -1,7 +1,2 @@
-// Node's `crypto` for bundled packages: form-data wants bytes for a boundary, which need not be secret.
-import { Buffer } from '../web/buffer.js';
-
-const { random } = Math;
-
-export const randomBytes = (size) => Buffer.from(Array.from({ length: size }, () => random() * 256));
-export default { randomBytes };
+// Node's `crypto` for the packages in lazy modules: form-data wants bytes for a boundary.
+export { randomBytes } from '../crypto.js';
