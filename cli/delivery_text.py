@@ -141,11 +141,12 @@ def _heading(attempt: pb.DeliveryAttempt) -> Text:
     error = f", {error_word(attempt.error_type)}" if attempt.error_type else ""
     style = {"delivered": "green", "failed": "red", "retryable": "yellow"}.get(result, "")
     took = milliseconds(attempt.wall_us / 1000)
+    batch = f" in a batch of {attempt.batch_events}" if attempt.batch_events else ""
     return styled(
         (f"Attempt {attempt.number}", "bold"),
         "  ",
         (f"{result}{error}", style),
-        f"  {attempt.function} version {attempt.version}, {took}, ended {when(attempt.end_time)}",
+        f"  {attempt.function} version {attempt.version}, {took}{batch}, ended {when(attempt.end_time)}",
     )
 
 

@@ -264,6 +264,7 @@ def _attempt(row: asyncpg.Record, details: Mapping[int, outcomes_pb2.AttemptDeta
         version=row["version"],
         settings_revision=row["settings_revision"],
         filter_revision=row["filter_revision"],
+        batch_events=row["batch_events"],
         reason=row["reason"],
         detail=details.get(row["attempt"]),
     )

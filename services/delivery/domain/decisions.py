@@ -6,7 +6,15 @@ from dataclasses import dataclass, replace
 
 from onward.delivery.v1 import delivery_service_pb2 as delivery_pb
 from onward.executor.v1 import outcomes_pb2 as pb
-from services.delivery.domain.schedule import DEFERRED_HORIZON_S, SECOND_US, Random, Schedule, deferred_until
+from services.delivery.domain.schedule import (
+    DEFERRED_HORIZON_S,
+    SECOND_US,
+    Random,
+    Schedule,
+    deferred_until,
+    gathered_until,
+    together,
+)
 
 # Workers that one event alone may cost.
 LOSSES_MAX = 3
@@ -37,6 +45,13 @@ class Outcome:
     retry_after_ms: int = 0
     # Whether it brought the event along.
     has_event: bool = True
+    # How many events were attempted together; 0 for one alone.
+    batch_events: int = 0
+    # Of one that was deferred to wait for its batch: the most events of one, and when it goes in any case.
+    batch_events_max: int = 0
+    batch_until_us: int = 0
+    # The most events that it may be in a batch with from now on; 0 for no limit but the policy's.
+    batch_limit: int = 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,6 +72,16 @@ class Pending:
     alone: bool = False
     # Why the last attempt failed.
     error_type: int = pb.ERROR_TYPE_UNSPECIFIED
+    # Of one that waits for others, or has: the most events of a batch.
+    batch_events_max: int = 0
+    # It goes with those that are due with it.
+    gathered: bool = False
+    batch_limit: int = 0
+
+    @property
+    def gathering(self) -> bool:
+        """Whether it waits for others of its batch."""
+        return self.batch_events_max > 0 and not self.gathered
 
 
 @dataclass(frozen=True, slots=True)
@@ -126,21 +151,28 @@ def _retried(outcome: Outcome, pending: Pending | None, schedule: Schedule, now_
     due_at_us = schedule.retry_at(retry, first_ended_at_us, now_us, outcome.retry_after_ms, random)
     if due_at_us is None or not _has_event(outcome, pending):
         return Ended(delivery_pb.DELIVERY_STATE_FAILED, outcome.error_type)
+    alone = before.alone or internal
+    batch_events = 0 if alone else outcome.batch_events
     following = Pending(
         attempt=outcome.attempt + 1,
         retries_used=outcome.retries_used + (not internal),
         reason=RETRY,
-        due_at_us=due_at_us,
+        due_at_us=together(due_at_us) if batch_events else due_at_us,
         first_ended_at_us=first_ended_at_us,
         losses=losses,
-        alone=before.alone or internal,
+        alone=alone,
         error_type=outcome.error_type,
+        batch_events_max=batch_events,
+        gathered=batch_events > 0,
+        batch_limit=outcome.batch_limit,
     )
     return Again(following, recorded=True)
 
 
 def _deferred(outcome: Outcome, pending: Pending | None, schedule: Schedule, now_us: int, random: Random) -> Step:
     before = pending or Pending(outcome.attempt, outcome.retries_used, DEFERRED, 0)
+    if outcome.batch_events_max and _has_event(outcome, pending):
+        return Again(_gathering(outcome, before, now_us), recorded=False)
     if _expired(outcome, before, schedule, now_us) or not _has_event(outcome, pending):
         return Ended(delivery_pb.DELIVERY_STATE_FAILED, before.error_type or outcome.error_type)
     following = replace(
@@ -150,8 +182,27 @@ def _deferred(outcome: Outcome, pending: Pending | None, schedule: Schedule, now
         reason=DEFERRED,
         deferrals=before.deferrals + 1,
         due_at_us=deferred_until(before.deferrals + 1, now_us, random),
+        batch_events_max=0,
+        gathered=False,
+        batch_limit=outcome.batch_limit,
     )
     return Again(following, recorded=False)
+
+
+def _gathering(outcome: Outcome, before: Pending, now_us: int) -> Pending:
+    """Wait for others of its batch: no longer than the policy says, so no horizon matters."""
+    return replace(
+        before,
+        attempt=outcome.attempt,
+        retries_used=outcome.retries_used,
+        reason=DEFERRED,
+        # Each release needs another number.
+        deferrals=before.deferrals + 1,
+        due_at_us=gathered_until(outcome.batch_until_us, now_us),
+        batch_events_max=outcome.batch_events_max,
+        gathered=False,
+        batch_limit=outcome.batch_limit,
+    )
 
 
 def _expired(outcome: Outcome, before: Pending, schedule: Schedule, now_us: int) -> bool:

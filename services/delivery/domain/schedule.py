@@ -18,6 +18,11 @@ DEFERRAL_DOUBLINGS_MAX = 10
 # What was never begun waits for as long as an event waits in its stream.
 DEFERRED_HORIZON_S = 7 * 24 * 3600
 
+# No policy lets an event wait for its batch for longer.
+GATHERING_MAX_S = 60
+# Events that failed as one batch are due again at one moment, so that they can make one again.
+TOGETHER_US = 250_000
+
 # A random number from 0 to 1, 1 excluded.
 Random = Callable[[], float]
 
@@ -60,3 +65,13 @@ def deferred_until(deferrals: int, now_us: int, random: Random) -> int:
     doublings = min(deferrals - 1, DEFERRAL_DOUBLINGS_MAX)
     delay_s = min(DEFERRAL_MIN_S * float(1 << doublings), DEFERRAL_MAX_S)
     return now_us + round(delay_s * (1 + JITTER * (2 * random() - 1)) * SECOND_US)
+
+
+def together(due_at_us: int) -> int:
+    """The moment, the same for all that are due shortly before it, at which events of one batch go again."""
+    return -(-due_at_us // TOGETHER_US) * TOGETHER_US
+
+
+def gathered_until(batch_until_us: int, now_us: int) -> int:
+    """When an event goes that waits for its batch; an executor's clock that is ahead must not make it wait longer."""
+    return min(max(batch_until_us, now_us), now_us + GATHERING_MAX_S * SECOND_US)

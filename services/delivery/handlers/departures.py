@@ -1,5 +1,7 @@
 """Ends what waits for destinations that were disconnected, without waiting until it is due.
 
+What waits for others of its batch goes as well when its destination's policy changes: nothing waits by an old one.
+
 The tracker follows the registry's log. What is pending for a destination that is gone is made due at once; whichever
 executor gets it sees that there is no such destination, runs nothing, and reports it as cancelled with the reason. So
 there is one place where deliveries end, and one that knows why.
@@ -88,12 +90,20 @@ class Departures:
         return True
 
     async def _apply(self, connection: Connection, fact: Fact) -> None:
+        if fact.type == "DeliveryPolicyUpdated":
+            await self._release_gathering(connection, fact)
         if fact.type != "DestinationDisconnected":
             return
         gone = json_format.Parse(fact.data, facts.DestinationDisconnected(), ignore_unknown_fields=True)
         # What is applied at the same time either sees that the destination is gone, or has its rows released here.
         await connection.execute(locks.lock_workspaces, [fact.workspace], [True])
         await connection.execute(queries.note_departed, fact.workspace, gone.destination)
-        now_us = int(self._clock.now().timestamp() * SECOND_US)
-        await connection.execute(queries.release_departed, fact.workspace, gone.destination, now_us)
+        await connection.execute(queries.release_departed, fact.workspace, gone.destination, self._now_us())
         log.info("deliveries_released_to_end", workspace=fact.workspace, destination=gone.destination)
+
+    async def _release_gathering(self, connection: Connection, fact: Fact) -> None:
+        changed = json_format.Parse(fact.data, facts.DeliveryPolicyUpdated(), ignore_unknown_fields=True)
+        await connection.execute(queries.release_gathering, fact.workspace, changed.destination, self._now_us())
+
+    def _now_us(self) -> int:
+        return int(self._clock.now().timestamp() * SECOND_US)

@@ -3,14 +3,30 @@
 -- name: try_to_lead
 SELECT pg_try_advisory_lock(hashtextextended('onward delivery releaser', 0));
 
+-- name: gather
+-- Events that wait for others go when they make full batches, the oldest first; all of them when the first has waited.
+WITH waiting AS (
+    SELECT workspace, destination, stream_sequence, event_index,
+        count(*) OVER same AS events, min(batch_events_max) OVER same AS most, min(due_at_us) OVER same AS first_due_at_us,
+        row_number() OVER (same ORDER BY due_at_us, stream_sequence, event_index) AS place
+    FROM due
+    WHERE batch_events_max > 0 AND NOT gathered AND released_at_us IS NULL
+    WINDOW same AS (PARTITION BY workspace, destination)
+)
+UPDATE due d SET gathered = true, due_at_us = least(d.due_at_us, $1)
+FROM waiting w
+WHERE (w.first_due_at_us <= $1 OR w.place <= w.events - w.events % w.most)
+    AND d.workspace = w.workspace AND d.destination = w.destination AND d.stream_sequence = w.stream_sequence
+    AND d.event_index = w.event_index AND d.released_at_us IS NULL;
+
 -- name: demand
 -- Destinations that have something waiting: how much of theirs is out, and when the first of the rest is due.
-SELECT d.workspace, d.destination, w.due_at_us,
+SELECT d.workspace, d.destination, w.due_at_us, CASE WHEN w.gathered THEN w.batch_events_max ELSE 0 END AS batch_events,
     (SELECT count(*) FROM due r
      WHERE r.workspace = d.workspace AND r.destination = d.destination AND r.released_at_us IS NOT NULL) AS released
 FROM (SELECT DISTINCT workspace, destination FROM destinations) AS d
 CROSS JOIN LATERAL (
-    SELECT due_at_us FROM due w
+    SELECT due_at_us, gathered, batch_events_max FROM due w
     WHERE w.workspace = d.workspace AND w.destination = d.destination AND w.released_at_us IS NULL
     ORDER BY due_at_us LIMIT 1
 ) AS w
@@ -80,6 +96,11 @@ SELECT workspace, position FROM consumer_positions WHERE consumer = $1 AND servi
 
 -- name: note_departed
 INSERT INTO departed_destinations (workspace, destination) VALUES ($1, $2) ON CONFLICT DO NOTHING;
+
+-- name: release_gathering
+-- What waits for others goes by a policy that is no more: it waits no longer.
+UPDATE due SET gathered = true, due_at_us = least(due_at_us, $3)
+WHERE workspace = $1 AND destination = $2 AND batch_events_max > 0 AND NOT gathered AND released_at_us IS NULL;
 
 -- name: release_departed
 UPDATE due SET due_at_us = $3

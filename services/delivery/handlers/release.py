@@ -138,6 +138,7 @@ class Releaser:
             self._reviewed_at = self._clock.monotonic()
             await self._review(connection)
         now_us = self.now_us()
+        await connection.execute(queries.gather, now_us)
         wanted, sleep_s = self._wanted(await connection.fetch(queries.demand), now_us)
         if not wanted:
             return sleep_s
@@ -158,8 +159,10 @@ class Releaser:
             if row["due_at_us"] > now_us:
                 sleep_s = min(sleep_s, (row["due_at_us"] - now_us) / SECOND_US)
                 continue
-            free = self._credits.of((row["workspace"], row["destination"])) - row["released"]
-            most = min(free, CLAIMS_PER_DESTINATION_MAX, room)
+            # A batch is one attempt: however little credit there is, one may be out whole.
+            batch = row["batch_events"]
+            free = max(self._credits.of((row["workspace"], row["destination"])), batch) - row["released"]
+            most = min(free, max(CLAIMS_PER_DESTINATION_MAX, batch), room)
             if most <= 0:
                 sleep_s = min(sleep_s, SATURATED_POLL_S)
                 continue
@@ -256,6 +259,8 @@ def message(row: Row) -> pb.DueDelivery:
         received_at_us=row["received_at_us"],
         event=row["event"],
         alone=row["alone"],
+        gathered=row["gathered"],
+        batch_limit=row["batch_limit"],
     )
 
 

@@ -18,7 +18,7 @@ ATTEMPT_COLUMNS = (
     "workspace", "stream_sequence", "event_index", "destination", "attempt", "received_at_us", "source", "function",
     "version", "settings_revision", "message_id", "type", "event_name", "result", "error_type", "retries_used",
     "terminal", "state", "ended_at_us", "wall_us", "cpu_us", "http_error", "duplicate",
-    "filter_revision", "reason",
+    "filter_revision", "reason", "batch_events",
 )  # fmt: skip
 DETAIL_COLUMNS = (
     "workspace", "stream_sequence", "event_index", "destination", "attempt", "received_at_us", "event", "error_name",
@@ -28,13 +28,14 @@ SEEN_COLUMNS = ("event_key", "day", "stream_sequence", "event_index", "received_
 DUE_COLUMNS = (
     "workspace", "destination", "stream_sequence", "event_index", "source", "function", "message_id", "type",
     "event_name", "received_at_us", "duplicate", "event", "attempt", "retries_used", "reason", "error_type",
-    "error_message", "first_ended_at_us", "deferrals", "losses", "alone", "due_at_us",
+    "error_message", "first_ended_at_us", "deferrals", "losses", "alone", "due_at_us", "batch_events_max", "gathered",
+    "batch_limit",
 )  # fmt: skip
 # What a list shows of an error; the attempt has all of it.
 ERROR_MESSAGE_LENGTH_MAX = 1024
 # The same attempt may come from two executors; see Rows.store.
 AttemptRow = tuple[str, int, int, str, int, int, str, str, int, int, str, int, str, int, int, int, bool, int, int, int,
-                   int, bool, bool, int, str]  # fmt: skip
+                   int, bool, bool, int, str, int]  # fmt: skip
 
 
 class Released(NamedTuple):
@@ -59,6 +60,7 @@ class Rows:
         self.due: dict[Key, tuple[object, ...]] = {}
         self._settled: set[Key] = set()
         self._renumbered: dict[Key, int] = {}
+        self._spreads: dict[Destination, float] = {}
         self._successes: Counter[Destination] = Counter()
         self._failures: Counter[Destination] = Counter()
 
@@ -102,6 +104,7 @@ class Rows:
                 workspace, sequence, index, destination, 1, received_at_us, source, function, version,
                 settings_revision, one.message_id, type_, name, one.result, error_type, one.retries_used, True, state,
                 ended_at_us, one.wall_us, one.cpu_us, http_error, duplicate, filter_revision, one.reason,
+                one.batch_events,
             ))  # fmt: skip
             if one.HasField("detail"):
                 self._record_detail(group, one, event=True)
@@ -114,10 +117,11 @@ class Rows:
         stored = standing.pending.get(key)
         outcome = Outcome(
             one.attempt, one.retries_used, one.result, one.error_type, one.received_at_us, one.ended_at_us,
-            one.retry_after_ms, bool(one.detail.event),
+            one.retry_after_ms, bool(one.detail.event), one.batch_events, one.batch_events_max, one.batch_until_us,
+            one.batch_limit,
         )  # fmt: skip
         step = decisions.decide(
-            outcome, stored.pending if stored else None, self._schedule, self._now_us, self._random,
+            outcome, stored.pending if stored else None, self._schedule, self._now_us, self._random_of(key, one),
             ended=key in standing.ended,
         )  # fmt: skip
         if isinstance(step, Ended):
@@ -131,13 +135,22 @@ class Rows:
         if not isinstance(step, Ignored) and not (isinstance(step, Again) and not step.recorded):
             standing.recorded.add((key, one.attempt))
 
+    def _random_of(self, key: Key, one: pb.Attempt) -> Random:
+        """Spread retries; those of one batch stay together."""
+        if not one.batch_events:
+            return self._random
+        spread = self._spreads.get(key[:2])
+        if spread is None:
+            spread = self._spreads[key[:2]] = self._random()
+        return lambda: spread
+
     def _go_on(self, group: Group, one: pb.Attempt, key: Key, stored: StoredPending | None, step: Again) -> None:
         pending = step.pending
         message = one.detail.error_message[:ERROR_MESSAGE_LENGTH_MAX] if step.recorded else ""
         if one.result == pb.RESULT_LOST and stored is not None:
             self._renumber(key, stored, pending)
         else:
-            self._settle(key, stored, failed=True)
+            self._settle(key, stored, failed=True, counts=not pending.gathering)
             message = message or (stored.error_message if stored else "")
             self._put(group, one, key, pending, message)
         if step.recorded:
@@ -161,15 +174,19 @@ class Rows:
             *key, group.header.source, group.header.function, one.message_id, one.type, one.event_name,
             one.received_at_us, (key[0], key[2], key[3]) in self._standing.duplicates, event, pending.attempt,
             pending.retries_used, pending.reason, pending.error_type, message, pending.first_ended_at_us,
-            pending.deferrals, pending.losses, pending.alone, pending.due_at_us,
+            pending.deferrals, pending.losses, pending.alone, pending.due_at_us, pending.batch_events_max,
+            pending.gathered, pending.batch_limit,
         )  # fmt: skip
         self._standing.pending[key] = StoredPending(pending, message, released=False)
 
-    def _settle(self, key: Key, stored: StoredPending | None, *, failed: bool) -> None:
-        """The row that a delivery had is answered: it goes, or another one takes its place."""
+    def _settle(self, key: Key, stored: StoredPending | None, *, failed: bool, counts: bool = True) -> None:
+        """The row that a delivery had is answered: it goes, or another one takes its place.
+
+        What only waits for others says nothing of how much its destination can take.
+        """
         if stored is None:
             return
-        if stored.released:
+        if stored.released and counts:
             (self._failures if failed else self._successes)[key[0], key[1]] += 1
         self._standing.pending.pop(key, None)
         if not failed:
@@ -196,7 +213,7 @@ class Rows:
             header.function, header.version, header.settings_revision, one.message_id, one.type, one.event_name,
             one.result, error_type, one.retries_used, state != 0, state, one.ended_at_us, one.wall_us, one.cpu_us,
             one.http_error, bool(duplicates) and (workspace, sequence, index) in duplicates, header.filter_revision,
-            one.reason,
+            one.reason, one.batch_events,
         ))  # fmt: skip
         if one.HasField("detail"):
             self._record_detail(group, one, event=event)

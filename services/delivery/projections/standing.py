@@ -179,5 +179,8 @@ def _stored_pending(row: asyncpg.Record) -> StoredPending:
         losses=row["losses"],
         alone=row["alone"],
         error_type=row["error_type"],
+        batch_events_max=row["batch_events_max"],
+        gathered=row["gathered"],
+        batch_limit=row["batch_limit"],
     )
     return StoredPending(pending, row["error_message"], row["released_at_us"] is not None)

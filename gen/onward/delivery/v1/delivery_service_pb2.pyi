@@ -163,6 +163,7 @@ class DeliveryAttempt(_message.Message):
     DETAIL_FIELD_NUMBER: _builtins.int
     FILTER_REVISION_FIELD_NUMBER: _builtins.int
     REASON_FIELD_NUMBER: _builtins.int
+    BATCH_EVENTS_FIELD_NUMBER: _builtins.int
     number: _builtins.int
     """1 for the first."""
     result: _outcomes_pb2.Result.ValueType
@@ -183,6 +184,8 @@ class DeliveryAttempt(_message.Message):
     """The revision of the filters that were applied: the log position of their last change; 0 for none."""
     reason: _builtins.str
     """Why it was filtered or cancelled; see onward.executor.v1.Attempt."""
+    batch_events: _builtins.int
+    """How many events `onBatch` was given together; 0 where a single handler ran."""
     @_builtins.property
     def end_time(self) -> _timestamp_pb2.Timestamp:
         """When it ended."""
@@ -206,10 +209,11 @@ class DeliveryAttempt(_message.Message):
         detail: _outcomes_pb2.AttemptDetail | None = ...,
         filter_revision: _builtins.int = ...,
         reason: _builtins.str = ...,
+        batch_events: _builtins.int = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["detail", b"detail", "end_time", b"end_time"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["cpu_us", b"cpu_us", "detail", b"detail", "end_time", b"end_time", "error_type", b"error_type", "filter_revision", b"filter_revision", "function", b"function", "number", b"number", "reason", b"reason", "result", b"result", "settings_revision", b"settings_revision", "version", b"version", "wall_us", b"wall_us"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["batch_events", b"batch_events", "cpu_us", b"cpu_us", "detail", b"detail", "end_time", b"end_time", "error_type", b"error_type", "filter_revision", b"filter_revision", "function", b"function", "number", b"number", "reason", b"reason", "result", b"result", "settings_revision", b"settings_revision", "version", b"version", "wall_us", b"wall_us"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
