@@ -89,7 +89,7 @@ class FunctionTests:
             observed = await self._trials.run(trial)
         except CodeError as error:
             return run_reports.of_code_error(error, program.redactor)
-        return run_reports.of_run(program, observed, given.handler)
+        return run_reports.of_run(program, observed, given)
 
 
 def given_events(text: str, clock: Clock) -> Given:

@@ -15,6 +15,7 @@ from onward.registry.v1 import internal_service_pb2 as registry_pb
 from services.executor.domain import errors
 from services.executor.domain.events import Event, wants
 from services.executor.domain.filtering import filtered
+from services.executor.domain.given import Given
 from services.executor.handlers import run_reports
 from services.executor.handlers.function_tests import given_events, invalid_field
 from services.executor.handlers.resolve import Program, Resolver
@@ -48,7 +49,6 @@ class Invocations:
         given = given_events(request.event, self._clock)
         if given.is_batch:
             raise invalid_field("event", "is an array; a destination handles one event by hand")
-        (event,) = given.events
         program = await self._resolver.program(workspace, destination)
         # Before it runs: what was done is never missing from the trail.
         position = await self._record(
@@ -56,17 +56,18 @@ class Invocations:
                 name=request.name,
                 principal=caller.principal,
                 credential=caller.credential,
-                message_id=event.message_id,
+                message_id=given.events[0].message_id,
                 request_id=request.request_id,
             )
         )
         log.info("destination_invoked", workspace=workspace, destination=destination, principal=caller.principal)
-        report = await self._report(program, event, workspace, destination)
+        report = await self._report(program, given, workspace, destination)
         return pb.InvokeDestinationResponse(report=report, version=program.version, position=position)
 
-    async def _report(self, program: Program, event: Event, workspace: str, destination: str) -> pb.RunReport:
+    async def _report(self, program: Program, given: Given, workspace: str, destination: str) -> pb.RunReport:
         if program.unfiltered:
             return run_reports.of_invalid_settings(program.invalid or "")
+        (event,) = given.events
         route = self._view.route(workspace, destination)
         if not wants(event, destination, route.display_name if route else destination):
             return run_reports.of_filtered(errors.INTEGRATIONS)
@@ -75,10 +76,10 @@ class Invocations:
             return run_reports.of_filtered(dropped_by.removeprefix(f"workspaces/{workspace}/"))
         if program.invalid is not None:
             return run_reports.of_invalid_settings(program.invalid)
-        handler = f"on{event.type.capitalize()}"
-        trial = Trial(workspace, destination, program, handler, payload, idempotency_seed=uuid7())
+        seed = None if program.omit_idempotency_key else uuid7()
+        trial = Trial(workspace, destination, program, given.handler, payload, seed)
         try:
-            return run_reports.of_run(program, await self._trials.run(trial), handler)
+            return run_reports.of_run(program, await self._trials.run(trial), given)
         except CodeError as error:
             return run_reports.of_code_error(error, program.redactor)
 

@@ -25,6 +25,15 @@ def verdict_of(program: Program, outcome: Outcome) -> Verdict:
     return judge(error.kind, error.http_status, network=error.network, retry_only_explicit=program.retry_only_explicit)
 
 
+def ending_of(program: Program, status: int, message: str) -> tuple[Verdict, UserError | None]:
+    """Judge what onBatch said of one of its events, as an error that carries the status."""
+    if 200 <= status < 300:
+        return errors.DELIVERED, None
+    text = message or f"onBatch gave this event the status {status}"
+    error = UserError(kind="Error", name="HttpError", message=text, stack="", http_status=status)
+    return judge(error.kind, status, network=False, retry_only_explicit=program.retry_only_explicit), error
+
+
 def lost_outcome(reason: str, wall_us: int = 0, cpu_us: int = 0) -> Outcome:
     """The outcome of an attempt whose worker was lost; `reason` is the sandbox's."""
     kind, message = _LOSSES.get(reason, _LOST)

@@ -14,8 +14,9 @@ from onward.executor.v1 import execution_service_pb2 as pb
 from onward.executor.v1 import outcomes_pb2
 from services.executor.domain import errors
 from services.executor.domain.errors import Verdict
+from services.executor.domain.given import Given
 from services.executor.handlers.egress import Exchange, http_error_status
-from services.executor.handlers.judgement import as_thrown, verdict_of
+from services.executor.handlers.judgement import as_thrown, ending_of, verdict_of
 from services.executor.handlers.resolve import Program
 from services.executor.handlers.trials import Observed
 from services.executor.runtime.cuts import (
@@ -27,31 +28,64 @@ from services.executor.runtime.cuts import (
     redacted_value,
 )
 from services.executor.runtime.egress_capture import captured
-from services.executor.runtime.pool import CodeError, CodeWarning, LogLine, UserError
+from services.executor.runtime.pool import CodeError, CodeWarning, LogLine, Outcome, UserError
 from services.executor.runtime.redaction import Redactor
 
 # Of all requests together; with the console, the value and the error that leaves room below gRPC's 4 MiB. What comes
 # after has neither headers nor bodies.
 REQUESTS_BYTES_MAX = 2 << 20
+# Why production would run each event of a batch singly: what onBatch returned says nothing of them.
+UNSHAPED = "unshaped"
 _FRAME = re.compile(r"function\.js:(\d+):(\d+)")
 # "TypeError: x is not a function", as V8 and the parser begin.
 _NAMED = re.compile(r"(\w*Error): (.*)", re.DOTALL)
 
 
-def of_run(program: Program, observed: Observed, handler: str) -> pb.RunReport:
-    """Report a run that was begun. `handler` is what was to be called, such as "onTrack"."""
+def of_run(program: Program, observed: Observed, given: Given) -> pb.RunReport:
+    """Report a run that was begun."""
     outcome = observed.outcome
     status = http_error_status(observed)
-    if outcome.ok and status and program.fail_on_http_error:
+    if outcome.ok and status and program.fail_on_http_error and outcome.results is None:
         outcome = as_thrown(outcome, status)
     report = pb.RunReport(
-        handler=handler if handler in observed.handlers else "",
+        handler=given.handler if given.handler in observed.handlers else "",
         wall_us=outcome.wall_us,
         cpu_us=outcome.cpu_us,
         heap_bytes=observed.heap_bytes,
     )
-    judge_as(report, verdict_of(program, outcome))
-    redactor = program.redactor
+    verdict = verdict_of(program, outcome)
+    judge_as(report, verdict)
+    if given.is_batch:
+        _add_events(report, program, outcome, verdict, len(given.events))
+    _add_output(report, program.redactor, outcome)
+    if given.is_batch and not report.handler:
+        report.error.message += "; where it is not, each event goes to the handler of its type"
+    report.requests.extend(_requests(observed.exchanges, observed.started_at, program.redactor))
+    return report
+
+
+def _add_events(report: pb.RunReport, program: Program, outcome: Outcome, verdict: Verdict, count: int) -> None:
+    """Say of each event of a batch what production would make of it."""
+    results = outcome.results
+    if outcome.unshaped or (results is not None and len(results) != count):
+        report.result, report.reason = outcomes_pb2.RESULT_UNSPECIFIED, UNSHAPED
+        return
+    if results is None:
+        results = [(0, "")] * count
+        endings = [verdict] * count
+    else:
+        endings = [ending_of(program, status, message)[0] for status, message in results]
+    for ending, (status, message) in zip(endings, results, strict=True):
+        report.events.add(
+            result=cast("outcomes_pb2.Result.ValueType", ending.result),
+            error_type=cast("outcomes_pb2.ErrorType.ValueType", ending.error_type),
+            message=redacted_text(program.redactor, message, ERROR_MESSAGE_MAX),
+            status=status,
+        )
+
+
+def _add_output(report: pb.RunReport, redactor: Redactor, outcome: Outcome) -> None:
+    """Add what the handler said, returned and threw."""
     if outcome.error is not None:
         report.error.CopyFrom(_error(outcome.error, redactor))
     if outcome.value is not None:
@@ -60,8 +94,6 @@ def of_run(program: Program, observed: Observed, handler: str) -> pb.RunReport:
     if outcome.value_error is not None:
         report.value_error = redacted_text(redactor, outcome.value_error.message, ERROR_MESSAGE_MAX)
     report.logs.extend(map(_log_line, redacted_lines(redactor, outcome.logs)))
-    report.requests.extend(_requests(observed.exchanges, observed.started_at, redactor))
-    return report
 
 
 def judge_as(report: pb.RunReport, verdict: Verdict) -> None:

@@ -425,11 +425,15 @@ class RunReport(_message.Message):
     handler: _builtins.str
     """What was called, such as "onTrack"; empty where nothing was."""
     result: _outcomes_pb2.Result.ValueType
-    """What it would have been in production. Of a batch that did not fail as a whole, `events` tells for each."""
+    """What it would have been in production. Of a batch that did not fail as a whole, `events` tells for each; unspecified
+    where `reason` is "unshaped".
+    """
     error_type: _outcomes_pb2.ErrorType.ValueType
     """Why it failed; says with `result` whether production would try again."""
     reason: _builtins.str
-    """The filter that dropped the event, or "drop_event"; else empty."""
+    """The filter that dropped the event, "drop_event" or "integrations"; "unshaped" where `onBatch` returned something
+    else than one {status, errormessage} for each event, so that each would be run singly; else empty.
+    """
     value: _builtins.str
     """What it returned, JSON, at most 16 KiB; empty where that was undefined or can't be shown."""
     value_cut: _builtins.bool
