@@ -54,9 +54,10 @@ def request_of(
         "event": given,
         "definitions": definitions,
         "settings": values,
+        **({"code": code} if code else {}),
         **changes,
     }
-    return pb.TestFunctionRequest(**({"code": code} if code else {}), **fields)
+    return pb.TestFunctionRequest(**fields)
 
 
 @dataclass

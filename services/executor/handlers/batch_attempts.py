@@ -9,11 +9,11 @@ import structlog
 from kit.clock import Clock
 from onward.executor.v1 import outcomes_pb2 as pb
 from services.executor.domain import errors
-from services.executor.domain.errors import Verdict, judge
+from services.executor.domain.errors import Verdict
 from services.executor.handlers import detail as details
 from services.executor.handlers.detail import BatchDetails
 from services.executor.handlers.egress import forsake, http_error_status, retry_after_ms
-from services.executor.handlers.judgement import as_thrown, verdict_of
+from services.executor.handlers.judgement import as_thrown, ending_of, verdict_of
 from services.executor.handlers.resolve import Program
 from services.executor.handlers.settle import OutcomeLog
 from services.executor.handlers.work import Batch, Item, Run
@@ -85,19 +85,10 @@ class BatchAttempts:
 def _endings(program: Program, batch: Batch, outcome: Outcome) -> list[Ending]:
     """What the batch means for each of its events: what it says of them, or the same for all."""
     if outcome.ok and outcome.results is not None:
-        return [_ending(program, status, message) for status, message in outcome.results]
+        return [ending_of(program, status, message) for status, message in outcome.results]
     if outcome.ok and program.fail_on_http_error and (status := http_error_status(batch)):
         outcome = as_thrown(outcome, status)
     return [(verdict_of(program, outcome), outcome.error)] * len(batch.items)
-
-
-def _ending(program: Program, status: int, message: str) -> Ending:
-    """Judge a result as an error that carries its status."""
-    if 200 <= status < 300:
-        return errors.DELIVERED, None
-    text = message or f"onBatch gave this event the status {status}"
-    error = UserError(kind="Error", name="HttpError", message=text, stack="", http_status=status)
-    return judge(error.kind, status, network=False, retry_only_explicit=program.retry_only_explicit), error
 
 
 def _saw_http_error(batch: Batch, outcome: Outcome) -> bool:
