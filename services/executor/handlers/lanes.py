@@ -273,6 +273,9 @@ class Lane:
         self._last_used = self._services.clock.monotonic()
         if generation.retired:
             self._generations.retire(generation)
+        elif generation is self._current and generation.worker is not None and generation.worker.spent:
+            log.info("worker_recycled", destination=self.destination, reason=generation.worker.spent)
+            self.give_way()
         if self._waiting:
             self._schedule()
 

@@ -14,6 +14,7 @@ import sys
 import time
 from collections import deque
 from collections.abc import Callable, Coroutine, Sequence
+from itertools import count
 from pathlib import Path
 from typing import Any, Final
 
@@ -32,7 +33,7 @@ from services.executor.runtime.jobs import (
     WorkerExit,
 )
 from services.executor.runtime.rehearsal import SAMPLE, SAMPLE_SETTINGS
-from services.executor.runtime.watchdog import LOOK_S
+from services.executor.runtime.watchdog import CLOSER_LOOKS, LOOK_S
 from services.executor.runtime.worker_link import Worker
 
 _ROOT: Final = Path(__file__).resolve().parents[3]
@@ -215,11 +216,14 @@ class Zygote:
         await process.wait()
 
     async def _watch(self) -> None:
-        while True:
+        for number in count():
             await asyncio.sleep(LOOK_S)
             now = time.monotonic()
+            closer = number % CLOSER_LOOKS == 0
             for worker in list(self._workers.values()):
                 worker.enforce_deadline(now)
+                if closer:
+                    worker.look_closer()
 
     # ---- workers -------------------------------------------------------------------------------------------------
 

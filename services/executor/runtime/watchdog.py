@@ -21,8 +21,12 @@ from services.executor.runtime.pump import BEATS_AT
 
 # How often the executor looks at each worker that has work; three looks are the longest a kill comes late.
 LOOK_S: Final = 0.05
+# Every so many looks it looks closer: at memory, and at workers that have nothing to do.
+CLOSER_LOOKS: Final = 20
 # A worker that sleeps until a deadline and then ends the attempt needs some milliseconds for it.
 _SLACK_S: Final = 0.1
+# Between two closer looks. Giving back memory, which it is asked for when idle, takes less and does not go on.
+_IDLE_CPU_S: Final = 0.1
 # How much slower than alone a worker may be, where those of many functions run at once.
 _STARVED: Final = 20
 _NS_PER_S: Final = 1_000_000_000
@@ -62,11 +66,20 @@ class Watchdog:
         self._cpu_s, self._waited_s = cpu_s, waited_s
         self._stand: _Stand | None = None
         self._suspected = False
+        self._idle_cpu_s: float | None = None
 
     def begin(self) -> None:
         """It has work again: nothing of before counts."""
         self._stand = None
         self._suspected = False
+        self._idle_cpu_s = None
+
+    def runs_idle(self) -> bool:
+        """Whether something runs in it that nobody asked for; for CLOSER_LOOKS, while it has no work."""
+        before_s, self._idle_cpu_s = self._idle_cpu_s, self._cpu_s()
+        suspected = before_s is not None and self._idle_cpu_s - before_s >= _IDLE_CPU_S
+        surely, self._suspected = suspected and self._suspected, suspected
+        return surely
 
     def overdue(self, now_s: float, jobs: int, outcome_s: float) -> bool:
         """Whether to kill it. `outcome_s` is when it last ended one of its `jobs`, or was given the first."""

@@ -30,6 +30,7 @@ class Kind(IntEnum):
     BATCH_REPLY = 19  # BATCH_REPLY_HEADER, then nothing or the text of pump.js's `collect`
     EXIT = 20  # EXIT_HEADER: the worker ends itself
     CHECKED = 21  # JSON: what check.js has found
+    FILLED = 24  # nothing: what lives in the heap is most of what may
     PROBED = 23  # JSON: [[name, what came of it], ...]
     HEAP_USED = 22  # HEAP_USED_BODY
 

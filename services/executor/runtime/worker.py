@@ -29,6 +29,7 @@ from services.executor.runtime.lockdown import filter_syscalls, lock_down
 from services.executor.runtime.prelude import Prelude
 from services.executor.runtime.probes import attempt_all
 from services.executor.runtime.pump import WHOLE_BATCH, Output, Pump
+from services.executor.runtime.recycling import FILLED_SHARE
 from services.executor.runtime.v8 import V8Error
 from services.executor.runtime.wire import Kind
 
@@ -86,6 +87,7 @@ class Worker:
         self._frames: deque[tuple[int, bytes]] = deque()
         self._frames_first = True
         self._loaded = False
+        self._told_filled = False
         self._wall_ns = self._cpu_ns = 0
         self._deadlines: list[tuple[int, int]] = []
         self._batch = _NO_BATCH
@@ -193,6 +195,7 @@ class Worker:
         """Set what V8 and the clocks limit; answers the most that the process's data may grow to, in bytes."""
         self._wall_ns, self._cpu_ns = wall_ms * _NS_PER_MS, cpu_ms * _NS_PER_MS
         self._pump.isolate.limit_heap(heap)
+        self._pump.isolate.watch_heap(int(heap * FILLED_SHARE))
         return _data_bytes(self._memory) + heap + rest
 
     def _limit_loading(self) -> None:
@@ -218,6 +221,10 @@ class Worker:
                 self._reply_to_batch(*pump.batch)
                 pump.batch = None
         self._watch_started()
+        if not self._told_filled and pump.isolate.heap_filled():
+            self._told_filled = True
+            with self._sending:
+                self.send(Kind.FILLED)
         if not self._post_next():
             self._handed_back.release()
 

@@ -30,6 +30,7 @@ from services.executor.runtime.jobs import (
     detailed,
     loads,
 )
+from services.executor.runtime.recycling import Recycling
 from services.executor.runtime.watchdog import watch
 from services.executor.runtime.wire import Kind
 
@@ -117,6 +118,8 @@ class Worker:
         self._next_seq = 1
         self._progress_s = self._outcome_s = time.monotonic()
         self._watchdog = watch(pid, cell, self._limits)
+        # Once a script is loaded.
+        self._recycling: Recycling | None = None
         self._ending = _Ending()
 
     # ---- what the executor does ----------------------------------------------------------------------------------
@@ -142,6 +145,8 @@ class Worker:
         self._next_seq += count
         for seq, job in enumerate(jobs, first):
             self._jobs[seq] = job
+        if self._recycling is not None:
+            self._recycling.took(count)
         header = wire.BATCH_HEADER.pack(first, count, self._one_by_one or alone)
         self._write(Kind.BATCH, header, batch_text(first, jobs))
 
@@ -227,6 +232,8 @@ class Worker:
         if (error := result.get("error")) is not None:
             raise _code_error(code, error)
         self.handlers = result["handlers"]
+        self._recycling = Recycling(self.pid, limits)
+        self._watchdog.begin()
 
     async def probe(self, request: bytes) -> Any:
         """What came of the probes of probes.py, before a script is loaded; JSON of whatever shape a worker may send.
@@ -242,9 +249,23 @@ class Worker:
         """What has ended the process, SIGSYS for one; None while it lives, or where it ended by itself."""
         return self._ending.signal
 
+    @property
+    def spent(self) -> str | None:
+        """Why a new worker should take its place, once what runs has ended."""
+        return self._recycling.due if self._recycling is not None else None
+
     def enforce_deadline(self, now: float) -> None:
         """Kill a worker that has jobs and no longer minds their limits."""
         if self._jobs and self._watchdog.overdue(now, len(self._jobs), self._outcome_s):
+            self._end("timeout")
+
+    def look_closer(self) -> None:
+        """From time to time: measure what it uses, and kill it where something runs though nobody gave it anything."""
+        if self._recycling is None:
+            return
+        if self._jobs:
+            self._recycling.measure()
+        elif self._watchdog.runs_idle():
             self._end("timeout")
 
     def ended(self, status: int | None) -> None:
@@ -279,6 +300,8 @@ class Worker:
             self.locked.set_result(loads(body))
         elif kind == Kind.CHECKED and not self._checked.done():
             self._checked.set_result(loads(body))
+        elif kind == Kind.FILLED and self._recycling is not None:
+            self._recycling.filled = True
         elif kind == Kind.PROBED and not self._probed.done():
             self._probed.set_result(loads(body))
         elif kind == Kind.READY and not self._loaded.done():
