@@ -21,12 +21,22 @@ from onward.delivery.v1 import delivery_service_pb2 as dpb
 from onward.executor.v1 import outcomes_pb2 as pb
 from onward.registry.v1 import facts_pb2 as facts
 from onward.registry.v1 import internal_service_pb2 as registry_pb
+from onward.registry.v1 import resources_pb2 as resources
 from onward.registry.v1.internal_service_pb2_grpc import (
     InternalServiceServicer,
     add_InternalServiceServicer_to_server,
 )
 from services.delivery.domain.identity import delivery_id
-from tests.integration.delivery_world import SERVICE_TOKEN, START, StillAuthorizer, World, attempt, batch, running
+from tests.integration.delivery_world import (
+    SERVICE_TOKEN,
+    START,
+    START_US,
+    StillAuthorizer,
+    World,
+    attempt,
+    batch,
+    running,
+)
 
 pytestmark = pytest.mark.integration
 
@@ -79,6 +89,22 @@ async def shown(world: World, sequence: int, destination: str = "crm") -> dpb.Ge
     name = f"{ACME}/deliveries/{delivery_id(sequence, 0, destination)}"
     answer: dpb.GetDeliveryResponse = await world.viewer.GetDelivery(dpb.GetDeliveryRequest(name=name))
     return answer
+
+
+async def test_what_waits_for_its_batch_goes_when_the_policy_changes(database: str, nats_url: str) -> None:
+    """Nothing waits by a policy that is no more; the executor judges it by the new one."""
+    async with a_log() as (log, address), running(database, nats_url, registry_address=address) as world:
+        far_us = START_US + 60_000_000
+        held = [
+            attempt(number, result=pb.RESULT_DEFERRED, batch_events_max=100, batch_until_us=far_us)
+            for number in range(1, 4)
+        ]
+        await world.report(batch(*held), batch(*held, destination="other"))
+        policy = resources.DeliveryPolicy(batching=resources.Batching(max_events=1))
+        changed = facts.DeliveryPolicyUpdated(destination="crm", policy=policy)
+        await log.record(NewFact("destinations/crm", changed))
+        released = await world.released(3)
+        assert {(one.destination, one.gathered) for one in released} == {("crm", True)}
 
 
 async def test_an_attempt_shows_the_filters_that_it_met_and_why_it_was_filtered(database: str, nats_url: str) -> None:
