@@ -28,7 +28,7 @@ from onward.registry.v1 import destination_service_pb2 as dpb
 from onward.registry.v1 import function_service_pb2 as fpb
 from onward.registry.v1 import internal_service_pb2 as ipb
 from onward.registry.v1 import resources_pb2
-from services.executor.app import build
+from services.executor.app import App, build
 from services.executor.settings import Settings
 from tests.integration.delivery_world import World as Tracker
 from tests.integration.registry_world import (
@@ -53,7 +53,7 @@ BUSY = "async function onTrack() { const e = new Error('busy'); e.status = 503; 
 @asynccontextmanager
 async def an_executor(
     world: World, nats: EmbeddedNats, nats_url: str, delivery_address: str = "127.0.0.1:1"
-) -> AsyncIterator[None]:
+) -> AsyncIterator[App]:
     """An executor of this registry. Mostly there is no tracker: fresh events need none."""
     app = await build(
         Settings(
@@ -69,7 +69,7 @@ async def an_executor(
     await app.start()
     work = asyncio.ensure_future(app.run())
     try:
-        yield
+        yield app
     finally:
         work.cancel()
         await asyncio.gather(work, return_exceptions=True)
