@@ -11,7 +11,9 @@ import pytest
 from aiohttp import web
 
 from kit.embedded.nats import EmbeddedNats
+from kit.testing.eventually import eventually
 from onward.executor.v1 import outcomes_pb2 as pb
+from onward.registry.v1 import facts_pb2 as facts
 from onward.registry.v1 import resources_pb2 as resources
 from tests.integration.executor_world import WORKSPACE, Program, World, executor_world
 
@@ -334,3 +336,130 @@ async def test_an_event_that_must_run_alone_is_in_no_batch(world: World) -> None
         await world.publisher.publish(f"due.{WORKSPACE}", due.SerializeToString())
     found = await outcomes(world, 3)
     assert found["m1"].detail.error_message == "singly"
+
+
+# --- waiting for others
+
+
+BATCH_SIZES = SINGLE + "async function onBatch(events) { throw new RetryError(String(events.length)) }"
+
+
+def sent_off(found: list[pb.Attempt]) -> list[pb.Attempt]:
+    """What was given to the tracker to wait there."""
+    return [one for one in found if one.batch_events_max]
+
+
+async def test_a_short_wait_gathers_what_comes_one_after_the_other(world: World) -> None:
+    await world.registry.connect("one", Program(BATCH_SIZES, policy=policy(100, wait_ms=200)))
+    await world.publish(track("first"))
+    await world.attempts("one", 1)
+    await world.publish(track("a"), track("b"), track("c"))
+    found = {one.message_id: one for one in await world.attempts("one", 4)}
+    assert {found[name].batch_events for name in "abc"} == {3}
+    assert found["first"].detail.error_message == "singly"
+
+
+async def test_a_full_batch_waits_for_nobody(world: World) -> None:
+    await world.registry.connect("one", Program(BATCH_SIZES, policy=policy(3, wait_ms=60_000)))
+    await publish(world, *events(6))
+    found = await outcomes(world, 6)
+    assert {one.batch_events for one in found.values()} == {3}
+
+
+async def test_a_long_wait_is_waited_in_the_tracker_and_holds_no_message(world: World) -> None:
+    """The event is acknowledged within a second though it may wait for one minute; its time is from its arrival on."""
+    await world.registry.connect("one", Program(BATCH_SIZES, policy=policy(100, wait_ms=60_000)))
+    await publish(world, *events(3))
+    found = await outcomes(world, 3)
+    await world.all_acknowledged()
+    for one in found.values():
+        assert (one.result, one.error_type) == (pb.RESULT_DEFERRED, pb.ERROR_TYPE_UNSPECIFIED)
+        assert one.batch_events_max == 100
+        assert abs(one.batch_until_us - (one.received_at_us + 60_000_000)) < 1_000_000
+        assert orjson.loads(one.detail.event)["messageId"] == one.message_id
+
+
+def due_of(one: pb.Attempt, **fields: Any) -> pb.DueDelivery:
+    values: dict[str, Any] = {"attempt": one.attempt, "retries_used": one.retries_used, "gathered": True}
+    return pb.DueDelivery(
+        workspace=WORKSPACE, source="web", destination="one", stream_sequence=one.stream_sequence, index=one.index,
+        message_id=one.message_id, type=one.type, received_at_us=one.received_at_us, event=one.detail.event,
+        **{**values, **fields},
+    )  # fmt: skip
+
+
+async def test_what_has_waited_runs_with_those_that_come_with_it_and_waits_no_more(world: World) -> None:
+    await world.registry.connect("one", Program(BATCH_SIZES, policy=policy(100, wait_ms=60_000)))
+    await publish(world, *events(4))
+    for one in (await outcomes(world, 4)).values():
+        await world.publisher.publish(f"due.{WORKSPACE}", due_of(one).SerializeToString())
+    later = (await world.attempts("one", 8))[4:]
+    assert {(one.attempt, one.retries_used, one.batch_events) for one in later} == {(1, 0, 4)}
+
+
+async def test_a_retry_waits_for_others_like_what_is_new(world: World) -> None:
+    await world.registry.connect("one", Program(BATCH_SIZES, policy=policy(2, wait_ms=60_000)))
+    await publish(world, *events(1))
+    (one,) = (await outcomes(world, 1)).values()
+    retry = due_of(one, attempt=2, retries_used=1, gathered=False)
+    await world.publisher.publish(f"due.{WORKSPACE}", retry.SerializeToString())
+    found = await world.attempts("one", 2)
+    assert (found[1].attempt, found[1].result, found[1].batch_events_max) == (2, pb.RESULT_DEFERRED, 2)
+
+
+async def test_events_within_their_limit_come_into_no_larger_batch(world: World) -> None:
+    await world.registry.connect("one", Program(BATCH_SIZES, policy=policy(100, wait_ms=60_000)))
+    await publish(world, *events(4))
+    for one in (await outcomes(world, 4)).values():
+        await world.publisher.publish(f"due.{WORKSPACE}", due_of(one, batch_limit=2).SerializeToString())
+    later = (await world.attempts("one", 8))[4:]
+    assert {(one.batch_events, one.batch_limit) for one in later} == {(2, 2)}
+
+
+async def test_a_policy_without_batches_lets_what_was_gathered_run_singly(world: World) -> None:
+    await world.registry.connect("one", Program(BATCH_SIZES, policy=policy(100, wait_ms=60_000)))
+    await publish(world, *events(3))
+    found = await outcomes(world, 3)
+    world.registry.programs["one"].policy = policy(1)
+    changed = facts.DeliveryPolicyUpdated(destination="one", policy=policy(1))
+    await world.registry.record("destinations/one", changed)
+    for one in found.values():
+        await world.publisher.publish(f"due.{WORKSPACE}", due_of(one).SerializeToString())
+    later = (await world.attempts("one", 6))[3:]
+    assert {one.detail.error_message for one in later} == {"singly"}
+
+
+async def test_a_change_while_events_are_gathered_loses_none(world: World) -> None:
+    await world.registry.connect("one", Program(BATCH_SIZES, policy=policy(100, wait_ms=250)))
+    await world.publish(track("first"))
+    await world.attempts("one", 1)
+    for round_ in range(5):
+        await world.publish(*events(3, first=3 * round_))
+        await world.registry.deploy("one", BATCH_SIZES)
+    found = await outcomes(world, 16)
+    assert {one.result for one in found.values()} == {pb.RESULT_RETRYABLE}
+    await world.all_acknowledged()
+
+
+async def test_a_killed_executor_runs_what_it_had_gathered_once(world: World) -> None:
+    """A6: its messages come again; what was put off is known to the tracker."""
+    await world.registry.connect("one", Program(BATCH_SIZES, policy=policy(100, wait_ms=250)))
+    await publish(world, *events(3))
+    await world.stop_executor(drain=False)
+    await world.start_executor()
+    found = {one.message_id: one for one in await world.attempts("one", 3) if one.result != pb.RESULT_LOST}
+    await world.all_acknowledged()
+    assert len(found) == 3
+
+
+async def test_a_stopped_executor_finishes_what_it_had_gathered(world: World) -> None:
+    await world.registry.connect("one", Program(BATCH_SIZES, policy=policy(100, wait_ms=60_000)))
+    await publish(world, *events(3))
+    assert world.app is not None
+    tickets = world.app._tickets
+    await eventually(lambda: len(tickets) > 0 or world.of("one"), timeout_s=20)
+    await world.stop_executor()
+    assert len(sent_off(await world.attempts("one", 3))) == 3
+    await world.start_executor()
+    await world.all_acknowledged()
+    assert len(world.of("one")) == 3

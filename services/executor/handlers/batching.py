@@ -43,7 +43,7 @@ class Batcher:
         if gathering is None or generation.alone or generation.batches >= BATCHES_MAX:
             return None
         items = gathering.take()
-        return items[0] if len(items) == 1 else Batch(items)
+        return items[0] if len(items) == 1 else Batch(sorted(items, key=_place))
 
     def starts(self, generation: Generation) -> bool:
         """Whether a batch should start now, room or not."""
@@ -68,6 +68,11 @@ class Batcher:
                 batch_events_max=gathering.batching.events_max,
                 batch_until_us=int(now_us + (item.waits_until - now) * SECOND_US),
             )
+
+
+def _place(item: Item) -> tuple[int, int]:
+    """As the events came, so that the same ones make the same batch."""
+    return item.sequence, item.index
 
 
 def taken_back(generation: Generation) -> list[Item]:
