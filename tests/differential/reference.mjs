@@ -46,12 +46,29 @@ function capture() {
   return { lines, console: new Console({ stdout: into('out'), stderr: into('error'), colorMode: false }) };
 }
 
+// A script that throws where nobody catches it, or never ends, must not take the others with it.
+const SCRIPT_MS_MAX = 15_000;
+const uncaught = [];
+for (const event of ['uncaughtException', 'unhandledRejection']) process.on(event, (error) => uncaught.push(error));
+
+async function inTime(running) {
+  let timer;
+  const overdue = new Promise((_, reject) => {
+    timer = setTimeout(() => reject(uncaught.shift() ?? new Error('the script did not end')), SCRIPT_MS_MAX);
+  });
+  try {
+    return await Promise.race([running, overdue]);
+  } finally {
+    clearTimeout(timer);
+  }
+}
+
 async function run(file) {
   const { lines, console } = capture();
   const receiver = receiverUrls[path.basename(file)];
   const script = new AsyncFunction('console', 'receiver', `${receiver ? reply : ''} ${await readFile(file, 'utf8')}`);
   try {
-    return { lines, value: (await script(console, receiver)) ?? null, error: null };
+    return { lines, value: (await inTime(script(console, receiver))) ?? null, error: null };
   } catch (error) {
     return { lines, value: null, error: { name: error?.name ?? null, message: error?.message ?? String(error) } };
   }
@@ -59,4 +76,4 @@ async function run(file) {
 
 const results = {};
 for (const file of scripts) results[path.basename(file)] = await run(file);
-process.stdout.write(JSON.stringify(results));
+process.stdout.write(JSON.stringify(results), () => process.exit());

@@ -2,7 +2,7 @@
 
 `/reply?b=<base64url>` answers with just those bytes, once or `times` times, after `wait` milliseconds; `end` says what
 follows: `keep` (the default) waits for the next request, `close` closes, `reset` resets, `stall` does nothing more.
-`/rest?b=..&end=..` does the same a moment after the head of an answer. Every other path answers with a line of JSON.
+`{port}` in the bytes becomes the receiver's own port. Every other path answers with a line of JSON.
 """
 
 from __future__ import annotations
@@ -73,17 +73,17 @@ class Receiver:
         request = await read_request(reader)
         self.requests.append(request)
         path, _, query = request.target.partition("?")
-        if path not in ("/reply", "/rest"):
+        if path != "/reply":
             writer.write(_described(request))
         else:
             options = {name: values[-1] for name, values in parse_qs(query).items()}
-            return await _reply(options, writer)
+            return await _reply(options, writer, self.port)
         return request.header("connection") != "close"
 
 
-async def _reply(options: dict[str, str], writer: asyncio.StreamWriter) -> bool:
+async def _reply(options: dict[str, str], writer: asyncio.StreamWriter, port: int) -> bool:
     await asyncio.sleep(int(options.get("wait", 0)) / 1000)
-    data = base64.urlsafe_b64decode(options.get("b", "") + "==")
+    data = base64.urlsafe_b64decode(options.get("b", "") + "==").replace(b"{port}", b"%d" % port)
     for _ in range(int(options.get("times", 1))):
         writer.write(data)
         await writer.drain()

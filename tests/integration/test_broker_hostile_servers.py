@@ -15,6 +15,7 @@ from services.executor.runtime.egress import EgressLimits, EgressRequest
 from tests.integration.egress_world import Handle, World, answering, refused, scope
 
 pytestmark = pytest.mark.integration
+PREMATURE = "ERR_STREAM_PREMATURE_CLOSE"
 
 
 @pytest.fixture
@@ -189,7 +190,7 @@ def _reset(writer: asyncio.StreamWriter) -> None:
         (b"HTTP/1.1 200 OK\r\nX-A", False, "ECONNRESET", "socket hang up"),
         (b"HTTP/1.1 200 OK\r\nContent-Length: 10\r\n\r\nhalf", False, "ECONNRESET", "aborted"),
         (b"HTTP/1.1 200 OK\r\nContent-Length: 10\r\n\r\nhalf", True, "ECONNRESET", "aborted"),
-        (b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n5\r\nhalf", False, "ECONNRESET", "aborted"),
+        (b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n5\r\nhalf", False, PREMATURE, "Premature close"),
     ],
 )  # fmt: skip
 async def test_connections_that_break_are_network_errors(
@@ -211,9 +212,11 @@ async def test_connections_that_break_are_network_errors(
     url = f"http://127.0.0.1:{port}/"
     error = await refused(await world.broker(), url)
     assert (error.code, error.network) == (code, True)
-    if message == "aborted":
-        message = f"Invalid response body while trying to fetch {url}: aborted"
+    if message in ("aborted", "Premature close"):
+        message = f"Invalid response body while trying to fetch {url}: {message}"
         assert error.phase == "body"
+        assert error.response is not None
+        assert error.response.status == 200
     assert error.message == message
 
 

@@ -13,7 +13,7 @@ import ipaddress
 import json
 import re
 from collections.abc import AsyncIterator, Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -34,9 +34,10 @@ SCRIPTS = sorted(FOLDER.glob("*.js"))
 NAMES_RECEIVER = re.compile(r"\b(?:receiver|reply)\b")
 # Node writes these to stderr; the others go to stdout.
 ERROR_LEVELS = {"warn", "error", "trace"}
-REFERENCE_SECONDS_MAX = 120
+REFERENCE_SECONDS_MAX = 240
+SCRIPT_SECONDS_MAX = 15
 LOOPBACK = (ipaddress.ip_network("127.0.0.0/8"), ipaddress.ip_network("::1/128"))
-# We keep connections open where node-fetch closes each; what frames a message has a place of its own in ours.
+# Node says `Connection: keep-alive`, which HTTP/1.1 means anyway; what frames a message has a place of its own in ours.
 HEADERS_PLACED_ELSEWHERE = {"connection", "host", "content-length"}
 REPLY = (FOLDER / "reply.mjs").read_text("utf-8").removeprefix("export ").strip().replace("\n", " ")
 
@@ -49,10 +50,14 @@ class Asking(runtime_world.Script):
 
     broker: Broker | None = None
     group: asyncio.TaskGroup | None = None
+    fetches: dict[object, asyncio.Task[None]] = field(default_factory=dict)
 
     def on_request(self, request: HostRequest) -> None:
         assert self.group is not None
-        self.group.create_task(self._fetch(request))
+        if request.kind == "fetch":
+            self.fetches[request.payload["id"]] = self.group.create_task(self._fetch(request))
+        elif request.kind == "abort":
+            self.fetches[request.payload["id"]].cancel()
 
     async def _fetch(self, request: HostRequest) -> None:
         assert self.worker is not None
@@ -60,10 +65,12 @@ class Asking(runtime_world.Script):
         try:
             wanted = EgressRequest.from_payload(request.payload)
             response = await self.broker.fetch(wanted, Scope("acme", "crm", LOOPBACK))
+            self.worker.answer(request.request_id, result=response.as_answer())
         except EgressError as error:
             self.worker.answer(request.request_id, error=error.as_rejection())
-        else:
-            self.worker.answer(request.request_id, result=response.as_answer())
+        except Exception as error:
+            # One script's failure must not take the others with it.
+            self.worker.answer(request.request_id, error={"type": "broken", "message": repr(error)})
 
 
 @pytest.fixture(scope="module")
@@ -117,14 +124,15 @@ async def _run(zygote: Zygote, broker: Broker, path: Path, receiver: Receiver | 
     running = Asking(runtime_world.nothing_expected, broker=broker)
     async with asyncio.TaskGroup() as running.group, runtime_world.script(zygote, code, running=running):
         try:
-            (outcome,) = await running.track({})
-        except runtime_world.WorkerLostError as lost:
-            return _with_requests(_lost(lost), receiver)
+            async with asyncio.timeout(SCRIPT_SECONDS_MAX):
+                (outcome,) = await running.track({})
+        except (runtime_world.WorkerLostError, TimeoutError) as error:
+            return _with_requests(_unfinished(error), receiver)
     return _with_requests(_result(outcome), receiver)
 
 
-def _lost(lost: runtime_world.WorkerLostError) -> Result:
-    return {"lines": [], "value": None, "error": {"name": "WorkerLostError", "message": str(lost)}}
+def _unfinished(error: Exception) -> Result:
+    return {"lines": [], "value": None, "error": {"name": type(error).__name__, "message": str(error)}}
 
 
 def _result(outcome: Outcome) -> Result:

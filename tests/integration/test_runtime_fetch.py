@@ -45,6 +45,7 @@ async def sent(zygote: Zygote, call: str) -> dict[str, Any]:
 async def test_a_plain_fetch_sends_what_node_fetch_sends(zygote: Zygote) -> None:
     payload = await sent(zygote, "fetch('HTTP://Example.com/a b?q=1#f')")
     assert payload == {
+        "id": 1,
         "method": "GET",
         "url": "http://example.com/a%20b?q=1#f",
         "headers": [

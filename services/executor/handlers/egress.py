@@ -17,6 +17,7 @@ from services.executor.runtime.egress import (
     EgressRequest,
     EgressResponse,
     Scope,
+    aborted,
     system_error,
     type_error,
 )
@@ -31,6 +32,9 @@ RETRY_AFTER_MAX_MS = 4 * 3600 * 1000
 # cut after secrets were masked.
 KEPT_BODY_BYTES_MAX = 2 * BODY_BYTES_MAX
 
+# Of an attempt; host.js counts as well and stops there, unless its worker is compromised.
+FETCHES_MAX = 50
+
 log = structlog.get_logger()
 
 
@@ -44,6 +48,10 @@ class Exchange:
     response: EgressResponse | None = None
     error: EgressError | None = None
     awaited: bool = True
+    # What user code calls it when it aborts it, and what carries it while it is under way.
+    number: object = None
+    task: asyncio.Task[None] | None = None
+    aborted: bool = False
     # Of the whole bodies; only their beginnings are kept.
     request_bytes: int = 0
     response_bytes: int = 0
@@ -70,17 +78,24 @@ class Egress:
 
     def begin(self, worker: Worker, request: HostRequest, item: Requester, scope: Scope) -> None:
         """Begin a request; the worker gets the answer when there is one, unless it is gone by then."""
+        if request.kind == "abort":
+            abort(item, _number(request))
+            worker.answer(request.request_id, result=None)
+            return
         try:
             if request.kind != "fetch":
                 raise type_error("ERR_INVALID_ARG_VALUE", f"there is no host request {request.kind!r}")
+            if len(item.exchanges) >= FETCHES_MAX:
+                raise EgressError("LIMIT", "limit", f"an attempt may make {FETCHES_MAX} requests")
             wanted = EgressRequest.from_payload(request.payload)
         except EgressError as error:
             worker.answer(request.request_id, error=error.as_rejection())
             return
         exchange = Exchange(wanted, started_at=self._clock.now(), request_bytes=len(wanted.body or b""))
+        exchange.number = _number(request)
         item.exchanges.append(exchange)
         if self._group is not None:
-            self._group.create_task(self._fetch(worker, request.request_id, exchange, scope))
+            exchange.task = self._group.create_task(self._fetch(worker, request.request_id, exchange, scope))
 
     async def _fetch(self, worker: Worker, request_id: int, exchange: Exchange, scope: Scope) -> None:
         begun = self._clock.monotonic()
@@ -88,11 +103,16 @@ class Egress:
         try:
             response = await self._broker.fetch(exchange.request, scope)
         except EgressError as error:
-            exchange.error = error
+            exchange.error, exchange.response = error, error.response
+        except asyncio.CancelledError:
+            if not exchange.aborted:
+                raise
+            exchange.error = aborted()
         except Exception:
             # A fault of ours in one request must not end the others: this one fails as a network failure.
             log.exception("request_failed_inside", destination=scope.destination)
             exchange.error = system_error("ECONNABORTED", "the request could not be made")
+        exchange.task = None
         exchange.duration_ms = (self._clock.monotonic() - begun) * 1000
         if exchange.error is not None:
             worker.answer(request_id, error=exchange.error.as_rejection())
@@ -101,6 +121,19 @@ class Egress:
             exchange.response_bytes = len(response.body)
             exchange.response = replace(response, body=response.body[:KEPT_BODY_BYTES_MAX])
         exchange.request = replace(exchange.request, body=(exchange.request.body or b"")[:KEPT_BODY_BYTES_MAX])
+
+
+def _number(request: HostRequest) -> object:
+    """Give the number that user code's side counts requests by; a compromised worker may send anything."""
+    return request.payload.get("id") if isinstance(request.payload, dict) else None
+
+
+def abort(item: Requester, number: object) -> None:
+    """End the request that user code called by this number; the server may have seen it."""
+    for exchange in item.exchanges:
+        if number is not None and exchange.number == number and exchange.task is not None:
+            exchange.aborted = True
+            exchange.task.cancel()
 
 
 def forsake(item: Requester) -> None:

@@ -5,7 +5,7 @@ bytes, time and concurrency, keeps connections of workspaces apart, and words it
 """
 
 import asyncio
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
@@ -58,6 +58,9 @@ class _Hop:
     body: bytes | None
     redirects: int = 0
     phase: Phase = "request"
+    # Of an answer whose body failed.
+    head: RawResponse | None = None
+    on_head: Callable[[], None] | None = None
 
     @property
     def repeatable(self) -> bool:
@@ -129,28 +132,25 @@ class Broker:
             return await self._within(limit_ms, request, scope, hop)
         except EgressError as error:
             error.url, error.timeout_ms = hop.url, limit_ms
+            # What is too large for us fails as a whole; any other body fails when it is read, as in Node.
+            if error.phase == "body" and hop.head is not None and error.code != "TOO_LARGE":
+                error.response = _response(hop, hop.head, b"", 0.0)
             raise
 
     async def _within(self, limit_ms: int, request: EgressRequest, scope: Scope, hop: _Hop) -> EgressResponse:
-        started = asyncio.get_running_loop().time()
+        now = asyncio.get_running_loop().time
+        started = now()
         try:
-            async with asyncio.timeout_at(started + limit_ms / 1000):
+            async with asyncio.timeout_at(started + limit_ms / 1000) as deadline:
+                if request.timeout_ms:
+                    # node-fetch's timeout is that of each head, and once more that of the body.
+                    last = started + self._limits.total_ms / 1000
+                    hop.on_head = lambda: deadline.reschedule(min(now() + limit_ms / 1000, last))
                 raw = await self._in_slot(request, scope, hop)
                 body = await self._body(request, hop, raw)
         except TimeoutError as error:
             raise _timed_out(hop, limit_ms) from error
-        elapsed_ms = (asyncio.get_running_loop().time() - started) * 1000
-        return EgressResponse(
-            status=raw.status,
-            reason=raw.reason,
-            url=hop.url,
-            redirected=hop.redirects > 0,
-            headers=raw.headers,
-            body=body,
-            request_headers=hop.headers,
-            elapsed_ms=elapsed_ms,
-            wire_bytes=len(raw.body),
-        )
+        return _response(hop, raw, body, (now() - started) * 1000)
 
     def _first_hop(self, request: EgressRequest, scope: Scope) -> _Hop:
         method = checked_method(request.method)
@@ -159,7 +159,7 @@ class Broker:
             limit = self._limits.request_body_bytes_max
             raise EgressError("TOO_LARGE", "max-size", f"request body to {request.url} over limit: {limit}")
         headers = outgoing_headers(request, method, scope, self._limits)
-        return _Hop(method, request.url.partition("#")[0], origin, target, headers, request.body)
+        return _Hop(method, request.url, origin, target, headers, request.body)
 
     async def _in_slot(self, request: EgressRequest, scope: Scope, hop: _Hop) -> RawResponse:
         destination = (scope.workspace, scope.destination)
@@ -176,11 +176,14 @@ class Broker:
             if request.redirect == "error" and raw.status in _REDIRECTS:
                 reason = "uri requested responds with a redirect, redirect mode is set to error"
                 raise EgressError("ERR_REDIRECT", "no-redirect", f"{reason}: {hop.url}")
-            if location is None:
+            if location is None or request.redirect not in ("follow", "manual"):
                 return raw
             url = redirect_url(hop.url, location)
             if request.redirect == "manual":
-                return raw._replace(headers=_with_location(raw.headers, url))
+                return raw if url is None else raw._replace(headers=_with_location(raw.headers, url))
+            if url is None:
+                reason = f"uri requested responds with an invalid redirect URL: {location}"
+                raise EgressError("ERR_INVALID_REDIRECT", "invalid-redirect", reason)
             if hop.redirects >= min(request.follow, self._limits.redirects_max):
                 raise EgressError("ERR_TOO_MANY_REDIRECTS", "max-redirect", f"maximum redirect reached at: {hop.url}")
             _redirect(hop, raw.status, url)
@@ -213,16 +216,23 @@ class Broker:
     async def _on(self, connection: Connection, data: bytes, hop: _Hop) -> RawResponse:
         limit = self._limits.response_body_bytes_max
         try:
-            return await connection.exchange(data, hop.url, has_body=hop.method != "HEAD", body_bytes_max=limit)
+            has_body = hop.method != "HEAD"
+            return await connection.exchange(
+                data, hop.url, has_body=has_body, body_bytes_max=limit, on_head=hop.on_head
+            )
+        except EgressError:
+            hop.head = connection.head
+            raise
         except asyncio.CancelledError:
-            if connection.reading_body:
+            hop.head = connection.head
+            if hop.head is not None:
                 hop.phase = "body"
             connection.abort()
             raise
 
     async def _body(self, request: EgressRequest, hop: _Hop, raw: RawResponse) -> bytes:
         body, limit = raw.body, self._limits.response_body_bytes_max
-        hop.phase = "body"
+        hop.phase, hop.head = "body", raw
         coding = content_coding(raw.headers) if request.compress and body else None
         if coding is not None and raw.status not in (204, 304):
             body = await decompress(body, coding, hop.url, limit)
@@ -234,6 +244,20 @@ class Broker:
         loop = asyncio.get_running_loop()
         self._pool.sweep(loop.time())
         self._sweep_timer = loop.call_later(max(_SWEEP_S_MIN, self._limits.idle_ms / 3000), self._sweep)
+
+
+def _response(hop: _Hop, raw: RawResponse, body: bytes, elapsed_ms: float) -> EgressResponse:
+    return EgressResponse(
+        status=raw.status,
+        reason=raw.reason,
+        url=hop.url,
+        redirected=hop.redirects > 0,
+        headers=raw.headers,
+        body=body,
+        request_headers=hop.headers,
+        elapsed_ms=elapsed_ms,
+        wire_bytes=len(raw.body),
+    )
 
 
 def _redirect(hop: _Hop, status: int, url: str) -> None:

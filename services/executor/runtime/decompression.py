@@ -19,13 +19,13 @@ def content_coding(headers: Headers) -> str | None:
     """`gzip`, `deflate`, or None for what is passed on as it came."""
     for name, value in headers:
         if name.lower() == "content-encoding":
-            coding = value.strip().lower().removeprefix("x-")
+            coding = value.removeprefix("x-")  # node-fetch knows them in lower case only
             return coding if coding in ("gzip", "deflate") else None
     return None
 
 
 async def decompress(body: bytes, coding: str, url: str, size_max: int) -> bytes:
-    """Decompress as node-fetch does: a truncated end is no error, a corrupt body is one."""
+    """Decompress as node-fetch does: a truncated end is no error in gzip, a corrupt body is one."""
     if len(body) <= INLINE_BYTES_MAX:
         return _decompress(body, coding, url, size_max)
     return await asyncio.to_thread(_decompress, body, coding, url, size_max)
@@ -39,7 +39,7 @@ def _decompress(body: bytes, coding: str, url: str, size_max: int) -> bytes:
             return _gunzip(body, url, size_max)
         # Some servers send deflate without the zlib header that the standard asks for.
         wbits = zlib.MAX_WBITS if body[0] & 0x0F == 8 else -zlib.MAX_WBITS
-        return _member(zlib.decompressobj(wbits), body, url, size_max)
+        return _inflate(zlib.decompressobj(wbits), body, url, size_max)
     except zlib.error as error:
         reason = str(error).rpartition(": ")[2]
         raise body_error(url, "Z_DATA_ERROR", reason, network=False) from error
@@ -49,6 +49,13 @@ def _member(decoder: "zlib._Decompress", data: bytes, url: str, size_max: int) -
     output = decoder.decompress(data, size_max + 1)
     if len(output) > size_max:
         raise too_large(url, size_max)
+    return output
+
+
+def _inflate(decoder: "zlib._Decompress", body: bytes, url: str, size_max: int) -> bytes:
+    output = _member(decoder, body, url, size_max)
+    if not decoder.eof:
+        raise body_error(url, "Z_BUF_ERROR", "unexpected end of file", network=False)
     return output
 
 

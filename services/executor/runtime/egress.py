@@ -146,9 +146,11 @@ class EgressError(Exception):
         self.message = message
         self.network = network
         self.phase: Phase = phase
-        # Set by the broker: the URL of the hop that failed, and the time that it was given.
+        # Set by the broker: the URL of the hop that failed, the time that it was given, and the head of an answer
+        # whose body failed.
         self.url: str | None = None
         self.timeout_ms: int | None = None
+        self.response: EgressResponse | None = None
 
     @property
     def text(self) -> str:
@@ -168,6 +170,7 @@ class EgressError(Exception):
             "timeout_ms": self.timeout_ms,
             "network": self.network,
             "phase": self.phase,
+            "response": None if self.response is None else self.response.as_answer(),
         }
 
 
@@ -192,6 +195,11 @@ def _count(value: object) -> int:
 def system_error(code: str, message: str) -> EgressError:
     """A failure of the network, worded as Node does."""
     return EgressError(code, "system", message, network=True)
+
+
+def aborted() -> EgressError:
+    """The user's AbortSignal ended the request; fetch has rejected already."""
+    return EgressError(None, "aborted", "The user aborted a request.")
 
 
 def body_error(url: str, code: str, message: str, *, network: bool = True) -> EgressError:

@@ -5,15 +5,18 @@ import re
 from dataclasses import dataclass
 from functools import lru_cache
 from typing import Final
-from urllib.parse import quote, unquote, unquote_to_bytes, urljoin
+from urllib.parse import quote, unquote, unquote_to_bytes
 
-from services.executor.runtime.egress import denied, type_error
+from services.executor.runtime.egress import EgressError, denied, type_error
 
 _DEFAULT_PORT: Final = {"http": 80, "https": 443}
 _URL: Final = re.compile(r"([A-Za-z][A-Za-z0-9+.-]*):(?://([^/?#]*))?([^#]*)(#.*)?", re.DOTALL)
 _FORBIDDEN: Final = re.compile(r"[\x00-\x20\x7f]")
 _FORBIDDEN_HOST: Final = re.compile(r"[\x00-\x20\x7f#/<>?@\\^|\[\]]")
 _NOT_ASCII_URL: Final = re.compile(r"[^\x21-\x7e]|[\"<>]")
+_CONTROLS_AND_SPACE: Final = "".join(map(chr, range(0x21)))
+_SCHEME: Final = re.compile(r"([A-Za-z][A-Za-z0-9+.-]*):(.*)", re.DOTALL)
+_TO_ESCAPE: Final = re.compile(r"[^\x21-\x7e]|[{}|\\^`<>\"']")
 _STRIPPED_BY_WHATWG: Final = str.maketrans("", "", "\t\n\r")
 
 URL_CHARS_MAX: Final = 64 << 10  # what large servers accept is far below
@@ -93,15 +96,79 @@ def _basic(userinfo: str) -> str | None:
     if not userinfo:
         return None
     user, _, password = userinfo.partition(":")
-    return "Basic " + base64.b64encode(unquote_to_bytes(user) + b":" + unquote_to_bytes(password)).decode("ascii")
+    # As Node does, which leaves out the colon that the standard asks for.
+    credentials = unquote_to_bytes(user) + (b":" + unquote_to_bytes(password) if password else b"")
+    return "Basic " + base64.b64encode(credentials).decode("ascii")
 
 
-def redirect_url(base: str, location: str) -> str:
-    """The absolute URL of a Location header, parsed as leniently as browsers do; no fragment."""
-    location = location.translate(_STRIPPED_BY_WHATWG).strip()
+def redirect_url(base: str, location: str) -> str | None:
+    """The absolute URL of a Location header, parsed as the URL standard parses it; None when it is none.
+
+    `base` is an http(s) URL that has been through `split_url`; schemes other than these two are left as they are.
+    """
+    location = location.strip(_CONTROLS_AND_SPACE).translate(_STRIPPED_BY_WHATWG)
+    scheme, authority, base_path, base_query = _base_parts(base)
+    if match := _SCHEME.match(location):
+        named, location = match[1].lower(), match[2]
+        if named not in _DEFAULT_PORT:
+            return f"{named}:{location}"
+        if named != scheme or location[:1] in ("/", "\\"):
+            return _normal(named, "//" + location.lstrip("/\\"), "/", "")
+    return _normal(f"{scheme}", location, base_path, base_query, authority)
+
+
+def _base_parts(base: str) -> tuple[str, str, str, str]:
+    match = _URL.fullmatch(base.partition("#")[0])
+    assert match is not None, "the base has been parsed before"
+    path, mark, query = (match[3] or "").partition("?")
+    return match[1].lower(), match[2] or "", path or "/", mark + query
+
+
+def _normal(scheme: str, location: str, base_path: str, base_query: str, authority: str = "") -> str | None:
+    """An http(s) URL from what follows its scheme."""
+    location, hash_mark, fragment = location.partition("#")
     path, mark, query = location.partition("?")
-    url = urljoin(base, path.replace("\\", "/") + mark + query).partition("#")[0]
-    return url.replace(" ", "%20")
+    path, query = path.replace("\\", "/"), mark + query
+    if path.startswith("//"):
+        authority, slash, path = path[2:].partition("/")
+        path = slash + path
+        normal = _normal_authority(scheme, authority)
+        if normal is None:
+            return None
+        authority = normal
+    elif not path:
+        path, query = base_path, query or base_query
+    elif not path.startswith("/"):
+        path = base_path.rpartition("/")[0] + "/" + path
+    return f"{scheme}://{authority}{_escaped(_without_dots(path))}{_escaped(query + hash_mark + fragment)}"
+
+
+def _normal_authority(scheme: str, authority: str) -> str | None:
+    try:
+        origin = _origin(scheme, authority)
+    except EgressError:
+        return None
+    userinfo, at, _ = authority.rpartition("@")
+    return userinfo + at + origin.host_header
+
+
+def _without_dots(path: str) -> str:
+    kept: list[str] = []
+    segments = path.split("/")[1:]
+    for segment in segments:
+        plain = segment.lower().replace("%2e", ".")
+        if plain == "..":
+            del kept[-1:]
+        elif plain != ".":
+            kept.append(segment)
+    if segments and segments[-1].lower().replace("%2e", ".") in (".", ".."):
+        kept.append("")
+    return "/" + "/".join(kept)
+
+
+def _escaped(text: str) -> str:
+    """What is not ASCII as UTF-8, and what node-fetch escapes besides."""
+    return quote(text, safe="!#$%&()*+,/:;=?@[]~") if _TO_ESCAPE.search(text) else text
 
 
 def check_redirect(source: Origin, target: str) -> Origin:

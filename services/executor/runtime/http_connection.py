@@ -6,6 +6,7 @@ bound itself. The parser, the part where mistakes are dangerous, is aiohttp's.
 """
 
 import asyncio
+from collections.abc import Callable
 from typing import Any, Final, NamedTuple, cast
 
 from aiohttp.http import HttpResponseParser
@@ -46,6 +47,7 @@ class Connection(asyncio.Protocol):
         self._waiter: asyncio.Future[RawResponse] | None = None
         self._parser: Any = None
         self._url = ""
+        self._on_head: Callable[[], None] | None = None
         self._message: Any = None
         self._payload: Any = None
         self._parts: list[bytes] = []
@@ -57,8 +59,16 @@ class Connection(asyncio.Protocol):
         self.exchanges = 0
         self.idle_since = 0.0
 
-    def exchange(self, data: bytes, url: str, *, has_body: bool, body_bytes_max: int) -> asyncio.Future[RawResponse]:
-        """Send one request; the future ends with the answer or an EgressError."""
+    def exchange(
+        self,
+        data: bytes,
+        url: str,
+        *,
+        has_body: bool,
+        body_bytes_max: int,
+        on_head: Callable[[], None] | None = None,
+    ) -> asyncio.Future[RawResponse]:
+        """Send one request; the future ends with the answer or an EgressError. `on_head` hears of the answer's head."""
         assert self._waiter is None
         if self._transport is None:
             raise system_error("ECONNRESET", "socket hang up")
@@ -74,6 +84,7 @@ class Connection(asyncio.Protocol):
             auto_decompress=False,
         )
         self._url = url
+        self._on_head = on_head
         self._message = self._payload = None
         self._parts = []
         self._body_bytes = self._received_bytes = self._informational = 0
@@ -101,8 +112,9 @@ class Connection(asyncio.Protocol):
         return self._received_bytes > 0
 
     @property
-    def reading_body(self) -> bool:
-        return self._message is not None
+    def head(self) -> RawResponse | None:
+        """The current answer without its body, once its head has arrived."""
+        return None if self._message is None else _answer(self._message, b"")
 
     def abort(self) -> None:
         """Drop the connection and whatever it was doing."""
@@ -143,7 +155,7 @@ class Connection(asyncio.Protocol):
         if self._message is None:
             self._fail(_hung_up(exc))
         elif exc is not None:
-            self._fail(body_error(self._url, "ECONNRESET", "aborted"))
+            self._fail(self._cut_short())
         else:
             self._body_until_eof()
 
@@ -163,6 +175,8 @@ class Connection(asyncio.Protocol):
                 self._message, self._payload = message, payload
                 self._keep = not message.should_close
                 self._check_head(message)
+                if self._on_head is not None:
+                    self._on_head()
             else:
                 self._informational += 1
         if self._informational > self._limits.informational_max:
@@ -201,9 +215,15 @@ class Connection(asyncio.Protocol):
         try:
             self._parser.feed_eof()
         except HttpProcessingError:
-            self._fail(body_error(self._url, "ECONNRESET", "aborted"))
+            self._fail(self._cut_short())
         else:
             self._finish()
+
+    def _cut_short(self) -> EgressError:
+        """Node words a chunked body that ends early in its own way."""
+        if self._message.chunked:
+            return body_error(self._url, "ERR_STREAM_PREMATURE_CLOSE", "Premature close")
+        return body_error(self._url, "ECONNRESET", "aborted")
 
     def _finish(self) -> None:
         message, waiter = self._message, self._waiter
@@ -211,9 +231,7 @@ class Connection(asyncio.Protocol):
         self._waiter = self._parser = self._payload = None
         self._parts = []
         if waiter is not None and not waiter.done():
-            # Bytes as Node shows them: one character for each.
-            headers = [(name.decode("latin-1"), value.decode("latin-1")) for name, value in message.raw_headers]
-            waiter.set_result(RawResponse(message.code, message.reason or "", headers, body))
+            waiter.set_result(_answer(message, body))
 
     def _fail(self, error: EgressError) -> None:
         waiter = self._waiter
@@ -226,6 +244,15 @@ class Connection(asyncio.Protocol):
         if "Too many headers" in reason or "bytes when reading" in reason:
             return system_header_overflow()
         return system_error("HPE_INVALID_CONSTANT", f"Parse Error: {reason}")
+
+
+def _answer(message: Any, body: bytes) -> RawResponse:
+    """Bytes as Node shows them: one character for each."""
+    headers = [(name.decode("latin-1"), value.decode("latin-1")) for name, value in message.raw_headers]
+    reason: str = message.reason or ""
+    if not reason.isascii():
+        reason = reason.encode("utf-8", "surrogateescape").decode("latin-1")
+    return RawResponse(message.code, reason, headers, body)
 
 
 def system_header_overflow() -> EgressError:

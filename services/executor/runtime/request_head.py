@@ -36,6 +36,8 @@ _OUR_PREFIX: Final = "x-onward-"
 _FORBIDDEN_METHODS: Final = frozenset(("CONNECT", "TRACE", "TRACK"))
 _CREDENTIALS: Final = frozenset(("authorization", "www-authenticate", "cookie", "cookie2"))
 _KEYED_METHODS: Final = frozenset(("POST", "PATCH"))
+# Node frames every other method as one with a body, which may be empty.
+_BODYLESS_METHODS: Final = frozenset(("GET", "HEAD", "DELETE", "OPTIONS"))
 _USER_AGENT: Final = "node-fetch/1.0 (+https://github.com/bitinn/node-fetch)"
 
 
@@ -43,7 +45,7 @@ def checked_method(method: str) -> str:
     """Upper case as node-fetch sends it; a TypeError-like error when it is no token."""
     method = method.upper()
     if len(method) > METHOD_CHARS_MAX or not _TOKEN.fullmatch(method) or method in _FORBIDDEN_METHODS:
-        raise type_error("ERR_INVALID_HTTP_TOKEN", f"Method must be a valid HTTP token [{method[:64]!r}]")
+        raise type_error("ERR_INVALID_HTTP_TOKEN", f'Method must be a valid HTTP token ["{method[:64]}"]')
     return method
 
 
@@ -113,7 +115,7 @@ def serialise(method: str, origin: Origin, target: str, headers: Headers, body: 
         lines.append(f"Authorization: {origin.authorization}\r\n")
     if body is not None:
         lines.append(f"Content-Length: {len(body)}\r\n")
-    elif method in ("POST", "PUT"):
+    elif method not in _BODYLESS_METHODS:
         lines.append("Content-Length: 0\r\n")
     lines.append("\r\n")
     head = "".join(lines).encode("latin-1")

@@ -7,7 +7,11 @@ const escape = (character) => '%' + character.charCodeAt(0).toString(16).toUpper
 
 function parse(text) {
   const absolute = /^([a-z][a-z\d+.-]*:)(\/\/[^/?#]*)?/i.exec(text);
-  if (!absolute) return { href: text.replace(ESCAPED, escape), protocol: null, hostname: null };
+  if (!absolute) {
+    const trimmed = text.trim();
+    if (trimmed !== text && /^https?:/i.test(trimmed)) return parse(new URL(trimmed).href);
+    return { href: text.replace(ESCAPED, escape), protocol: null, hostname: null };
+  }
   const rest = text.slice(absolute[0].length).replace(ESCAPED, escape);
   const { protocol, hostname } = new URL(text);
   return { href: absolute[0] + rest, protocol, hostname };

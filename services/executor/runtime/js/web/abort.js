@@ -181,8 +181,11 @@ export class AbortSignal extends EventTarget {
   }
   static any(signals) {
     if (typeof signals?.[Symbol.iterator] !== 'function') throw invalidType('signals', 'an instance of Array', signals);
+    const sources = [...signals];
+    const wrong = sources.findIndex((source) => !(source instanceof AbortSignal));
+    if (wrong >= 0) throw invalidType(`signals[${wrong}]`, 'an instance of AbortSignal', sources[wrong]);
     const signal = new AbortSignal(INTERNAL);
-    for (const source of signals) {
+    for (const source of sources) {
       if (source.aborted) signal.#abort(source.reason);
       else source.addEventListener('abort', () => signal.#abort(source.reason));
     }

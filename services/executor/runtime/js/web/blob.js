@@ -31,8 +31,11 @@ export class Blob {
     if (parts === null || typeof parts !== 'object' || typeof parts[Symbol.iterator] !== 'function') {
       throw Object.assign(new TypeError('The "sources" argument must be an instance of a sequence'), { code: 'ERR_INVALID_ARG_TYPE' });
     }
+    if (options !== null && typeof options !== 'object' && typeof options !== 'function') {
+      throw Object.assign(new TypeError('The "options" argument must be of type object.'), { code: 'ERR_INVALID_ARG_TYPE' });
+    }
     bytesOf.set(this, concatenate(Array.from(parts, partBytes)));
-    this.#type = cleanType(`${options?.type ?? ''}`);
+    this.#type = cleanType(options?.type === undefined ? '' : `${options.type}`);
   }
   get size() {
     return bytesOf.get(this).length;
@@ -69,6 +72,9 @@ export class File extends Blob {
   #name;
   #lastModified;
   constructor(parts, name, options = {}) {
+    if (arguments.length < 2) {
+      throw Object.assign(new TypeError('The "fileBits" and "fileName" arguments must be specified'), { code: 'ERR_MISSING_ARGS' });
+    }
     super(parts, options);
     this.#name = `${name}`;
     this.#lastModified = options.lastModified ?? Date.now();

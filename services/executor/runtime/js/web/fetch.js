@@ -11,7 +11,7 @@ import { markNetworkFailure } from './network_failures.js';
 
 const { AbortError, FetchError, Headers, Request, Response } = nodeFetch;
 
-const NETWORK_CODES = new Set(['ECONNREFUSED', 'ECONNRESET', 'ENOTFOUND', 'ETIMEDOUT', 'EAI_AGAIN', 'EPIPE', 'EHOSTUNREACH', 'ENETUNREACH']);
+const NETWORK_CODES = new Set(['ECONNREFUSED', 'ECONNRESET', 'ENOTFOUND', 'ETIMEDOUT', 'EAI_AGAIN', 'EPIPE', 'EHOSTUNREACH', 'ENETUNREACH', 'ERR_STREAM_PREMATURE_CLOSE']);
 const { toBase64 } = Uint8Array.prototype;
 const { fromBase64 } = Uint8Array;
 const { apply } = Reflect;
@@ -22,17 +22,18 @@ const MESSAGES = {
   'body-timeout': (url, error) => `Response timeout while trying to fetch ${url} (over ${error.timeout_ms}ms)`,
   'max-redirect': (url) => `maximum redirect reached at: ${url}`,
   'no-redirect': (url) => `uri requested responds with a redirect, redirect mode is set to error: ${url}`,
-  'invalid-redirect': (url, error) => `uri requested responds with an invalid redirect URL: ${error.location ?? ''}`,
+  'invalid-redirect': (url, error) => error.message,
   'unsupported-redirect': () => 'Cannot follow redirect with body being a readable stream',
 };
 
 function fetchError(rejection, requestUrl) {
   const type = rejection.type ?? 'system';
   const url = rejection.url ?? requestUrl;
+  if (type === 'type-error') return Object.assign(new TypeError(rejection.message), { code: rejection.code });
   // Only a failure before the status line is worded as the whole request's.
   const plain = rejection.phase === 'body' || type !== 'system' ? rejection.text : undefined;
   const message = MESSAGES[type]?.(url, rejection) ?? plain ?? `request to ${url} failed, reason: ${rejection.message}`;
-  const error = new FetchError(message, type, rejection.code ? { code: rejection.code } : undefined);
+  const error = new FetchError(message, type, rejection.code && !(type in MESSAGES) ? { code: rejection.code } : undefined);
   if (NETWORK_CODES.has(rejection.code) || type === 'request-timeout' || type === 'body-timeout') markNetworkFailure(error);
   return error;
 }
@@ -59,8 +60,9 @@ function withBytes(body, done, failed) {
 }
 
 function checkUrl(url) {
-  const [, scheme] = /^([a-z][a-z\d+.-]*:)/i.exec(url) ?? [];
-  if (!scheme || /^https?:\/*$/i.test(url)) throw new TypeError('Only absolute URLs are supported');
+  const [, scheme, host] = /^([a-z][a-z\d+.-]*:)(?:\/\/)?([^/?#]*)/i.exec(url) ?? [];
+  // The legacy parser sees a host in `data:text/plain`.
+  if (!scheme || !host || /^javascript:$/i.test(scheme)) throw new TypeError('Only absolute URLs are supported');
   if (!/^https?:$/i.test(scheme)) throw new TypeError('Only HTTP(S) protocols are supported');
 }
 
@@ -90,14 +92,41 @@ function responseHeaders(pairs) {
     if (/[^^_`a-zA-Z\-0-9!#$%&'*+.|~]/.test(key) || /[^\t\x20-\x7e\x80-\xff]/.test(value)) continue;
     if (raw[key] === undefined) raw[key] = [value];
     else if (key === 'set-cookie') raw[key].push(value);
+    else if (key === 'cookie') raw[key] = [`${raw[key][0]}; ${value}`];
     else if (!SINGLE.has(key)) raw[key] = [`${raw[key][0]}, ${value}`];
   }
   return headers;
 }
 
+// A body of a response, which can fail after its head was there.
+class ResponseBody extends PassThrough {
+  #failure = null;
+  fail(error) {
+    this.#failure = error;
+    passOn(this, error);
+  }
+  pipe(destination) {
+    super.pipe(destination);
+    if (this.#failure) Promise.resolve().then(() => passOn(destination, this.#failure));
+    return destination;
+  }
+  async *[Symbol.asyncIterator]() {
+    if (this.#failure) throw this.#failure;
+    yield* super[Symbol.asyncIterator]();
+  }
+}
+
+// node-fetch wraps what a body's stream emits, unless it is an AbortError by its name; our errors are whole already.
+function passOn(stream, error) {
+  if (!stream.listenerCount('error')) return;
+  Object.defineProperty(error, 'name', { value: 'AbortError', configurable: true });
+  stream.emit('error', error);
+  delete error.name;
+}
+
 function makeResponse(answer, request) {
   const bytes = answer.body ? apply(fromBase64, Uint8Array, [answer.body]) : new Uint8Array();
-  const body = new PassThrough();
+  const body = new ResponseBody();
   if (bytes.length) body.write(Buffer.from(bytes.buffer, bytes.byteOffset, bytes.length));
   return new Response(body.end(), {
     url: answer.redirected ? answer.url : request.url,
@@ -110,7 +139,8 @@ function makeResponse(answer, request) {
   });
 }
 
-const payloadOf = (request, bytes) => ({
+const payloadOf = (request, bytes, id) => ({
+  id,
   method: request.method,
   url: request.url,
   headers: requestHeaders(request, bytes),
@@ -122,16 +152,21 @@ const payloadOf = (request, bytes) => ({
   compress: Boolean(request.compress),
 });
 
+let lastFetchId = 0;
+
 function fetch(input, init) {
   touch();
   return new Promise((resolve, reject) => {
     const request = new Request(input, init);
     checkUrl(request.url);
     const { signal } = request;
+    const id = (lastFetchId += 1);
     let aborted = false;
+    let sent = false;
     const onAbort = () => {
       aborted = true;
       reject(new AbortError('The user aborted a request.'));
+      if (sent) hostCall('abort', { id });
     };
     if (signal?.aborted) return onAbort();
     signal?.addEventListener('abort', onAbort, { once: true });
@@ -143,9 +178,16 @@ function fetch(input, init) {
       request.body,
       (bytes) => {
         if (aborted) return;
-        hostCall('fetch', payloadOf(request, bytes)).then(
+        sent = true;
+        hostCall('fetch', payloadOf(request, bytes, id)).then(
           settle((answer) => resolve(makeResponse(answer, request))),
-          settle((rejection) => reject(fetchError(rejection ?? {}, request.url))),
+          settle((rejection) => {
+            const error = fetchError(rejection ?? {}, request.url);
+            if (!rejection?.response) return reject(error);
+            const response = makeResponse(rejection.response, request);
+            response.body.fail(error);
+            return resolve(response);
+          }),
         );
       },
       settle((error) => reject(new FetchError(`request to ${request.url} failed, reason: ${error.message}`, 'system', error))),

@@ -1,0 +1,15 @@
+const seen = []; const note = (label) => (e) => seen.push([label, e.name, e.type ?? null, e.code ?? null, e.message, e instanceof Error, e instanceof DOMException, Object.prototype.toString.call(e)]);
+const stall = reply('', { end: 'stall' }); const quick = reply('HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok');
+const before = new AbortController(); before.abort(); await fetch(quick, { signal: before.signal }).catch(note('before'));
+const reason = new AbortController(); reason.abort(new Error('mine')); await fetch(quick, { signal: reason.signal }).catch(note('reason'));
+const during = new AbortController(); setTimeout(() => during.abort(), 50); await fetch(stall, { signal: during.signal }).catch(note('during'));
+const same = new AbortController(); const p = fetch(quick, { signal: same.signal }); same.abort(); await p.catch(note('same turn'));
+const after = new AbortController(); const r = await fetch(quick, { signal: after.signal }); seen.push(await r.text()); after.abort(); seen.push(after.signal.aborted);
+const between = new AbortController(); const s = await fetch(quick, { signal: between.signal }); between.abort(); await s.text().then((t) => seen.push(t), note('between'));
+const request = new AbortController(); const q = new Request(stall, { signal: request.signal }); setTimeout(() => request.abort(), 30); await fetch(q).catch(note('request')); seen.push(q.signal === request.signal);
+await fetch(new Request(quick, { signal: before.signal }), { signal: null }).then(async (x) => seen.push(await x.text()), note('nulled'));
+await fetch(stall, { signal: AbortSignal.timeout(40) }).catch(note('timeout'));
+await fetch(stall, { signal: AbortSignal.any([AbortSignal.timeout(5000), AbortSignal.timeout(30)]) }).catch(note('any'));
+await fetch(stall, { signal: AbortSignal.abort() }).catch(note('static'));
+const shared = new AbortController(); const both = [fetch(stall, { signal: shared.signal }), fetch(stall, { signal: shared.signal })].map((one, i) => one.catch(note(`shared ${i}`))); setTimeout(() => shared.abort(), 40); await Promise.all(both);
+return seen;

@@ -1,0 +1,5 @@
+const attempt = async (url, options, read = 'text') => { try { const r = await fetch(url, options); const body = await r[read](); return [r.status, r.redirected, r.url, Buffer.isBuffer(body) ? body.toString('hex') : body]; } catch (e) { return [e.name, e.type ?? null, e.code ?? null, e.errno ?? null, e.message, e instanceof Error]; } };
+const out = [await attempt('http://127.0.0.1:9/'), await attempt('http://127.0.0.1:9/', { method: 'POST', body: 'x' }), await attempt('http://nowhere.invalid/a?b#c'), await attempt('https://nowhere.invalid:444/')];
+const answers = [['', 'close'], ['', 'reset'], ['HTTP/1.1 200 OK\r\n', 'close'], ['HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n5\r\nab', 'close'], ['HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n2\r\nab\r\n', 'close'], ['HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n2\r\nab\r\n', 'reset']];
+for (const [text, end] of answers) for (const read of ['text', 'json', 'buffer']) out.push([text, end, await attempt(reply(text, { end }), {}, read)]);
+return out;

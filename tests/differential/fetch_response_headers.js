@@ -1,0 +1,4 @@
+const show = async (head) => { const r = await fetch(reply(`HTTP/1.1 200 OK\r\n${head}Content-Length: 0\r\n\r\n`)); return [r.headers.raw(), [...r.headers], r.headers.get('set-cookie')]; };
+const out = [];
+for (const head of ['', 'A: 1\r\na: 2\r\nA: 3\r\n', 'Set-Cookie: a=1; Path=/\r\nSet-Cookie: b=2\r\n', 'Content-Type: text/plain\r\nContent-Type: text/html\r\n', 'X-Empty:\r\nX-Spaces:    \r\n', 'X-Pad:   a  b  \r\n', 'X-Latin: caf\xe9\r\n', 'ETag: "x"\r\nETag: "y"\r\nAge: 1\r\nAge: 2\r\n', 'Location: /a\r\nLocation: /b\r\nServer: s\r\nServer: t\r\n', 'Vary: a\r\nVary: b\r\nCache-Control: x\r\ncache-control: y\r\n', 'Retry-After: 5\r\nDate: Thu, 01 Jan 1970 00:00:00 GMT\r\nDate: later\r\n', 'X-Comma: a, b\r\nX-Comma: c,d\r\n', 'cookie: a\r\ncookie: b\r\n', 'X_Under: 1\r\nX.Dot: 2\r\n', 'X-Tab:\ta\tb\t\r\n', 'Expires: 0\r\nExpires: 1\r\nFrom: a\r\nFrom: b\r\nReferer: r\r\nReferer: q\r\nHost: h\r\nHost: i\r\n']) out.push(await show(head));
+return out;

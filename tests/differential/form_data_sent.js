@@ -1,0 +1,8 @@
+const attempt = async (url, options, read = 'text') => { try { const r = await fetch(url, options); const body = await r[read](); return [r.status, r.redirected, r.url, Buffer.isBuffer(body) ? body.toString('hex') : body]; } catch (e) { return [e.name, e.type ?? null, e.code ?? null, e.errno ?? null, e.message, e instanceof Error]; } };
+const form = (fill) => { const f = new FormData(); f.setBoundary?.('BB'); f._boundary = 'BB'; fill(f); return f; };
+const forms = [form((f) => f.append('a', '1')), form((f) => { f.append('a', 'é'); f.append('a', 'two'); f.append('n', 5); }), form(() => {}), form((f) => f.append('file', Buffer.from([0, 255, 10, 13]), { filename: 'x.bin' })), form((f) => f.append('file', Buffer.from('csv,1'), { filename: 'ü.csv', contentType: 'text/csv', knownLength: 5 })), form((f) => f.append('j', '{"a":1}', { contentType: 'application/json' })), form((f) => f.append('p', Buffer.from('x'), { filepath: 'dir/sub/p.png' })), form((f) => f.append('h', 'v', { header: { 'X-One': '1', 'X-Two': 2 } })), form((f) => f.append('s', Buffer.from('y'), 'name.json')), form((f) => { f.append('', 'empty name'); f.append('empty', ''); })];
+const out = [];
+for (const body of forms) out.push(await attempt(`${receiver}/form`, { method: 'POST', body }), await attempt(`${receiver}/form`, { method: 'PUT', body: form((f) => f.append('again', 'x')), headers: body.getHeaders({ 'X-More': 'y' }) }));
+out.push(await attempt(new Request(`${receiver}/request`, { method: 'POST', body: form((f) => f.append('q', 'r')) })));
+out.push(await attempt(`${receiver}/buffer`, { method: 'POST', body: form((f) => f.append('q', 'r')).getBuffer(), headers: { 'Content-Type': 'multipart/form-data; boundary=BB' } }));
+return out;
