@@ -108,6 +108,7 @@ const LAZY_MODULES = [
   'crypto/random.js',
   'crypto/signatures.js',
   'crypto/streams.js',
+  'crypto/subtle.js',
   'crypto/tables.js',
   'node/stream.js',
   'web/abort.js',
@@ -230,7 +231,9 @@ async function moduleText(name) {
     plugins: [resolver([...SHARED_MODULES, ...LAZY_MODULES.filter((other) => other !== name)])],
     write: false,
   });
-  return `(function(require,module,exports){${outputFiles[0].text.trim()}})\n//# sourceURL=onward:${name}`;
+  // A banner would keep a directive from being one, and functions in sloppy code show themselves to those that they call.
+  const strict = isPackage ? '' : '"use strict";';
+  return `(function(require,module,exports){${strict}${outputFiles[0].text.trim()}})\n//# sourceURL=onward:${name}`;
 }
 
 // Writes the texts that modules.js fetches; answers their names.
