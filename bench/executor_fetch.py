@@ -1,10 +1,10 @@
-"""What a delivery costs whose handler makes one request: the executor from NATS to the outcome, beside Node's own fetch.
+"""What a delivery costs whose handler makes one request: the executor, from NATS to the outcome, beside Node's fetch.
 
     python bench/executor_fetch.py [--events 6000] [--runs 3] [--json FILE]
 
 The whole system is started as a user does, and publisher, executor, NATS and receiver share the machine. Tracker and
-audit are stopped while it is measured, since the executor alone is; they catch up afterwards, and every delivery must be
-a success then. As many events are under way as an API of some tens of milliseconds would leave there.
+audit are stopped while it is measured, since the executor alone is; they catch up afterwards, and then there must be one
+attempt for each event. As many events are under way as an API of some tens of milliseconds would leave there.
 """
 
 from __future__ import annotations
@@ -108,8 +108,7 @@ async def node(receiver: Receiver, lines: list[bytes], count: int) -> tuple[floa
 def _cpu_s(system: System) -> dict[str, float]:
     """CPU time of the executor's own process, and of its workers."""
     parent, *others = system.tree("executor")
-    spent = {"main": _of(parent), "workers": sum(map(_of, others))}
-    return spent
+    return {"main": _of(parent), "workers": sum(map(_of, others))}
 
 
 def _of(process: psutil.Process) -> float:
