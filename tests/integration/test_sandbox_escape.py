@@ -7,7 +7,7 @@ from collections.abc import AsyncIterator
 import pytest
 
 from services.executor.runtime.pool import Limits
-from tests.integration.sandbox_attacks import ATTACKS, Attack, script_of
+from tests.integration.sandbox_attacks import Attack, attacks, script_of
 from tests.integration.sandbox_world import Run, Sandbox, sandbox_of
 
 pytestmark = pytest.mark.integration
@@ -32,7 +32,7 @@ def _of_victims(run: Run, *jobs: int) -> list[object]:
     return found
 
 
-@pytest.mark.parametrize("attack", ATTACKS, ids=lambda attack: attack.name)
+@pytest.mark.parametrize("attack", attacks(), ids=lambda attack: attack.name)
 async def test_an_attack_gets_nothing_and_changes_no_other_event(sandbox: Sandbox, attack: Attack) -> None:
     """E16, E19"""
     run = await sandbox.load(script_of(attack), limits=PATIENT)
