@@ -7,7 +7,8 @@ from typing import Annotated
 from cyclopts import App, Parameter
 
 from cli.confirmation import Yes, confirm
-from cli.failures import CommandError, UsageError
+from cli.delivery_policies import PolicyChange, policy_lines
+from cli.failures import CommandError
 from cli.options import DEFAULTS, Options
 from cli.output import last_part, print_json, print_record, print_table, say, tell, tell_list, when
 from cli.paging import collect, paged
@@ -206,11 +207,15 @@ async def policy(
     *,
     retry_only_explicit: Annotated[bool | None, Parameter(negative="--no-retry-only-explicit")] = None,
     fail_on_http_error: Annotated[bool | None, Parameter(negative="--no-fail-on-http-error")] = None,
+    batch_events: int | None = None,
+    batch_wait: str | None = None,
+    batches: Annotated[bool | None, Parameter(negative="--no-batches")] = None,
+    omit_idempotency_key: Annotated[bool | None, Parameter(negative="--no-omit-idempotency-key")] = None,
     options: Options = DEFAULTS,
 ) -> None:
-    """Change what counts as failed at a destination, and what is retried.
+    """Change what counts as failed at a destination, what is retried, and how events are gathered for onBatch.
 
-    Example: onward destinations policy alerts-web --fail-on-http-error
+    Example: onward destinations policy alerts-web --fail-on-http-error --batch-events 200 --batch-wait 10s
 
     Parameters
     ----------
@@ -220,30 +225,28 @@ async def policy(
         Only what the code throws as RetryError is retried, not network failures and answers of 5xx.
     fail_on_http_error
         A delivery that saw an answer of 400 or more failed, even if the code returned.
+    batch_events
+        The most events that onBatch is given together, 1 to 500.
+    batch_wait
+        How long an event may wait for others to fill a batch: 0s to 60s.
+    batches
+        Give onBatch the events that arrive together, 100 at most, which is the default; --no-batches gives each
+        event to its single handler.
+    omit_idempotency_key
+        Requests carry no Idempotency-Key that the code did not set.
     """
-    if retry_only_explicit is None and fail_on_http_error is None:
-        raise UsageError("say what is to change: --retry-only-explicit or --fail-on-http-error, or their --no- forms")
+    change = PolicyChange(
+        retry_only_explicit, fail_on_http_error, omit_idempotency_key, batches, batch_events, batch_wait
+    )
     async with Session(options) as session:
         stub, full_name = destination_stub(session), session.name("destinations", name)
         found = (await stub.GetDestination(pb.GetDestinationRequest(name=full_name))).destination
         changed = found.policy
-        if retry_only_explicit is not None:
-            changed.retry_only_explicit = retry_only_explicit
-        if fail_on_http_error is not None:
-            changed.fail_on_http_error = fail_on_http_error
+        change.apply(changed)
         # With the etag of what was read: a change of somebody else's is not undone by ours.
         request = pb.UpdateDeliveryPolicyRequest(name=full_name, policy=changed, etag=found.etag, request_id=uuid7())
         answer = await stub.UpdateDeliveryPolicy(request)
-    tell(answer, *(f"{name}: {one}." for one in _policy(answer.destination)), as_json=options.json)
-
-
-def _policy(destination: resources_pb2.Destination) -> tuple[str, str]:
-    """Tell what is retried and what counts as failed."""
-    explicit, strict = destination.policy.retry_only_explicit, destination.policy.fail_on_http_error
-    return (
-        "only a RetryError is retried" if explicit else "RetryError, network failures and answers of 5xx are retried",
-        "an answer of 400 or more is a failure" if strict else "what the code returns from is delivered",
-    )
+    tell(answer, *(f"{name}: {one}." for one in policy_lines(answer.destination.policy)), as_json=options.json)
 
 
 @app.command(name="list")
@@ -287,7 +290,7 @@ async def show(name: str, /, *, options: Options = DEFAULTS) -> None:
             ("function", f"{last_part(destination.function)}, version {destination.version}"),
             ("source", last_part(destination.source)),
             ("state", _state(destination)),
-            ("policy", "; ".join(_policy(destination))),
+            ("policy", "; ".join(policy_lines(destination.policy))),
             ("changed", when(destination.update_time)),
         ]
     )

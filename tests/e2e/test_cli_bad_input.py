@@ -89,6 +89,8 @@ def onward() -> Iterator[Onward]:
         ("sources delete web --yes", FAILED, "is used by alerts-web"),
         ("sources keys revoke web nope --yes", NOT_FOUND, "`onward sources keys list web`"),
         ("destinations policy alerts-web", USAGE, "say what is to change"),
+        ("destinations policy alerts-web --batch-events 99999999999", USAGE, "from 1 to 500"),
+        ("destinations policy alerts-web --no-batches --batch-wait 1s", USAGE, "exclude"),
         ("destinations disconnect nope --yes", NOT_FOUND, "`onward destinations list`"),
         ("filters create x --source web", USAGE, "say what it does: --drop"),
         ("filters create x --source web --destination alerts-web --drop", USAGE, "exclude each other"),

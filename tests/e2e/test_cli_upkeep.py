@@ -123,10 +123,15 @@ def test_a_policy_is_changed_in_part(onward: Onward) -> None:
     onward.done("destinations", "connect", "rules", "strict")
     onward.done("destinations", "policy", "rules-strict", "--fail-on-http-error")
     onward.done("destinations", "policy", "rules-strict", "--retry-only-explicit")
-    assert _policy(onward) == {"retryOnlyExplicit": True, "failOnHttpError": True, "orderingKey": ""}
+    plain = {"failOnHttpError": True, "omitIdempotencyKey": False, "orderingKey": ""}
+    assert _policy(onward) == {"retryOnlyExplicit": True, **plain}
     onward.done("destinations", "policy", "rules-strict", "--no-fail-on-http-error")
-    assert _policy(onward) == {"retryOnlyExplicit": True, "failOnHttpError": False, "orderingKey": ""}
-    assert "only a RetryError is retried" in onward.done("destinations", "show", "rules-strict")
+    assert _policy(onward) == {"retryOnlyExplicit": True, **plain, "failOnHttpError": False}
+    onward.done("destinations", "policy", "rules-strict", "--batch-events", "50", "--batch-wait", "2.5s")
+    assert _policy(onward)["batching"] == {"maxEvents": 50, "maxWaitMs": 2500}
+    shown = onward.done("destinations", "show", "rules-strict")
+    assert "only a RetryError is retried" in shown
+    assert "onBatch gets 50 events, or what has come after 2.5 s" in shown
 
 
 def _policy(onward: Onward) -> dict[str, Any]:

@@ -1,0 +1,71 @@
+"""Delivery policies as options change them."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+
+from cli.delivery_policies import PolicyChange, policy_lines
+from cli.failures import UsageError
+from onward.registry.v1.resources_pb2 import Batching, DeliveryPolicy
+
+
+def changed(before: DeliveryPolicy | None = None, **options: Any) -> DeliveryPolicy:
+    policy = before or DeliveryPolicy()
+    PolicyChange(**options).apply(policy)
+    return policy
+
+
+@pytest.mark.parametrize(
+    ("options", "batching", "told"),
+    [
+        ({"batch_events": 50}, Batching(max_events=50), "that arrive together, 50 at most"),
+        (
+            {"batch_wait": "10s"},
+            Batching(max_events=100, max_wait_ms=10_000),
+            "100 events, or what has come",
+        ),
+        ({"batch_events": 1}, Batching(max_events=1), "single handler"),
+        ({"batches": False}, Batching(max_events=1), "single handler"),
+        ({"batches": True}, None, "that arrive together, 100 at most"),
+    ],
+)
+def test_options_change_how_events_are_gathered(options: dict[str, Any], batching: Batching | None, told: str) -> None:
+    for before in (DeliveryPolicy(), DeliveryPolicy(retry_only_explicit=True)):
+        explicit = before.retry_only_explicit
+        policy = changed(before, **options)
+        assert (policy.batching if policy.HasField("batching") else None) == batching
+        assert told in policy_lines(policy)[2]
+        assert policy.retry_only_explicit == explicit
+
+
+def test_a_part_of_how_events_are_gathered_is_changed() -> None:
+    before = DeliveryPolicy(batching=Batching(max_events=50, max_wait_ms=500))
+    assert changed(before, batch_wait="1s").batching == Batching(max_events=50, max_wait_ms=1000)
+    assert changed(before, batch_events=7).batching == Batching(max_events=7, max_wait_ms=1000)
+    assert changed(before, batch_wait="0s").batching == Batching(max_events=7)
+
+
+def test_a_key_may_be_left_out_and_put_back() -> None:
+    policy = changed(omit_idempotency_key=True)
+    assert policy.omit_idempotency_key
+    assert "Idempotency-Key" in policy_lines(policy)[-1]
+    assert not changed(policy, omit_idempotency_key=False).omit_idempotency_key
+
+
+@pytest.mark.parametrize(
+    "options",
+    [
+        {},
+        {"batch_events": 0},
+        {"batch_events": 501},
+        {"batch_wait": "61s"},
+        {"batch_wait": "soon"},
+        {"batches": True, "batch_events": 5},
+        {"batches": False, "batch_wait": "1s"},
+    ],
+)
+def test_options_that_make_no_policy_are_refused(options: dict[str, Any]) -> None:
+    with pytest.raises(UsageError):
+        PolicyChange(**options)
