@@ -32,3 +32,18 @@ def plot_pipeline(
     path.parent.mkdir(parents=True, exist_ok=True)
     figure.savefig(path, dpi=110)
     plt.close(figure)
+
+
+def plot_targets(figures: dict[str, tuple[float, float, bool]], path: Path) -> None:
+    """Draw each figure as a multiple of its target: (figure, target, whether less is better)."""
+    figure, axes = plt.subplots(figsize=(10, 0.45 * len(figures) + 1.2), layout="constrained")
+    names = list(figures)[::-1]
+    reached = [wanted / got if less else got / wanted for got, wanted, less in (figures[name] for name in names)]
+    axes.barh(names, reached, color=["#2a6f97" if share >= 1 else "#c1666b" for share in reached])
+    axes.bar_label(axes.containers[0], [f" {figures[name][0]:,g}" for name in names])  # type: ignore[arg-type]
+    axes.axvline(1, color="black", linewidth=1)
+    axes.set_xscale("log")
+    axes.set_title("Times better than asked for (the line); the figures beside")
+    path.parent.mkdir(parents=True, exist_ok=True)
+    figure.savefig(path, dpi=110)
+    plt.close(figure)

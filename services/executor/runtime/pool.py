@@ -41,6 +41,8 @@ _ROOT: Final = Path(__file__).resolve().parents[3]
 _START_TIMEOUT_S: Final = 30.0
 # Lock-down, isolate and prelude take about 10 ms.
 _FORK_TIMEOUT_S: Final = 10.0
+# Making a spare worker takes the CPU from whoever took the last one: its script and first event go first.
+_REFILL_AFTER_S: Final = 0.02
 # Room for a few batches, so that the worker finds its next one waiting.
 _SOCKET_BUFFER_BYTES: Final = 1 << 20
 
@@ -69,6 +71,7 @@ class Zygote:
         self._readers_wanted = readers
         self._readers: deque[Worker] = deque()
         self._rehearsing = False
+        self._refilling = False
         self._process: asyncio.subprocess.Process | None = None
         self._control: socket.socket | None = None
         self._ready: asyncio.Future[None] | None = None
@@ -103,6 +106,7 @@ class Zygote:
         worker = await self._fork()
         self._spares.append(worker)
         await self._refill_readers()
+        self._own(self._refill())
 
     async def stop(self) -> None:
         """End the zygote; its workers die with it."""
@@ -249,8 +253,10 @@ class Zygote:
         """
         worker = await self._spare()
         worker.listen(on_outcomes, on_request, on_exit)
-        self._own(self._refill())
-        return await self._loaded(worker, code, settings, limits)
+        try:
+            return await self._loaded(worker, code, settings, limits)
+        finally:
+            self._own(self._refill())
 
     async def bare(self) -> Worker:
         """A worker without a script, new and never to be used for one. Whoever takes it kills it. Raises as `fork`."""
@@ -332,11 +338,17 @@ class Zygote:
         return await self._fork()
 
     async def _refill(self) -> None:
-        while len(self._spares) < self._spares_wanted and not self._stopping:
-            try:
+        if self._refilling:
+            return
+        self._refilling = True
+        try:
+            await asyncio.sleep(_REFILL_AFTER_S)
+            while len(self._spares) < self._spares_wanted and not self._stopping:
                 self._spares.append(await self._fork())
-            except (OSError, TimeoutError):
-                return  # the next fork tries again, and tells its caller
+        except (OSError, TimeoutError):
+            return  # the next fork tries again, and tells its caller
+        finally:
+            self._refilling = False
 
     async def _fork(self) -> Worker:
         control = await self._ensure_started()

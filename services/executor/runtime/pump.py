@@ -143,6 +143,7 @@ class Pump:
         self.isolate = Isolate(library, callbacks)
         callbacks[_TURN] = self.isolate.free
         self._entries = self._evaluate_prelude()
+        self._call("rehearse")
         self.cell = self._bind_cell(cell_fd)
         self._ints = self.cell.ints
         self._host = self._bind_host(operations)

@@ -76,6 +76,11 @@ def _data_bytes(memory: int) -> int:
     return int(os.pread(memory, 200, 0).split()[5]) * _PAGE_BYTES
 
 
+def _give_back_memory() -> None:
+    """Reading a script takes the allocator a multiple of what is kept of it."""
+    ctypes.CDLL(None).malloc_trim(0)
+
+
 class Worker:
     """Reads frames, posts them to the isolate, writes what comes of it, and keeps the deadlines."""
 
@@ -123,17 +128,23 @@ class Worker:
         while not self._loaded:
             self._receive(None)
             self._handle_frames()
-        beat = self._pump.cell.beat
+        self._hand_over()  # its first event is on its way
+        _give_back_memory()
         while True:
-            beat()
             self._handle_frames()
             if not self._frames:
                 self._poll.poll(self._patience_ms(None))
-                beat()
-            self._pump.wake()
-            while not self._handed_back.acquire(timeout=_TICK_S):
-                beat()
-                self._look()
+            self._hand_over()
+
+    def _hand_over(self) -> None:
+        """Let the isolate's thread work until nothing is left to do, and look at the clocks meanwhile."""
+        beat = self._pump.cell.beat
+        beat()
+        self._pump.wake()
+        while not self._handed_back.acquire(timeout=_TICK_S):
+            beat()
+            self._look()
+        beat()
 
     def _handle_frames(self) -> None:
         """Do what needs an isolate that stands still."""
@@ -157,7 +168,7 @@ class Worker:
     def _trim(self) -> None:
         """Give garbage back to the machine: V8's, which takes it some milliseconds, then the allocator's."""
         self._pump.isolate.collect_garbage()
-        ctypes.CDLL(None).malloc_trim(0)
+        _give_back_memory()
 
     # ---- script ------------------------------------------------------------------------------------------------
 
@@ -174,7 +185,6 @@ class Worker:
         except V8Error:
             self._exit("out_of_memory", 0)
         self._pump.isolate.while_waiting = self._pump.cell.beat
-        ctypes.CDLL(None).malloc_trim(0)
         self._loaded = True
         self.send(Kind.READY, json.dumps(result).encode())
 
