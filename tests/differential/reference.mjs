@@ -30,6 +30,21 @@ for (const [name, value] of Object.entries(globals)) {
   Object.defineProperty(globalThis, name, { value, writable: true, configurable: true });
 }
 
+// Neither environment nor files of this machine: they would give the SDK other defaults.
+for (const name of Object.keys(process.env)) if (/^(?:AWS|AMAZON)_/.test(name)) delete process.env[name];
+Object.assign(process.env, {
+  AWS_EC2_METADATA_DISABLED: 'true',
+  AWS_SDK_JS_SUPPRESS_MAINTENANCE_MODE_MESSAGE: '1',
+  AWS_SHARED_CREDENTIALS_FILE: '/dev/null',
+});
+// Heavy, and few scripts name them; each script finds the SDK as it was never configured before.
+for (const [name, from] of [['AWS', 'aws-sdk'], ['OAuth', 'oauth']]) {
+  Object.defineProperty(globalThis, name, { get: () => require(from), configurable: true });
+}
+function forgetConfiguration() {
+  for (const file of Object.keys(require.cache)) if (file.includes(`${path.sep}aws-sdk${path.sep}`)) delete require.cache[file];
+}
+
 const AsyncFunction = (async () => {}).constructor;
 // Text on both sides, since it takes the receiver from the script around it.
 const reply = (await readFile(new URL('reply.mjs', import.meta.url), 'utf8')).replace('export ', '').replaceAll('\n', ' ');
@@ -64,6 +79,7 @@ async function inTime(running) {
 }
 
 async function run(file) {
+  forgetConfiguration();
   const { lines, console } = capture();
   const receiver = receiverUrls[path.basename(file)];
   const script = new AsyncFunction('console', 'receiver', `${receiver ? reply : ''} ${await readFile(file, 'utf8')}`);

@@ -128,14 +128,14 @@ async def _run(zygote: Zygote, broker: Broker, path: Path, receiver: Receiver | 
                 (outcome,) = await running.track({})
         except (runtime_world.WorkerLostError, TimeoutError) as error:
             return _with_requests(_unfinished(error), receiver)
-    return _with_requests(_result(outcome), receiver)
+    return _with_requests(result_of(outcome), receiver)
 
 
 def _unfinished(error: Exception) -> Result:
     return {"lines": [], "value": None, "error": {"name": type(error).__name__, "message": str(error)}}
 
 
-def _result(outcome: Outcome) -> Result:
+def result_of(outcome: Outcome) -> Result:
     lines = [["error" if line.level in ERROR_LEVELS else "out", line.text] for line in outcome.logs]
     error = None
     if outcome.error is not None:

@@ -46,7 +46,10 @@ class EgressLimits:
 
 @dataclass(frozen=True, slots=True)
 class EgressRequest:
-    """One call of fetch; `timeout_ms` and `size` are node-fetch's options, 0 means none."""
+    """One call of fetch, or a `plain` one of Node's http client, to whose headers nothing is added.
+
+    `timeout_ms` and `size` are node-fetch's options, 0 means none.
+    """
 
     method: str
     url: str
@@ -57,6 +60,7 @@ class EgressRequest:
     timeout_ms: int = 0
     size: int = 0
     compress: bool = True
+    plain: bool = False
 
     @classmethod
     def from_payload(cls, payload: Mapping[str, Any]) -> Self:
@@ -75,6 +79,7 @@ class EgressRequest:
                 timeout_ms=_count(payload.get("timeout_ms")),
                 size=_count(payload.get("size")),
                 compress=bool(payload.get("compress", True)),
+                plain=bool(payload.get("plain", False)),
             )
         except (KeyError, TypeError, ValueError, OverflowError) as error:
             raise type_error("ERR_INVALID_ARG_TYPE", "the request is malformed") from error

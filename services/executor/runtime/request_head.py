@@ -59,9 +59,9 @@ def outgoing_headers(request: EgressRequest, method: str, scope: Scope, limits: 
         if not ours:
             present.add(lower)
             headers.append(pair)
-    if "accept" not in present:
+    if "accept" not in present and not request.plain:
         headers.append(("Accept", "*/*"))
-    if "user-agent" not in present:
+    if "user-agent" not in present and not request.plain:
         headers.append(("User-Agent", _USER_AGENT))
     if request.compress and "accept-encoding" not in present:
         headers.append(("Accept-Encoding", "gzip,deflate"))

@@ -48,6 +48,7 @@ const PACKAGES_OF_LIBRARIES = /^(?:node:)?(punycode|querystring|url)$/;
 const VIRTUAL = {
   http: () => `export const STATUS_CODES = ${JSON.stringify(STATUS_CODES)}; export default { STATUS_CODES };`,
   'http-status-codes': () => `export const STATUS_CODES = ${JSON.stringify(STATUS_CODES)};`,
+  'node-version': () => `export const VERSION = ${JSON.stringify(process.version)};`,
   'virtual:aws-services': async () => servicesModule(await awsServices(AWS_FOLDER)),
   'virtual:mime-types': () => `module.exports = ${JSON.stringify(require('mime-types').types)};`,
   'safe-buffer': () => `export { Buffer } from 'buffer-of-runtime';`,
@@ -284,6 +285,8 @@ async function libraryText({ global, package: name }, resolveDir) {
     stdin: { contents, resolveDir },
     format: 'cjs',
     inject: [path.join(HERE, 'inject.js')],
+    // It would take the names from function expressions, which the SDK puts into its messages.
+    minifySyntax: false,
     plugins: [libraryResolver, resolver([...SHARED_MODULES, ...LAZY_MODULES])],
     write: false,
   });

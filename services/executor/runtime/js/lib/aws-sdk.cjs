@@ -3,6 +3,7 @@
 const { load } = require('../modules.js');
 const { part } = require('../library_parts.js');
 const { services } = require('virtual:aws-services');
+const { ERRNO } = require('../node/http.js');
 const attempts = require('./aws_attempts.cjs');
 
 const util = require('aws-sdk/lib/util');
@@ -30,7 +31,7 @@ util.querystring = require('querystring');
 util.environment = 'nodejs';
 util.createEventStream = (...args) => require('aws-sdk/lib/event-stream/streaming-create-event-stream').createEventStream(...args);
 util.realClock = require('aws-sdk/lib/realclock/nodeClock');
-util.getSystemErrorName = undefined;
+util.getSystemErrorName = (errno) => Object.keys(ERRNO).find((name) => ERRNO[name] === errno);
 // There is no environment and no file: every option has its default.
 util.loadConfig = (options) => (typeof options.default === 'function' ? options.default() : options.default);
 util.getProfilesFromSharedConfig = () => ({});

@@ -10,9 +10,12 @@ const { toBase64 } = Uint8Array.prototype;
 const { fromBase64 } = Uint8Array;
 const { apply } = Reflect;
 const later = (run) => void Promise.resolve().then(run);
+// Node frames every other method as one with a body.
+const BODYLESS = new Set(['CONNECT', 'DELETE', 'GET', 'HEAD', 'OPTIONS', 'TRACE']);
+let lastId = 0;
 
 // As Node has them: https://nodejs.org/api/errors.html#common-system-errors
-const ERRNO = { EPIPE: -32, ENETUNREACH: -101, ECONNRESET: -104, ETIMEDOUT: -110, ECONNREFUSED: -111, EHOSTUNREACH: -113, EAI_AGAIN: -3001, ENOTFOUND: -3008 };
+export const ERRNO = { EPIPE: -32, ENETUNREACH: -101, ECONNRESET: -104, ETIMEDOUT: -110, ECONNREFUSED: -111, EHOSTUNREACH: -113, EAI_AGAIN: -3001, ENOTFOUND: -3008 };
 const INVALID_PATH = /[^\u0021-\u00ff]/;
 const INVALID_NAME = /[^^_`a-zA-Z\-0-9!#$%&'*+.|~]/;
 const INVALID_VALUE = /[^\t\x20-\x7e\x80-\xff]/;
@@ -27,9 +30,8 @@ const coded = (type, code, message) => Object.assign(new type(message), { code }
 function socketError(rejection) {
   const error = new Error(rejection.message);
   const [, syscall, , host, port] = /^(connect|getaddrinfo|read|write) (\w+)(?: ([^ ]*?)(?::(\d+))?)?$/.exec(rejection.message) ?? [];
-  if (rejection.code in ERRNO) error.errno = ERRNO[rejection.code];
   error.code = rejection.code ?? 'ECONNRESET';
-  if (syscall) error.syscall = syscall;
+  if (syscall) Object.assign(error, { errno: ERRNO[rejection.code], syscall });
   if (syscall === 'connect' && port) Object.assign(error, { address: host, port: Number(port) });
   if (syscall === 'getaddrinfo') error.hostname = host;
   if (rejection.network) markNetworkFailure(error);
@@ -83,6 +85,7 @@ function urlOf({ protocol, hostname, host, port, path }) {
 export class ClientRequest extends Writable {
   #headers = new Map();
   #chunks = [];
+  #id = `http ${(lastId += 1)}`;
   #sent = false;
   #timeout = 0;
   #timer = 0;
@@ -165,9 +168,11 @@ export class ClientRequest extends Writable {
 
   #payload() {
     const headers = [...this.#headers.values()].flatMap(([name, value]) => [value].flat().map((one) => [name, `${one}`]));
-    const body = this.#chunks.length ? apply(toBase64, Buffer.concat(this.#chunks), []) : null;
+    const framed = this.#chunks.length > 0 || this.hasHeader('content-length') || !BODYLESS.has(this.method);
+    const body = framed ? apply(toBase64, Buffer.concat(this.#chunks), []) : null;
     this.#chunks = [];
-    return { method: this.method, url: this.url, headers, body, redirect: 'manual', follow: 0, timeout_ms: null, size: 0, compress: false };
+    // Answers are given as they came: redirects, codings and all.
+    return { id: this.#id, method: this.method, url: this.url, headers, body, redirect: 'none', compress: false, plain: true };
   }
 
   #send() {
@@ -201,6 +206,7 @@ export class ClientRequest extends Writable {
     Object.defineProperty(this, 'destroyed', { value: true });
     this.aborted = true;
     clearTimer(this.#timer);
+    if (this.#sent && !this.res) hostCall('abort', { id: this.#id });
     const reason = error ?? (this.res ? undefined : coded(Error, 'ECONNRESET', 'socket hang up'));
     later(() => {
       if (reason && this.listenerCount('error')) this.emit('error', reason);

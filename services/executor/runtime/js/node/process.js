@@ -1,9 +1,11 @@
-// What bundled packages ask of Node's `process`; user code never sees it.
+// What bundled packages ask of Node's `process`; user code never sees it. It says which Node has built the bundle.
+import { VERSION } from 'node-version';
+
 const { now } = Date;
 
 export const process = {
-  version: 'v24.0.0',
-  versions: { node: '24.0.0' },
+  version: VERSION,
+  versions: { node: VERSION.slice(1) },
   platform: 'linux',
   arch: 'x64',
   env: {},

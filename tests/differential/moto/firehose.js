@@ -1,0 +1,12 @@
+const options = { accessKeyId: 'AKID', secretAccessKey: 'secret', region: 'us-east-1', endpoint: receiver };
+const firehose = new AWS.Firehose(options);
+const s3 = new AWS.S3({ ...options, s3ForcePathStyle: true });
+await s3.createBucket({ Bucket: 'hose' }).promise();
+const S3DestinationConfiguration = { RoleARN: 'arn:aws:iam::123456789012:role/r', BucketARN: 'arn:aws:s3:::hose' };
+const { DeliveryStreamARN } = await firehose.createDeliveryStream({ DeliveryStreamName: 'events', S3DestinationConfiguration }).promise();
+const one = await firehose.putRecord({ DeliveryStreamName: 'events', Record: { Data: 'a\n' } }).promise();
+const many = await firehose.putRecordBatch({ DeliveryStreamName: 'events', Records: [{ Data: Buffer.from('b\n') }, { Data: 'ü\n' }] }).promise();
+const { Contents } = await s3.listObjectsV2({ Bucket: 'hose' }).promise();
+const bodies = await Promise.all(Contents.map(async ({ Key }) => (await s3.getObject({ Bucket: 'hose', Key }).promise()).Body.toString()));
+const failed = await firehose.putRecord({ DeliveryStreamName: 'none', Record: { Data: 'x' } }).promise().catch(({ code, statusCode }) => ({ code, statusCode }));
+return [DeliveryStreamARN, Object.keys(one), many.FailedPutCount, many.RequestResponses.length, bodies.sort(), failed];

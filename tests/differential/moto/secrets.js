@@ -1,0 +1,14 @@
+const options = { accessKeyId: 'AKID', secretAccessKey: 'secret', region: 'us-east-1', endpoint: receiver };
+const secrets = new AWS.SecretsManager(options);
+await secrets.createSecret({ Name: 'key', SecretString: 'ß' }).promise();
+const { SecretString } = await secrets.getSecretValue({ SecretId: 'key' }).promise();
+const ssm = new AWS.SSM(options);
+await ssm.putParameter({ Name: '/a', Value: '1', Type: 'String' }).promise();
+const { Parameter } = await ssm.getParameter({ Name: '/a' }).promise();
+const kms = new AWS.KMS(options);
+const { KeyMetadata } = await kms.createKey({}).promise();
+const { CiphertextBlob } = await kms.encrypt({ KeyId: KeyMetadata.KeyId, Plaintext: 'secret' }).promise();
+const { Plaintext } = await kms.decrypt({ CiphertextBlob }).promise();
+const pages = [];
+await new Promise((resolve, reject) => secrets.listSecrets({ MaxResults: 1 }).eachPage((error, data) => (error ? reject(error) : data ? void pages.push(data.SecretList.length) : resolve())));
+return [SecretString, Parameter.Value, Plaintext.toString(), pages];

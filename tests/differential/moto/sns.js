@@ -1,0 +1,13 @@
+const options = { accessKeyId: 'AKID', secretAccessKey: 'secret', region: 'eu-west-1', endpoint: receiver };
+const sns = new AWS.SNS(options);
+const sqs = new AWS.SQS(options);
+const { TopicArn } = await sns.createTopic({ Name: 'signups' }).promise();
+const { QueueUrl } = await sqs.createQueue({ QueueName: 'signups' }).promise();
+const { Attributes } = await sqs.getQueueAttributes({ QueueUrl, AttributeNames: ['QueueArn'] }).promise();
+await sns.subscribe({ TopicArn, Protocol: 'sqs', Endpoint: Attributes.QueueArn }).promise();
+const sent = await sns.publish({ TopicArn, Message: 'héllo', Subject: 'Hi', MessageAttributes: { plan: { DataType: 'String', StringValue: 'pro' } } }).promise();
+const batch = await sns.publishBatch({ TopicArn, PublishBatchRequestEntries: [{ Id: '1', Message: 'a' }, { Id: '2', Message: 'b' }] }).promise();
+const { Messages } = await sqs.receiveMessage({ QueueUrl, MaxNumberOfMessages: 10 }).promise();
+const bodies = Messages.map((one) => JSON.parse(one.Body)).map(({ Type, Message, Subject, MessageAttributes }) => ({ Type, Message, Subject, MessageAttributes }));
+const failed = await sns.publish({ TopicArn: 'arn:aws:sns:eu-west-1:123456789012:none', Message: 'x' }).promise().catch(({ code, statusCode, message, retryable }) => ({ code, statusCode, message, retryable }));
+return [TopicArn, typeof sent.MessageId, Object.keys(sent), batch.Successful.map((one) => one.Id), bodies, failed];

@@ -1,0 +1,10 @@
+const options = { accessKeyId: 'AKID', secretAccessKey: 'secret', region: 'us-east-1', endpoint: receiver };
+const sts = new AWS.STS(options);
+const me = await sts.getCallerIdentity().promise();
+const assumed = await sts.assumeRole({ RoleArn: 'arn:aws:iam::123456789012:role/writer', RoleSessionName: 'onward' }).promise();
+AWS.config.update({ region: 'us-east-1', endpoint: receiver });
+const masterCredentials = new AWS.Credentials('AKID', 'secret');
+const credentials = new AWS.ChainableTemporaryCredentials({ params: { RoleArn: 'arn:aws:iam::123456789012:role/writer', RoleSessionName: 'chained' }, stsConfig: { ...options }, masterCredentials });
+await credentials.getPromise();
+const after = await new AWS.STS({ ...options, credentials }).getCallerIdentity().promise();
+return [Object.keys(me).sort(), me.Account, assumed.Credentials.Expiration instanceof Date, typeof assumed.Credentials.SessionToken, assumed.AssumedRoleUser.Arn, credentials.needsRefresh(), after.Arn];

@@ -1,0 +1,2 @@
+const feed = [{ rss: [{ _attr: { version: '2.0' } }, { channel: [{ title: 'a & b <c> "d" \'e\'' }, { item: [{ _attr: { id: 5 } }, { link: '' }, { empty: [] }, { n: 0 }, { no: false }, { nothing: undefined }] }] }] }];
+return [xml(feed), xml(feed, true), xml(feed, '\t'), xml(feed, { declaration: { encoding: 'latin1', standalone: 'yes' }, indent: ' ' }), xml({ a: [{ b: 1 }, { b: [{ c: 2 }] }] }, { indent: true }), xml({ only: { _attr: { x: 1 } } }), xml([{ one: 1 }, { two: 2 }]), xml({ cd: { _cdata: ']]> in <cdata>' } }), xml(5), xml(), xml('a < b')];
