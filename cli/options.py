@@ -54,6 +54,7 @@ class Options:
     ] = ""
     registry: Annotated[str, _option("--registry", "host:port, instead of the data folder's.", "ONWARD_REGISTRY")] = ""
     delivery: Annotated[str, _option("--delivery", "host:port, instead of the data folder's.", "ONWARD_DELIVERY")] = ""
+    executor: Annotated[str, _option("--executor", "host:port, instead of the data folder's.", "ONWARD_EXECUTOR")] = ""
     audit: Annotated[str, _option("--audit", "host:port, instead of the data folder's.", "ONWARD_AUDIT")] = ""
     nats: Annotated[str, _option("--nats", "nats://host:port, instead of the data folder's.", "ONWARD_NATS")] = ""
     ca: Annotated[

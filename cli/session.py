@@ -22,7 +22,7 @@ from kit.rpc.loopback import is_loopback
 if TYPE_CHECKING:
     from kit.bus.connection import Bus
 
-Service = Literal["registry", "delivery", "audit"]
+Service = Literal["registry", "delivery", "executor", "audit"]
 Kind = Literal["members", "roleBindings", "tokens", "functions", "sources", "destinations", "deliveries", "auditEvents"]
 
 # NATS on the same machine answers at once; one that starts again is back within seconds.

@@ -16,7 +16,7 @@ import grpc.aio
 from grpc_health.v1 import health_pb2, health_pb2_grpc
 
 from cli.client_file import ClientFile
-from cli.operator_keys import current_key, previous_keys
+from cli.operator_keys import current_key, previous_keys, signing_key
 from kit.embedded.certificates import authority_file, make_certificates, service_files
 from kit.embedded.data_folder import DataFolder, is_port_free
 from kit.embedded.errors import EmbeddedError
@@ -66,6 +66,9 @@ class Endpoints:
     nats_callout_seed: str
     # Separated by commas.
     previous_key_encryption_keys: str = ""
+    # What checkpoints of the audit trail are signed with, and where they are kept; none where empty.
+    audit_signing_key: str = ""
+    checkpoints: Path | None = None
     # With TLS: where services call one another, and the folder of their certificates.
     internal_addresses: Mapping[str, str] = field(default_factory=dict)
     certificates: Path | None = None
@@ -97,10 +100,16 @@ def environment(service: str, ends: Endpoints) -> dict[str, str]:
     if service in ("registry", "executor"):
         variables["ONWARD_KEY_ENCRYPTION_KEY"] = ends.key_encryption_key
         variables["ONWARD_PREVIOUS_KEY_ENCRYPTION_KEYS"] = ends.previous_key_encryption_keys
+    if service == "executor":
+        variables["ONWARD_SANDBOX_REQUIRED"] = os.environ.get("ONWARD_SANDBOX_REQUIRED", "false")
     if service == "registry":
         variables["ONWARD_OPERATOR_TOKEN"] = ends.operator_token
         variables["ONWARD_NATS_AUTH_PASSWORD"] = ends.nats_passwords[AUTH_USER]
         variables["ONWARD_NATS_CALLOUT_SEED"] = ends.nats_callout_seed
+    if service == "audit":
+        variables["ONWARD_AUDIT_SIGNING_KEY"] = ends.audit_signing_key
+        if ends.checkpoints is not None:
+            variables["ONWARD_AUDIT_CHECKPOINT_FOLDER"] = str(ends.checkpoints)
     return variables | _tls(service, ends)
 
 
@@ -174,6 +183,8 @@ class Stack:
             key_encryption_key=current_key(folder),
             nats_callout_seed=nats.issuer.seed,
             previous_key_encryption_keys=previous_keys(folder),
+            audit_signing_key=signing_key(folder),
+            checkpoints=folder.part("checkpoints"),
             internal_addresses=self._internal_addresses(folder),
             certificates=self._certificates(folder),
         )

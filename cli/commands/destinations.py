@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from typing import Annotated
 
 from cyclopts import App, Parameter
@@ -21,6 +22,9 @@ from onward.registry.v1 import destination_service_pb2_grpc as pb_grpc
 from onward.registry.v1 import resources_pb2
 
 app = App(name="destinations", help="Connect functions to sources, set their settings, enable them.")
+# As in cli.main: the line here would hide the command's own help, with its example.
+_INVOKE = None if sys.argv[2:3] == ["invoke"] else "Have a destination handle one event now."
+app.command("cli.commands.invocations:invoke", name="invoke", help=_INVOKE)
 
 COLUMNS = ("destination", "function", ">version", "source", "state")
 

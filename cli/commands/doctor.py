@@ -27,7 +27,7 @@ HERE = "here"
 _WORDS = {OK: ("ok", "green"), WARNING: ("warning", "yellow"), FAILURE: ("failure", "bold red")}
 
 
-async def doctor(*, executor: str = "", options: Options = DEFAULTS) -> int:
+async def doctor(*, options: Options = DEFAULTS) -> int:
     """Check everything: services, versions, durability, sandbox, clocks, disk, what lags; and say what to do.
 
     Works also where nothing runs. Asks as the operator: with the data folder's token, or --token.
@@ -35,14 +35,9 @@ async def doctor(*, executor: str = "", options: Options = DEFAULTS) -> int:
     Exit codes: 0 nothing has failed (there may be warnings), 1 something has.
 
     Example: onward doctor
-
-    Parameters
-    ----------
-    executor
-        host:port of an executor, instead of the data folder's.
     """
     known, damage = _read(options)
-    targets = _targets(options, executor, known)
+    targets = _targets(options, known)
     found = await ask_all(targets, options.token or known.get("operator_token", ""), SystemClock())
     checks = [*((HERE, check) for check in damage), *_here(options, targets, found)]
     checks += judge_services(found, _start(options))
@@ -69,8 +64,8 @@ def _read(options: Options) -> tuple[dict[str, Any], list[Check]]:
     return known, []
 
 
-def _targets(options: Options, executor: str, known: dict[str, Any]) -> list[Target]:
-    named = {"registry": options.registry, "delivery": options.delivery, "audit": options.audit, "executor": executor}
+def _targets(options: Options, known: dict[str, Any]) -> list[Target]:
+    named = {service: getattr(options, service) for service in SERVICES}
     targets = []
     for service in SERVICES:
         address = named[service] or known.get("addresses", {}).get(service, "")

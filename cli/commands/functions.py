@@ -37,15 +37,26 @@ from onward.registry.v1 import function_service_pb2_grpc as pb_grpc
 from onward.registry.v1 import resources_pb2
 
 app = App(name="functions", help="Write, save, compare and deploy functions.")
-for command, description in (
-    ("versions", "List a function's versions, newest first."),
-    ("diff", "Show what changed between two versions."),
-    ("restore", "Save an older version as the newest one and, with --deploy, have destinations run it."),
-    ("deployment", "Show which version each destination runs, and which executors have the last change."),
+for command, place, description in (
+    ("test", "trials:try_function", "Run code once on the server against an event, with test values."),
+    ("run-local", "trials:run_local", "Run code once on this machine against an event, without any server."),
+    ("types", "trials:types", "Print the types of all that functions find, for editors."),
+    ("versions", "versions:versions", "List a function's versions, newest first."),
+    ("diff", "versions:diff", "Show what changed between two versions."),
+    (
+        "restore",
+        "versions:restore",
+        "Save an older version as the newest one and, with --deploy, have destinations run it.",
+    ),
+    (
+        "deployment",
+        "versions:deployment",
+        "Show which version each destination runs, and which executors have the last change.",
+    ),
 ):
     # As in cli.main: the line here would hide the command's own help, with its example.
     asked = command in sys.argv[2:3]
-    app.command(f"cli.commands.versions:{command}", name=command, help=None if asked else description)
+    app.command(f"cli.commands.{place}", name=command, help=None if asked else description)
 
 COLUMNS = ("function", ">version", "~handles", "changed")
 

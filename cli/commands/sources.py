@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import sys
+
 from cyclopts import App
 
 from cli.commands.write_keys import make_write_key, source_stub, told_once
@@ -16,6 +18,9 @@ from onward.registry.v1 import resources_pb2
 from onward.registry.v1 import source_service_pb2 as pb
 
 app = App(name="sources", help="Create and change sources: publishers publish events to them.")
+# As in cli.main: the line here would hide the command's own help, with its example.
+_SAMPLE = None if sys.argv[2:3] == ["sample"] else "List the last events of a source, or print one."
+app.command("cli.commands.samples:sample", name="sample", help=_SAMPLE)
 app.command("cli.commands.write_keys:app", name="keys", help="Make and end write keys for a source's publishers.")
 
 COLUMNS = ("source", "~display name", "subject", "~labels", "created")

@@ -53,6 +53,7 @@ def of_run(program: Program, observed: Observed, given: Given) -> pb.RunReport:
         cpu_us=outcome.cpu_us,
         heap_bytes=observed.heap_bytes,
     )
+    report.start_time.FromDatetime(observed.started_at)
     verdict = verdict_of(program, outcome)
     judge_as(report, verdict)
     if given.is_batch:
@@ -184,7 +185,8 @@ def _requests(exchanges: Iterable[Exchange], started_at: datetime, redactor: Red
 def _request(exchange: Exchange, started_at: datetime, redactor: Redactor) -> pb.RunRequest:
     record = captured(
         exchange.request,
-        exchange.response,
+        # One that came after the handler's end was for nobody.
+        exchange.response if exchange.awaited else None,
         exchange.error,
         started_at=exchange.started_at,
         duration_ms=exchange.duration_ms,
@@ -198,7 +200,7 @@ def _request(exchange: Exchange, started_at: datetime, redactor: Redactor) -> pb
         headers=_headers(record["headers"]),
         body=_text(record["body"]),
         start_us=max(0, int((exchange.started_at - started_at).total_seconds() * 1_000_000)),
-        duration_us=int(exchange.duration_ms * 1000),
+        duration_us=int(exchange.duration_ms * 1000) if exchange.awaited else 0,
         not_awaited=not exchange.awaited,
         cut=record["body"]["cut"] or exchange.request_bytes > record["body"]["bytes"],
     )
@@ -207,7 +209,7 @@ def _request(exchange: Exchange, started_at: datetime, redactor: Redactor) -> pb
         told.response_headers.update(_headers(answer["headers"]))
         told.response_body = _text(answer["body"])
         told.cut = told.cut or answer["body"]["cut"] or exchange.response_bytes > answer["body"]["bytes"]
-    if exchange.error is not None:
+    if exchange.error is not None and exchange.awaited:
         told.error = _failure(exchange, record)
     return told
 

@@ -105,7 +105,6 @@ class _Run:
         worker.submit([Job(_JOB, self._trial.handler, self._trial.event, capture=True)], alone=True)
         async with asyncio.timeout(program.limits.wall_ms / 1000 + OVERTIME_S):
             outcome = await self._done
-        forsake(self)
         return Observed(outcome, worker.handlers, started_at, self.exchanges, await self._heap_bytes(worker))
 
     @staticmethod
@@ -121,8 +120,7 @@ class _Run:
             self._worker.kill()
 
     def _on_outcomes(self, outcomes: list[Outcome]) -> None:
-        if not self._done.done():
-            self._done.set_result(outcomes[0])
+        self._end_with(outcomes[0])
 
     def _on_request(self, request: HostRequest) -> None:
         # What is asked for after the end is not sent any more.
@@ -130,5 +128,10 @@ class _Run:
             self._egress.begin(self._worker, request, self, self._scope)
 
     def _on_exit(self, exit_: WorkerExit) -> None:
+        self._end_with(lost_outcome(exit_.reason, exit_.wall_us, exit_.cpu_us))
+
+    def _end_with(self, outcome: Outcome) -> None:
         if not self._done.done():
-            self._done.set_result(lost_outcome(exit_.reason, exit_.wall_us, exit_.cpu_us))
+            # At once: an answer that comes from now on comes too late.
+            forsake(self)
+            self._done.set_result(outcome)

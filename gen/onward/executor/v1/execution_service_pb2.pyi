@@ -422,6 +422,7 @@ class RunReport(_message.Message):
     EVENTS_FIELD_NUMBER: _builtins.int
     WARNINGS_FIELD_NUMBER: _builtins.int
     VALUE_ERROR_FIELD_NUMBER: _builtins.int
+    START_TIME_FIELD_NUMBER: _builtins.int
     handler: _builtins.str
     """What was called, such as "onTrack"; empty where nothing was."""
     result: _outcomes_pb2.Result.ValueType
@@ -466,6 +467,10 @@ class RunReport(_message.Message):
     def warnings(self) -> _containers.RepeatedCompositeFieldContainer[Global___CodeWarning]:
         """What CheckCode says of the code; for test runs only."""
 
+    @_builtins.property
+    def start_time(self) -> _timestamp_pb2.Timestamp:
+        """When the handler was called; absent where nothing was."""
+
     def __init__(
         self,
         *,
@@ -484,10 +489,11 @@ class RunReport(_message.Message):
         events: _abc.Iterable[Global___RunEvent] | None = ...,
         warnings: _abc.Iterable[Global___CodeWarning] | None = ...,
         value_error: _builtins.str = ...,
+        start_time: _timestamp_pb2.Timestamp | None = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _typing.Literal["error", b"error"]  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["error", b"error", "start_time", b"start_time"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["cpu_us", b"cpu_us", "error", b"error", "error_type", b"error_type", "events", b"events", "handler", b"handler", "heap_bytes", b"heap_bytes", "logs", b"logs", "reason", b"reason", "requests", b"requests", "result", b"result", "value", b"value", "value_cut", b"value_cut", "value_error", b"value_error", "wall_us", b"wall_us", "warnings", b"warnings"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["cpu_us", b"cpu_us", "error", b"error", "error_type", b"error_type", "events", b"events", "handler", b"handler", "heap_bytes", b"heap_bytes", "logs", b"logs", "reason", b"reason", "requests", b"requests", "result", b"result", "start_time", b"start_time", "value", b"value", "value_cut", b"value_cut", "value_error", b"value_error", "wall_us", b"wall_us", "warnings", b"warnings"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 

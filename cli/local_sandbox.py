@@ -1,0 +1,95 @@
+"""A sandbox on this machine, without any server: a program of the executor's, spoken to in lines of JSON."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import sys
+from pathlib import Path
+from typing import Any, Self
+
+import orjson
+from google.protobuf import json_format
+
+from cli.failures import CommandError, UsageError
+from onward.executor.v1 import execution_service_pb2 as pb
+
+# Where `make setup` puts what runs in the sandbox.
+RUNTIME_DIR = Path(__file__).resolve().parents[1] / "build" / "runtime"
+PROGRAM = "services.executor.run_local"
+WORKSPACE = "workspaces/local"
+# V8 takes half a second; a machine under load needs its time.
+START_S = 30.0
+# Beyond the function's own time: to check the code, and for a machine under load.
+SLACK_S = 20.0
+DEFAULT_TIMEOUT_MS = 5000
+STOP_S = 5.0
+# A report is at most as long as a message of gRPC's, in JSON.
+LINE_BYTES_MAX = 32 << 20
+
+
+class LocalSandbox:
+    """Use it as an async context manager; runs come one after the other. `degradations`: what the kernel refuses."""
+
+    def __init__(self, *, allow_private: bool) -> None:
+        self._options = ["--allow-private"] if allow_private else []
+        self._process: asyncio.subprocess.Process | None = None
+        self.degradations: list[str] = []
+
+    async def __aenter__(self) -> Self:
+        if not (RUNTIME_DIR / "prelude.js").is_file():
+            raise UsageError(f"there is no JavaScript bundle in {RUNTIME_DIR}: run `make setup`")
+        # Ctrl-C is for us; the program ends when its input does.
+        self._process = await asyncio.create_subprocess_exec(
+            sys.executable, "-m", PROGRAM, str(RUNTIME_DIR), *self._options,
+            stdin=asyncio.subprocess.PIPE, stdout=asyncio.subprocess.PIPE,
+            start_new_session=True, limit=LINE_BYTES_MAX,
+        )  # fmt: skip
+        try:
+            self.degradations = (await self._line(START_S))["degradations"]
+        except BaseException:
+            await self._stop()
+            raise
+        return self
+
+    async def __aexit__(self, *_: object) -> None:
+        await self._stop()
+
+    async def run(self, request: pb.TestFunctionRequest) -> pb.RunReport:
+        """Raises CommandError where the request is refused."""
+        assert self._process is not None, "entered before"
+        assert self._process.stdin is not None
+        line = json_format.MessageToJson(request, indent=None)
+        self._process.stdin.write(line.encode() + b"\n")
+        await self._process.stdin.drain()
+        answer = await self._line((request.timeout_ms or DEFAULT_TIMEOUT_MS) / 1000 + SLACK_S)
+        if "error" in answer:
+            raise CommandError(answer["error"]["message"])
+        return json_format.ParseDict(answer["report"], pb.RunReport())
+
+    async def _line(self, timeout_s: float) -> dict[str, Any]:
+        assert self._process is not None
+        assert self._process.stdout is not None
+        try:
+            async with asyncio.timeout(timeout_s):
+                line = await self._process.stdout.readline()
+        except TimeoutError:
+            raise CommandError(f"the sandbox does not answer within {timeout_s:.0f} s: try again") from None
+        if not line:
+            raise CommandError("the sandbox ended by itself: what it says stands above")
+        document: dict[str, Any] = orjson.loads(line)
+        return document
+
+    async def _stop(self) -> None:
+        process, self._process = self._process, None
+        if process is None:
+            return
+        assert process.stdin is not None
+        process.stdin.close()
+        try:
+            async with asyncio.timeout(STOP_S):
+                await process.wait()
+        except TimeoutError:
+            with contextlib.suppress(ProcessLookupError):
+                process.kill()
+            await process.wait()
