@@ -41,6 +41,7 @@ SANDBOX_ADVICE = {
     "user": "run it as an ordinary user instead of root",
     "limits": "raise the hard limits of the executor's user (`ulimit -Ha`)",
     "landlock": "needs Linux 5.13 with landlock in lsm=; without it seccomp and namespaces close files alone",
+    "self-test": "run no code that you do not trust until `python -m services.executor.runtime.self_test` is content",
     "seccomp": "needs a kernel with seccomp on x86-64 or ARM64; do not run code that you do not trust without it",
 }
 SANDBOX_ADVICE_ELSE = "see the sandbox's degradations in docs/operations.md"
