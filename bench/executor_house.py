@@ -19,6 +19,7 @@ from onward.registry.v1 import facts_pb2 as facts
 from onward.registry.v1 import internal_service_pb2 as registry_pb
 from onward.registry.v1 import resources_pb2 as resources
 from services.executor.handlers.egress import Egress
+from services.executor.handlers.fairness import CpuShares
 from services.executor.handlers.generations import Services
 from services.executor.handlers.lane_set import LaneSet
 from services.executor.handlers.places import WorkerPlaces
@@ -75,7 +76,8 @@ class House:
         self._programs: dict[str, resources.Version] = {}
         resolver = Resolver(self._resolve, keyring, turns)
         egress = Egress(self.broker, clock)
-        self.services = Services(zygote, resolver, self.outcomes, egress, self.view, clock, self.places, turns)
+        self.services = Services(zygote, resolver, self.outcomes, egress, self.view, clock, self.places, turns,
+                                 CpuShares(clock))  # fmt: skip
         self.lanes = LaneSet(self.services)
         self._position = 0
 
@@ -102,12 +104,21 @@ class House:
         message = Message.build(f"events.{workspace}.{SOURCE}", b"")
         for _ in range(count):
             ticket = Ticket((workspace, 1), message, now)
-            self.lanes.push(
-                Item(
-                    ticket=ticket, route=route, sequence=1, index=0, attempt=1, retries_used=0, message_id="m",
-                    type="track", name="Order", payload=payload, received_at_us=int(time.time() * 1e6), queued_at=now,
-                )  # fmt: skip
+            item = Item(
+                ticket=ticket,
+                route=route,
+                sequence=1,
+                index=0,
+                attempt=1,
+                retries_used=0,
+                message_id="m",
+                type="track",
+                name="Order",
+                payload=payload,
+                received_at_us=int(time.time() * 1e6),
+                queued_at=now,
             )
+            self.lanes.push(item)
 
     async def settled(self, count: int, timeout_s: float = 120.0) -> None:
         """Wait until so many outcomes have been recorded in all."""

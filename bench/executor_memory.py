@@ -1,4 +1,4 @@
-"""What a population of functions costs, and what one does to its neighbours. `python -m bench.executor_memory [--json FILE]`.
+"""What a population of functions costs, and what one does to others: `python -m bench.executor_memory [--json FILE]`.
 
 The workers are forked, sandboxed and fed as in production; only the servers around the executor are missing.
 Memory is Private_Dirty of smaps_rollup, which needs root, or the executor's own user without a sandbox.
@@ -10,10 +10,13 @@ import argparse
 import asyncio
 import itertools
 import json
+import logging
 import math
 import statistics
 import time
 from pathlib import Path
+
+import structlog
 
 from bench.executor_house import House, house
 from onward.executor.v1 import outcomes_pb2 as pb
@@ -47,11 +50,13 @@ def private_mb(pid: int) -> float:
 
 async def _warm(at: House, count: int, code: str, prefix: str) -> None:
     """Have so many destinations with a worker each."""
-    before = at.outcomes.count
+    before, taken = at.outcomes.count, at.places.taken
     for number in range(count):
         at.connect("acme", f"{prefix}{number}", code)
         at.push("acme", f"{prefix}{number}")
     await at.settled(before + count)
+    while len(_worker_pids(at)) < taken + count:
+        await asyncio.sleep(0.01)
 
 
 def _worker_pids(at: House) -> list[int]:
@@ -202,6 +207,7 @@ def main() -> None:
     parser.add_argument("--json", type=Path, help="write the figures there")
     parser.add_argument("--only", choices=["memory", "oversubscribed", "kills", "neighbours"])
     arguments = parser.parse_args()
+    structlog.configure(wrapper_class=structlog.make_filtering_bound_logger(logging.ERROR))
     parts = {"memory": memory, "oversubscribed": oversubscribed, "kills": kills, "neighbours": neighbours}
     found = asyncio.run(parts[arguments.only]() if arguments.only else measure())
     for name, figure in found.items():

@@ -43,6 +43,7 @@ from services.executor.consumers.intake import Intake
 from services.executor.consumers.tickets import Tickets
 from services.executor.handlers.checks import executor_status
 from services.executor.handlers.egress import Egress
+from services.executor.handlers.fairness import CpuShares
 from services.executor.handlers.function_tests import FunctionTests
 from services.executor.handlers.generations import Services
 from services.executor.handlers.invocations import Invocations
@@ -111,7 +112,10 @@ class App:
         turns = Turns(self._clock)
         resolver = Resolver(self._resolve, settings.keyring, turns)
         places = WorkerPlaces(settings.workers_max, _workers_memory_bytes(settings), self._clock)
-        services = Services(zygote, resolver, self._outcomes, self._egress, self._view, self._clock, places, turns)
+        shares = CpuShares(self._clock)
+        services = Services(
+            zygote, resolver, self._outcomes, self._egress, self._view, self._clock, places, turns, shares
+        )
         self._lanes = LaneSet(services)
         self._intake = Intake(
             self._view, self._fence, self._tickets, self._outcomes, self._lanes.push, self._lookup, self._clock

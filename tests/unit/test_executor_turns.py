@@ -16,6 +16,7 @@ from kit.filters.sampling import Random
 from onward.registry.v1 import internal_service_pb2 as pb
 from onward.registry.v1 import resources_pb2
 from services.executor.domain.errors import INVALID_SETTINGS, Verdict
+from services.executor.handlers.fairness import CpuShares
 from services.executor.handlers.generations import Generation, Refusal, Services
 from services.executor.handlers.lanes import Lane
 from services.executor.handlers.resolve import Program, Resolver
@@ -87,7 +88,12 @@ class World:
         self.turns = Turns(self.clock)
         self.outcomes = FakeOutcomes()
         needed = dict.fromkeys(("zygote", "resolver", "egress", "view", "places"), cast(Any, None))
-        self._services = Services(**needed, outcomes=cast(Any, self.outcomes), clock=self.clock, turns=self.turns)
+        shares = CpuShares(
+            self.clock, cores=2, cpu_ns=lambda pid: 0, renice=lambda pid, niceness: True, idle=lambda: 1.0
+        )
+        self._services = Services(
+            **needed, outcomes=cast(Any, self.outcomes), clock=self.clock, turns=self.turns, shares=shares
+        )
 
     def lane(self, workspace: str, filters: FilterChain | None, *, refused: bool = False) -> tuple[Lane, FakeWorker]:
         lane = Lane(workspace, "crm", self._services, cast(asyncio.TaskGroup, None))

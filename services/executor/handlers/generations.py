@@ -14,6 +14,7 @@ from services.executor.domain.errors import Verdict
 from services.executor.domain.gathering import Gathering
 from services.executor.handlers.batch_attempts import halved
 from services.executor.handlers.egress import Egress
+from services.executor.handlers.fairness import CpuShares, Share
 from services.executor.handlers.places import Holder, Place, WorkerPlaces
 from services.executor.handlers.resolve import Program, Resolver
 from services.executor.handlers.settle import OutcomeLog
@@ -41,6 +42,7 @@ class Services:
     clock: Clock
     places: WorkerPlaces
     turns: Turns
+    shares: CpuShares
 
 
 @dataclass(frozen=True, slots=True)
@@ -85,6 +87,8 @@ class Blame:
 class Owner(Holder, Protocol):
     """Whose workers they are; called on the event loop."""
 
+    share: Share
+
     def on_outcomes(self, generation: Generation, outcomes: list[Outcome]) -> None: ...
 
     def on_request(self, generation: Generation, request: HostRequest) -> None: ...
@@ -116,6 +120,7 @@ class Generations:
         try:
             worker = generation.worker = await self._fork(generation)
             self._services.places.ready(generation.place, worker.pid)
+            self._services.shares.started(self._owner.share, worker.pid, worker.computing)
             if BATCH_HANDLER in worker.handlers and program.batching.events_max > 1:
                 generation.gathering = Gathering(program.batching)
         except CodeError as error:
@@ -144,6 +149,8 @@ class Generations:
             self._services.places.give_back(place)
 
     def _on_exit(self, generation: Generation, exit_: WorkerExit) -> None:
+        if generation.place is not None:
+            self._services.shares.ended(self._owner.share, generation.place.pid)
         self._give_place_back(generation)
         generation.worker = None
         if generation.in_flight:

@@ -44,6 +44,7 @@ class LaneSet:
         async with asyncio.TaskGroup() as group:
             self._group = group
             group.create_task(self._services.places.run())
+            group.create_task(self._services.shares.run())
             try:
                 while True:
                     self._sweep()
@@ -69,4 +70,5 @@ class LaneSet:
         for key, lane in list(self._lanes.items()):
             if not lane.busy and now - lane.idle_since() > patience_s:
                 lane.release()
+                self._services.shares.remove(lane.share)
                 del self._lanes[key]

@@ -73,6 +73,7 @@ class Lane:
         self._job_id = 0
         self._finished = 0
         self._last_used = services.clock.monotonic()
+        self.share = services.shares.add(self)
 
     # --- what comes in ---------------------------------------------------------------------------------------
 
@@ -135,7 +136,7 @@ class Lane:
                 self._group.create_task(self._prepare())
         elif generation.refusal is not None:
             self._refuse_all(generation.program, generation.refusal)
-        elif generation.worker is not None:
+        elif generation.worker is not None and self._services.shares.enter(self.share):
             self._fill(generation, generation.worker)
         if not self._checking and self._waiting:
             self._checking = True
@@ -145,7 +146,7 @@ class Lane:
     def _fill(self, generation: Generation, worker: Worker) -> None:
         """Give the worker batches while it has room; filters that drop everything, or are slow, leave others theirs."""
         taken = 0
-        while self._queue and len(generation.in_flight) < IN_FLIGHT_MAX:
+        while self._queue and len(generation.in_flight) < self.share.in_flight_max(IN_FLIGHT_MAX):
             if taken >= IN_FLIGHT_MAX or (taken and self._turn_is_over):
                 self._schedule()
                 break
@@ -178,7 +179,8 @@ class Lane:
         jobs: list[Job] = []
         taken = 0
         program, gathering = generation.program, generation.gathering
-        room = min(BATCH_MAX, IN_FLIGHT_MAX - len(generation.in_flight))
+        most = self.share.in_flight_max(IN_FLIGHT_MAX)
+        room = min(self.share.batch_max(BATCH_MAX), most - len(generation.in_flight))
         while self._queue and taken < room:
             item = self._queue[0]
             if generation.alone or (item.alone and generation.in_flight) or (taken and self._turn_is_over):
@@ -269,6 +271,9 @@ class Lane:
                 self._finished += len(begun.items) - 1
                 self._queue.extendleft(reversed(self._attempts.batches.settle(generation.program, begun, outcome)))
         generation.alone = generation.alone and bool(generation.in_flight)
+        self.share.note(outcomes[-1].cpu_us)
+        if self.share.holds and not generation.in_flight:
+            self._services.shares.pause(self.share, more=self._waiting)
         self._finished += len(outcomes)
         self._last_used = self._services.clock.monotonic()
         if generation.retired:
@@ -386,6 +391,10 @@ class Lane:
         if self._queue:
             self._schedule()
 
+    def resume(self) -> None:
+        """Go on where the CPU was somebody else's."""
+        self._schedule()
+
     def trim(self) -> None:
         """Let an idle worker give back memory that it does not need."""
         if not self.busy and self._current is not None and self._current.worker is not None:
@@ -395,6 +404,7 @@ class Lane:
         """Begin nothing from now on."""
         self._closed = True
         self._generations.close()
+        self._services.shares.remove(self.share)
 
     async def stop(self) -> None:
         """Stop the worker; what is queued or running stays unacknowledged and is delivered again."""

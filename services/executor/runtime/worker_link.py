@@ -168,6 +168,10 @@ class Worker:
         async with asyncio.timeout(self._limits.wall_ms / 1000 + _GRACE_S):
             return await answer
 
+    def computing(self) -> bool:
+        """Whether a handler runs at this moment; one that waits for an answer or a timer does not."""
+        return self.alive and _CELL.unpack_from(self._cell)[0] != 0
+
     def trim(self) -> None:
         """Have it give back memory that it does not need; what is sent next waits for that, some milliseconds."""
         if self.alive and not self._jobs:
