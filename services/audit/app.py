@@ -30,7 +30,11 @@ from kit.rpc.server import RpcServer
 from kit.rpc.tls import service_tls
 from onward.audit.v1.audit_service_pb2_grpc import add_AuditServiceServicer_to_server
 from services.audit.consumers import COMPARE_INTERVAL_S, FactsIntake, LogFollower
+from services.audit.domain.checkpoints import Signer
+from services.audit.handlers.checkpoint_folder import CheckpointFolder
 from services.audit.handlers.checks import audit_status
+from services.audit.handlers.merkle_log import MerkleLog
+from services.audit.handlers.proofs import Proofs
 from services.audit.projections import record
 from services.audit.queries import Growth, applied_positions
 from services.audit.rpc import AuditServicer
@@ -73,6 +77,7 @@ class AuditApp:
         self._puller: Puller | None = None
         self._follower: LogFollower | None = None
         self._growth: Growth | None = None
+        self._trees: MerkleLog | None = None
 
     @property
     def address(self) -> str:
@@ -88,8 +93,11 @@ class AuditApp:
         self._bus = await connect_service("audit", self._settings)
         await provision(self._bus, [STREAM])
         self._growth = Growth(self._pool)
-        self._server = self._make_server(self._pool, self._bus, self._growth)
-        self._make_consumers(self._pool, self._bus, self._growth)
+        signer, folder = _signer(self._settings), self._settings.audit_checkpoint_folder
+        kept = CheckpointFolder(folder) if folder else None
+        self._trees = MerkleLog(self._pool, signer, kept, SystemClock(), self._settings.audit_checkpoint_seconds)
+        self._server = self._make_server(self._pool, self._bus, self._growth, Proofs(self._pool, signer))
+        self._make_consumers(self._pool, self._bus)
         await self._server.start()
 
     async def run(self) -> None:
@@ -97,10 +105,12 @@ class AuditApp:
         assert self._puller is not None
         assert self._follower is not None
         assert self._growth is not None
+        assert self._trees is not None
         async with asyncio.TaskGroup() as tasks:
             tasks.create_task(self._puller.run(), name="facts")
             tasks.create_task(self._follower.run(), name="follower")
             tasks.create_task(self._growth.run(), name="growth")
+            tasks.create_task(self._trees.run(), name="trees")
             tasks.create_task(self._keep_provisioned(), name="provision")
             tasks.create_task(self._denials.run(), name="denials")
 
@@ -115,9 +125,9 @@ class AuditApp:
         if self._pool is not None:
             await self._pool.close()
 
-    def _make_server(self, pool: Pool, bus: Bus, growth: Growth) -> RpcServer:
+    def _make_server(self, pool: Pool, bus: Bus, growth: Growth, proofs: Proofs) -> RpcServer:
         token = self._settings.service_token.get_secret_value()
-        servicer = AuditServicer(pool, PageTokens(token), growth)
+        servicer = AuditServicer(pool, PageTokens(token), growth, proofs)
         gate = Gate(RegistryAuthorizer(registry_ask(self._registry)), token)
         heads, positions = RegistryLog(self._registry).heads, partial(applied_positions, pool, SERVICE, REGISTRY)
         servicers: list[Servicer] = [
@@ -126,20 +136,25 @@ class AuditApp:
         ]
         return RpcServer(self._settings.listen, servicers, gate, tls=self._tls, denials=self._denials)
 
-    def _make_consumers(self, pool: Pool, bus: Bus, growth: Growth) -> None:
+    def _make_consumers(self, pool: Pool, bus: Bus) -> None:
         owner = RegistryLog(self._registry)
         applier = PostgresFactApplier(
             pool, consumer=SERVICE, service=REGISTRY, apply=partial(record, REGISTRY), read_facts=owner.read_facts
         )
-        intake = FactsIntake(bus, {REGISTRY: applier}, growth.wake)
+        intake = FactsIntake(bus, {REGISTRY: applier}, self._recorded)
         self._puller = Puller(bus, STREAM.name, SERVICE, batch=PULL_FACTS, on_batch=intake.on_batch)
         positions = partial(applied_positions, pool, SERVICE, REGISTRY)
         self._follower = LogFollower(owner, applier, positions, self._compared, self._compare_interval_s)
 
+    def _recorded(self) -> None:
+        assert self._growth is not None
+        assert self._trees is not None
+        self._growth.wake()
+        self._trees.wake()
+
     async def _compared(self) -> None:
         assert self._server is not None
-        assert self._growth is not None
-        self._growth.wake()
+        self._recorded()
         await self._server.ready()
 
     async def _keep_provisioned(self) -> None:
@@ -150,3 +165,8 @@ class AuditApp:
                 await provision(self._bus, [STREAM])
             except OnwardError as error:
                 log.warning("provisioning_failed", error=str(error), retry_in_s=PROVISION_INTERVAL_S)
+
+
+def _signer(settings: Settings) -> Signer | None:
+    seed = settings.signing_seed
+    return Signer(settings.audit_log_name, seed) if seed else None

@@ -14,6 +14,7 @@ from kit.rpc.pages import PageTokens, page_size
 from onward.audit.v1 import audit_service_pb2 as pb
 from onward.audit.v1 import audit_service_pb2_grpc
 from services.audit import queries
+from services.audit.handlers.proofs import Proofs
 from services.audit.queries import Filter, Growth
 
 # Events of one message of a watch that has some catching up to do.
@@ -25,10 +26,11 @@ WATCH_WAIT_S = 30.0
 class AuditServicer(audit_service_pb2_grpc.AuditServiceServicer):
     """See the proto."""
 
-    def __init__(self, pool: Pool, pages: PageTokens, growth: Growth) -> None:
+    def __init__(self, pool: Pool, pages: PageTokens, growth: Growth, proofs: Proofs) -> None:
         self._pool = pool
         self._pages = pages
         self._growth = growth
+        self._proofs = proofs
 
     async def ListAuditEvents(self, request: pb.ListAuditEventsRequest, context: Any) -> pb.ListAuditEventsResponse:
         (workspace,) = names.WORKSPACE.parse(request.parent, "parent")
@@ -57,6 +59,29 @@ class AuditServicer(audit_service_pb2_grpc.AuditServiceServicer):
                 index = events[-1].index
             else:
                 await self._growth.wait(workspace, index + 1, WATCH_WAIT_S)
+
+    async def ExportAuditEvents(
+        self, request: pb.ExportAuditEventsRequest, context: Any
+    ) -> AsyncIterator[pb.ExportAuditEventsResponse]:
+        (workspace,) = names.WORKSPACE.parse(request.parent, "parent")
+        async for part in self._proofs.export(workspace, request.after_index, request.until_index):
+            yield part
+
+    async def GetCheckpoint(self, request: pb.GetCheckpointRequest, context: Any) -> pb.GetCheckpointResponse:
+        (workspace,) = names.WORKSPACE.parse(request.parent, "parent")
+        return await self._proofs.checkpoint(workspace, request.size)
+
+    async def GetInclusionProof(
+        self, request: pb.GetInclusionProofRequest, context: Any
+    ) -> pb.GetInclusionProofResponse:
+        workspace, index = names.AUDIT_EVENT.parse(request.name)
+        return await self._proofs.inclusion(workspace, int(index), request.tree_size)
+
+    async def GetConsistencyProof(
+        self, request: pb.GetConsistencyProofRequest, context: Any
+    ) -> pb.GetConsistencyProofResponse:
+        (workspace,) = names.WORKSPACE.parse(request.parent, "parent")
+        return await self._proofs.consistency(workspace, request.old_size, request.tree_size)
 
 
 def _filter(request: pb.ListAuditEventsRequest) -> Filter:

@@ -2,8 +2,47 @@
 
 from __future__ import annotations
 
+import base64
+import binascii
+from pathlib import Path
+from typing import Annotated
+
+from pydantic import AfterValidator, Field, SecretStr
+
 from kit.settings import ServiceSettings
+
+SEED_BYTES = 32
+
+
+def _seed(text: SecretStr) -> SecretStr:
+    try:
+        seed = base64.b64decode(text.get_secret_value(), validate=True)
+    except binascii.Error:
+        seed = b""
+    if len(seed) != SEED_BYTES:
+        raise ValueError(f"must be the base64 of {SEED_BYTES} random bytes, as `openssl rand -base64 32` gives")
+    return text
+
+
+def _key_name(text: str) -> str:
+    if not text or "+" in text or any(character.isspace() for character in text):
+        raise ValueError("must not be empty, and hold neither spaces nor +")
+    return text
 
 
 class Settings(ServiceSettings):
-    """What every service needs is all that this one needs."""
+    """What every service needs, and what checkpoints are signed with."""
+
+    # The Ed25519 key that signs checkpoints; without it none is made.
+    audit_signing_key: Annotated[SecretStr, AfterValidator(_seed)] | None = None
+    # The key's name, by which verifiers know it; something that is yours, such as example.com/onward.
+    audit_log_name: Annotated[str, AfterValidator(_key_name)] = "onward"
+    # A tree that has grown is signed after this at the latest.
+    audit_checkpoint_seconds: float = Field(default=5, ge=0.1, le=3_600)
+    # Where checkpoints are kept outside of Postgres, a file each.
+    audit_checkpoint_folder: Path | None = None
+
+    @property
+    def signing_seed(self) -> bytes | None:
+        """The private key."""
+        return base64.b64decode(self.audit_signing_key.get_secret_value()) if self.audit_signing_key else None

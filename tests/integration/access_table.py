@@ -234,6 +234,10 @@ NEEDS: Mapping[str, str] = {
     "audit.AuditService.ListAuditEvents": "owner or auditor",
     "audit.AuditService.GetAuditEvent": "owner or auditor",
     "audit.AuditService.WatchAuditEvents": "owner or auditor",
+    "audit.AuditService.ExportAuditEvents": "owner or auditor",
+    "audit.AuditService.GetCheckpoint": "owner or auditor",
+    "audit.AuditService.GetInclusionProof": "owner or auditor",
+    "audit.AuditService.GetConsistencyProof": "owner or auditor",
     "common.StatusService.GetStatus": OPERATORS,
 }
 

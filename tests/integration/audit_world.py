@@ -64,8 +64,8 @@ class Owner:
         self.refusals: list[Refusal] = []
 
     async def start(self) -> None:
-        pool: Any = None  # ReadFacts and Authorize need none
-        servicer = InternalServicer(pool, self.store, Tokens(), self._record)
+        unused: Any = None  # nobody asks for what would need it
+        servicer = InternalServicer(unused, self.store, Tokens(), self._record, unused)
         self._server = RpcServer(
             self.address, [(add_InternalServiceServicer_to_server, servicer)], Gate(Tokens(), SERVICE_TOKEN)
         )
@@ -145,7 +145,7 @@ class World:
             await channel.close()
 
 
-def settings(database: str, nats_url: str, registry_address: str) -> Settings:
+def settings(database: str, nats_url: str, registry_address: str, **more: Any) -> Settings:
     """Settings as the environment would give them."""
     values: dict[str, Any] = {
         "postgres_dsn": database,
@@ -157,7 +157,7 @@ def settings(database: str, nats_url: str, registry_address: str) -> Settings:
         "service_token": SERVICE_TOKEN,
         "drain_seconds": 2,
     }
-    return Settings(**values)
+    return Settings(**values | more)
 
 
 @asynccontextmanager
@@ -175,10 +175,17 @@ async def owning(nats_url: str) -> AsyncIterator[Owner]:
 
 @asynccontextmanager
 async def running(
-    database: str, nats_url: str, registry_address: str, compare_interval_s: float = NEVER_S, *, ready: bool = True
+    database: str,
+    nats_url: str,
+    registry_address: str,
+    compare_interval_s: float = NEVER_S,
+    *,
+    ready: bool = True,
+    **more: Any,
 ) -> AsyncIterator[World]:
-    """An audit service from start to stop, ready unless that is not to be waited for."""
-    app = await build(settings(database, nats_url, registry_address), compare_interval_s=compare_interval_s)
+    """An audit service from start to stop, ready unless that is not to be waited for; `more` are further settings."""
+    own = settings(database, nats_url, registry_address, **more)
+    app = await build(own, compare_interval_s=compare_interval_s)
     world = World(app, database)
     try:
         await app.start()

@@ -27,7 +27,7 @@ from google.protobuf import timestamp_pb2 as google_dot_protobuf_dot_timestamp__
 from onward.common.v1 import access_pb2 as onward_dot_common_dot_v1_dot_access__pb2
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n#onward/audit/v1/audit_service.proto\x12\x0fonward.audit.v1\x1a\x1b\x62uf/validate/validate.proto\x1a\x1fgoogle/protobuf/timestamp.proto\x1a\x1donward/common/v1/access.proto\"\xba\x03\n\nAuditEvent\x12\x0c\n\x04name\x18\x01 \x01(\t\x12\r\n\x05index\x18\x02 \x01(\x03\x12\x0f\n\x07\x66\x61\x63t_id\x18\x03 \x01(\t\x12.\n\noccur_time\x18\x04 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12/\n\x0brecord_time\x18\x05 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12\x11\n\tprincipal\x18\x06 \x01(\t\x12\x0e\n\x06\x61\x63tion\x18\x07 \x01(\t\x12\x13\n\x0btarget_type\x18\x08 \x01(\t\x12\x11\n\ttarget_id\x18\t \x01(\t\x12\x1b\n\x13target_display_name\x18\n \x01(\t\x12)\n\x07outcome\x18\x0b \x01(\x0e\x32\x18.onward.audit.v1.Outcome\x12-\n\x07\x63hanges\x18\x0c \x03(\x0b\x32\x1c.onward.audit.v1.FieldChange\x12\x12\n\nrequest_id\x18\r \x01(\t\x12\x10\n\x08trace_id\x18\x0e \x01(\t\x12\x0f\n\x07service\x18\x0f \x01(\t\x12\x10\n\x08position\x18\x10 \x01(\x03\x12\x12\n\ncredential\x18\x11 \x01(\t\";\n\x0b\x46ieldChange\x12\r\n\x05\x66ield\x18\x01 \x01(\t\x12\x0e\n\x06\x62\x65\x66ore\x18\x02 \x01(\t\x12\r\n\x05\x61\x66ter\x18\x03 \x01(\t\"\xb3\x02\n\x16ListAuditEventsRequest\x12\x0e\n\x06parent\x18\x01 \x01(\t\x12\x11\n\tpage_size\x18\x02 \x01(\x05\x12\x12\n\npage_token\x18\x03 \x01(\t\x12.\n\nstart_time\x18\x04 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12,\n\x08\x65nd_time\x18\x05 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12\x1b\n\tprincipal\x18\x06 \x01(\tB\x08\xbaH\x05r\x03\x18\x80\x02\x12\x18\n\x06\x61\x63tion\x18\x07 \x01(\tB\x08\xbaH\x05r\x03\x18\x80\x01\x12\x18\n\x06target\x18\x08 \x01(\tB\x08\xbaH\x05r\x03\x18\x80\x02\x12\x33\n\x07outcome\x18\t \x01(\x0e\x32\x18.onward.audit.v1.OutcomeB\x08\xbaH\x05\x82\x01\x02\x10\x01\"e\n\x17ListAuditEventsResponse\x12\x31\n\x0c\x61udit_events\x18\x01 \x03(\x0b\x32\x1b.onward.audit.v1.AuditEvent\x12\x17\n\x0fnext_page_token\x18\x02 \x01(\t\"$\n\x14GetAuditEventRequest\x12\x0c\n\x04name\x18\x01 \x01(\t\"I\n\x15GetAuditEventResponse\x12\x30\n\x0b\x61udit_event\x18\x01 \x01(\x0b\x32\x1b.onward.audit.v1.AuditEvent\">\n\x17WatchAuditEventsRequest\x12\x0e\n\x06parent\x18\x01 \x01(\t\x12\x13\n\x0b\x61\x66ter_index\x18\x02 \x01(\x03\"M\n\x18WatchAuditEventsResponse\x12\x31\n\x0c\x61udit_events\x18\x01 \x03(\x0b\x32\x1b.onward.audit.v1.AuditEvent*M\n\x07Outcome\x12\x17\n\x13OUTCOME_UNSPECIFIED\x10\x00\x12\x15\n\x11OUTCOME_SUCCEEDED\x10\x01\x12\x12\n\x0eOUTCOME_DENIED\x10\x02\x32\xf3\x02\n\x0c\x41uditService\x12v\n\x0fListAuditEvents\x12\'.onward.audit.v1.ListAuditEventsRequest\x1a(.onward.audit.v1.ListAuditEventsResponse\"\x10\xca\xf3\x18\x0c\x08\x0c\x12\x06parent\x18\x01\x12n\n\rGetAuditEvent\x12%.onward.audit.v1.GetAuditEventRequest\x1a&.onward.audit.v1.GetAuditEventResponse\"\x0e\xca\xf3\x18\n\x08\x0c\x12\x04name\x18\x01\x12{\n\x10WatchAuditEvents\x12(.onward.audit.v1.WatchAuditEventsRequest\x1a).onward.audit.v1.WatchAuditEventsResponse\"\x10\xca\xf3\x18\x0c\x08\x0c\x12\x06parent\x18\x01\x30\x01\x62\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n#onward/audit/v1/audit_service.proto\x12\x0fonward.audit.v1\x1a\x1b\x62uf/validate/validate.proto\x1a\x1fgoogle/protobuf/timestamp.proto\x1a\x1donward/common/v1/access.proto\"\xba\x03\n\nAuditEvent\x12\x0c\n\x04name\x18\x01 \x01(\t\x12\r\n\x05index\x18\x02 \x01(\x03\x12\x0f\n\x07\x66\x61\x63t_id\x18\x03 \x01(\t\x12.\n\noccur_time\x18\x04 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12/\n\x0brecord_time\x18\x05 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12\x11\n\tprincipal\x18\x06 \x01(\t\x12\x0e\n\x06\x61\x63tion\x18\x07 \x01(\t\x12\x13\n\x0btarget_type\x18\x08 \x01(\t\x12\x11\n\ttarget_id\x18\t \x01(\t\x12\x1b\n\x13target_display_name\x18\n \x01(\t\x12)\n\x07outcome\x18\x0b \x01(\x0e\x32\x18.onward.audit.v1.Outcome\x12-\n\x07\x63hanges\x18\x0c \x03(\x0b\x32\x1c.onward.audit.v1.FieldChange\x12\x12\n\nrequest_id\x18\r \x01(\t\x12\x10\n\x08trace_id\x18\x0e \x01(\t\x12\x0f\n\x07service\x18\x0f \x01(\t\x12\x10\n\x08position\x18\x10 \x01(\x03\x12\x12\n\ncredential\x18\x11 \x01(\t\";\n\x0b\x46ieldChange\x12\r\n\x05\x66ield\x18\x01 \x01(\t\x12\x0e\n\x06\x62\x65\x66ore\x18\x02 \x01(\t\x12\r\n\x05\x61\x66ter\x18\x03 \x01(\t\"\xb3\x02\n\x16ListAuditEventsRequest\x12\x0e\n\x06parent\x18\x01 \x01(\t\x12\x11\n\tpage_size\x18\x02 \x01(\x05\x12\x12\n\npage_token\x18\x03 \x01(\t\x12.\n\nstart_time\x18\x04 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12,\n\x08\x65nd_time\x18\x05 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12\x1b\n\tprincipal\x18\x06 \x01(\tB\x08\xbaH\x05r\x03\x18\x80\x02\x12\x18\n\x06\x61\x63tion\x18\x07 \x01(\tB\x08\xbaH\x05r\x03\x18\x80\x01\x12\x18\n\x06target\x18\x08 \x01(\tB\x08\xbaH\x05r\x03\x18\x80\x02\x12\x33\n\x07outcome\x18\t \x01(\x0e\x32\x18.onward.audit.v1.OutcomeB\x08\xbaH\x05\x82\x01\x02\x10\x01\"e\n\x17ListAuditEventsResponse\x12\x31\n\x0c\x61udit_events\x18\x01 \x03(\x0b\x32\x1b.onward.audit.v1.AuditEvent\x12\x17\n\x0fnext_page_token\x18\x02 \x01(\t\"$\n\x14GetAuditEventRequest\x12\x0c\n\x04name\x18\x01 \x01(\t\"I\n\x15GetAuditEventResponse\x12\x30\n\x0b\x61udit_event\x18\x01 \x01(\x0b\x32\x1b.onward.audit.v1.AuditEvent\">\n\x17WatchAuditEventsRequest\x12\x0e\n\x06parent\x18\x01 \x01(\t\x12\x13\n\x0b\x61\x66ter_index\x18\x02 \x01(\x03\"M\n\x18WatchAuditEventsResponse\x12\x31\n\x0c\x61udit_events\x18\x01 \x03(\x0b\x32\x1b.onward.audit.v1.AuditEvent\"f\n\x18\x45xportAuditEventsRequest\x12\x0e\n\x06parent\x18\x01 \x01(\t\x12\x1c\n\x0b\x61\x66ter_index\x18\x02 \x01(\x03\x42\x07\xbaH\x04\"\x02(\x00\x12\x1c\n\x0buntil_index\x18\x03 \x01(\x03\x42\x07\xbaH\x04\"\x02(\x00\"i\n\x19\x45xportAuditEventsResponse\x12\x0f\n\x07records\x18\x01 \x03(\x0c\x12\x12\n\nlast_index\x18\x02 \x01(\x03\x12\x13\n\x0buntil_index\x18\x03 \x01(\x03\x12\x12\n\ncheckpoint\x18\x04 \x01(\t\"=\n\x14GetCheckpointRequest\x12\x0e\n\x06parent\x18\x01 \x01(\t\x12\x15\n\x04size\x18\x02 \x01(\x03\x42\x07\xbaH\x04\"\x02(\x00\"O\n\x15GetCheckpointResponse\x12\x12\n\ncheckpoint\x18\x01 \x01(\t\x12\x0c\n\x04size\x18\x02 \x01(\x03\x12\x14\n\x0cverifier_key\x18\x03 \x01(\t\"D\n\x18GetInclusionProofRequest\x12\x0c\n\x04name\x18\x01 \x01(\t\x12\x1a\n\ttree_size\x18\x02 \x01(\x03\x42\x07\xbaH\x04\"\x02(\x00\"q\n\x19GetInclusionProofResponse\x12\x0e\n\x06record\x18\x01 \x01(\x0c\x12\r\n\x05index\x18\x02 \x01(\x03\x12\x11\n\ttree_size\x18\x03 \x01(\x03\x12\x0e\n\x06hashes\x18\x04 \x03(\x0c\x12\x12\n\ncheckpoint\x18\x05 \x01(\t\"c\n\x1aGetConsistencyProofRequest\x12\x0e\n\x06parent\x18\x01 \x01(\t\x12\x19\n\x08old_size\x18\x02 \x01(\x03\x42\x07\xbaH\x04\"\x02 \x00\x12\x1a\n\ttree_size\x18\x03 \x01(\x03\x42\x07\xbaH\x04\"\x02(\x00\"T\n\x1bGetConsistencyProofResponse\x12\x0e\n\x06hashes\x18\x01 \x03(\x0c\x12\x11\n\ttree_size\x18\x02 \x01(\x03\x12\x12\n\ncheckpoint\x18\x03 \x01(\t*M\n\x07Outcome\x12\x17\n\x13OUTCOME_UNSPECIFIED\x10\x00\x12\x15\n\x11OUTCOME_SUCCEEDED\x10\x01\x12\x12\n\x0eOUTCOME_DENIED\x10\x02\x32\xe6\x06\n\x0c\x41uditService\x12v\n\x0fListAuditEvents\x12\'.onward.audit.v1.ListAuditEventsRequest\x1a(.onward.audit.v1.ListAuditEventsResponse\"\x10\xca\xf3\x18\x0c\x08\x0c\x12\x06parent\x18\x01\x12n\n\rGetAuditEvent\x12%.onward.audit.v1.GetAuditEventRequest\x1a&.onward.audit.v1.GetAuditEventResponse\"\x0e\xca\xf3\x18\n\x08\x0c\x12\x04name\x18\x01\x12{\n\x10WatchAuditEvents\x12(.onward.audit.v1.WatchAuditEventsRequest\x1a).onward.audit.v1.WatchAuditEventsResponse\"\x10\xca\xf3\x18\x0c\x08\x0c\x12\x06parent\x18\x01\x30\x01\x12~\n\x11\x45xportAuditEvents\x12).onward.audit.v1.ExportAuditEventsRequest\x1a*.onward.audit.v1.ExportAuditEventsResponse\"\x10\xca\xf3\x18\x0c\x08\x0c\x12\x06parent\x18\x01\x30\x01\x12p\n\rGetCheckpoint\x12%.onward.audit.v1.GetCheckpointRequest\x1a&.onward.audit.v1.GetCheckpointResponse\"\x10\xca\xf3\x18\x0c\x08\x0c\x12\x06parent\x18\x01\x12z\n\x11GetInclusionProof\x12).onward.audit.v1.GetInclusionProofRequest\x1a*.onward.audit.v1.GetInclusionProofResponse\"\x0e\xca\xf3\x18\n\x08\x0c\x12\x04name\x18\x01\x12\x82\x01\n\x13GetConsistencyProof\x12+.onward.audit.v1.GetConsistencyProofRequest\x1a,.onward.audit.v1.GetConsistencyProofResponse\"\x10\xca\xf3\x18\x0c\x08\x0c\x12\x06parent\x18\x01\x62\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
@@ -42,14 +42,34 @@ if not _descriptor._USE_C_DESCRIPTORS:
   _globals['_LISTAUDITEVENTSREQUEST'].fields_by_name['target']._serialized_options = b'\272H\005r\003\030\200\002'
   _globals['_LISTAUDITEVENTSREQUEST'].fields_by_name['outcome']._loaded_options = None
   _globals['_LISTAUDITEVENTSREQUEST'].fields_by_name['outcome']._serialized_options = b'\272H\005\202\001\002\020\001'
+  _globals['_EXPORTAUDITEVENTSREQUEST'].fields_by_name['after_index']._loaded_options = None
+  _globals['_EXPORTAUDITEVENTSREQUEST'].fields_by_name['after_index']._serialized_options = b'\272H\004\"\002(\000'
+  _globals['_EXPORTAUDITEVENTSREQUEST'].fields_by_name['until_index']._loaded_options = None
+  _globals['_EXPORTAUDITEVENTSREQUEST'].fields_by_name['until_index']._serialized_options = b'\272H\004\"\002(\000'
+  _globals['_GETCHECKPOINTREQUEST'].fields_by_name['size']._loaded_options = None
+  _globals['_GETCHECKPOINTREQUEST'].fields_by_name['size']._serialized_options = b'\272H\004\"\002(\000'
+  _globals['_GETINCLUSIONPROOFREQUEST'].fields_by_name['tree_size']._loaded_options = None
+  _globals['_GETINCLUSIONPROOFREQUEST'].fields_by_name['tree_size']._serialized_options = b'\272H\004\"\002(\000'
+  _globals['_GETCONSISTENCYPROOFREQUEST'].fields_by_name['old_size']._loaded_options = None
+  _globals['_GETCONSISTENCYPROOFREQUEST'].fields_by_name['old_size']._serialized_options = b'\272H\004\"\002 \000'
+  _globals['_GETCONSISTENCYPROOFREQUEST'].fields_by_name['tree_size']._loaded_options = None
+  _globals['_GETCONSISTENCYPROOFREQUEST'].fields_by_name['tree_size']._serialized_options = b'\272H\004\"\002(\000'
   _globals['_AUDITSERVICE'].methods_by_name['ListAuditEvents']._loaded_options = None
   _globals['_AUDITSERVICE'].methods_by_name['ListAuditEvents']._serialized_options = b'\312\363\030\014\010\014\022\006parent\030\001'
   _globals['_AUDITSERVICE'].methods_by_name['GetAuditEvent']._loaded_options = None
   _globals['_AUDITSERVICE'].methods_by_name['GetAuditEvent']._serialized_options = b'\312\363\030\n\010\014\022\004name\030\001'
   _globals['_AUDITSERVICE'].methods_by_name['WatchAuditEvents']._loaded_options = None
   _globals['_AUDITSERVICE'].methods_by_name['WatchAuditEvents']._serialized_options = b'\312\363\030\014\010\014\022\006parent\030\001'
-  _globals['_OUTCOME']._serialized_start=1324
-  _globals['_OUTCOME']._serialized_end=1401
+  _globals['_AUDITSERVICE'].methods_by_name['ExportAuditEvents']._loaded_options = None
+  _globals['_AUDITSERVICE'].methods_by_name['ExportAuditEvents']._serialized_options = b'\312\363\030\014\010\014\022\006parent\030\001'
+  _globals['_AUDITSERVICE'].methods_by_name['GetCheckpoint']._loaded_options = None
+  _globals['_AUDITSERVICE'].methods_by_name['GetCheckpoint']._serialized_options = b'\312\363\030\014\010\014\022\006parent\030\001'
+  _globals['_AUDITSERVICE'].methods_by_name['GetInclusionProof']._loaded_options = None
+  _globals['_AUDITSERVICE'].methods_by_name['GetInclusionProof']._serialized_options = b'\312\363\030\n\010\014\022\004name\030\001'
+  _globals['_AUDITSERVICE'].methods_by_name['GetConsistencyProof']._loaded_options = None
+  _globals['_AUDITSERVICE'].methods_by_name['GetConsistencyProof']._serialized_options = b'\312\363\030\014\010\014\022\006parent\030\001'
+  _globals['_OUTCOME']._serialized_start=2051
+  _globals['_OUTCOME']._serialized_end=2128
   _globals['_AUDITEVENT']._serialized_start=150
   _globals['_AUDITEVENT']._serialized_end=592
   _globals['_FIELDCHANGE']._serialized_start=594
@@ -66,6 +86,22 @@ if not _descriptor._USE_C_DESCRIPTORS:
   _globals['_WATCHAUDITEVENTSREQUEST']._serialized_end=1243
   _globals['_WATCHAUDITEVENTSRESPONSE']._serialized_start=1245
   _globals['_WATCHAUDITEVENTSRESPONSE']._serialized_end=1322
-  _globals['_AUDITSERVICE']._serialized_start=1404
-  _globals['_AUDITSERVICE']._serialized_end=1775
+  _globals['_EXPORTAUDITEVENTSREQUEST']._serialized_start=1324
+  _globals['_EXPORTAUDITEVENTSREQUEST']._serialized_end=1426
+  _globals['_EXPORTAUDITEVENTSRESPONSE']._serialized_start=1428
+  _globals['_EXPORTAUDITEVENTSRESPONSE']._serialized_end=1533
+  _globals['_GETCHECKPOINTREQUEST']._serialized_start=1535
+  _globals['_GETCHECKPOINTREQUEST']._serialized_end=1596
+  _globals['_GETCHECKPOINTRESPONSE']._serialized_start=1598
+  _globals['_GETCHECKPOINTRESPONSE']._serialized_end=1677
+  _globals['_GETINCLUSIONPROOFREQUEST']._serialized_start=1679
+  _globals['_GETINCLUSIONPROOFREQUEST']._serialized_end=1747
+  _globals['_GETINCLUSIONPROOFRESPONSE']._serialized_start=1749
+  _globals['_GETINCLUSIONPROOFRESPONSE']._serialized_end=1862
+  _globals['_GETCONSISTENCYPROOFREQUEST']._serialized_start=1864
+  _globals['_GETCONSISTENCYPROOFREQUEST']._serialized_end=1963
+  _globals['_GETCONSISTENCYPROOFRESPONSE']._serialized_start=1965
+  _globals['_GETCONSISTENCYPROOFRESPONSE']._serialized_end=2049
+  _globals['_AUDITSERVICE']._serialized_start=2131
+  _globals['_AUDITSERVICE']._serialized_end=3001
 # @@protoc_insertion_point(module_scope)

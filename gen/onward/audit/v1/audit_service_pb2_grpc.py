@@ -50,6 +50,26 @@ class AuditServiceStub:
                 request_serializer=onward_dot_audit_dot_v1_dot_audit__service__pb2.WatchAuditEventsRequest.SerializeToString,
                 response_deserializer=onward_dot_audit_dot_v1_dot_audit__service__pb2.WatchAuditEventsResponse.FromString,
                 _registered_method=True)
+        self.ExportAuditEvents = channel.unary_stream(
+                '/onward.audit.v1.AuditService/ExportAuditEvents',
+                request_serializer=onward_dot_audit_dot_v1_dot_audit__service__pb2.ExportAuditEventsRequest.SerializeToString,
+                response_deserializer=onward_dot_audit_dot_v1_dot_audit__service__pb2.ExportAuditEventsResponse.FromString,
+                _registered_method=True)
+        self.GetCheckpoint = channel.unary_unary(
+                '/onward.audit.v1.AuditService/GetCheckpoint',
+                request_serializer=onward_dot_audit_dot_v1_dot_audit__service__pb2.GetCheckpointRequest.SerializeToString,
+                response_deserializer=onward_dot_audit_dot_v1_dot_audit__service__pb2.GetCheckpointResponse.FromString,
+                _registered_method=True)
+        self.GetInclusionProof = channel.unary_unary(
+                '/onward.audit.v1.AuditService/GetInclusionProof',
+                request_serializer=onward_dot_audit_dot_v1_dot_audit__service__pb2.GetInclusionProofRequest.SerializeToString,
+                response_deserializer=onward_dot_audit_dot_v1_dot_audit__service__pb2.GetInclusionProofResponse.FromString,
+                _registered_method=True)
+        self.GetConsistencyProof = channel.unary_unary(
+                '/onward.audit.v1.AuditService/GetConsistencyProof',
+                request_serializer=onward_dot_audit_dot_v1_dot_audit__service__pb2.GetConsistencyProofRequest.SerializeToString,
+                response_deserializer=onward_dot_audit_dot_v1_dot_audit__service__pb2.GetConsistencyProofResponse.FromString,
+                _registered_method=True)
 
 
 class AuditServiceServicer:
@@ -77,6 +97,35 @@ class AuditServiceServicer:
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
+    def ExportAuditEvents(self, request, context):
+        """Streams records in the order of their indexes, as the bytes that the workspace's Merkle tree is over, and then the
+        checkpoint that covers the last of them. The same records are the same bytes each time.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def GetCheckpoint(self, request, context):
+        """Answers a signed checkpoint of the workspace's Merkle tree.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def GetInclusionProof(self, request, context):
+        """Proves that a record is in the tree of a checkpoint.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def GetConsistencyProof(self, request, context):
+        """Proves that an older tree is the beginning of a newer one.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
 
 def add_AuditServiceServicer_to_server(servicer, server):
     rpc_method_handlers = {
@@ -94,6 +143,26 @@ def add_AuditServiceServicer_to_server(servicer, server):
                     servicer.WatchAuditEvents,
                     request_deserializer=onward_dot_audit_dot_v1_dot_audit__service__pb2.WatchAuditEventsRequest.FromString,
                     response_serializer=onward_dot_audit_dot_v1_dot_audit__service__pb2.WatchAuditEventsResponse.SerializeToString,
+            ),
+            'ExportAuditEvents': grpc.unary_stream_rpc_method_handler(
+                    servicer.ExportAuditEvents,
+                    request_deserializer=onward_dot_audit_dot_v1_dot_audit__service__pb2.ExportAuditEventsRequest.FromString,
+                    response_serializer=onward_dot_audit_dot_v1_dot_audit__service__pb2.ExportAuditEventsResponse.SerializeToString,
+            ),
+            'GetCheckpoint': grpc.unary_unary_rpc_method_handler(
+                    servicer.GetCheckpoint,
+                    request_deserializer=onward_dot_audit_dot_v1_dot_audit__service__pb2.GetCheckpointRequest.FromString,
+                    response_serializer=onward_dot_audit_dot_v1_dot_audit__service__pb2.GetCheckpointResponse.SerializeToString,
+            ),
+            'GetInclusionProof': grpc.unary_unary_rpc_method_handler(
+                    servicer.GetInclusionProof,
+                    request_deserializer=onward_dot_audit_dot_v1_dot_audit__service__pb2.GetInclusionProofRequest.FromString,
+                    response_serializer=onward_dot_audit_dot_v1_dot_audit__service__pb2.GetInclusionProofResponse.SerializeToString,
+            ),
+            'GetConsistencyProof': grpc.unary_unary_rpc_method_handler(
+                    servicer.GetConsistencyProof,
+                    request_deserializer=onward_dot_audit_dot_v1_dot_audit__service__pb2.GetConsistencyProofRequest.FromString,
+                    response_serializer=onward_dot_audit_dot_v1_dot_audit__service__pb2.GetConsistencyProofResponse.SerializeToString,
             ),
     }
     generic_handler = grpc.method_handlers_generic_handler(
@@ -178,6 +247,114 @@ class AuditService:
             '/onward.audit.v1.AuditService/WatchAuditEvents',
             onward_dot_audit_dot_v1_dot_audit__service__pb2.WatchAuditEventsRequest.SerializeToString,
             onward_dot_audit_dot_v1_dot_audit__service__pb2.WatchAuditEventsResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def ExportAuditEvents(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_stream(
+            request,
+            target,
+            '/onward.audit.v1.AuditService/ExportAuditEvents',
+            onward_dot_audit_dot_v1_dot_audit__service__pb2.ExportAuditEventsRequest.SerializeToString,
+            onward_dot_audit_dot_v1_dot_audit__service__pb2.ExportAuditEventsResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def GetCheckpoint(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/onward.audit.v1.AuditService/GetCheckpoint',
+            onward_dot_audit_dot_v1_dot_audit__service__pb2.GetCheckpointRequest.SerializeToString,
+            onward_dot_audit_dot_v1_dot_audit__service__pb2.GetCheckpointResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def GetInclusionProof(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/onward.audit.v1.AuditService/GetInclusionProof',
+            onward_dot_audit_dot_v1_dot_audit__service__pb2.GetInclusionProofRequest.SerializeToString,
+            onward_dot_audit_dot_v1_dot_audit__service__pb2.GetInclusionProofResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def GetConsistencyProof(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/onward.audit.v1.AuditService/GetConsistencyProof',
+            onward_dot_audit_dot_v1_dot_audit__service__pb2.GetConsistencyProofRequest.SerializeToString,
+            onward_dot_audit_dot_v1_dot_audit__service__pb2.GetConsistencyProofResponse.FromString,
             options,
             channel_credentials,
             insecure,

@@ -39,6 +39,16 @@ class AuditServiceStub:
     """Shows one audit event."""
     WatchAuditEvents: _grpc.UnaryStreamMultiCallable[_audit_service_pb2.WatchAuditEventsRequest, _audit_service_pb2.WatchAuditEventsResponse]
     """Streams audit events as they are recorded."""
+    ExportAuditEvents: _grpc.UnaryStreamMultiCallable[_audit_service_pb2.ExportAuditEventsRequest, _audit_service_pb2.ExportAuditEventsResponse]
+    """Streams records in the order of their indexes, as the bytes that the workspace's Merkle tree is over, and then the
+    checkpoint that covers the last of them. The same records are the same bytes each time.
+    """
+    GetCheckpoint: _grpc.UnaryUnaryMultiCallable[_audit_service_pb2.GetCheckpointRequest, _audit_service_pb2.GetCheckpointResponse]
+    """Answers a signed checkpoint of the workspace's Merkle tree."""
+    GetInclusionProof: _grpc.UnaryUnaryMultiCallable[_audit_service_pb2.GetInclusionProofRequest, _audit_service_pb2.GetInclusionProofResponse]
+    """Proves that a record is in the tree of a checkpoint."""
+    GetConsistencyProof: _grpc.UnaryUnaryMultiCallable[_audit_service_pb2.GetConsistencyProofRequest, _audit_service_pb2.GetConsistencyProofResponse]
+    """Proves that an older tree is the beginning of a newer one."""
 
 @_typing.type_check_only
 class AuditServiceAsyncStub(AuditServiceStub):
@@ -51,6 +61,16 @@ class AuditServiceAsyncStub(AuditServiceStub):
     """Shows one audit event."""
     WatchAuditEvents: _aio.UnaryStreamMultiCallable[_audit_service_pb2.WatchAuditEventsRequest, _audit_service_pb2.WatchAuditEventsResponse]  # type: ignore[assignment]
     """Streams audit events as they are recorded."""
+    ExportAuditEvents: _aio.UnaryStreamMultiCallable[_audit_service_pb2.ExportAuditEventsRequest, _audit_service_pb2.ExportAuditEventsResponse]  # type: ignore[assignment]
+    """Streams records in the order of their indexes, as the bytes that the workspace's Merkle tree is over, and then the
+    checkpoint that covers the last of them. The same records are the same bytes each time.
+    """
+    GetCheckpoint: _aio.UnaryUnaryMultiCallable[_audit_service_pb2.GetCheckpointRequest, _audit_service_pb2.GetCheckpointResponse]  # type: ignore[assignment]
+    """Answers a signed checkpoint of the workspace's Merkle tree."""
+    GetInclusionProof: _aio.UnaryUnaryMultiCallable[_audit_service_pb2.GetInclusionProofRequest, _audit_service_pb2.GetInclusionProofResponse]  # type: ignore[assignment]
+    """Proves that a record is in the tree of a checkpoint."""
+    GetConsistencyProof: _aio.UnaryUnaryMultiCallable[_audit_service_pb2.GetConsistencyProofRequest, _audit_service_pb2.GetConsistencyProofResponse]  # type: ignore[assignment]
+    """Proves that an older tree is the beginning of a newer one."""
 
 class AuditServiceServicer(metaclass=_abc_1.ABCMeta):
     """Shows the trail."""
@@ -78,5 +98,39 @@ class AuditServiceServicer(metaclass=_abc_1.ABCMeta):
         context: _ServicerContext,
     ) -> _typing.Union[_abc.Iterator[_audit_service_pb2.WatchAuditEventsResponse], _abc.AsyncIterator[_audit_service_pb2.WatchAuditEventsResponse]]:
         """Streams audit events as they are recorded."""
+
+    @_abc_1.abstractmethod
+    def ExportAuditEvents(
+        self,
+        request: _audit_service_pb2.ExportAuditEventsRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_abc.Iterator[_audit_service_pb2.ExportAuditEventsResponse], _abc.AsyncIterator[_audit_service_pb2.ExportAuditEventsResponse]]:
+        """Streams records in the order of their indexes, as the bytes that the workspace's Merkle tree is over, and then the
+        checkpoint that covers the last of them. The same records are the same bytes each time.
+        """
+
+    @_abc_1.abstractmethod
+    def GetCheckpoint(
+        self,
+        request: _audit_service_pb2.GetCheckpointRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_audit_service_pb2.GetCheckpointResponse, _abc.Awaitable[_audit_service_pb2.GetCheckpointResponse]]:
+        """Answers a signed checkpoint of the workspace's Merkle tree."""
+
+    @_abc_1.abstractmethod
+    def GetInclusionProof(
+        self,
+        request: _audit_service_pb2.GetInclusionProofRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_audit_service_pb2.GetInclusionProofResponse, _abc.Awaitable[_audit_service_pb2.GetInclusionProofResponse]]:
+        """Proves that a record is in the tree of a checkpoint."""
+
+    @_abc_1.abstractmethod
+    def GetConsistencyProof(
+        self,
+        request: _audit_service_pb2.GetConsistencyProofRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_audit_service_pb2.GetConsistencyProofResponse, _abc.Awaitable[_audit_service_pb2.GetConsistencyProofResponse]]:
+        """Proves that an older tree is the beginning of a newer one."""
 
 def add_AuditServiceServicer_to_server(servicer: AuditServiceServicer, server: _typing.Union[_grpc.Server, _aio.Server]) -> None: ...

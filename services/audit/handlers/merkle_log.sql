@@ -1,0 +1,60 @@
+-- The Merkle log: what it is made of, and what it has made.
+
+-- name: behind
+-- Workspaces with records that are in no tree yet.
+SELECT h.workspace FROM audit_heads h LEFT JOIN audit_trees t USING (workspace)
+WHERE h.index > coalesce(t.size, 0) ORDER BY h.record_time LIMIT $1;
+
+-- name: create_tree
+INSERT INTO audit_trees (workspace, size) VALUES ($1, 0) ON CONFLICT DO NOTHING;
+
+-- name: lock_tree
+SELECT size FROM audit_trees WHERE workspace = $1 FOR UPDATE;
+
+-- name: records
+-- Up to $3 after an index, of at most $4 bytes in all, but one at least.
+SELECT e.*, f.stream AS fact_stream, f.version AS fact_version, f.type AS fact_type, f.recorded_at AS fact_recorded_at,
+    sha256(f.data) AS fact_data_sha256, sha256(convert_to(f.meta::text, 'UTF8')) AS fact_meta_sha256
+FROM (
+    SELECT index, changes_bytes, sum(changes_bytes) OVER (ORDER BY index) AS bytes_so_far
+    FROM (
+        SELECT index, changes_bytes FROM audit_events WHERE workspace = $1 AND index > $2 ORDER BY index LIMIT $3
+    ) AS candidates
+) AS chosen
+JOIN audit_events e ON e.workspace = $1 AND e.index = chosen.index
+JOIN audit_facts f ON f.workspace = $1 AND f.index = chosen.index
+WHERE chosen.bytes_so_far <= $4 OR chosen.bytes_so_far = chosen.changes_bytes
+ORDER BY e.index;
+
+-- name: tiles
+SELECT level, tile, hashes FROM audit_tiles
+WHERE workspace = $1 AND (level, tile) IN (SELECT * FROM unnest($2::smallint[], $3::bigint[]));
+
+-- name: put_tiles
+INSERT INTO audit_tiles (workspace, level, tile, hashes)
+SELECT $1, * FROM unnest($2::smallint[], $3::bigint[], $4::bytea[])
+ON CONFLICT (workspace, level, tile) DO UPDATE SET hashes = excluded.hashes;
+
+-- name: set_size
+UPDATE audit_trees SET size = $2 WHERE workspace = $1;
+
+-- name: size
+SELECT size FROM audit_trees WHERE workspace = $1;
+
+-- name: unsigned
+-- Trees that have grown since their last checkpoint.
+SELECT t.workspace, t.size FROM audit_trees t
+WHERE t.size > coalesce(
+    (SELECT c.size FROM audit_checkpoints c WHERE c.workspace = t.workspace ORDER BY c.size DESC LIMIT 1), 0
+)
+ORDER BY t.workspace;
+
+-- name: put_checkpoint
+INSERT INTO audit_checkpoints (workspace, size, note, sign_time) VALUES ($1, $2, $3, $4) ON CONFLICT DO NOTHING;
+
+-- name: checkpoint
+-- The first of at least a size.
+SELECT size, note FROM audit_checkpoints WHERE workspace = $1 AND size >= $2 ORDER BY size LIMIT 1;
+
+-- name: last_checkpoint
+SELECT size, note FROM audit_checkpoints WHERE workspace = $1 ORDER BY size DESC LIMIT 1;
