@@ -42,6 +42,8 @@ class Tickets:
         self._settled = 0
         self._window = YOUNG_MIN
         self._old = 0
+        # Young or old, they wait in lanes for others of their batches, which bounds them.
+        self._waiting = 0
 
     def __len__(self) -> int:
         return len(self._held)
@@ -53,7 +55,7 @@ class Tickets:
         if held is not None:
             held.message = message
             return None
-        ticket = self._held[key] = Ticket(key, message, self._clock.monotonic())
+        ticket = self._held[key] = Ticket(key, message, self._clock.monotonic(), self._waits)
         return ticket
 
     def settled(self, tickets: Sequence[Ticket]) -> None:
@@ -80,16 +82,21 @@ class Tickets:
             # They come again, and are looked up then.
             log.warning("acks_dropped", count=len(tickets), reason=error.reason)
         for ticket in tickets:
-            self._held.pop(ticket.key, None)
+            if self._held.pop(ticket.key, None) is not None:
+                self._waiting -= ticket.waits
         self._settled += len(tickets)
         self._adjust()
 
     def _adjust(self) -> None:
         held = len(self._held)
-        if held - self._old < self._window and held < HELD_MAX:
+        if held - self._old - self._waiting < self._window and held < HELD_MAX:
             self._room.set()
         else:
             self._room.clear()
+
+    def _waits(self) -> None:
+        self._waiting += 1
+        self._adjust()
 
     async def room(self) -> None:
         """Wait until another batch may be taken."""
@@ -103,7 +110,8 @@ class Tickets:
             if not self._held and not self._settled:
                 continue
             now = self._clock.monotonic()
-            self._old = sum(now - ticket.taken_at > OLD_AFTER_S for ticket in self._held.values())
+            old_before = now - OLD_AFTER_S
+            self._old = sum(ticket.taken_at < old_before and not ticket.waits for ticket in self._held.values())
             self._window = min(YOUNG_MAX, max(YOUNG_MIN, self._settled, self._window // 2))
             self._settled = 0
             self._adjust()

@@ -25,6 +25,8 @@ class Batcher:
         """Let an item that has passed the filters join the batch."""
         now = self._clock.monotonic()
         item.waits_until = self._waits_until(gathering.batching, item, now)
+        if item.waits_until > now:
+            item.ticket.wait()
         gathering.add(item, len(item.event), now=now, until=item.waits_until, events_max=item.batch_max)
 
     def _waits_until(self, batching: Batching, item: Item, now: float) -> float:

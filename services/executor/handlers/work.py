@@ -9,6 +9,8 @@ from typing import TYPE_CHECKING
 from services.executor.projections import Route
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from kit.bus.message import Message
     from services.executor.handlers.egress import Exchange
     from services.executor.runtime.egress import Scope
@@ -17,14 +19,26 @@ if TYPE_CHECKING:
 class Ticket:
     """One JetStream message that is acknowledged when each of its deliveries has a stored outcome."""
 
-    __slots__ = ("key", "message", "remaining", "taken_at")
+    __slots__ = ("key", "message", "on_wait", "remaining", "taken_at", "waits")
 
-    def __init__(self, key: tuple[str, int], message: Message, taken_at: float) -> None:
+    def __init__(
+        self, key: tuple[str, int], message: Message, taken_at: float, on_wait: Callable[[], None] | None = None
+    ) -> None:
         # The stream and the sequence: the same on every delivery.
         self.key = key
         self.message = message
         self.remaining = 0
         self.taken_at = taken_at
+        # Whether a delivery of it was gathered: others need not wait for it to end.
+        self.waits = False
+        self.on_wait = on_wait
+
+    def wait(self) -> None:
+        """Note that a delivery of it waits for others of its batch."""
+        if not self.waits:
+            self.waits = True
+            if self.on_wait is not None:
+                self.on_wait()
 
 
 @dataclass(slots=True)
