@@ -278,6 +278,7 @@ class Attempt(_message.Message):
     BATCH_UNTIL_US_FIELD_NUMBER: _builtins.int
     BATCH_EVENTS_FIELD_NUMBER: _builtins.int
     BATCH_LIMIT_FIELD_NUMBER: _builtins.int
+    TRACEPARENT_FIELD_NUMBER: _builtins.int
     stream_sequence: _builtins.int
     """The event's place in its stream."""
     index: _builtins.int
@@ -322,6 +323,8 @@ class Attempt(_message.Message):
     """The most events that it may be in a batch with from now on: each time that a batch with it did not end, it is halved.
     0 for as many as the policy says.
     """
+    traceparent: _builtins.str
+    """W3C trace context of the event, where it may be attempted again: the next attempt goes on in the same trace."""
     @_builtins.property
     def detail(self) -> Global___AttemptDetail:
         """Failures and sampled successes."""
@@ -350,10 +353,11 @@ class Attempt(_message.Message):
         batch_until_us: _builtins.int = ...,
         batch_events: _builtins.int = ...,
         batch_limit: _builtins.int = ...,
+        traceparent: _builtins.str = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["detail", b"detail"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["attempt", b"attempt", "batch_events", b"batch_events", "batch_events_max", b"batch_events_max", "batch_limit", b"batch_limit", "batch_until_us", b"batch_until_us", "cpu_us", b"cpu_us", "detail", b"detail", "ended_at_us", b"ended_at_us", "error_type", b"error_type", "event_name", b"event_name", "http_error", b"http_error", "index", b"index", "message_id", b"message_id", "reason", b"reason", "received_at_us", b"received_at_us", "result", b"result", "retries_used", b"retries_used", "retry_after_ms", b"retry_after_ms", "stream_sequence", b"stream_sequence", "type", b"type", "wall_us", b"wall_us"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["attempt", b"attempt", "batch_events", b"batch_events", "batch_events_max", b"batch_events_max", "batch_limit", b"batch_limit", "batch_until_us", b"batch_until_us", "cpu_us", b"cpu_us", "detail", b"detail", "ended_at_us", b"ended_at_us", "error_type", b"error_type", "event_name", b"event_name", "http_error", b"http_error", "index", b"index", "message_id", b"message_id", "reason", b"reason", "received_at_us", b"received_at_us", "result", b"result", "retries_used", b"retries_used", "retry_after_ms", b"retry_after_ms", "stream_sequence", b"stream_sequence", "traceparent", b"traceparent", "type", b"type", "wall_us", b"wall_us"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
