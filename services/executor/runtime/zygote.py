@@ -22,6 +22,7 @@ from pathlib import Path
 from typing import Final
 
 from services.executor.runtime import crypto, v8
+from services.executor.runtime.crypto.warm_up import warm_up
 from services.executor.runtime.lockdown import die_with
 from services.executor.runtime.prelude import Prelude, read_prelude
 from services.executor.runtime.worker import run_worker
@@ -49,6 +50,7 @@ class Zygote:
 
     def serve(self) -> None:
         """Fork and reap until the executor hangs up."""
+        warm_up()
         # Nothing that exists now is ever garbage: keep collections from touching, and so copying, shared pages.
         gc.collect()
         gc.freeze()

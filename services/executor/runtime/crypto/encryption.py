@@ -10,9 +10,8 @@ from cryptography.hazmat.primitives.asymmetric import padding, rsa, utils
 
 from services.executor.runtime.crypto.frames import Refused, fields, openssl_error, options
 from services.executor.runtime.crypto.keys import PRIVATE, loaded, loaded_public
-from services.executor.runtime.crypto.signatures import HASHES, PKCS1, too_large
+from services.executor.runtime.crypto.signatures import HASHES, NO_PADDING, PKCS1, too_large
 
-NO_PADDING: Final = 3
 OAEP: Final = 4
 # What PKCS #1 adds at least, on the way in.
 _PKCS1_BYTES: Final = 11
@@ -62,6 +61,8 @@ def _private_decrypt(key: Any, chosen: dict[str, Any], message: bytes, label: by
         return _raw(key, message, private=True)
     if kind not in (PKCS1, OAEP):
         raise _rsa_error("02000076", "unknown padding type")
+    if kind == OAEP and not message:
+        raise _rsa_error("0200006F", "data too small")
     # `cryptography` wants what OpenSSL would do itself.
     whole = message.rjust((key.key_size + 7) // 8, b"\0")
     try:
@@ -100,8 +101,16 @@ def _public_decrypt(key: Any, chosen: dict[str, Any], message: bytes, _: bytes) 
     try:
         result: bytes = key.recover_data_from_signature(whole, padding.PKCS1v15(), None)
     except (InvalidSignature, UnsupportedAlgorithm, ValueError):
-        raise _rsa_error("0200008A", "invalid padding") from None
+        raise _wrong_block(_raw(key, whole, private=False)) from None
+    if not result:
+        raise openssl_error("1C880004", "Provider routines", "RSA lib", "ERR_OSSL_RSA_LIB")
     return result
+
+
+def _wrong_block(block: bytes) -> Refused:
+    if block[0] == 0 and block[1] != 1:
+        return _rsa_error("0200006A", "block type is not 01")
+    return _rsa_error("0200008A", "invalid padding")
 
 
 _METHODS: Final[dict[str, tuple[bool, Callable[[Any, dict[str, Any], bytes, bytes], bytes]]]] = {

@@ -79,7 +79,7 @@ def _read_rsa(members: _Members, found: dict[str, Any], *, private: bool) -> Any
     public = rsa.RSAPublicNumbers(members.number("e"), members.number("n"))
     if not private:
         return public.public_key()
-    if found.get("d") is None:
+    if "d" not in found:
         raise _invalid("JWK does not contain private key material")
     p, q, d, dp, dq, qi = (members.number(name) for name in ("p", "q", "d", "dp", "dq", "qi"))
     return rsa.RSAPrivateNumbers(p, q, d, dp, dq, qi, public).private_key(unsafe_skip_rsa_key_validation=True)
@@ -92,9 +92,10 @@ def _read_ec(members: _Members, found: dict[str, Any], *, private: bool) -> Any:
     if name not in _CURVES:
         raise Refused("Invalid EC curve name", "ERR_CRYPTO_INVALID_CURVE", "TypeError")
     public = ec.EllipticCurvePublicNumbers(members.number("x"), members.number("y"), _CURVES[name]())
+    key = public.public_key()
     if not private:
-        return public.public_key()
-    if found.get("d") is None:
+        return key
+    if "d" not in found:
         raise _invalid("JWK does not contain private key material")
     return ec.EllipticCurvePrivateNumbers(members.number("d"), public).private_key()
 
@@ -104,7 +105,11 @@ def _read_okp(members: _Members, found: dict[str, Any], *, private: bool) -> Any
     if known is None:
         raise members.invalid()
     public = known[1].from_public_bytes(members.bytes_of("x"))
-    return known[0].from_private_bytes(members.bytes_of("d")) if private else public
+    if not private:
+        return public
+    if "d" not in found:
+        raise _invalid("JWK does not contain private key material")
+    return known[0].from_private_bytes(members.bytes_of("d"))
 
 
 # ---- writing ---------------------------------------------------------------------------------------------------------

@@ -46,7 +46,7 @@ _FORMATS: Final = {
     "sec1": serialization.PrivateFormat.TraditionalOpenSSL,
     "pkcs8": serialization.PrivateFormat.PKCS8,
 }
-_PEM_LABEL: Final = re.compile(rb"-----BEGIN ([A-Z0-9 ]+)-----")
+_PEM_LABEL: Final = re.compile(rb"^-----BEGIN ([A-Z0-9 ]+)-----", re.MULTILINE)
 _ENCRYPTED: Final = re.compile(rb"-----BEGIN ENCRYPTED PRIVATE KEY-----|^Proc-Type: 4,ENCRYPTED", re.MULTILINE)
 
 _loaded: OrderedDict[tuple[str, bytes], Any] = OrderedDict()
@@ -127,15 +127,18 @@ def _read_private(data: bytes, passphrase: bytes | None, *, pem: bool = False) -
         # What skipping leaves out (is p prime?) takes 50 ms, and Node leaves it out too.
         return read(data, passphrase, unsafe_skip_rsa_key_validation=True)
     except TypeError:
-        # A passphrase that is not needed is an error here, but not in Node.
+        # A passphrase that is not needed is an error here, but not in Node; and an empty one is none here.
         if passphrase is None:
             raise _passphrase_missing(pem=pem) from None
-        return _read_private(data, None, pem=pem)
     except UnsupportedAlgorithm:
         raise unsupported() from None
     except ValueError as error:
         encrypted = passphrase is not None and ("password" in str(error).lower() or "decrypt" in str(error).lower())
         raise bad_decrypt() if encrypted else _unreadable(pem=pem) from None
+    try:
+        return _read_private(data, None, pem=pem)
+    except Refused:
+        raise bad_decrypt() from None
 
 
 def _passphrase_missing(*, pem: bool) -> Refused:

@@ -13,6 +13,7 @@ from services.executor.runtime.crypto.frames import Refused, fields, openssl_err
 from services.executor.runtime.crypto.keys import PRIVATE, loaded, loaded_public
 
 PKCS1: Final = 1
+NO_PADDING: Final = 3
 PSS: Final = 6
 SALT_DIGEST: Final = -1
 SALT_MAX: Final = -2
@@ -94,6 +95,8 @@ def _scheme(name: str, digest: bytes, chosen: dict[str, Any], *, verifies: bool)
     if kind == PSS:
         salt = chosen.get("saltLength")
         return digest, *_pss(name, SALT_MAX if salt is None else int(salt), verifies=verifies)
+    if kind == NO_PADDING:
+        raise openssl_error("1C8000A8", "Provider routines", "invalid padding mode", "ERR_OSSL_INVALID_PADDING_MODE")
     if kind != PKCS1:
         raise _unsupported_padding()
     if name not in _PREFIXES:

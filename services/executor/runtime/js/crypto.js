@@ -13,6 +13,7 @@ const MEMBERS = {
   keys: ['createPrivateKey', 'createPublicKey', 'createSecretKey', 'KeyObject'],
   random: ['getRandomValues', 'randomBytes', 'randomFill', 'randomFillSync', 'randomInt', 'randomUUID', 'randomUUIDv7', 'timingSafeEqual'],
   signatures: ['createSign', 'createVerify', 'sign', 'verify', 'Sign', 'Verify'],
+  subtle: ['webcrypto', 'subtle'],
   tables: ['constants'],
 };
 

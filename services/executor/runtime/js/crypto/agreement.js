@@ -1,5 +1,6 @@
 // createECDH and diffieHellman.
 import { coded, invalidValue, requireFunction, requireObject, requireString, shown, sourceBytes } from './arguments.js';
+import { named } from '../web/named.js';
 import { AGREE, call, callBack, ECDH as ECDH_CALL, EMPTY, fields, json } from './calls.js';
 import { handleOf, privateHandle, publicHandle } from './keys.js';
 
@@ -13,7 +14,7 @@ function formatOf(format) {
   return format;
 }
 
-export class ECDH {
+class ECDH {
   #curve;
   #scalar = null;
   #point = null;
@@ -58,6 +59,9 @@ export class ECDH {
   }
 }
 
+named({ ECDH });
+
+export { ECDH };
 export const createECDH = (curve) => new ECDH(curve);
 
 const AGREEING = ['ec', 'x25519', 'x448'];

@@ -60,7 +60,25 @@ export function isArrayBuffer(value) {
 
 export { isView };
 export const isBytes = (value) => isView(value) || isArrayBuffer(value);
-export const viewed = (value) => (isView(value) ? new Uint8Array(value.buffer, value.byteOffset, value.byteLength) : new Uint8Array(value));
+
+// A view's own words, whatever user code has put over them.
+const gettersOf = (prototype) => ['buffer', 'byteOffset', 'byteLength'].map((name) => Object.getOwnPropertyDescriptor(prototype, name).get);
+const OF_ARRAY = gettersOf(Object.getPrototypeOf(Uint8Array.prototype));
+const OF_VIEW = gettersOf(DataView.prototype);
+const { get: tagOf } = Object.getOwnPropertyDescriptor(Object.getPrototypeOf(Uint8Array.prototype), Symbol.toStringTag);
+
+export const arrayTag = (value) => apply(tagOf, value, []);
+
+// The bytes of a view or an ArrayBuffer; those of a detached one are none.
+export function viewed(value) {
+  if (!isView(value)) return apply(bufferLength, value, []) === 0 ? new Uint8Array(0) : new Uint8Array(value);
+  const [buffer, offset, length] = (arrayTag(value) === undefined ? OF_VIEW : OF_ARRAY).map((get) => () => apply(get, value, []));
+  try {
+    return new Uint8Array(buffer(), offset(), length());
+  } catch {
+    return new Uint8Array(0);
+  }
+}
 export const copied = (value) => new Uint8Array(viewed(value));
 
 export const VIEWS = 'an instance of Buffer, TypedArray, or DataView';

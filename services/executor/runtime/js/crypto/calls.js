@@ -117,6 +117,8 @@ export function callBack(callback, work) {
   try {
     result = work();
   } catch (error) {
+    // Node's jobs on other threads leave these out.
+    if (error.library !== undefined) for (const name of ['library', 'reason', 'code']) delete error[name];
     later(callback, error);
     return;
   }

@@ -78,11 +78,16 @@ function keyMaterial(key) {
   return sourceBytes(key, 'ikm');
 }
 
+function byteSource(value, name) {
+  if (typeof value === 'string' || isView(value) || isArrayBuffer(value)) return sourceBytes(value, name);
+  throw wrongType(name, 'of type string or an instance of ArrayBuffer, TypedArray, DataView, or Buffer', value);
+}
+
 function hkdfWork(digest, key, salt, info, length) {
   requireString(digest, 'digest');
   const material = keyMaterial(key);
-  const grains = sourceBytes(salt, 'salt');
-  const context = sourceBytes(info, 'info');
+  const grains = byteSource(salt, 'salt');
+  const context = byteSource(info, 'info');
   requireInteger(length, 'length', 0, LENGTH_MAX);
   if (context.length > INFO_BYTES_MAX) throw outOfRange('info', `must not contain more than ${INFO_BYTES_MAX} bytes`, context.length);
   const name = digestNamed(digest);

@@ -1,5 +1,6 @@
 // createHash, createHmac and hash. What `update` takes is kept here, and goes to the host in one call.
 import { coded, dataBytes, invalidValue, requireObject, requireString, requireUint32 } from './arguments.js';
+import { named } from '../web/named.js';
 import { call, HASH, HMAC, number } from './calls.js';
 import { secretBytes } from './keys.js';
 import { PARTS, Streamed } from './streams.js';
@@ -118,12 +119,17 @@ export function hash(algorithm, input, options) {
   const data = dataBytes(input, undefined, 'input', 'of type string or an instance of Buffer, TypedArray, or DataView');
   const encoding = encodingOf(options);
   requireString(encoding, 'outputEncoding');
-  if (!Buffer.isEncoding(encoding) && encoding.toLowerCase() !== 'buffer') throw invalidValue('outputEncoding', encoding);
+  if (encoding && !Buffer.isEncoding(encoding) && encoding.toLowerCase() !== 'buffer') throw invalidValue('outputEncoding', encoding);
   const length = typeof options === 'string' ? undefined : options?.outputLength;
   if (length !== undefined) requireUint32(length, 'outputLength');
   const digest = digestOf(algorithm);
   if (digest === undefined) throw new Error(`Digest method ${algorithm} is not supported`);
-  return shownAs(digested(digest, outputBytes(digest, length), data), encoding);
+  if (!digest.extendable && length !== undefined && length !== digest.bytes) {
+    throw new Error(`Output length ${length} is invalid for ${algorithm}, which does not support XOF`);
+  }
+  return shownAs(digested(digest, outputBytes(digest, length), data), encoding || 'utf8');
 }
+
+named({ Hash, Hmac });
 
 export { Hash, Hmac };

@@ -1,5 +1,6 @@
 // KeyObject, and everything that is taken for a key. The host reads and writes asymmetric ones; here they are kept as DER.
 import { BUFFERS, coded, invalidValue, isBytes, requireObject, requireOneOf, requireString, sourceBytes, wrongType } from './arguments.js';
+import { named } from '../web/named.js';
 import { call, EMPTY, fields, json, KEY_EXPORT, KEY_IMPORT } from './calls.js';
 import { cipherOf } from './tables.js';
 
@@ -38,7 +39,7 @@ class KeyObject {
     this.#handle = handle;
   }
   get type() {
-    return this.#handle.kind;
+    return ownHandle(this).kind;
   }
   static from(key) {
     const handle = cryptoKeyHandle(key);
@@ -48,11 +49,18 @@ class KeyObject {
   equals(other) {
     const handle = handleOfKeyObject(other);
     if (handle === null) throw wrongType('otherKeyObject', 'an instance of KeyObject', other);
-    return handle.kind === this.#handle.kind && Buffer.compare(handle.bytes, this.#handle.bytes) === 0;
+    const own = ownHandle(this);
+    return handle.kind === own.kind && Buffer.compare(handle.bytes, own.bytes) === 0;
   }
   static {
     handleOfKeyObject = (key) => (key !== null && typeof key === 'object' && #handle in key ? key.#handle : null);
   }
+}
+
+function ownHandle(key) {
+  const handle = handleOfKeyObject(key);
+  if (handle === null) throw coded(TypeError, 'ERR_INVALID_THIS', 'Value of "this" must be of type KeyObject');
+  return handle;
 }
 Object.defineProperty(KeyObject.prototype, Symbol.toStringTag, { value: 'KeyObject', configurable: true });
 
@@ -115,10 +123,10 @@ export function exported(handle, { format, type, encrypted = false, passphrase =
 
 class SecretKeyObject extends KeyObject {
   get symmetricKeySize() {
-    return handleOfKeyObject(this).bytes.length;
+    return ownHandle(this).bytes.length;
   }
   export(options) {
-    const { bytes } = handleOfKeyObject(this);
+    const { bytes } = ownHandle(this);
     if (options !== undefined) {
       requireObject(options, 'options');
       const { format } = options;
@@ -131,23 +139,23 @@ class SecretKeyObject extends KeyObject {
 
 class AsymmetricKeyObject extends KeyObject {
   get asymmetricKeyType() {
-    return handleOfKeyObject(this).type;
+    return ownHandle(this).type;
   }
   get asymmetricKeyDetails() {
-    return detailsOf(handleOfKeyObject(this).details);
+    return detailsOf(ownHandle(this).details);
   }
 }
 
 class PublicKeyObject extends AsymmetricKeyObject {
   export(options) {
-    const handle = handleOfKeyObject(this);
+    const handle = ownHandle(this);
     return exported(handle, outputEncoding(options, handle.type, true));
   }
 }
 
 class PrivateKeyObject extends AsymmetricKeyObject {
   export(options) {
-    const handle = handleOfKeyObject(this);
+    const handle = ownHandle(this);
     if (options?.passphrase !== undefined && options.format !== 'pem' && options.format !== 'der') {
       throw incompatible(options.format, 'does not support encryption');
     }
@@ -242,7 +250,8 @@ function handleFor(use, key, name = 'key') {
   const own = handleOf(key);
   if (own !== null) return checked(own, use, key);
   if (isStringOrBytes(key)) return imported(use, { format: 'pem' }, sourceBytes(key, name));
-  if (key === null || typeof key !== 'object') throw wrongType(name, expectedFor(use), key);
+  if (key === null) throw new TypeError("Cannot destructure property 'key' of 'key' as it is null.");
+  if (typeof key !== 'object') throw wrongType(name, expectedFor(use), key);
   const { key: data, format } = key;
   const inner = handleOf(data);
   if (inner !== null) return checked(inner, use, data);
@@ -259,5 +268,7 @@ export const privateHandle = (key, name) => handleFor(CONSUME_PRIVATE, key, name
 export const publicHandle = (key, name) => handleFor(CONSUME_PUBLIC, key, name);
 export const createPublicKey = (key) => keyObject(handleFor(CREATE_PUBLIC, key));
 export const createPrivateKey = (key) => keyObject(handleFor(CREATE_PRIVATE, key));
+
+named({ KeyObject, SecretKeyObject, PublicKeyObject, PrivateKeyObject });
 
 export { KeyObject };

@@ -1,6 +1,6 @@
 // Random bytes and numbers, and comparison in constant time.
 import { DOMException } from '../web/dom_exception.js';
-import { BUFFERS, coded, invalidType, isArrayBuffer, isBytes, isView, outOfRange, requireFunction, requireNumber, requireObject, viewed, wrongType } from './arguments.js';
+import { arrayTag, BUFFERS, coded, invalidType, isArrayBuffer, isBytes, isView, outOfRange, requireFunction, requireNumber, requireObject, viewed, wrongType } from './arguments.js';
 import { call, later, number, RANDOM } from './calls.js';
 
 const CALL_BYTES_MAX = 1 << 20; // what the host gives at a time
@@ -118,10 +118,9 @@ export function randomUUIDv7(options) {
 }
 
 const INTEGERS = /^(?:Big)?(?:Ui|I)nt(?:8|16|32|64)(?:Clamped)?Array$/;
-const { get: tagOf } = Object.getOwnPropertyDescriptor(Object.getPrototypeOf(Uint8Array.prototype), Symbol.toStringTag);
 
 export function getRandomValues(target) {
-  const tag = isView(target) ? Reflect.apply(tagOf, target, []) : undefined;
+  const tag = isView(target) ? arrayTag(target) : undefined;
   if (tag === undefined || !INTEGERS.test(tag)) throw new DOMException('The data argument must be an integer-type TypedArray', 'TypeMismatchError');
   const bytes = viewed(target);
   if (bytes.length > VALUES_BYTES_MAX) throw new DOMException('The requested length exceeds 65,536 bytes', 'QuotaExceededError');

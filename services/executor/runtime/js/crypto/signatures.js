@@ -21,7 +21,7 @@ function optionsOf(key) {
   const padding = intOption('padding', key);
   let saltLength = intOption('saltLength', key);
   if (padding === RSA_PKCS1_PSS_PADDING) saltLength ??= RSA_PSS_SALTLEN_MAX_SIGN;
-  const dsaEncoding = (typeof key === 'object' ? key.dsaEncoding : undefined) ?? 'der';
+  const { dsaEncoding = 'der' } = typeof key === 'object' ? key : {};
   if (dsaEncoding !== 'der' && dsaEncoding !== 'ieee-p1363') throw invalidValue('options.dsaEncoding', dsaEncoding);
   return { padding, saltLength, dsaEncoding };
 }

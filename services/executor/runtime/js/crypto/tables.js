@@ -13,7 +13,7 @@ const add = (name, bytes, ...aliases) => {
 // The first name is hashlib's.
 add('md5', 16, 'md5', 'ssl3-md5', 'rsa-md5', 'md5withrsaencryption');
 add('md5-sha1', 36, 'md5-sha1');
-add('sha1', 20, 'sha1', 'sha-1', 'ssl3-sha1', 'rsa-sha1', 'rsa-sha1-2', 'sha1withrsaencryption', 'sha1withrsa');
+add('sha1', 20, 'sha1', 'sha-1', 'ssl3-sha1', 'rsa-sha1', 'rsa-sha1-2', 'sha1withrsaencryption');
 add('ripemd160', 20, 'ripemd160', 'ripemd-160', 'ripemd', 'rmd160', 'rsa-ripemd160', 'ripemd160withrsa');
 add('sm3', 32, 'sm3', 'rsa-sm3', 'sm3withrsaencryption');
 add('blake2b', 64, 'blake2b512', 'blake2b-512');
@@ -79,7 +79,7 @@ export const RSA_PKCS1_PSS_PADDING = 6;
 export const RSA_PSS_SALTLEN_MAX_SIGN = -2;
 
 // Those of Node's that mean something here: there is neither TLS nor an engine.
-export const constants = Object.freeze({
+export const constants = {
   __proto__: null,
   DH_CHECK_P_NOT_SAFE_PRIME: 2,
   DH_CHECK_P_NOT_PRIME: 1,
@@ -96,4 +96,4 @@ export const constants = Object.freeze({
   POINT_CONVERSION_COMPRESSED: 2,
   POINT_CONVERSION_UNCOMPRESSED: 4,
   POINT_CONVERSION_HYBRID: 6,
-});
+};
