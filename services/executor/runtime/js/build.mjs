@@ -145,6 +145,7 @@ const resolver = (externals) => ({
   name: 'resolver',
   setup(build) {
     const ours = (file) => (externals.includes(file) ? { path: file, external: true, sideEffects: false } : { path: path.join(HERE, file) });
+    build.onResolve({ filter: /^url$/ }, ({ importer }) => (/node-fetch/.test(importer) ? ours('node/fetch_url.js') : undefined));
     for (const table of [NODE_MODULES, OURS]) build.onResolve({ filter: names(table) }, ({ path: name }) => ours(table[name]));
     build.onResolve({ filter: names(OURS_IN_WHATWG_URL) }, ({ path: name, importer }) =>
       /whatwg-url/.test(importer) ? ours(OURS_IN_WHATWG_URL[name]) : undefined,

@@ -66,17 +66,24 @@ function checkUrl(url) {
   if (!/^https?:$/i.test(scheme)) throw new TypeError('Only HTTP(S) protocols are supported');
 }
 
-// The headers that node-fetch sends, in its order.
-function requestHeaders(request, bytes) {
-  const headers = new Headers(request.headers);
-  if (!headers.has('Accept')) headers.set('Accept', '*/*');
-  if (bytes !== null) headers.set('Content-Length', String(bytes.length));
-  else if (/^(POST|PUT)$/i.test(request.method)) headers.set('Content-Length', '0');
-  if (!headers.has('User-Agent')) headers.set('User-Agent', 'node-fetch/1.0 (+https://github.com/bitinn/node-fetch)');
-  if (request.compress && !headers.has('Accept-Encoding')) headers.set('Accept-Encoding', 'gzip,deflate');
-  return Object.entries(headers.raw()).flatMap(([name, values]) =>
-    name.toLowerCase() === 'host' ? [[name, values[0]]] : values.map((value) => [name, value]),
-  );
+// The headers that node-fetch sends, in its order. The broker says how long the body is.
+function requestHeaders(request) {
+  const raw = request.headers.raw();
+  const sent = [];
+  let accept = false;
+  let agent = false;
+  let encoding = !request.compress;
+  for (const name of Object.keys(raw)) {
+    const key = name.toLowerCase();
+    if (key === 'accept') accept = true;
+    else if (key === 'user-agent') agent = true;
+    else if (key === 'accept-encoding') encoding = true;
+    for (const value of raw[name]) sent.push([name, value]);
+  }
+  if (!accept) sent.push(['Accept', '*/*']);
+  if (!agent) sent.push(['User-Agent', 'node-fetch/1.0 (+https://github.com/bitinn/node-fetch)']);
+  if (!encoding) sent.push(['Accept-Encoding', 'gzip,deflate']);
+  return sent;
 }
 
 // Node keeps the first of these and drops the others: https://nodejs.org/api/http.html#messageheaders
@@ -143,7 +150,7 @@ const payloadOf = (request, bytes, id) => ({
   id,
   method: request.method,
   url: request.url,
-  headers: requestHeaders(request, bytes),
+  headers: requestHeaders(request),
   body: bytes === null ? null : apply(toBase64, bytes, []),
   redirect: request.redirect,
   follow: request.follow,
