@@ -88,7 +88,7 @@ async def try_function(
     watch
         Run again whenever a file is saved, until Ctrl-C.
     """
-    path = _file(target)
+    path = file_of(target)
     given = TrialInput.of(path, event, definitions, settings or [], timeout_ms)
     check_event(event, sample)
     async with Session(options) as session:
@@ -98,7 +98,7 @@ async def try_function(
             name, known, code = await _meant(session, target, function, given)
             text = (await sample_of(session, sample)).event if sample else ""
             request = given.request(name, text, known)
-            if (version := _version(target)) and path is None:
+            if (version := version_of(target)) and path is None:
                 request.version = version
             limit_ms = (timeout_ms or DEFAULT_TIMEOUT_MS) if path else TIMEOUT_MAX_MS
             answer = await stub.TestFunction(request, timeout=limit_ms / 1000 + SLACK_S)
@@ -177,7 +177,7 @@ async def types(*, options: Options = DEFAULTS) -> None:
         say_code(text)
 
 
-def _file(target: str) -> Path | None:
+def file_of(target: str) -> Path | None:
     """The file that is meant, None for a function of the server's."""
     path = Path(target)
     if path.is_file() or path.suffix in (".js", ".mjs", ".cjs") or "/" in target:
@@ -185,7 +185,7 @@ def _file(target: str) -> Path | None:
     return None
 
 
-def _version(target: str) -> int:
+def version_of(target: str) -> int:
     found = _VERSION.fullmatch(target)
     return int(found[2]) if found else 0
 
@@ -201,7 +201,7 @@ async def _meant(
     """The resource to ask about, the definitions that the server has, and the code as people know it."""
     if given.code is None:
         name = session.name("functions", target.partition("@")[0])
-        version = await _saved(session, name, _version(target))
+        version = await _saved(session, name, version_of(target))
         return name, [], Code(target, version.code, version.number)
     code = Code(given.code.name, given.code_text())
     if not function:
