@@ -39,8 +39,8 @@ def plot_targets(figures: dict[str, tuple[float, float, bool]], path: Path) -> N
     figure, axes = plt.subplots(figsize=(10, 0.45 * len(figures) + 1.2), layout="constrained")
     names = list(figures)[::-1]
     reached = [wanted / got if less else got / wanted for got, wanted, less in (figures[name] for name in names)]
-    axes.barh(names, reached, color=["#2a6f97" if share >= 1 else "#c1666b" for share in reached])
-    axes.bar_label(axes.containers[0], [f" {figures[name][0]:,g}" for name in names])  # type: ignore[arg-type]
+    bars = axes.barh(names, reached, color=["#2a6f97" if share >= 1 else "#c1666b" for share in reached])
+    axes.bar_label(bars, [f" {figures[name][0]:,g}" for name in names])
     axes.axvline(1, color="black", linewidth=1)
     axes.set_xscale("log")
     axes.set_title("Times better than asked for (the line); the figures beside")

@@ -5,9 +5,11 @@ from __future__ import annotations
 import json
 from collections.abc import Sequence
 from dataclasses import dataclass, field
-from typing import Any, Final
+from typing import Any, Final, TypeVar
 
 import orjson
+
+T = TypeVar("T")
 
 _HANDLERS: Final = {
     kind: f"on{kind.capitalize()}" for kind in ("identify", "track", "page", "screen", "group", "alias", "delete")
@@ -153,12 +155,12 @@ def batch_text(first: int, jobs: Sequence[Job]) -> bytes:
 
 
 def detailed(job_id: int, wall_us: int, cpu_us: int, detail: dict[str, Any]) -> Outcome:
-    """An outcome with more to it than having gone well."""
+    """An outcome with more to it than having gone well. Raises TypeError, KeyError or AttributeError for nonsense."""
     error, value = detail.get("error"), detail.get("value")
-    logs = [LogLine(*entry) for entry in detail.get("logs", ())]
-    kept = value.encode("utf-8", "replace") if value is not None else None
+    logs = [_log_line(*entry) for entry in detail.get("logs", ())]
+    kept = is_of(str, value).encode("utf-8", "replace") if value is not None else None
     outcome = Outcome(job_id, error is None, wall_us, cpu_us, logs, kept, user_error(error))
-    outcome.value_cut = detail.get("valueCut", False)
+    outcome.value_cut = is_of(bool, detail.get("valueCut", False))
     outcome.value_error = user_error(detail.get("valueError"))
     if "results" in detail:
         _add_results(outcome, detail["results"])
@@ -177,8 +179,19 @@ def user_error(error: dict[str, Any] | None) -> UserError | None:
     """An error as failure.js describes it."""
     if error is None:
         return None
-    status = error["status"] or None
-    return UserError(error["kind"], error["name"], error["message"], error["stack"], status, error["network"])
+    kind, name, message, stack = (is_of(str, error[key]) for key in ("kind", "name", "message", "stack"))
+    return UserError(kind, name, message, stack, is_of(int, error["status"]) or None, is_of(bool, error["network"]))
+
+
+def _log_line(level: Any, time_ms: Any, text: Any) -> LogLine:
+    return LogLine(is_of(str, level), is_of(int, time_ms), is_of(str, text))
+
+
+def is_of(type_: type[T], value: Any) -> T:
+    """A worker that was taken over may send anything: what is no `type_` is a TypeError."""
+    if type(value) is not type_:
+        raise TypeError(f"a worker sent {type(value).__name__} for {type_.__name__}")
+    return value
 
 
 def loads(data: bytes) -> Any:

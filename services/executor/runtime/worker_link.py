@@ -28,6 +28,7 @@ from services.executor.runtime.jobs import (
     WorkerExit,
     batch_text,
     detailed,
+    is_of,
     loads,
 )
 from services.executor.runtime.recycling import Recycling
@@ -42,6 +43,10 @@ _PROBE_S: Final = 5.0
 # How long to wait for the exit status after the socket has closed.
 _STATUS_TIMEOUT_S: Final = 2.0
 _WHOLE_BATCH: Final = -1
+# What comes of reading a frame that no worker of ours sends.
+_MALFORMED: Final = (
+    wire.FrameTooLargeError, struct.error, ValueError, KeyError, TypeError, IndexError, AttributeError, RecursionError,
+)  # fmt: skip
 # Ends of a worker that say nothing of the script that it was loading.
 _NOT_THE_SCRIPT: Final = frozenset({"lost", "killed", "stopped"})
 # A script that names none of these does nothing that has to be told apart between the events of a batch.
@@ -77,17 +82,22 @@ class _Protocol(asyncio.Protocol):
     def __init__(self, worker: Worker) -> None:
         self._worker = worker
         self._reader = wire.FrameReader()
+        self._distrusted = False
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         # uvloop's transports do not derive from asyncio's.
         self._worker.transport = cast("asyncio.Transport", transport)
 
     def data_received(self, data: bytes) -> None:
+        if self._distrusted:
+            return
         try:
             for kind, body in self._reader.feed(data):
                 self._worker.received(kind, body)
-        except (wire.FrameTooLargeError, ValueError, KeyError, TypeError, IndexError, struct.error):
-            self._worker.fail()  # a compromised worker may send anything
+        except _MALFORMED:
+            # A compromised worker may send anything. It is being killed: what else it says is of no interest.
+            self._distrusted = True
+            self._worker.fail()
 
     def connection_lost(self, exc: Exception | None) -> None:
         self._worker.closed()
@@ -293,7 +303,8 @@ class Worker:
             self._batch_reply(body)
         elif kind == Kind.REPLY:
             reply = loads(body)
-            self._report(self._requests_and_details(reply["records"]), reply["settled"])
+            settled = [is_of(int, number) for number in reply["settled"]]
+            self._report(self._requests_and_details(reply["records"]), settled)
         elif kind == Kind.EXIT:
             index, guilty, *used_us = wire.EXIT_HEADER.unpack(body)
             self._ending.reason, self._ending.guilty = wire.EXIT_REASONS[index], guilty
@@ -301,7 +312,7 @@ class Worker:
         elif kind == Kind.HEAP_USED:
             self._answer_heap(wire.HEAP_USED_BODY.unpack(body)[0])
         elif kind == Kind.LOCKED and not self.locked.done():
-            self.locked.set_result(loads(body))
+            self.locked.set_result([is_of(str, degradation) for degradation in is_of(list, loads(body))])
         elif kind == Kind.CHECKED and not self._checked.done():
             self._checked.set_result(loads(body))
         elif kind == Kind.FILLED and self._recycling is not None:
@@ -309,10 +320,12 @@ class Worker:
         elif kind == Kind.PROBED and not self._probed.done():
             self._probed.set_result(loads(body))
         elif kind == Kind.READY and not self._loaded.done():
-            self._loaded.set_result(loads(body))
+            self._loaded.set_result(_loaded(loads(body)))
 
     def _batch_reply(self, body: bytes) -> None:
         first, count, wall_us, cpu_us = wire.BATCH_REPLY_HEADER.unpack_from(body)
+        if count > len(self._jobs):
+            raise ValueError(f"a worker told of {count} events, but had {len(self._jobs)}")
         text = body[wire.BATCH_REPLY_HEADER.size :]
         if not text:
             self._report({}, None, range(first, first + count), wall_us, cpu_us)
@@ -333,11 +346,15 @@ class Worker:
     def _requests_and_details(self, records: list[list[Any]]) -> dict[int, dict[str, Any]]:
         details: dict[int, dict[str, Any]] = {}
         for record in records:
-            if record[0] == 0:
-                details[record[1]] = record[2]
-            elif (job := self._jobs.get(record[1])) is not None and self._callbacks is not None:
+            type_, seq, *rest = record
+            if type_ == 0:
+                details[is_of(int, seq)] = is_of(dict, *rest)
+                continue
+            request_id, kind, payload = rest
+            request = is_of(int, request_id), is_of(str, kind), payload
+            if (job := self._jobs.get(is_of(int, seq))) is not None and self._callbacks is not None:
                 self._sent_requests.add(job.id)
-                self._callbacks.request(HostRequest(job.id, record[2], record[3], record[4]))
+                self._callbacks.request(HostRequest(job.id, *request))
         return details
 
     def _report(
@@ -445,6 +462,16 @@ def _reason_of(signal_name: str | None) -> str:
     if signal_name == "SIGTRAP":
         return "out_of_memory"
     return "crashed" if signal_name not in (None, "SIGKILL") else "lost"
+
+
+def _loaded(result: Any) -> dict[str, Any]:
+    """What became of a script: {handlers}, or {error: {name, message, line?, column?, compiled?}}."""
+    error = is_of(dict, result).get("error")
+    if error is None:
+        return {"handlers": [is_of(str, name) for name in result["handlers"]]}
+    told = {key: is_of(str, error[key]) for key in ("name", "message")}
+    places = {key: is_of(int, error[key]) for key in ("line", "column") if error.get(key) is not None}
+    return {"error": {**told, **places, **({"compiled": True} if "compiled" in error else {})}}
 
 
 def _numbers(text: bytes) -> list[int]:
