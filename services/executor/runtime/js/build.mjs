@@ -1,5 +1,6 @@
-// Bundles the prelude and the lazy libraries: `node build.mjs [output folder]`, by default build/runtime at the
-// project's root. The same sources give the same bytes: no times, paths or source maps go in.
+// Bundles the prelude and the lazy libraries: `node build.mjs [output folder [packages file, folder that holds their
+// node_modules]]`, by default into build/runtime at the project's root, without an operator's packages. The same sources
+// give the same bytes: no times, paths or source maps go in.
 import { existsSync } from 'node:fs';
 import { readFile, mkdir, writeFile, rm } from 'node:fs/promises';
 import { STATUS_CODES } from 'node:http';
@@ -7,10 +8,12 @@ import { builtinModules, createRequire } from 'node:module';
 import path from 'node:path';
 import { fileURLToPath } from 'node:url';
 import * as esbuild from 'esbuild';
+import { declarations } from './declarations.mjs';
 import { awsServices, serviceMetadata, serviceModels, servicesModule } from './aws_services.mjs';
 
 const HERE = path.dirname(fileURLToPath(import.meta.url));
 const OUTPUT = path.resolve(process.argv[2] ?? path.join(HERE, '../../../../build/runtime'));
+const [, , , EXTRA_FILE, EXTRA_FOLDER] = process.argv;
 const require = createRequire(import.meta.url);
 const AWS_FOLDER = path.join(HERE, 'node_modules/aws-sdk');
 
@@ -271,6 +274,10 @@ const { devDependencies } = JSON.parse(await readFile(path.join(HERE, 'package.j
 for (const { global, package: name, version } of manifest.packages) {
   if (devDependencies[name] !== version) throw new Error(`packages.json: ${global} is ${name} ${version}, but package.json has ${devDependencies[name]}`);
 }
+const extra = EXTRA_FILE ? JSON.parse(await readFile(EXTRA_FILE, 'utf8')).packages : [];
+for (const { global } of extra) {
+  if (global in globalThis || manifest.packages.some((known) => known.global === global)) throw new Error(`${EXTRA_FILE}: the global ${global} exists already`);
+}
 const fileOf = (entry) => `lib-${entry.package}.js`;
 
 // A lazy package as the text of a function (require) that puts its global in place. Ours stand in lib, where a package
@@ -311,7 +318,11 @@ async function library(entry, resolveDir) {
 await rm(OUTPUT, { recursive: true, force: true });
 await mkdir(OUTPUT, { recursive: true });
 await bundle(process.env.RUNTIME_ENTRY ?? 'main.js', 'prelude.js');
-const listed = await Promise.all(manifest.packages.map((entry) => (entry.lazy ? library(entry, HERE) : entry)));
+const listed = await Promise.all([
+  ...manifest.packages.map((entry) => (entry.lazy ? library(entry, HERE) : entry)),
+  ...extra.map((entry) => library({ ...entry, lazy: true }, EXTRA_FOLDER)),
+]);
+await writeFile(path.join(OUTPUT, 'onward.d.ts'), await declarations(path.join(HERE, 'onward.d.ts'), listed));
 await checker();
 // The worker reads this one: which file to evaluate when the code names which global.
 await writeFile(path.join(OUTPUT, 'packages.json'), JSON.stringify({ packages: listed, modules: await modules() }, null, 2) + '\n');
