@@ -6,13 +6,15 @@ import asyncio
 import os
 import signal
 from collections.abc import AsyncIterator
+from contextlib import suppress
 from pathlib import Path
 
 import pytest
 
 from kit.testing.eventually import eventually
 from services.executor.runtime.pool import HostRequest, Limits, Worker
-from tests.integration.sandbox_world import PATIENCE_S, Sandbox, sandbox_of
+from tests.integration.sandbox_bombs import AFTER_ITS_TURN, ENDING, LATE, NEVER_ENDING
+from tests.integration.sandbox_world import PATIENCE_S, Run, Sandbox, sandbox_of
 
 pytestmark = pytest.mark.integration
 
@@ -111,16 +113,60 @@ BOMBS = {
 }
 
 
+# Beside what V8 and ArrayBuffers may use: pages of programs and libraries that are touched for the first time.
+TOUCHED_BYTES = 24 << 20
+
+
 @pytest.mark.parametrize("attributed", [False, True], ids=["batch", "attributed"])
 @pytest.mark.parametrize("body", BOMBS.values(), ids=BOMBS.keys())
 async def test_a_memory_bomb_ends_its_worker_as_out_of_memory(sandbox: Sandbox, body: str, attributed: bool) -> None:
-    """E9"""
+    """E9: and the worker never holds more than its budget."""
     code = f"async function onTrack(e) {{ if (e.bad) {{ {body} }} }}" + ("// console" if attributed else "")
-    run = await sandbox.run(code, {}, {"bad": 1}, {}, limits=Limits(cpu_ms=5000))
-    exit_ = await run.end()
+    limits = Limits(cpu_ms=5000)
+    run = await sandbox.load(code, limits=limits)
+    budget = _resident_bytes(run.worker.pid) + limits.heap_bytes + limits.buffers_bytes + TOUCHED_BYTES
+    async with asyncio.TaskGroup() as group:
+        most = group.create_task(_most_resident_bytes(run))
+        await run.events({}, {"bad": 1}, {})
+        exit_ = await run.end()
+    assert 0 < most.result() <= budget
     assert exit_.reason == "out_of_memory"
     assert exit_.guilty == 1 or (not attributed and _name(BOMBS, body) == "after await")
     assert (await sandbox.run("const onTrack = () => 1")).value() == 1
+
+
+# How events are told apart makes a difference to who is blamed, not to how the code is stopped.
+UNSTOPPABLE = [(name, name in LATE or name in ENDING) for name in (*NEVER_ENDING, *LATE, *ENDING)]
+
+
+@pytest.mark.parametrize(("name", "attributed"), [*UNSTOPPABLE, *((name, False) for name in AFTER_ITS_TURN)])
+async def test_code_that_v8_can_not_stop_ends_its_worker_and_is_named(
+    sandbox: Sandbox, name: str, attributed: bool
+) -> None:
+    """E1, E9: in the middle of a batch."""
+    body = (NEVER_ENDING | LATE | ENDING)[name]
+    code = f"async function onTrack(e) {{ if (e.bad) {{ {body} }} return e.n }}" + ("// console" if attributed else "")
+    limits = Limits(wall_ms=10_000, cpu_ms=5_000) if name in ENDING else QUICK
+    run = await sandbox.run(code, {"n": 0}, {"bad": 1}, {"n": 2}, limits=limits)
+    exit_ = await run.end()
+    assert exit_.reason == ("out_of_memory" if name in ENDING else "timeout")
+    assert exit_.guilty == (None if name in AFTER_ITS_TURN and not attributed else 1)
+    assert 1 in exit_.unfinished
+    assert set(exit_.unfinished) | set(run.outcomes) == {0, 1, 2}
+    assert all(outcome.ok and run.value(job) == job for job, outcome in run.outcomes.items())
+
+
+async def test_memory_that_runs_out_in_a_microtask_is_seen_though_v8_answers_as_if_nothing_were(
+    sandbox: Sandbox,
+) -> None:
+    """E9: the flag is asked for after each turn."""
+    code = (
+        "let kept = []; async function onTrack(e) { await null; if (e.bad) for (;;) kept.push({ x: 1 }); return e.n }"
+    )
+    for suffix in ("", "// console"):
+        run = await sandbox.run(code + suffix, {"n": 0}, {"bad": 1}, {"n": 2}, limits=Limits(cpu_ms=5000))
+        exit_ = await run.end()
+        assert (exit_.reason, exit_.guilty) == ("out_of_memory", 1 if suffix else None)
 
 
 async def test_array_buffers_beyond_the_budget_are_range_errors(sandbox: Sandbox) -> None:
@@ -135,6 +181,16 @@ async def test_array_buffers_beyond_the_budget_are_range_errors(sandbox: Sandbox
     assert [run.error(n).name for n in (0, 1)] == ["RangeError", "RangeError"]
     assert run.value(2) == "fine"
     assert _resident_bytes(run.worker.pid) < 400 << 20
+
+
+async def _most_resident_bytes(run: Run) -> int:
+    """The most that a worker has held until it ended, as far as looks tell."""
+    most = 0
+    while run.exit is None:
+        with suppress(OSError, ValueError, IndexError):
+            most = max(most, int(Path(f"/proc/{run.worker.pid}/status").read_text().split("VmHWM:")[1].split()[0]))
+        await asyncio.sleep(0.002)
+    return most * 1024
 
 
 def _resident_bytes(pid: int) -> int:
