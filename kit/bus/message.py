@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
 
 # $JS.ACK.<stream>.<consumer>.<delivered>.<stream seq>.<consumer seq>.<timestamp>.<pending>; newer servers may
@@ -11,6 +12,7 @@ _SHORT_OFFSET = 4
 _LONG_OFFSET = 6
 
 _NO_HEADERS: Mapping[str, str] = {}
+_TRACEPARENT = re.compile(rb"[0-9a-f]{2}-[0-9a-f]{32}-[0-9a-f]{16}-[0-9a-f]{2}")
 
 
 def parse_headers(block: bytes) -> dict[str, str]:
@@ -84,6 +86,17 @@ class Message:
             return None
         start += 14
         return self.header_block[start : self.header_block.find(b"\r\n", start)].strip().decode()
+
+    @property
+    def traceparent(self) -> str:
+        """The W3C trace context that the publisher gave, without reading the other headers; empty for none."""
+        start = self.header_block.find(b"\r\ntraceparent:")
+        if start < 0:
+            return ""
+        start += 14
+        value = self.header_block[start : self.header_block.find(b"\r\n", start)].strip()
+        # One that is no context would only be carried along.
+        return value.decode() if _TRACEPARENT.fullmatch(value) else ""
 
     def _ack_token(self, index: int) -> bytes:
         tokens = self.reply_subject.split(b".")

@@ -67,6 +67,8 @@ def _meters(resource: "Resource", endpoint: str) -> "MeterProvider":
     from opentelemetry.sdk.metrics import MeterProvider
     from opentelemetry.sdk.metrics.export import PeriodicExportingMetricReader
 
+    from kit.telemetry.histograms import with_histograms
+
     exporter = OTLPMetricExporter(endpoint=endpoint, insecure=endpoint.startswith("http://"))
-    reader = PeriodicExportingMetricReader(exporter, export_interval_millis=METRICS_INTERVAL_MS)
+    reader = PeriodicExportingMetricReader(with_histograms(exporter), export_interval_millis=METRICS_INTERVAL_MS)
     return MeterProvider([reader], resource=resource, shutdown_on_exit=False)

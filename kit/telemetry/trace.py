@@ -77,6 +77,14 @@ def trace_ids() -> tuple[str, str]:
     return f"{context.trace_id:032x}", f"{context.span_id:016x}"
 
 
+def sampled(parent: str) -> otel_context.Context | None:
+    """A context under `parent`, for spans that are made afterwards; None where its trace is not recorded."""
+    context = _parse(parent)
+    if context is None or not context.trace_flags.sampled:
+        return None
+    return trace.set_span_in_context(NonRecordingSpan(context), otel_context.Context())
+
+
 def _context_of(parent: str) -> otel_context.Context:
     context = _parse(parent)
     empty = otel_context.Context()

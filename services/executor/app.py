@@ -48,6 +48,8 @@ from services.executor.handlers.function_tests import FunctionTests
 from services.executor.handlers.generations import Services
 from services.executor.handlers.invocations import Invocations
 from services.executor.handlers.lane_set import LaneSet
+from services.executor.handlers.metering import Meters, expose
+from services.executor.handlers.observation import Observer, population
 from services.executor.handlers.places import CheckPlaces, WorkerPlaces
 from services.executor.handlers.reports import Reporter
 from services.executor.handlers.resolve import Resolver
@@ -113,9 +115,13 @@ class App:
         resolver = Resolver(self._resolve, settings.keyring, turns)
         places = WorkerPlaces(settings.workers_max, _workers_memory_bytes(settings), self._clock)
         shares = CpuShares(self._clock)
+        meters = self.meters = Meters(by_destination=settings.metrics_by_destination)
         services = Services(
-            zygote, resolver, self._outcomes, self._egress, self._view, self._clock, places, turns, shares
+            zygote, resolver, self._outcomes, self._egress, self._view, self._clock, places, turns, shares, meters
         )
+        observer = Observer(meters, traces=settings.otlp_endpoint is not None)
+        self._outcomes.observe, self._egress.observe = observer.on_outcome, observer.on_fetch
+        expose(meters, population(places, shares, self._tickets))
         self._lanes = LaneSet(services)
         self._intake = Intake(
             self._view, self._fence, self._tickets, self._outcomes, self._lanes.push, self._lookup, self._clock

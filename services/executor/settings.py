@@ -27,5 +27,7 @@ class Settings(KeySettings):
     workers_max: int = Field(default=1000, ge=1, le=10_000)
     # What all workers may take together; without it a share of the memory of the machine or container.
     workers_memory_mb: int | None = Field(default=None, ge=32)
+    # Counts attempts by workspace and destination too: many rows for a backend, and names in it.
+    metrics_by_destination: bool = False
     # Endpoints (host:port, comma-separated) that functions may never call, whatever ranges are allowed.
     egress_denied: str = ""

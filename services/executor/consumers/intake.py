@@ -162,6 +162,7 @@ class Intake:
         except Refused as refused:
             self._refuse(workspace, source, ticket, 0, refused, known)
             return
+        traceparent = message.traceparent
         for index, document in enumerate(documents):
             try:
                 made_id = f"{workspace}-{message.stream_seq}-{index}"
@@ -170,11 +171,11 @@ class Intake:
                 self._refuse(workspace, source, ticket, index, refused, known)
                 continue
             for route in routes:
-                self._hand_to(route, event, ticket, index, received_at_us, known)
+                self._hand_to(route, event, ticket, index, received_at_us, known, traceparent)
 
     def _hand_to(
         self, route: Route, event: Event, ticket: Ticket, index: int, received_at_us: int,
-        known: Known,
+        known: Known, traceparent: str,
     ) -> None:  # fmt: skip
         delivered = ticket.message.delivered
         item = Item(
@@ -190,6 +191,7 @@ class Intake:
             payload=event.payload,
             received_at_us=received_at_us,
             queued_at=ticket.taken_at,
+            traceparent=traceparent,
         )
         if delivered > 1:
             attempts_known = known.get((index, route.destination), {})
@@ -255,6 +257,7 @@ class Intake:
             received_at_us=due.received_at_us,
             queued_at=self._clock.monotonic(),
             alone=due.alone,
+            traceparent=due.traceparent,
             gathered=due.gathered,
             batch_max=due.batch_limit,
         )

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Callable
 from dataclasses import dataclass, replace
 from datetime import datetime
 from email.utils import parsedate_to_datetime
@@ -70,6 +71,8 @@ class Egress:
         self._broker = broker
         self._clock = clock
         self._group: asyncio.TaskGroup | None = None
+        # Is told of every request that ended.
+        self.observe: Callable[[Exchange], None] | None = None
 
     async def run(self) -> None:
         async with asyncio.TaskGroup() as group:
@@ -121,6 +124,8 @@ class Egress:
             exchange.response_bytes = len(response.body)
             exchange.response = replace(response, body=response.body[:KEPT_BODY_BYTES_MAX])
         exchange.request = replace(exchange.request, body=(exchange.request.body or b"")[:KEPT_BODY_BYTES_MAX])
+        if self.observe is not None:
+            self.observe(exchange)
 
 
 def _number(request: HostRequest) -> object:

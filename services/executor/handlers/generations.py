@@ -15,6 +15,7 @@ from services.executor.domain.gathering import Gathering
 from services.executor.handlers.batch_attempts import halved
 from services.executor.handlers.egress import Egress
 from services.executor.handlers.fairness import CpuShares, Share
+from services.executor.handlers.metering import Meters
 from services.executor.handlers.places import Holder, Place, WorkerPlaces
 from services.executor.handlers.resolve import Program, Resolver
 from services.executor.handlers.settle import OutcomeLog
@@ -43,6 +44,7 @@ class Services:
     places: WorkerPlaces
     turns: Turns
     shares: CpuShares
+    meters: Meters = field(default_factory=Meters)
 
 
 @dataclass(frozen=True, slots=True)
@@ -111,14 +113,18 @@ class Generations:
 
     async def make(self) -> Generation:
         """Get the program and a worker for it. Raises `OnwardError`, OSError and TimeoutError where it can't be had."""
+        phase = self._services.meters.phases_from(self._services.clock.monotonic())
         program = await self._services.resolver.program(self._workspace, self._destination)
         generation = Generation(program)
+        phase("program", self._services.clock.monotonic())
         if program.invalid is not None:
             generation.refusal = Refusal(errors.INVALID_SETTINGS, "InvalidSettings", program.invalid)
             return generation
         generation.place = await self._services.places.take(self._owner)
+        phase("place", self._services.clock.monotonic())
         try:
             worker = generation.worker = await self._fork(generation)
+            phase("start", self._services.clock.monotonic())
             self._services.places.ready(generation.place, worker.pid)
             self._services.shares.started(self._owner.share, worker.pid, worker.computing)
             if BATCH_HANDLER in worker.handlers and program.batching.events_max > 1:
@@ -152,6 +158,7 @@ class Generations:
         if generation.place is not None:
             self._services.shares.ended(self._owner.share, generation.place.pid)
         self._give_place_back(generation)
+        self._services.meters.exits[exit_.reason] += 1
         generation.worker = None
         if generation.in_flight:
             log.warning("worker_lost", destination=self._destination, reason=exit_.reason, guilty=exit_.guilty)

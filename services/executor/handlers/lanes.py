@@ -280,6 +280,7 @@ class Lane:
             self._generations.retire(generation)
         elif generation is self._current and generation.worker is not None and generation.worker.spent:
             log.info("worker_recycled", destination=self.destination, reason=generation.worker.spent)
+            self._services.meters.recycles[generation.worker.spent] += 1
             self.give_way()
         if self._waiting:
             self._schedule()
@@ -351,7 +352,8 @@ class Lane:
         now = self._services.clock.monotonic()
         if now - self._queue[0].queued_at >= patience:
             keep = int(finished * patience / DEFER_AFTER_S)
-            self._defer(max(0, len(self._queue) - keep))
+            reason = "no_worker" if self._current is None else "api" if patience == DEFER_AFTER_S else "cpu"
+            self._defer(max(0, len(self._queue) - keep), reason)
         if self._queue:
             self._checking = True
             asyncio.get_running_loop().call_later(DEFER_AFTER_S, self._check_waiting)
@@ -363,7 +365,7 @@ class Lane:
             return False
         return finished == 0 or any(item.exchanges for item in islice(generation.in_flight.values(), 8))
 
-    def _defer(self, count: int) -> None:
+    def _defer(self, count: int, reason: str) -> None:
         """Give the last `count` queued items to the tracker, which brings them back later."""
         program = self._current.program if self._current else None
         for _ in range(count):
@@ -373,7 +375,8 @@ class Lane:
             item.filtered = None if program and program.filters is None and not program.unfiltered else b""
             self._services.outcomes.record(item, errors.DEFERRED, run, details.event_only(item))
         if count:
-            log.info("deliveries_deferred", destination=self.destination, count=count)
+            self._services.meters.deferrals[reason] += count
+            log.info("deliveries_deferred", destination=self.destination, count=count, reason=reason)
 
     # --- the end ---------------------------------------------------------------------------------------------
 

@@ -35,6 +35,10 @@ log = structlog.get_logger()
 
 Publish = Callable[[str, bytes, str], Awaitable[object]]
 Acknowledge = Callable[[Sequence[Ticket]], None]
+Observe = Callable[[Item, Verdict, Run, str, int], None]
+
+# What may be attempted again, by itself or by hand.
+_GOES_ON = frozenset({pb.RESULT_RETRYABLE, pb.RESULT_DEFERRED, pb.RESULT_FAILED})
 
 
 def _attempt_bytes(item: Item) -> int:
@@ -95,6 +99,8 @@ class OutcomeLog:
         self._ready: deque[_Batch] = deque()
         self._wake = asyncio.Event()
         self._under_way = 0
+        # Is told of every attempt that settles its ticket.
+        self.observe: Observe | None = None
 
     @property
     def empty(self) -> bool:
@@ -122,6 +128,10 @@ class OutcomeLog:
             attempt.batch_events_max, attempt.batch_until_us = batch_events_max, batch_until_us
         if item.batch_max:
             attempt.batch_limit = item.batch_max
+        if item.traceparent and verdict.result in _GOES_ON:
+            attempt.traceparent = item.traceparent
+        if self.observe is not None:
+            self.observe(item, verdict, run, reason, attempt.ended_at_us)
         self._added(item.route.workspace, batch, _attempt_bytes(item) + len(reason), item.ticket)
 
     def record_lost(self, item: Item, run: Run, attempt: int) -> None:

@@ -70,6 +70,8 @@ class Item:
     batch_max: int = 0
     # When it starts though its batch is not full.
     waits_until: float = 0.0
+    # The trace of the event, as W3C has it; empty where it has none.
+    traceparent: str = ""
     # How many events `onBatch` had when it returned something of another shape for this one and others.
     unshaped: int = 0
 

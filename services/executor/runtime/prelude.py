@@ -37,7 +37,7 @@ class Prelude:
         return [library for library in self.libraries if library.mentioned.search(code)]
 
     def part(self, name: bytes) -> bytes:
-        """A text that is fetched when it is first needed, by `<package>/<name>`, or `modules/<name>` of the prelude's own."""
+        """A text that is fetched when it is first needed, by `<package>/<name>`; the prelude's own are in `modules`."""
         try:
             return self.parts[name]
         except KeyError:
