@@ -64,7 +64,7 @@ class World:
             tasks.add(task)
             try:
                 await handle(reader, writer)
-            except (OSError, asyncio.CancelledError):
+            except (OSError, EOFError, asyncio.CancelledError):
                 pass
             finally:
                 writer.transport.abort()

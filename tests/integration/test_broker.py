@@ -431,6 +431,36 @@ async def test_a_slow_host_holds_only_its_own_slots(world: World) -> None:
     assert all(task.result().status == 200 for task in waiting)
 
 
+async def test_a_thousand_destinations_on_one_slow_host_leave_others_their_connections(world: World) -> None:
+    """F17: of one workspace and of a thousand; the rest of all connections stays free."""
+    at_once, most = 0, 0
+    release = asyncio.Event()
+
+    async def slow(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        nonlocal at_once, most
+        while await reader.readuntil(b"\r\n\r\n"):
+            at_once += 1
+            most = max(most, at_once)
+            await release.wait()
+            at_once -= 1
+            writer.write(b"HTTP/1.1 200 OK\r\nContent-Length: 0\r\n\r\n")
+
+    slow_port, fast_port = await world.raw(slow), await world.app()
+    broker = await world.broker(limits=EgressLimits(per_host=20, per_host_of_all=60, requests_max=70))
+    request = EgressRequest("GET", f"http://127.0.0.1:{slow_port}/")
+    scopes = [scope(destination=f"d{number}") for number in range(1000)]
+    scopes += [scope(workspace=f"w{number}") for number in range(1000)]
+    async with asyncio.TaskGroup() as group:
+        waiting = [group.create_task(broker.fetch(request, one)) for one in scopes]
+        await eventually(lambda: at_once == 60)
+        for one in (scopes[0], scopes[-1], scope(workspace="another")):
+            fast = await broker.fetch(EgressRequest("GET", f"http://127.0.0.1:{fast_port}/echo"), one)
+            assert fast.status == 200
+        release.set()
+    assert most == 60
+    assert all(task.result().status == 200 for task in waiting)
+
+
 async def test_a_destination_has_its_own_cap_and_cancelled_waiters_give_theirs_up(world: World) -> None:
     """F17"""
     release = asyncio.Event()

@@ -164,6 +164,39 @@ async def test_a_slow_host_times_out_at_the_timeout_option_or_the_brokers_own(wo
         assert (error.type, error.message, error.network) == ("request-timeout", f"network timeout at: {url}", True)
 
 
+async def test_a_body_that_drips_ends_at_the_deadline(world: World) -> None:
+    """F12"""
+
+    async def drip(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        await reader.readuntil(b"\r\n\r\n")
+        writer.write(b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n")
+        while True:
+            writer.write(b"1\r\nx\r\n")
+            await writer.drain()
+            await asyncio.sleep(0.002)
+
+    port = await world.raw(drip)
+    broker = await world.broker(limits=EgressLimits(total_ms=150))
+    for timeout_ms in (0, 60_000, 100):
+        error = await refused(broker, f"http://127.0.0.1:{port}/", timeout_ms=timeout_ms)
+        assert (error.type, error.phase, error.network) == ("body-timeout", "body", True)
+        assert error.response is not None
+        assert error.response.status == 200
+
+
+async def test_a_timeout_is_that_of_the_head_and_again_that_of_the_body(world: World) -> None:
+    async def halves(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        await reader.readuntil(b"\r\n\r\n")
+        await asyncio.sleep(0.3)
+        writer.write(b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\n")
+        await asyncio.sleep(0.3)
+        writer.write(b"ok")
+
+    port = await world.raw(halves)
+    request = EgressRequest("GET", f"http://127.0.0.1:{port}/", timeout_ms=500)
+    assert (await (await world.broker()).fetch(request, scope())).body == b"ok"
+
+
 async def test_a_body_that_stalls_is_a_body_timeout(world: World) -> None:
     async def stall(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         writer.write(b"HTTP/1.1 200 OK\r\nContent-Length: 10\r\n\r\nhalf")

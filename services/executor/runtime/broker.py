@@ -88,6 +88,8 @@ class Broker:
         self._ca_file = ca_file
         self._pool = ConnectionPool(self._limits)
         self._by_host = Slots(self._limits.per_host)
+        self._by_host_of_all = Slots(self._limits.per_host_of_all)
+        self._of_all = Slots(self._limits.requests_max)
         self._by_destination = Slots(self._limits.per_destination)
         self._connector: Connector | None = None
         self._sweep_timer: asyncio.TimerHandle | None = None
@@ -162,12 +164,8 @@ class Broker:
         return _Hop(method, request.url, origin, target, headers, request.body)
 
     async def _in_slot(self, request: EgressRequest, scope: Scope, hop: _Hop) -> RawResponse:
-        destination = (scope.workspace, scope.destination)
-        await self._by_destination.acquire(destination)
-        try:
+        async with self._by_destination.held((scope.workspace, scope.destination)):
             return await self._follow(request, scope, hop)
-        finally:
-            self._by_destination.release(destination)
 
     async def _follow(self, request: EgressRequest, scope: Scope, hop: _Hop) -> RawResponse:
         while True:
@@ -189,12 +187,14 @@ class Broker:
             _redirect(hop, raw.status, url)
 
     async def _send(self, request: EgressRequest, scope: Scope, hop: _Hop) -> RawResponse:
-        host = (scope.workspace, hop.origin.host, hop.origin.port)
-        await self._by_host.acquire(host)
-        try:
+        """Narrow caps first: who waits for his own holds no part of what all share."""
+        host = (hop.origin.host, hop.origin.port)
+        async with (
+            self._by_host.held((scope.workspace, *host)),
+            self._by_host_of_all.held(host),
+            self._of_all.held(None),
+        ):
             return await self._exchange(request, scope, hop)
-        finally:
-            self._by_host.release(host)
 
     async def _exchange(self, request: EgressRequest, scope: Scope, hop: _Hop) -> RawResponse:
         data = serialise(hop.method, hop.origin, hop.target, hop.headers, hop.body)

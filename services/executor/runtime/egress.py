@@ -38,7 +38,11 @@ class EgressLimits:
     connect_fallback_ms: int = 1_000
     addresses_tried_max: int = 4
     per_host: int = 64  # requests at once to one host and port, for each workspace
+    # The same for all workspaces together: a host that everybody uses and that hangs holds this many connections.
+    per_host_of_all: int = 512
     per_destination: int = 50
+    # Of everybody, to every host: eight such hosts, and far below the descriptors that a process may have.
+    requests_max: int = 4_096
     idle_ms: int = 15_000
     idle_per_host_max: int = 64
     idle_max: int = 1_024
