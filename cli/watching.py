@@ -11,6 +11,9 @@ from cli.output import console, print_error, say
 
 # Saving and looking go together without waiting; a look is some calls of stat.
 LOOK_S = 0.2
+# A file that did not change for so long is whole; one that changes all the time is taken as it is.
+SETTLE_S = 0.05
+SETTLE_LOOKS_MAX = 20
 
 # What tells a file from the same file after it was saved.
 Stamp = tuple[int, int, int]
@@ -22,7 +25,7 @@ async def watch(files: Sequence[Path], run: Callable[[], Awaitable[object]], *, 
     `quiet` prints nothing of its own, for programs.
     """
     while True:
-        seen = _stamps(files)
+        seen = await _settled(files)
         if not quiet and console().is_terminal:
             console().clear()
         try:
@@ -37,6 +40,17 @@ async def watch(files: Sequence[Path], run: Callable[[], Awaitable[object]], *, 
             say(f"Waiting for changes of {', '.join(map(str, files))}; Ctrl-C ends.", style="dim")
         while _stamps(files) == seen:
             await asyncio.sleep(LOOK_S)
+
+
+async def _settled(files: Sequence[Path]) -> list[Stamp | None]:
+    """The files once they are whole: some editors empty a file before they write it."""
+    seen = _stamps(files)
+    for _ in range(SETTLE_LOOKS_MAX):
+        await asyncio.sleep(SETTLE_S)
+        seen, before = _stamps(files), seen
+        if seen == before:
+            break
+    return seen
 
 
 def _stamps(files: Sequence[Path]) -> list[Stamp | None]:
