@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from datetime import UTC, datetime, timedelta
 from typing import Literal
 
@@ -30,6 +31,15 @@ from onward.audit.v1 import audit_service_pb2 as pb
 from onward.audit.v1 import audit_service_pb2_grpc as pb_grpc
 
 app = App(name="audit", help="See who changed what, when; refusals included.")
+for command, description in (
+    ("show", "Show one record, with each field before and after."),
+    ("export", "Write the whole trail to a file that can be verified."),
+    ("verify", "Check an exported trail without any server."),
+    ("proof", "Have the server prove a record, and check the proof."),
+):
+    # As in cli.main: the line here would hide the command's own help, with its example.
+    asked = command in sys.argv[2:3]
+    app.command(f"cli.commands.audit_log:{command}", name=command, help=None if asked else description)
 
 # The trail of what belongs to no workspace. It has no members: the operator's token reads it.
 SYSTEM_WORKSPACE = "system"
@@ -120,7 +130,7 @@ def audit_row(one: pb.AuditEvent, *, wide: bool) -> tuple[Cell, ...]:
     """Give a row of COLUMNS or COLUMNS_WIDE."""
     outcome = _outcome_word(one)
     what = one.action if wide or one.outcome == pb.OUTCOME_SUCCEEDED else styled((f"{one.action} ({outcome})", "red"))
-    row = (one.index, when_short(one.occur_time), what, _target(one), _who(one) if wide else one.principal)
+    row = (one.index, when_short(one.occur_time), what, audit_target(one), audit_who(one) if wide else one.principal)
     return (*row, outcome, _changes(one)) if wide else row
 
 
@@ -130,17 +140,18 @@ def _line(one: pb.AuditEvent) -> Text:
         (when(one.occur_time, with_date=False), "dim"),
         " ",
         (f"{word:<9}", "red" if word == "denied" else "green"),
-        f" {one.action}  {_target(one)}  by {_who(one)}",
+        f" {one.action}  {audit_target(one)}  by {audit_who(one)}",
         (f"  {_changes(one)}", "dim"),
     )
 
 
-def _who(one: pb.AuditEvent) -> str:
+def audit_who(one: pb.AuditEvent) -> str:
     """Tell the credential as well, where it is not the principal itself."""
     return f"{one.principal} ({one.credential})" if one.credential not in ("", one.principal) else one.principal
 
 
-def _target(one: pb.AuditEvent) -> str:
+def audit_target(one: pb.AuditEvent) -> str:
+    """Such as "functions/alerts"."""
     return f"{one.target_type}/{one.target_id}" if one.target_id else one.target_type
 
 

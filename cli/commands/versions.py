@@ -64,7 +64,7 @@ async def diff(name: str, older: int = 0, newer: int = 0, /, *, options: Options
         print_json(found)
         return
     for text in (found.code_diff, found.definitions_diff):
-        _print_diff(text)
+        print_diff(text)
     if not found.code_diff and not found.definitions_diff:
         say(f"Versions {getattr(found, 'from')} and {found.to} of {name} are the same.")
     if found.truncated:
@@ -73,7 +73,7 @@ async def diff(name: str, older: int = 0, newer: int = 0, /, *, options: Options
         )
 
 
-def _print_diff(text: str) -> None:
+def print_diff(text: str) -> None:
     """Print a diff: exactly to a file or a program, with colours and escapes to a terminal."""
     if not sys.stdout.isatty():
         sys.stdout.write(text)

@@ -1,0 +1,255 @@
+"""onward audit show, export, verify, proof"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from pathlib import Path
+from typing import Annotated, Literal
+
+import orjson
+from cyclopts import Parameter
+from rich.text import Text
+
+from cli.audit_export import csv_head, csv_row, last_whole_line, read_lines
+from cli.audit_verifier import Checkpoint, Key, NotVerifiedError, Report, Verifier, leads_to, read_checkpoint
+from cli.commands.audit import audit_stub, audit_target, audit_who
+from cli.commands.functions import function_stub
+from cli.commands.versions import print_diff
+from cli.failures import CommandError, UsageError
+from cli.options import DEFAULTS, Options
+from cli.output import counted, enum_word, print_json, print_record, say, say_line, styled, warn, when
+from cli.session import Session
+from kit.errors import OnwardError
+from onward.audit.v1 import audit_service_pb2 as pb
+from onward.registry.v1 import function_service_pb2 as functions_pb
+
+Format = Literal["jsonl", "csv"]
+# Records between two lines of progress.
+PROGRESS_RECORDS = 50_000
+
+
+async def show(index: int, /, *, options: Options = DEFAULTS) -> None:
+    """Show one record: who did what to what, each field before and after, and of saved code what changed in it.
+
+    Example: onward audit show 41
+
+    Parameters
+    ----------
+    index
+        The record's number, as `onward audit list` shows it.
+    """
+    async with Session(options) as session:
+        name = session.name("auditEvents", str(index))
+        answer = await audit_stub(session).GetAuditEvent(pb.GetAuditEventRequest(name=name))
+        one = answer.audit_event
+        if options.json:
+            print_json(one)
+            return
+        print_record(_fields(one))
+        for change in one.changes:
+            say_line(_change(change))
+        if one.action == "FunctionVersionSaved":
+            await _show_code(session, one)
+
+
+def _fields(one: pb.AuditEvent) -> Iterable[tuple[str, str]]:
+    yield "record", str(one.index)
+    yield "what", one.action
+    yield "on", audit_target(one) + (f" ({one.target_display_name})" if one.target_display_name else "")
+    yield "who", audit_who(one)
+    yield "outcome", enum_word(pb.Outcome.Name(one.outcome), "OUTCOME_")
+    yield "when", when(one.occur_time)
+    yield "recorded", when(one.record_time)
+    yield "request", one.request_id
+    yield "trace", one.trace_id
+
+
+def _change(change: pb.FieldChange) -> Text:
+    before = (change.before, "red") if change.before else ("-", "dim")
+    after = (change.after, "green") if change.after else ("-", "dim")
+    return styled((f"  {change.field}: ", "bold"), before, " → ", after)
+
+
+async def _show_code(session: Session, one: pb.AuditEvent) -> None:
+    """The code's changes, for whoever may read the function."""
+    told = {change.field: change for change in one.changes}
+    version = told.get("version")
+    if version is None or not version.before:
+        return
+    request = functions_pb.DiffVersionsRequest(name=session.name("functions", one.target_id), to=int(version.after))
+    # A keyword of Python's.
+    setattr(request, "from", int(version.before))
+    try:
+        print_diff((await function_stub(session).DiffVersions(request)).code_diff)
+    except OnwardError as error:
+        warn(f"the code cannot be shown: {error}")
+
+
+async def export(
+    file: Path,
+    /,
+    *,
+    format: Annotated[Format, Parameter(name="--format")] = "jsonl",
+    resume: bool = False,
+    options: Options = DEFAULTS,
+) -> None:
+    """Write the whole trail to a file. As JSON Lines it can be verified: its checkpoint and key go beside it.
+
+    Example: onward audit export trail.jsonl
+
+    Parameters
+    ----------
+    file
+        Where to. FILE.checkpoint and FILE.key are written too, but for CSV.
+    format
+        jsonl: each record as it was signed, a line each. csv: for spreadsheets; no cell begins a formula.
+    resume
+        Go on where an export to this file stopped, or add what came since.
+    """
+    if resume and format == "csv":
+        raise UsageError("--resume is for --format jsonl")
+    after = _last_index(file) if resume else 0
+    async with Session(options) as session:
+        note = await _write(session, file, format, after)
+        if format == "jsonl" and note:
+            await _write_evidence(session, file, note)
+
+
+async def _write(session: Session, file: Path, kind: Format, after: int) -> str:
+    request = pb.ExportAuditEventsRequest(parent=session.workspace_name, after_index=after)
+    note, told, last = "", after, after
+    with file.open("ab" if after else "wb") as target:
+        if kind == "csv":
+            target.write(csv_head())
+        async for part in audit_stub(session).ExportAuditEvents(request):
+            target.write(b"".join(csv_row(one) if kind == "csv" else one + b"\n" for one in part.records))
+            note, last = part.checkpoint, part.last_index
+            if last - told >= PROGRESS_RECORDS:
+                told = last
+                say(f"{last} of {part.until_index} records", style="dim")
+    say(f"{counted(last - after, 'record')} written to {file}" + (f", after {after} that were there" if after else ""))
+    return note
+
+
+async def _write_evidence(session: Session, file: Path, note: str) -> None:
+    """Put the checkpoint and the key beside an export."""
+    answer = await audit_stub(session).GetCheckpoint(pb.GetCheckpointRequest(parent=session.workspace_name))
+    _beside(file, "checkpoint").write_text(note)
+    _beside(file, "key").write_text(answer.verifier_key + "\n")
+    say(f"Its checkpoint and the key that signed it are in {_beside(file, 'checkpoint')} and {_beside(file, 'key')}.")
+    say("Keep the key apart from here: who verifies must have it from somebody he trusts.")
+
+
+def _last_index(file: Path) -> int:
+    if not file.exists():
+        return 0
+    line = last_whole_line(file)
+    try:
+        return int(orjson.loads(line)["index"]) if line else 0
+    except (ValueError, KeyError, TypeError):
+        raise CommandError(f"{file} is no export: its last line is no record") from None
+
+
+def _beside(file: Path, kind: str) -> Path:
+    return file.with_name(f"{file.name}.{kind}")
+
+
+def verify(
+    file: Path,
+    /,
+    *,
+    checkpoint: tuple[Path, ...] = (),
+    key: str = "",
+    options: Options = DEFAULTS,
+) -> int:
+    """Check an exported trail, without any server: nothing altered, removed or inserted since it was signed.
+
+    Example: onward audit verify trail.jsonl --checkpoint kept/000000000041.checkpoint
+
+    Parameters
+    ----------
+    file
+        The export, as JSON Lines.
+    checkpoint
+        Checkpoints that you kept, or a folder of them; FILE.checkpoint is looked at too.
+    key
+        The verifier key that you trust, such as onward+1a2b3c4d+AbC...; FILE.key where absent.
+    """
+    try:
+        trusted = Key(key or _text(_beside(file, "key")))
+        notes = [_text(path) for path in _checkpoints(file, checkpoint)]
+        report = _verified(file, [read_checkpoint(note, trusted) for note in notes])
+    except NotVerifiedError as error:
+        raise CommandError(str(error)) from None
+    if options.json:
+        told = {"records": report.records, "covered": report.covered, "workspace": report.workspace}
+        print_json({**told, "faults": report.faults})
+    else:
+        _tell(report, trusted, len(notes))
+    return 1 if report.faults else 0
+
+
+def _verified(file: Path, checkpoints: list[Checkpoint]) -> Report:
+    verifier = Verifier(checkpoints)
+    for line in read_lines(file):
+        verifier.add(line)
+    return verifier.report()
+
+
+def _checkpoints(file: Path, named: tuple[Path, ...]) -> list[Path]:
+    found = [one for path in named for one in (sorted(path.glob("*.checkpoint")) if path.is_dir() else [path])]
+    own = _beside(file, "checkpoint")
+    if own.exists():
+        found.append(own)
+    if not found:
+        raise UsageError(f"there is no {own}: name the checkpoints that you kept with --checkpoint")
+    return found
+
+
+def _text(path: Path) -> str:
+    try:
+        return path.read_text("utf-8")
+    except (OSError, UnicodeDecodeError) as error:
+        raise CommandError(f"{path} cannot be read: {error}") from None
+
+
+def _tell(report: Report, key: Key, checkpoints: int) -> None:
+    for fault in report.faults:
+        say_line(styled(("✗ ", "red"), fault))
+    if report.faults:
+        return
+    what = f"{counted(report.records, 'record')} of {report.workspace}" if report.workspace else "no records"
+    say_line(styled(("✓ ", "green"), f"{what}: nothing altered, removed or inserted since {key.name} signed them"))
+    say(f"Compared with {counted(checkpoints, 'checkpoint')}.", style="dim")
+
+
+async def proof(index: int, /, *, key: str = "", options: Options = DEFAULTS) -> int:
+    """Have the server prove that a record is in its signed log, and check the proof here.
+
+    Example: onward audit proof 41
+
+    Parameters
+    ----------
+    index
+        The record's number.
+    key
+        The verifier key that you trust; what the server says of itself where absent.
+    """
+    async with Session(options) as session:
+        stub = audit_stub(session)
+        latest = await stub.GetCheckpoint(pb.GetCheckpointRequest(parent=session.workspace_name))
+        name = session.name("auditEvents", str(index))
+        answer = await stub.GetInclusionProof(pb.GetInclusionProofRequest(name=name, tree_size=latest.size))
+    if options.json:
+        print_json(answer)
+    try:
+        signed = read_checkpoint(answer.checkpoint, Key(key or latest.verifier_key))
+        holds = leads_to(answer.record, index, answer.tree_size, list(answer.hashes)) == signed.root
+    except NotVerifiedError as error:
+        raise CommandError(str(error)) from None
+    if not holds:
+        raise CommandError(f"record {index} is not the one that was signed: it was altered")
+    if not options.json:
+        say_line(styled(("✓ ", "green"), f"record {index} is in the log of {signed.size} records that was signed"))
+        say(f"{counted(len(answer.hashes), 'hash')} lead from it to the root of {signed.origin}.", style="dim")
+    return 0
