@@ -87,9 +87,7 @@ def test_only_a_range_of_its_own_opens_a_metadata_service(address: str, bits: in
     """F1"""
     width = 32 if "." in address else 128
     around_it = ipaddress.ip_network(f"{address}/{min(bits, width - 1)}", strict=False)
-    ranges = (
-        (around_it, ipaddress.ip_network("0.0.0.0/0"), ipaddress.ip_network("::/0")) if everything else (around_it,)
-    )
+    wide = (ipaddress.ip_network("0.0.0.0/0"), ipaddress.ip_network("::/0")) if everything else ()
     assert AddressPolicy().denial(address, 80, (around_it, *wide)) is not None
 
 
