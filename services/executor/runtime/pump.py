@@ -19,7 +19,7 @@ from typing import Any, Final
 
 from services.executor.runtime.host_calls import HostCalls, Operation
 from services.executor.runtime.prelude import LIBRARY_PART, Library, Prelude
-from services.executor.runtime.v8 import FIRST_ERROR, PARSE_ERROR, Isolate, Raw, V8Error
+from services.executor.runtime.v8 import PARSE_ERROR, Isolate, Raw, V8Error
 
 _TURN: Final = 1
 _FLUSH: Final = 2
@@ -66,6 +66,9 @@ class Output:
 
     settled: list[int] = field(default_factory=list)  # seq, wall_us, cpu_us; and so on
     records: list[bytes] = field(default_factory=list)
+
+
+_NOTHING: Final = Output()
 
 
 class Cell:
@@ -264,6 +267,8 @@ class Pump:
 
     def take(self) -> Output:
         """What has been produced since the last call. For any thread."""
+        if not self._output.settled and not self._output.records:
+            return _NOTHING
         with self._lock:
             output, self._output = self._output, Output()
         return output
@@ -307,7 +312,7 @@ class Pump:
         self.on_ended()
 
     def _on_queued(self, raw: Raw) -> None:
-        self.refused = raw.contents.type >= FIRST_ERROR
+        self.refused = self.isolate.failed(raw)
         self.isolate.free(raw)
 
     def _ended(self) -> None:
@@ -335,7 +340,7 @@ class Pump:
 
     def _flushed(self, raw: Raw, now: int) -> bool:
         """Keep the text of a flush; False when the turn died of memory, which is silent in microtasks."""
-        failed = raw.contents.type >= FIRST_ERROR
+        failed = self.isolate.failed(raw)
         text = self.isolate.take(raw)
         if failed or self.isolate.heap_exceeded():
             self.out_of_memory_in = self._ran
@@ -371,11 +376,11 @@ class Pump:
 
     def _on_started(self, raw: Raw) -> None:
         self._ran = self.cell.running
-        self.refused = raw.contents.type >= FIRST_ERROR
+        self.refused = self.isolate.failed(raw)
         self.isolate.free(raw)
 
     def _on_collected(self, raw: Raw) -> None:
-        failed = raw.contents.type >= FIRST_ERROR
+        failed = self.isolate.failed(raw)
         text = self.isolate.take(raw) or b""
         wall, cpu = time.monotonic_ns() - self._chain_began_ns, time.thread_time_ns() - self.turn_began_cpu_ns
         if failed or self.isolate.heap_exceeded():
