@@ -39,10 +39,10 @@ class Batcher:
             return batching.waits_until(now, now - item.queued_at)
         return batching.waits_until(now, self._clock.now().timestamp() - item.received_at_us / SECOND_US)
 
-    def begin(self, generation: Generation) -> Begun | None:
+    def begin(self, generation: Generation, batches_max: int) -> Begun | None:
         """Take what was gathered, to start it; None where the worker has no room for it. One event is no batch."""
         gathering = generation.gathering
-        if gathering is None or generation.alone or generation.batches >= BATCHES_MAX:
+        if gathering is None or generation.alone or generation.batches >= batches_max:
             return None
         items = gathering.take()
         return items[0] if len(items) == 1 else Batch(sorted(items, key=_place))

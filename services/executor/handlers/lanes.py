@@ -18,7 +18,7 @@ from services.executor.domain.filtering import filtered
 from services.executor.domain.gathering import Gathering
 from services.executor.handlers import detail as details
 from services.executor.handlers.attempts import Attempts, run_of
-from services.executor.handlers.batching import Batcher, taken_back
+from services.executor.handlers.batching import BATCHES_MAX, Batcher, taken_back
 from services.executor.handlers.generations import (
     BATCH_HANDLER,
     Blame,
@@ -160,7 +160,7 @@ class Lane:
     def _gather(self, generation: Generation, gathering: Gathering[Item], worker: Worker) -> None:
         """Start the batch that is being filled, or put it off, or wait until one of that is to be done."""
         if self._batcher.starts(generation):
-            begun = self._batcher.begin(generation)
+            begun = self._batcher.begin(generation, self.share.in_flight_max(BATCHES_MAX))
             if begun is not None:
                 worker.submit([self._job(generation, begun)])
             return
@@ -187,7 +187,7 @@ class Lane:
                 break
             joins = gathering is not None and not item.single
             if joins and gathering is not None and not gathering.takes(len(item.payload), item.batch_max):
-                begun = self._batcher.begin(generation)
+                begun = self._batcher.begin(generation, self.share.in_flight_max(BATCHES_MAX))
                 if begun is None:
                     break
                 jobs.append(self._job(generation, begun))
@@ -342,21 +342,28 @@ class Lane:
         """Defer what the lane will not start soon, judged by what it finished since the last look."""
         self._checking = False
         finished, self._finished = self._finished, 0
-        if self._current is not None and self._batcher.starts(self._current):
-            # It finds no room: it waits like what is queued.
-            self._queue.extendleft(reversed(taken_back(self._current)))
-            self._schedule()
-        if not self._queue:
-            return
+        if self._current is not None:
+            self._check_gathered(self._current)
+        if self._queue:
+            self._defer_late(finished)
+        if self._waiting:
+            self._checking = True
+            asyncio.get_running_loop().call_later(DEFER_AFTER_S, self._check_waiting)
+
+    def _defer_late(self, finished: int) -> None:
         patience = DEFER_AFTER_S if self._waits_for_others(finished) else DEFER_BUSY_AFTER_S
-        now = self._services.clock.monotonic()
-        if now - self._queue[0].queued_at >= patience:
+        if self._services.clock.monotonic() - self._queue[0].queued_at >= patience:
             keep = int(finished * patience / DEFER_AFTER_S)
             reason = "no_worker" if self._current is None else "api" if patience == DEFER_AFTER_S else "cpu"
             self._defer(max(0, len(self._queue) - keep), reason)
-        if self._queue:
-            self._checking = True
-            asyncio.get_running_loop().call_later(DEFER_AFTER_S, self._check_waiting)
+
+    def _check_gathered(self, generation: Generation) -> None:
+        """Let a batch that finds no room wait like what is queued; what is not full by now waits in the tracker."""
+        if self._batcher.starts(generation):
+            self._queue.extendleft(reversed(taken_back(generation)))
+            self._schedule()
+        else:
+            self._batcher.put_off(generation)
 
     def _waits_for_others(self, finished: int) -> bool:
         """Tell a lane whose worker waits (for an API, or for ever) from one that is short of CPU or starting."""
@@ -406,6 +413,8 @@ class Lane:
     def close(self) -> None:
         """Begin nothing from now on."""
         self._closed = True
+        if self._alarm is not None:
+            self._alarm.cancel()
         self._generations.close()
         self._services.shares.remove(self.share)
 
