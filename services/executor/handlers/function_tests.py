@@ -52,13 +52,14 @@ class FunctionTests:
         given = given_events(request.event, self._clock)
         tried = await self._tried(request, function)
         program, invalid = _program(tried, request.settings)
-        check = await self._check(tried)
-        if check.error is not None:
-            report = run_reports.of_code_error(check.error, program.redactor)
-        elif invalid:
-            report = run_reports.of_invalid_settings(invalid)
-        else:
-            report = await self._report(program, given, workspace, function)
+        async with self._trials.place(workspace):
+            check = await self._check(tried)
+            if check.error is not None:
+                report = run_reports.of_code_error(check.error, program.redactor)
+            elif invalid:
+                report = run_reports.of_invalid_settings(invalid)
+            else:
+                report = await self._report(program, given, workspace, function)
         return pb.TestFunctionResponse(report=run_reports.warned(report, check.warnings), version=tried.version)
 
     async def _tried(self, request: pb.TestFunctionRequest, function: str) -> Tried:

@@ -50,18 +50,18 @@ class Invocations:
         if given.is_batch:
             raise invalid_field("event", "is an array; a destination handles one event by hand")
         program = await self._resolver.program(workspace, destination)
-        # Before it runs: what was done is never missing from the trail.
-        position = await self._record(
-            registry_pb.RecordInvocationRequest(
-                name=request.name,
-                principal=caller.principal,
-                credential=caller.credential,
-                message_id=given.events[0].message_id,
-                request_id=request.request_id,
-            )
+        record = registry_pb.RecordInvocationRequest(
+            name=request.name,
+            principal=caller.principal,
+            credential=caller.credential,
+            message_id=given.events[0].message_id,
+            request_id=request.request_id,
         )
-        log.info("destination_invoked", workspace=workspace, destination=destination, principal=caller.principal)
-        report = await self._report(program, given, workspace, destination)
+        async with self._trials.place(workspace):
+            # Before it runs: what was done is never missing from the trail.
+            position = await self._record(record)
+            log.info("destination_invoked", workspace=workspace, destination=destination, principal=caller.principal)
+            report = await self._report(program, given, workspace, destination)
         return pb.InvokeDestinationResponse(report=report, version=program.version, position=position)
 
     async def _report(self, program: Program, given: Given, workspace: str, destination: str) -> pb.RunReport:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Awaitable, Callable
+from contextlib import AbstractAsyncContextManager
 from dataclasses import dataclass, field
 from datetime import datetime
 
@@ -60,7 +61,7 @@ class Observed:
 
 
 class Trials:
-    """Runs what it is given, a bounded number at a time. Its `Egress` must be running."""
+    """Runs what it is given, each in a `place`. Its `Egress` must be running."""
 
     def __init__(self, zygote: Zygote, egress: Egress, ranges: Ranges, places: TrialPlaces, clock: Clock) -> None:
         self._zygote = zygote
@@ -69,19 +70,22 @@ class Trials:
         self._places = places
         self._clock = clock
 
+    def place(self, workspace: str) -> AbstractAsyncContextManager[None]:
+        """Wait for a place and hold it, also while code is checked. Raises Overloaded."""
+        return self._places.taken(workspace)
+
     async def run(self, trial: Trial) -> Observed:
         """Run it; the worker is gone afterwards, however this ends.
 
-        Raises CodeError where the code does not compile or throws at its top level, Overloaded, and Unavailable.
+        Raises CodeError where the code does not compile or throws at its top level, and Unavailable.
         """
-        async with self._places.taken(trial.workspace):
-            run = _Run(trial, self._egress, await self._ranges(trial.workspace))
-            try:
-                return await run.observe(self._zygote, self._clock)
-            except (OSError, TimeoutError) as error:
-                raise Unavailable(f"No worker could be had to run the code ({error}); try again.") from error
-            finally:
-                run.end()
+        run = _Run(trial, self._egress, await self._ranges(trial.workspace))
+        try:
+            return await run.observe(self._zygote, self._clock)
+        except (OSError, TimeoutError) as error:
+            raise Unavailable(f"No worker could be had to run the code ({error}); try again.") from error
+        finally:
+            run.end()
 
 
 class _Run:
