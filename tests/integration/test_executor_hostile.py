@@ -2,8 +2,12 @@
 
 from __future__ import annotations
 
+import asyncio
+import base64
 from collections.abc import AsyncIterator
+from dataclasses import dataclass
 from typing import Any
+from urllib.parse import quote
 
 import orjson
 import pytest
@@ -13,7 +17,10 @@ from kit.embedded.nats import EmbeddedNats
 from kit.testing.eventually import eventually
 from onward.delivery.v1 import internal_service_pb2 as delivery_pb
 from onward.executor.v1 import outcomes_pb2 as pb
+from services.executor.handlers import lanes
+from services.executor.runtime import recycling
 from tests.integration.executor_world import Program, World, executor_world
+from tests.integration.sandbox_bombs import AFTER_ITS_TURN, ENDING, LATE, NEVER_ENDING
 
 pytestmark = pytest.mark.integration
 
@@ -44,6 +51,166 @@ async def api() -> AsyncIterator[str]:
     await web.TCPSite(runner, "127.0.0.1", 0).start()
     yield f"http://127.0.0.1:{runner.addresses[0][1]}"
     await runner.cleanup()
+
+
+@dataclass
+class HangingApi:
+    """It counts what it is asked, and answers nothing."""
+
+    url: str = ""
+    requests: int = 0
+
+
+@pytest.fixture
+async def hanging_api() -> AsyncIterator[HangingApi]:
+    made = HangingApi()
+    released = asyncio.Event()
+
+    async def hang(_: web.Request) -> web.Response:
+        made.requests += 1
+        await released.wait()
+        return web.Response()
+
+    app = web.Application()
+    app.router.add_route("*", "/", hang)
+    runner = web.AppRunner(app, shutdown_timeout=1)
+    await runner.setup()
+    await web.TCPSite(runner, "127.0.0.1", 0).start()
+    made.url = f"http://127.0.0.1:{runner.addresses[0][1]}"
+    yield made
+    released.set()
+    await runner.cleanup()
+
+
+GROUPS = {"never ending": NEVER_ENDING, "late": LATE, "ending": ENDING}
+
+
+@pytest.mark.timeout(240)
+@pytest.mark.parametrize("group", GROUPS)
+async def test_neighbours_of_code_that_v8_can_not_stop_run_again_and_count_no_attempt(world: World, group: str) -> None:
+    """E1, E3, E9: the event in the middle ends by what it did, and the others as if it had not been there."""
+    expected = pb.ERROR_TYPE_INTERNAL if group == "ending" else pb.ERROR_TYPE_TIMEOUT
+    for number, (name, body) in enumerate(GROUPS[group].items()):
+        destination = f"d{number}"
+        code = f"async function onTrack(e) {{ if (e.properties.bad) {{ {body} }} return e.messageId }}"
+        await world.registry.connect(destination, Program(code))
+        events = [
+            track(f"{destination}-{at}", properties={"bad": at == 2}, integrations={"All": False, destination: True})
+            for at in range(5)
+        ]
+        await world.publish(orjson.dumps({"batch": events}))
+        attempts = {one.message_id: one for one in await world.attempts(destination, 5)}
+        bad = attempts.pop(f"{destination}-2")
+        assert (bad.result, bad.error_type, bad.attempt) == (pb.RESULT_RETRYABLE, expected, 1), name
+        # Where each runs alone to find the guilty one, some wait for so long that the tracker brings them later.
+        assert {one.result for one in attempts.values()} <= {pb.RESULT_DELIVERED, pb.RESULT_DEFERRED}, name
+        assert {(one.attempt, one.retries_used) for one in attempts.values()} == {(1, 0)}, name
+        assert name in AFTER_ITS_TURN or {one.result for one in attempts.values()} == {pb.RESULT_DELIVERED}, name
+        assert len(world.of(destination)) == 5, f"{name}: an attempt was recorded twice"
+    await world.all_acknowledged()
+
+
+async def test_a_neighbour_whose_request_had_left_ends_as_internal_and_others_run_again(
+    world: World, hanging_api: HangingApi
+) -> None:
+    """E1: it is retried alone; what that counts for is the tracker's to say (unit/test_delivery_domain.py)."""
+    code = f"""async function onTrack(e) {{
+      if (e.properties.bad) for (;;);
+      if (e.properties.asks) await fetch('{hanging_api.url}/');
+      return 1;
+    }}"""
+    await world.registry.connect("one", Program(code))
+    await world.publish(track("asks", properties={"asks": True}))
+    await eventually(lambda: hanging_api.requests == 1, timeout_s=20)
+    events = [track(name, properties={"bad": name == "bad"}) for name in ("before", "bad", "after")]
+    await world.publish(orjson.dumps({"batch": events}))
+    attempts = {one.message_id: one for one in await world.attempts("one", 4)}
+    ended = {name: (one.result, one.error_type, one.attempt) for name, one in attempts.items()}
+    assert ended == {
+        "asks": (pb.RESULT_RETRYABLE, pb.ERROR_TYPE_INTERNAL, 1),
+        "bad": (pb.RESULT_RETRYABLE, pb.ERROR_TYPE_TIMEOUT, 1),
+        "before": (pb.RESULT_DELIVERED, pb.ERROR_TYPE_UNSPECIFIED, 1),
+        "after": (pb.RESULT_DELIVERED, pb.ERROR_TYPE_UNSPECIFIED, 1),
+    }
+    assert hanging_api.requests == 1, "nobody sends a second request for an attempt that was lost"
+
+
+async def test_a_worker_is_replaced_after_its_events_and_loses_none(
+    world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """E17: module state goes with its worker, which may happen at any time."""
+    monkeypatch.setattr(recycling, "EVENTS_MAX", 10)
+    code = "let n = 0; function onTrack() { console.log('in ' + ++n); throw new ValidationError('shown') }"
+    await world.registry.connect("one", Program(code))
+    for number in range(5):
+        await world.publish(orjson.dumps({"batch": [track(f"{number}-{at}") for at in range(10)]}))
+        await world.attempts("one", 10 * (number + 1))
+    attempts = world.of("one")
+    assert sorted(one.message_id for one in attempts) == sorted(f"{n}-{at}" for n in range(5) for at in range(10))
+    counted = [one.detail.logs.decode().split('"in ')[1].split('"')[0] for one in attempts]
+    assert counted.count("1") >= 3, "each worker counts from one"
+    assert max(map(int, counted)) < 40
+    await world.all_acknowledged()
+
+
+async def test_a_worker_whose_heap_fills_is_replaced_before_an_event_finds_none(world: World) -> None:
+    """E9: a function that keeps a little of each event would else cost an event its attempt, again and again."""
+    code = "const kept = []; function onTrack(e) { for (let i = 0; i < 40000; i++) kept.push({ i, e }); return 1 }"
+    await world.registry.connect("one", Program(code))
+    for number in range(40):
+        await world.publish(orjson.dumps({"batch": [track(f"{number}-{at}") for at in range(2)]}))
+        await world.attempts("one", 2 * (number + 1))
+    assert {one.result for one in world.of("one")} == {pb.RESULT_DELIVERED}
+    assert len(world.of("one")) == 80
+
+
+SECRET = "canary/0123+secret=98 76"
+LEAKS = {
+    "logged": "console.log(f(settings.key))",
+    "logged in parts": "const t = f(settings.key); console.log(t.slice(0, 9)); console.log(t.slice(9))",
+    "logged in an object": "console.log({ a: [f(settings.key)] })",
+    "thrown": "throw new Error('no ' + f(settings.key))",
+    "thrown as a name": "throw Object.assign(new Error('x'), { name: f(settings.key) })",
+    "thrown as an object": "throw { key: f(settings.key) }",
+    "in a stack": "const e = new Error('x'); e.stack = f(settings.key); throw e",
+    "in a URL": "const k = encodeURIComponent(f(settings.key)); await fetch('API/' + k + '?k=' + k)",
+    "in a header": "await fetch('API/', { headers: { 'x-custom': f(settings.key) } })",
+    "in a body": "await fetch('API/', { method: 'POST', body: JSON.stringify({ a: f(settings.key) }) })",
+    "returned": "console.log('x'); return { a: f(settings.key) }",
+}
+WRITTEN = {
+    "as it is": "(t) => t",
+    "in base64": "(t) => btoa(t)",
+    "within base64": "(t) => btoa('user:' + t + ':x')",
+    "encoded": "(t) => encodeURIComponent(t)",
+    "in hexadecimal": "(t) => Buffer.from(t).toString('hex')",
+}
+
+
+@pytest.mark.parametrize("written", WRITTEN)
+async def test_a_secret_is_masked_wherever_it_is_put_and_however_it_is_written(
+    world: World, api: str, written: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """G1"""
+    monkeypatch.setattr(lanes, "SAMPLE_RATE", 1.0)
+    for number, leak in enumerate(LEAKS.values()):
+        body = leak.replace("API", api)
+        code = f"const f = {WRITTEN[written]}; async function onTrack(event, settings) {{ {body} }}"
+        await world.registry.connect(f"d{number}", Program(code, secrets={"key": SECRET}))
+    await world.publish(track("m1"))
+    for number, name in enumerate(LEAKS):
+        attempt = (await world.attempts(f"d{number}"))[0]
+        shown = attempt.SerializeToString().decode("latin-1")
+        assert "[redacted]" in shown, name
+        for form in _forms(SECRET):
+            assert form not in shown, (name, form)
+        assert ("a secret was split over several lines" in shown) == (name == "logged in parts")
+
+
+def _forms(secret: str) -> list[str]:
+    """The secret as it may be found, and large pieces of it."""
+    encoded = [base64.b64encode(b"\0" * n + secret.encode()).decode()[4:-4] for n in range(3)]
+    return [secret, secret[:9], secret[9:], quote(secret, safe=""), secret.encode().hex(), *encoded]
 
 
 @pytest.mark.parametrize("options", ["{timeout: '5000'}", "{timeout: {}}", "{follow: 'many'}", "{size: NaN}"])
