@@ -21,6 +21,7 @@ export const HKDF = 30;
 export const AGREE = 31;
 export const ECDH = 32;
 
+const { isArray } = Array;
 const TYPES = { __proto__: null, Error, TypeError, RangeError };
 const OUT_OF_MEMORY = 'out of memory';
 
@@ -41,20 +42,27 @@ export function number(value) {
 
 export const json = (value) => Buffer.from(JSON.stringify(value));
 
-const sizeOf = (part) => (Array.isArray(part) ? part.reduce((sum, chunk) => sum + chunk.length, 0) : part.length);
+function sizeOf(part) {
+  if (!isArray(part)) return part.length;
+  let size = 0;
+  for (let index = 0; index < part.length; index += 1) size += part[index].length;
+  return size;
+}
 
 // Each part is bytes, or an array of those that the host gets as one.
 function framed(parts) {
-  const sizes = parts.map(sizeOf);
-  const frame = new Uint8Array(sizes.reduce((sum, size) => sum + size, 4 * parts.length));
+  let size = 0;
+  for (let index = 0; index < parts.length; index += 1) size += 4 + sizeOf(parts[index]);
+  const frame = new Uint8Array(size);
   let at = 0;
   for (let index = 0; index < parts.length; index += 1) {
     const part = parts[index];
-    written(frame, at, sizes[index]);
+    written(frame, at, sizeOf(part));
     at += 4;
-    for (const chunk of Array.isArray(part) ? part : [part]) {
-      frame.set(chunk, at);
-      at += chunk.length;
+    const chunks = isArray(part) ? part : [part];
+    for (let which = 0; which < chunks.length; which += 1) {
+      frame.set(chunks[which], at);
+      at += chunks[which].length;
     }
   }
   return frame;

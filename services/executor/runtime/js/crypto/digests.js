@@ -6,6 +6,8 @@ import { secretBytes } from './keys.js';
 import { PARTS, Streamed } from './streams.js';
 import { digestOf } from './tables.js';
 
+const NO_LENGTH = number(0);
+
 const finalized = () => coded(Error, 'ERR_CRYPTO_HASH_FINALIZED', 'Digest already called');
 
 const shownAs = (bytes, encoding) => (encoding && Buffer.isEncoding(`${encoding}`) ? bytes.toString(`${encoding}`) : bytes);
@@ -27,7 +29,7 @@ function outputBytes(digest, length) {
   return length ?? digest.bytes;
 }
 
-const digested = (digest, length, chunks) => (digest.extendable && length === 0 ? Buffer.alloc(0) : call(HASH, Buffer.from(digest.name), number(length), chunks));
+const digested = (digest, length, chunks) => (digest.extendable && length === 0 ? Buffer.alloc(0) : call(HASH, digest.code, length ? number(length) : NO_LENGTH, chunks));
 
 function lengthOf(options) {
   const length = typeof options === 'object' && options !== null ? options.outputLength : undefined;
@@ -85,7 +87,7 @@ class Hmac extends Streamed {
     const digest = digestOf(algorithm);
     if (digest === undefined) throw coded(TypeError, 'ERR_CRYPTO_INVALID_DIGEST', `Invalid digest: ${algorithm}`);
     if (digest.extendable) throw new Error('error:00000000:lib(0)::reason(0)');
-    this.#head = [Buffer.from(digest.name), secret];
+    this.#head = [digest.code, secret];
   }
   update(data, encoding) {
     if (this.#done) throw finalized();

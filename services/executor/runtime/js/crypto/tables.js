@@ -6,7 +6,8 @@ const SHA3 = ['224', '256', '384', '512'];
 
 const digests = { __proto__: null };
 const add = (name, bytes, ...aliases) => {
-  const digest = { name, bytes };
+  // `code` is what the host is given.
+  const digest = { name, bytes, code: Uint8Array.from(name, (letter) => letter.charCodeAt(0)) };
   for (const alias of aliases) digests[alias] = digest;
 };
 
