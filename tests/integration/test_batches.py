@@ -441,6 +441,32 @@ async def test_a_change_while_events_are_gathered_loses_none(world: World) -> No
     await world.all_acknowledged()
 
 
+async def test_batches_that_hang_hold_no_others(world: World) -> None:
+    """What finds no room goes to the tracker, the batch that is full and can't start included."""
+    code = "async function onBatch() { await new Promise(() => {}) }"
+    await world.registry.connect("one", Program(code, policy=policy(10), timeout_ms=60_000))
+    await publish(world, *events(100))
+    found = await outcomes(world, 60)
+    assert {(one.result, one.batch_events_max) for one in found.values()} == {(pb.RESULT_DEFERRED, 0)}
+
+
+async def test_a_worker_that_ends_while_events_are_gathered_loses_none(world: World) -> None:
+    """A6: they were not in it, so they wait on and run once."""
+    await world.registry.connect("one", Program(BATCH_SIZES, policy=policy(100, wait_ms=250)))
+    await world.publish(track("first"))
+    await world.attempts("one", 1)
+    assert world.app is not None
+    zygote, lane = world.app._zygote, world.app._lanes._lanes[WORKSPACE, "one"]
+    await publish(world, *events(3))
+    await eventually(lambda: lane._current is not None and len(lane._current.gathering or ()) == 3)
+    assert lane._current is not None
+    assert lane._current.worker is not None
+    zygote._workers[lane._current.worker.pid].kill()
+    found = await outcomes(world, 4)
+    assert {found[f"m{number}"].batch_events for number in range(3)} == {3}
+    await world.all_acknowledged()
+
+
 async def test_a_killed_executor_runs_what_it_had_gathered_once(world: World) -> None:
     """A6: its messages come again; what was put off is known to the tracker."""
     await world.registry.connect("one", Program(BATCH_SIZES, policy=policy(100, wait_ms=250)))

@@ -148,6 +148,17 @@ async def test_a_released_retry_that_waits_for_others_is_released_again(world: W
     assert (due.attempt, due.retries_used, due.gathered) == (2, 1, True)
 
 
+async def test_what_was_released_and_waits_again_counts_among_those_that_wait(world: World) -> None:
+    await world.report(batch(waiting(1, seconds=1, batch_limit=2)))
+    world.advance(1.1)
+    assert (await world.released(1))[0].batch_limit == 2
+    await world.report(batch(waiting(1, seconds=60), waiting(2, seconds=60)))
+    assert len(world.due) == 1
+    await world.report(batch(waiting(3, seconds=60)))
+    again = (await world.released(4))[1:]
+    assert {(one.stream_sequence, one.batch_limit) for one in again} == {(1, 0), (2, 0), (3, 0)}
+
+
 async def test_an_update_keeps_the_deliveries_that_wait(database: str, nats_url: str, tmp_path: Path) -> None:
     before = tmp_path / "delivery" / "migrations"
     before.mkdir(parents=True)

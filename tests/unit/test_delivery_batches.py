@@ -11,6 +11,9 @@ from onward.delivery.v1 import delivery_service_pb2 as dpb
 from onward.executor.v1 import outcomes_pb2 as pb
 from services.delivery.domain.decisions import DEFERRED, IGNORED, RETRY, Again, Ended, Outcome, Pending, Step, decide
 from services.delivery.domain.schedule import TOGETHER_US, Schedule
+from services.delivery.projections.rollups import Names
+from services.delivery.projections.rows import DUE_COLUMNS, Rows
+from services.delivery.projections.standing import Group, Standing
 
 SECOND = 1_000_000
 NOW = 1_800_000_000 * SECOND
@@ -106,3 +109,21 @@ def test_an_event_that_cost_its_batch_the_worker_runs_alone() -> None:
     lost = outcome(pb.RESULT_RETRYABLE, error_type=pb.ERROR_TYPE_INTERNAL, batch_events=40)
     after = again(decided(lost)).pending
     assert (after.alone, after.gathered, after.retries_used) == (True, False, 0)
+
+
+def test_jitter_spreads_batches_and_not_their_events() -> None:
+    draws = iter(number / 1000 for number in range(1000))
+    keys = [("acme", destination, number, 0) for destination in ("crm", "mail") for number in range(20)]
+    rows = Rows(Standing(special=set(keys)), SCHEDULE, lambda: next(draws), Names(), NOW)
+    for destination, batch_events in (("crm", 20), ("mail", 0)):
+        failed = [
+            pb.Attempt(
+                stream_sequence=number, attempt=1, result=pb.RESULT_RETRYABLE, error_type=pb.ERROR_TYPE_RETRY,
+                ended_at_us=NOW - TOGETHER_US // 2, batch_events=batch_events, detail=pb.AttemptDetail(event=b"{}"),
+            )
+            for number in range(20)
+        ]  # fmt: skip
+        rows.add(Group("acme", pb.DestinationOutcomes(destination=destination), failed))
+    column = DUE_COLUMNS.index("due_at_us")
+    due = {one: {row[column] for key, row in rows.due.items() if key[1] == one} for one in ("crm", "mail")}
+    assert (len(due["crm"]), len(due["mail"])) == (1, 20)
