@@ -3,9 +3,8 @@
 from __future__ import annotations
 
 import asyncio
-import mmap
+import ctypes
 import multiprocessing
-import struct
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -15,7 +14,6 @@ import psutil
 import uvloop
 
 ANSWER = b"HTTP/1.1 200 OK\r\nContent-Type: application/json\r\nContent-Length: 16\r\n\r\n" + b'{"success":true}'
-_COUNT = struct.Struct("<Q")
 _LENGTH = b"content-length:"
 # What a client may send without ending its head; a bench that does is broken.
 HEAD_BYTES_MAX = 64 << 10
@@ -27,11 +25,11 @@ class Receiver:
 
     url: str
     process: psutil.Process
-    shared: mmap.mmap
+    shared: ctypes.c_uint64
 
     @property
     def count(self) -> int:
-        return int(_COUNT.unpack_from(self.shared)[0])
+        return self.shared.value
 
     def cpu_s(self) -> float:
         times = self.process.cpu_times()
@@ -41,7 +39,7 @@ class Receiver:
 class _Protocol(asyncio.Protocol):
     """Answers each request at once, whatever it says; it reads no more of it than where it ends."""
 
-    def __init__(self, shared: mmap.mmap) -> None:
+    def __init__(self, shared: ctypes.c_uint64) -> None:
         self._shared = shared
         self._received = b""
 
@@ -60,7 +58,7 @@ class _Protocol(asyncio.Protocol):
         self._received = data[start:]
         assert start or len(data) < HEAD_BYTES_MAX, "a head has no end"
         if answers:
-            _COUNT.pack_into(self._shared, 0, _COUNT.unpack_from(self._shared)[0] + answers)
+            self._shared.value += answers
             self._transport.write(ANSWER * answers)  # type: ignore[attr-defined]  # asyncio gives a Transport
 
 
@@ -69,7 +67,7 @@ def _body_bytes(head: bytes) -> int:
     return int(head[at + len(_LENGTH) :].split(b"\r\n", 1)[0]) if at >= 0 else 0
 
 
-def _receive(ready: Connection, shared: mmap.mmap) -> None:
+def _receive(ready: Connection, shared: ctypes.c_uint64) -> None:
     async def main() -> None:
         server = await asyncio.get_running_loop().create_server(lambda: _Protocol(shared), "127.0.0.1", 0)
         ready.send(server.sockets[0].getsockname()[1])
@@ -81,10 +79,11 @@ def _receive(ready: Connection, shared: mmap.mmap) -> None:
 @contextmanager
 def running_receiver() -> Iterator[Receiver]:
     """Start a receiver on a free port of loopback, and end it afterwards."""
-    shared = mmap.mmap(-1, mmap.PAGESIZE)
-    here, there = multiprocessing.Pipe()
-    # Forked before the caller has a loop or threads, so that the memory is shared.
-    process = multiprocessing.get_context("fork").Process(target=_receive, args=(there, shared), daemon=True)
+    # Not forked: the caller may have a loop, and threads of gRPC.
+    context = multiprocessing.get_context("spawn")
+    shared = context.RawValue(ctypes.c_uint64)
+    here, there = context.Pipe()
+    process = context.Process(target=_receive, args=(there, shared), daemon=True)
     process.start()
     assert process.pid is not None
     try:
