@@ -4,6 +4,15 @@ const told = (e) => [e.name, e.message, e.code ?? null, e.library ?? null, e.rea
 const shown = (v) => (Buffer.isBuffer(v) ? v.toString('hex') : v instanceof ArrayBuffer ? ['ab', Buffer.from(v).toString('hex')] : typeof v === 'bigint' ? `${v}n` : v === undefined ? 'undefined' : v);
 const out = [];
 const t = (run) => { try { out.push(shown(run())); } catch (e) { out.push(told(e)); } };
+// Keys that are nobody's: made from names, so that none has to be written down.
+const seeded = (name, size) => { let hex = ''; for (let n = 0; hex.length < 2 * size; n++) hex += crypto.createHash('sha256').update(name + n).digest('hex'); return hex.slice(0, 2 * size); };
+const written = (key, format = 'der') => crypto.createPrivateKey({ key, format, type: 'pkcs8' }).export({ type: 'pkcs8', format: 'pem' });
+const ecKey = (curve, crv, size) => { const own = crypto.createECDH(curve); const d = Buffer.from(seeded(curve, size), 'hex'); d[0] = 0; own.setPrivateKey(d); const point = own.getPublicKey(); return written({ kty: 'EC', crv, d: d.toString('base64url'), x: point.subarray(1, 1 + size).toString('base64url'), y: point.subarray(1 + size).toString('base64url') }, 'jwk'); };
+const rawKey = (name, oid, size) => written(Buffer.from(`30${(size + 14).toString(16)}020100300506032b65${oid}04${(size + 2).toString(16)}04${size.toString(16)}${seeded(name, size)}`, 'hex'));
+const p256Key = ecKey('prime256v1', 'P-256', 32);
+const k1Key = ecKey('secp256k1', 'secp256k1', 32);
+const edKey = rawKey('ed', '70', 32);
+const xKey = rawKey('x', '6e', 32);
 for (const curve of ['prime256v1', 'secp256k1', 'secp384r1', 'secp521r1']) t(() => { const a = crypto.createECDH(curve); const b = crypto.createECDH(curve); a.generateKeys(); b.generateKeys(); return [a.computeSecret(b.getPublicKey()).equals(b.computeSecret(a.getPublicKey('hex', 'compressed'), 'hex')), a.getPrivateKey().length > 20]; });
 const fixed = (fill) => { const e = crypto.createECDH('secp256k1'); e.setPrivateKey(Buffer.alloc(32, fill)); return e; };
 for (const format of [undefined, 'uncompressed', 'compressed', 'hybrid', 'nope']) for (const encoding of [undefined, 'hex', 'base64']) t(() => fixed(7).getPublicKey(encoding, format));
@@ -21,56 +30,7 @@ t(() => fixed(7).computeSecret(Buffer.alloc(65, 4)));
 t(() => fixed(0));
 t(() => fixed(255));
 t(() => crypto.createECDH('prime256v1').setPrivateKey(5));
-for (const pair of [[`-----BEGIN PRIVATE KEY-----
-MIGHAgEAMBMGByqGSM49AgEGCCqGSM49AwEHBG0wawIBAQQgA0JsORmHEaVVVn1L
-c53N3bmlopHkNxb+Qz1/CwyUT5GhRANCAATlHU2KnpJI8i+KD07WH4HFHHrak5nh
-MPqunKTFrCVOQTn9+EWiOV6O9CEhTxIcapgh62qXsN74bqKV/+cTVuTO
------END PRIVATE KEY-----
-`, `-----BEGIN PRIVATE KEY-----
-MIGHAgEAMBMGByqGSM49AgEGCCqGSM49AwEHBG0wawIBAQQgA0JsORmHEaVVVn1L
-c53N3bmlopHkNxb+Qz1/CwyUT5GhRANCAATlHU2KnpJI8i+KD07WH4HFHHrak5nh
-MPqunKTFrCVOQTn9+EWiOV6O9CEhTxIcapgh62qXsN74bqKV/+cTVuTO
------END PRIVATE KEY-----
-`], [`-----BEGIN PRIVATE KEY-----
-MC4CAQAwBQYDK2VuBCIEIDgDoLuV7RiipIcH8NJYRq8SY0t8Cwz/2ueBl8x9JKBb
------END PRIVATE KEY-----
-`, `-----BEGIN PRIVATE KEY-----
-MC4CAQAwBQYDK2VuBCIEIDgDoLuV7RiipIcH8NJYRq8SY0t8Cwz/2ueBl8x9JKBb
------END PRIVATE KEY-----
-`], [`-----BEGIN PRIVATE KEY-----
-MIGEAgEAMBAGByqGSM49AgEGBSuBBAAKBG0wawIBAQQgRf8LA6KM9ltvnPvWlKtd
-+AwtUlkT5rJYa3dOwDITiXyhRANCAATRP+/wXdumTNuSxCQeT2CdbEP4URsNxwxg
-SbRrPD856Sdn0ETkE+b7HUp+n79dU/lncvNdYYLZLbIyh2SH5K3c
------END PRIVATE KEY-----
-`, `-----BEGIN PRIVATE KEY-----
-MIGEAgEAMBAGByqGSM49AgEGBSuBBAAKBG0wawIBAQQgRf8LA6KM9ltvnPvWlKtd
-+AwtUlkT5rJYa3dOwDITiXyhRANCAATRP+/wXdumTNuSxCQeT2CdbEP4URsNxwxg
-SbRrPD856Sdn0ETkE+b7HUp+n79dU/lncvNdYYLZLbIyh2SH5K3c
------END PRIVATE KEY-----
-`]]) t(() => crypto.diffieHellman({ privateKey: crypto.createPrivateKey(pair[0]), publicKey: crypto.createPublicKey(pair[1]) }));
-for (const options of [undefined, {}, { privateKey: crypto.createPrivateKey(`-----BEGIN PRIVATE KEY-----
-MC4CAQAwBQYDK2VuBCIEIDgDoLuV7RiipIcH8NJYRq8SY0t8Cwz/2ueBl8x9JKBb
------END PRIVATE KEY-----
-`) }, { privateKey: crypto.createPrivateKey(`-----BEGIN PRIVATE KEY-----
-MC4CAQAwBQYDK2VuBCIEIDgDoLuV7RiipIcH8NJYRq8SY0t8Cwz/2ueBl8x9JKBb
------END PRIVATE KEY-----
-`), publicKey: crypto.createPublicKey(`-----BEGIN PRIVATE KEY-----
-MIGHAgEAMBMGByqGSM49AgEGCCqGSM49AwEHBG0wawIBAQQgA0JsORmHEaVVVn1L
-c53N3bmlopHkNxb+Qz1/CwyUT5GhRANCAATlHU2KnpJI8i+KD07WH4HFHHrak5nh
-MPqunKTFrCVOQTn9+EWiOV6O9CEhTxIcapgh62qXsN74bqKV/+cTVuTO
------END PRIVATE KEY-----
-`) }, { privateKey: crypto.createPrivateKey(`-----BEGIN PRIVATE KEY-----
-MC4CAQAwBQYDK2VwBCIEIJ6a3H4mHgzVaDakehXqvR9QIokVeKkAsmEb29B4tSaI
------END PRIVATE KEY-----
-`), publicKey: crypto.createPublicKey(`-----BEGIN PRIVATE KEY-----
-MC4CAQAwBQYDK2VwBCIEIJ6a3H4mHgzVaDakehXqvR9QIokVeKkAsmEb29B4tSaI
------END PRIVATE KEY-----
-`) }, { privateKey: crypto.createPublicKey(`-----BEGIN PRIVATE KEY-----
-MC4CAQAwBQYDK2VuBCIEIDgDoLuV7RiipIcH8NJYRq8SY0t8Cwz/2ueBl8x9JKBb
------END PRIVATE KEY-----
-`), publicKey: crypto.createPublicKey(`-----BEGIN PRIVATE KEY-----
-MC4CAQAwBQYDK2VuBCIEIDgDoLuV7RiipIcH8NJYRq8SY0t8Cwz/2ueBl8x9JKBb
------END PRIVATE KEY-----
-`) }]) t(() => crypto.diffieHellman(options));
+for (const pair of [[p256Key, p256Key], [xKey, xKey], [k1Key, k1Key]]) t(() => crypto.diffieHellman({ privateKey: crypto.createPrivateKey(pair[0]), publicKey: crypto.createPublicKey(pair[1]) }));
+for (const options of [undefined, {}, { privateKey: crypto.createPrivateKey(xKey) }, { privateKey: crypto.createPrivateKey(xKey), publicKey: crypto.createPublicKey(p256Key) }, { privateKey: crypto.createPrivateKey(edKey), publicKey: crypto.createPublicKey(edKey) }, { privateKey: crypto.createPublicKey(xKey), publicKey: crypto.createPublicKey(xKey) }]) t(() => crypto.diffieHellman(options));
 // What a handler returns is cut at 16 KiB.
 return JSON.stringify(out).length < 15000 ? out : out.map((entry) => crypto.createHash('md5').update(JSON.stringify(entry)).digest('hex').slice(0, 6));

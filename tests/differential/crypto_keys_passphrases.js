@@ -4,133 +4,29 @@ const told = (e) => [e.name, e.message, e.code ?? null, e.library ?? null, e.rea
 const shown = (v) => (Buffer.isBuffer(v) ? v.toString('hex') : v instanceof ArrayBuffer ? ['ab', Buffer.from(v).toString('hex')] : typeof v === 'bigint' ? `${v}n` : v === undefined ? 'undefined' : v);
 const out = [];
 const t = (run) => { try { out.push(shown(run())); } catch (e) { out.push(told(e)); } };
-for (const passphrase of ['', 'x', Buffer.from('y')]) t(() => crypto.createPrivateKey({ key: `-----BEGIN PRIVATE KEY-----
-MIGHAgEAMBMGByqGSM49AgEGCCqGSM49AwEHBG0wawIBAQQgA0JsORmHEaVVVn1L
-c53N3bmlopHkNxb+Qz1/CwyUT5GhRANCAATlHU2KnpJI8i+KD07WH4HFHHrak5nh
-MPqunKTFrCVOQTn9+EWiOV6O9CEhTxIcapgh62qXsN74bqKV/+cTVuTO
------END PRIVATE KEY-----
-`, passphrase }).asymmetricKeyType);
-t(() => crypto.createSign('sha256').update('m').sign({ key: `-----BEGIN RSA PRIVATE KEY-----
-Proc-Type: 4,ENCRYPTED
-DEK-Info: AES-128-CBC,189871F1783D50259988BB95C876ACA5
-
-WF3HiRVLWTx2o0dI1E6n5P077+xWD5/wLof2w3q7mHTSeXyPnnXgEnbFyEiv/0Q+
-+BCDE3t3Ow4Wbl0DCoZ8aly37rx2ASmOkTJRRys+MW4EizlfTrNLZJmHZLRJBjTW
-rFirXtzq108KSs4P+QDNYGsTC//cX+GeY7nV7DfdvH+KleCbGrrYgWk1nvif6iZF
-eXtHEzQZgT3soFHpBwI0F5eb4DvT3UlmKFvECOeRNHfzlV2LsGOjCJmFrkxpcVx+
-PWQOfiOx3g2t1mwbotDXtfnzhTBHXntSjVjhFeLEgKicFS4IOOva5bbYFCrc2csd
-hYuh1NMtFq3q1T+09m5VorA/+SXR7C592vCIfDTr02QZ6w2nzsOvNcBaSyAUCNuB
-X4mUEITk59wXqIrsHAn+r7FM3cGvFm/sI04rpbfn1rOI9FjlOTZrSMB83fhc2bXh
-t1Tww223lgg/l2a5REXMNgpNgmiOaGifQCRT8zi/BwyUX9RV6ce/Kx/DJQk/2pzG
-CvnGzFspPe1HHJwS9VwLMuuakJ3vXcofyUZb2/4IMCw+izOkvNTOD286HIQddShH
-vdeZmv5Cd85KwsLHpXSvcDXJysw0Vl1FjRnhBt30Ozw3uTph3JAwamiimf2jHdK/
-ue3rZRUFiogeuhKJTHuwE0PJM6XZQJme47qh2+ZK4L0VdrwSQSl79jojlne+YtC8
-HRlTS7vD3kOV4B8vsxyOOKoMYrphvRYfxCJPWZ9nxk2S6GRa1bFMrqyQVccBQUt0
-m6Mqx5ckJHINGJMRPYwh9EXsPNfw1k3/S6wHvBxLdqJDt/c7Gr6Ogy6YXhmQEJ5s
------END RSA PRIVATE KEY-----
-`, passphrase: 'open sesame' }, 'hex'));
-t(() => crypto.privateEncrypt({ key: `-----BEGIN ENCRYPTED PRIVATE KEY-----
-MIIC5TBfBgkqhkiG9w0BBQ0wUjAxBgkqhkiG9w0BBQwwJAQQ8kUOe+rD6uwFwLui
-KRSXUwICCAAwDAYIKoZIhvcNAgkFADAdBglghkgBZQMEASoEEGnGwVcpkUbbhhXp
-AetgIKAEggKAXU/FtIh/ueELnv5QTaJQLqYBdrcOpp3MVpSwGr951CJaIJc/hlng
-IwJp7ytc6794GWt1WLtENCWGrUGqx316NhSCgSIpvQpguhoIfdxiHoptAAIuHq1Y
-kjCMLI4xkAC1BIQ/AvJ2ywui3oakfBq6qaCxQ841+SwX5nC9iOfP3vMzrWK9Mwvx
-b6JMmkqbki6ZXX3c6vvLjWdnfQqEs2yafbuAXYG6i692VxYIfazD8Jayo5eMMw/c
-4C6U48eJauLPaHRmhI5EA0halHmmdeXhgG9yuF+1QpRwGaB1/AAzN7p3BMMmRhvZ
-nh2uwIYAHtX4v4oCXzoImgsj0Cg2ZE77Wo2VIDg5EDRiDw1Pu6SLEuyN+c+chbZb
-IGcNZ/1dL06viy4YE7JqDWTjBw7x3GxiJ+zbGdZXCmAMBKLWEL866vMZE8SeSe81
-fjrRhuDg/LZGuzv/8uJNqLGl/e23KnmWaWNh9GtewGvqjxk1CFDd5rd7y85sXb7g
-QhUBkAi37CyhdwP66MFP8o1ms2/A2KbfTiwu4VWZf2BXHK6R1qeMehXcIKZyWTJh
-SvrnyVhI9l6VqSZ8JcGSLKdkEvtWhhcYFIiG+Ep5TC8NxeQAYSxVaB2WiCTgTsiv
-VE4btTa2rNAeuRBQk/JSsiCRMi6/o2rF/vSRWBtbhZVEFH7toEMiNveRybfQ56+Z
-nHt4P/aOeNJmBsdFANfreWGaLeJrlW6/fECWSbjRQRKW7QDUAPvTx+LPBLDBphGm
-0/5q269JzoPOdVv1mzGUZOXypKhJYxRD8GPBZjq9R8XpF9k/V2WLPb98nTjsFsHz
-ynTwNRaowSO3QbQbDWmPeb9gIx4eG/W6fw==
------END ENCRYPTED PRIVATE KEY-----
-`, passphrase: 'open sesame' }, Buffer.from('m')).toString('hex'));
-t(() => crypto.createPublicKey({ key: `-----BEGIN EC PRIVATE KEY-----
-Proc-Type: 4,ENCRYPTED
-DEK-Info: AES-256-CBC,5E563852674E8C292830871C2CB53361
-
-VGwKaqNH3ZTsYHfOyQS+8/MFXFCk4Otnknt6onFRXLt8j03eYMcUmZjrFItZMPfD
-ZnsDdS7OLFiXGa1IZSO62tl4JYqckAd6WdWhP2S4JRIu8TcbKi0PA2dr+gAk4G5K
-I0LdsTUqb3d2vkzjJ+3XxFTEIE4G//dmCdU5OKfoe1Y=
------END EC PRIVATE KEY-----
-`, passphrase: 'open sesame' }).export({ format: 'jwk' }));
-t(() => crypto.createVerify('sha256').update('m').verify({ key: `-----BEGIN RSA PRIVATE KEY-----
-Proc-Type: 4,ENCRYPTED
-DEK-Info: AES-128-CBC,189871F1783D50259988BB95C876ACA5
-
-WF3HiRVLWTx2o0dI1E6n5P077+xWD5/wLof2w3q7mHTSeXyPnnXgEnbFyEiv/0Q+
-+BCDE3t3Ow4Wbl0DCoZ8aly37rx2ASmOkTJRRys+MW4EizlfTrNLZJmHZLRJBjTW
-rFirXtzq108KSs4P+QDNYGsTC//cX+GeY7nV7DfdvH+KleCbGrrYgWk1nvif6iZF
-eXtHEzQZgT3soFHpBwI0F5eb4DvT3UlmKFvECOeRNHfzlV2LsGOjCJmFrkxpcVx+
-PWQOfiOx3g2t1mwbotDXtfnzhTBHXntSjVjhFeLEgKicFS4IOOva5bbYFCrc2csd
-hYuh1NMtFq3q1T+09m5VorA/+SXR7C592vCIfDTr02QZ6w2nzsOvNcBaSyAUCNuB
-X4mUEITk59wXqIrsHAn+r7FM3cGvFm/sI04rpbfn1rOI9FjlOTZrSMB83fhc2bXh
-t1Tww223lgg/l2a5REXMNgpNgmiOaGifQCRT8zi/BwyUX9RV6ce/Kx/DJQk/2pzG
-CvnGzFspPe1HHJwS9VwLMuuakJ3vXcofyUZb2/4IMCw+izOkvNTOD286HIQddShH
-vdeZmv5Cd85KwsLHpXSvcDXJysw0Vl1FjRnhBt30Ozw3uTph3JAwamiimf2jHdK/
-ue3rZRUFiogeuhKJTHuwE0PJM6XZQJme47qh2+ZK4L0VdrwSQSl79jojlne+YtC8
-HRlTS7vD3kOV4B8vsxyOOKoMYrphvRYfxCJPWZ9nxk2S6GRa1bFMrqyQVccBQUt0
-m6Mqx5ckJHINGJMRPYwh9EXsPNfw1k3/S6wHvBxLdqJDt/c7Gr6Ogy6YXhmQEJ5s
------END RSA PRIVATE KEY-----
-`, passphrase: 'open sesame' }, crypto.createSign('sha256').update('m').sign({ key: `-----BEGIN RSA PRIVATE KEY-----
-Proc-Type: 4,ENCRYPTED
-DEK-Info: AES-128-CBC,189871F1783D50259988BB95C876ACA5
-
-WF3HiRVLWTx2o0dI1E6n5P077+xWD5/wLof2w3q7mHTSeXyPnnXgEnbFyEiv/0Q+
-+BCDE3t3Ow4Wbl0DCoZ8aly37rx2ASmOkTJRRys+MW4EizlfTrNLZJmHZLRJBjTW
-rFirXtzq108KSs4P+QDNYGsTC//cX+GeY7nV7DfdvH+KleCbGrrYgWk1nvif6iZF
-eXtHEzQZgT3soFHpBwI0F5eb4DvT3UlmKFvECOeRNHfzlV2LsGOjCJmFrkxpcVx+
-PWQOfiOx3g2t1mwbotDXtfnzhTBHXntSjVjhFeLEgKicFS4IOOva5bbYFCrc2csd
-hYuh1NMtFq3q1T+09m5VorA/+SXR7C592vCIfDTr02QZ6w2nzsOvNcBaSyAUCNuB
-X4mUEITk59wXqIrsHAn+r7FM3cGvFm/sI04rpbfn1rOI9FjlOTZrSMB83fhc2bXh
-t1Tww223lgg/l2a5REXMNgpNgmiOaGifQCRT8zi/BwyUX9RV6ce/Kx/DJQk/2pzG
-CvnGzFspPe1HHJwS9VwLMuuakJ3vXcofyUZb2/4IMCw+izOkvNTOD286HIQddShH
-vdeZmv5Cd85KwsLHpXSvcDXJysw0Vl1FjRnhBt30Ozw3uTph3JAwamiimf2jHdK/
-ue3rZRUFiogeuhKJTHuwE0PJM6XZQJme47qh2+ZK4L0VdrwSQSl79jojlne+YtC8
-HRlTS7vD3kOV4B8vsxyOOKoMYrphvRYfxCJPWZ9nxk2S6GRa1bFMrqyQVccBQUt0
-m6Mqx5ckJHINGJMRPYwh9EXsPNfw1k3/S6wHvBxLdqJDt/c7Gr6Ogy6YXhmQEJ5s
------END RSA PRIVATE KEY-----
-`, passphrase: 'open sesame' })));
-t(() => crypto.createSign('sha256').update('m').sign({ key: `-----BEGIN RSA PRIVATE KEY-----
-Proc-Type: 4,ENCRYPTED
-DEK-Info: AES-128-CBC,189871F1783D50259988BB95C876ACA5
-
-WF3HiRVLWTx2o0dI1E6n5P077+xWD5/wLof2w3q7mHTSeXyPnnXgEnbFyEiv/0Q+
-+BCDE3t3Ow4Wbl0DCoZ8aly37rx2ASmOkTJRRys+MW4EizlfTrNLZJmHZLRJBjTW
-rFirXtzq108KSs4P+QDNYGsTC//cX+GeY7nV7DfdvH+KleCbGrrYgWk1nvif6iZF
-eXtHEzQZgT3soFHpBwI0F5eb4DvT3UlmKFvECOeRNHfzlV2LsGOjCJmFrkxpcVx+
-PWQOfiOx3g2t1mwbotDXtfnzhTBHXntSjVjhFeLEgKicFS4IOOva5bbYFCrc2csd
-hYuh1NMtFq3q1T+09m5VorA/+SXR7C592vCIfDTr02QZ6w2nzsOvNcBaSyAUCNuB
-X4mUEITk59wXqIrsHAn+r7FM3cGvFm/sI04rpbfn1rOI9FjlOTZrSMB83fhc2bXh
-t1Tww223lgg/l2a5REXMNgpNgmiOaGifQCRT8zi/BwyUX9RV6ce/Kx/DJQk/2pzG
-CvnGzFspPe1HHJwS9VwLMuuakJ3vXcofyUZb2/4IMCw+izOkvNTOD286HIQddShH
-vdeZmv5Cd85KwsLHpXSvcDXJysw0Vl1FjRnhBt30Ozw3uTph3JAwamiimf2jHdK/
-ue3rZRUFiogeuhKJTHuwE0PJM6XZQJme47qh2+ZK4L0VdrwSQSl79jojlne+YtC8
-HRlTS7vD3kOV4B8vsxyOOKoMYrphvRYfxCJPWZ9nxk2S6GRa1bFMrqyQVccBQUt0
-m6Mqx5ckJHINGJMRPYwh9EXsPNfw1k3/S6wHvBxLdqJDt/c7Gr6Ogy6YXhmQEJ5s
------END RSA PRIVATE KEY-----
-`, passphrase: 'wrong' }, 'hex'));
-t(() => crypto.createSign('sha256').update('m').sign(`-----BEGIN RSA PRIVATE KEY-----
-Proc-Type: 4,ENCRYPTED
-DEK-Info: AES-128-CBC,189871F1783D50259988BB95C876ACA5
-
-WF3HiRVLWTx2o0dI1E6n5P077+xWD5/wLof2w3q7mHTSeXyPnnXgEnbFyEiv/0Q+
-+BCDE3t3Ow4Wbl0DCoZ8aly37rx2ASmOkTJRRys+MW4EizlfTrNLZJmHZLRJBjTW
-rFirXtzq108KSs4P+QDNYGsTC//cX+GeY7nV7DfdvH+KleCbGrrYgWk1nvif6iZF
-eXtHEzQZgT3soFHpBwI0F5eb4DvT3UlmKFvECOeRNHfzlV2LsGOjCJmFrkxpcVx+
-PWQOfiOx3g2t1mwbotDXtfnzhTBHXntSjVjhFeLEgKicFS4IOOva5bbYFCrc2csd
-hYuh1NMtFq3q1T+09m5VorA/+SXR7C592vCIfDTr02QZ6w2nzsOvNcBaSyAUCNuB
-X4mUEITk59wXqIrsHAn+r7FM3cGvFm/sI04rpbfn1rOI9FjlOTZrSMB83fhc2bXh
-t1Tww223lgg/l2a5REXMNgpNgmiOaGifQCRT8zi/BwyUX9RV6ce/Kx/DJQk/2pzG
-CvnGzFspPe1HHJwS9VwLMuuakJ3vXcofyUZb2/4IMCw+izOkvNTOD286HIQddShH
-vdeZmv5Cd85KwsLHpXSvcDXJysw0Vl1FjRnhBt30Ozw3uTph3JAwamiimf2jHdK/
-ue3rZRUFiogeuhKJTHuwE0PJM6XZQJme47qh2+ZK4L0VdrwSQSl79jojlne+YtC8
-HRlTS7vD3kOV4B8vsxyOOKoMYrphvRYfxCJPWZ9nxk2S6GRa1bFMrqyQVccBQUt0
-m6Mqx5ckJHINGJMRPYwh9EXsPNfw1k3/S6wHvBxLdqJDt/c7Gr6Ogy6YXhmQEJ5s
------END RSA PRIVATE KEY-----
-`));
+// Keys that are nobody's: made from names, so that none has to be written down.
+const seeded = (name, size) => { let hex = ''; for (let n = 0; hex.length < 2 * size; n++) hex += crypto.createHash('sha256').update(name + n).digest('hex'); return hex.slice(0, 2 * size); };
+const written = (key, format = 'der') => crypto.createPrivateKey({ key, format, type: 'pkcs8' }).export({ type: 'pkcs8', format: 'pem' });
+const big = (value) => Buffer.from(value.toString(16).padStart(value.toString(16).length + (value.toString(16).length % 2), '0'), 'hex').toString('base64url');
+const inverse = (a, m) => { let [r, s, u, v] = [m, a % m, 0n, 1n]; while (s) [r, s, u, v] = [s, r % s, v, u - (r / s) * v]; return ((u % m) + m) % m; };
+// The primes are so far from what their names give.
+const rsaKey = (bits, farP, farQ) => {
+  const prime = (part, far) => (BigInt(`0x${seeded(`${part}${bits}`, bits / 16)}`) | (3n << BigInt(bits / 2 - 2)) | 1n) + BigInt(far);
+  const [p, q, e] = [prime('p', farP), prime('q', farQ), 65537n]; const d = inverse(e, (p - 1n) * (q - 1n));
+  return written({ kty: 'RSA', n: big(p * q), e: big(e), d: big(d), p: big(p), q: big(q), dp: big(d % (p - 1n)), dq: big(d % (q - 1n)), qi: big(inverse(q, p)) }, 'jwk');
+};
+const ecKey = (curve, crv, size) => { const own = crypto.createECDH(curve); const d = Buffer.from(seeded(curve, size), 'hex'); d[0] = 0; own.setPrivateKey(d); const point = own.getPublicKey(); return written({ kty: 'EC', crv, d: d.toString('base64url'), x: point.subarray(1, 1 + size).toString('base64url'), y: point.subarray(1 + size).toString('base64url') }, 'jwk'); };
+const rsa1024 = rsaKey(1024, 136, 414);
+const p256Key = ecKey('prime256v1', 'P-256', 32);
+const enc8 = crypto.createPrivateKey(rsa1024).export({ type: 'pkcs8', format: 'pem', cipher: 'aes-256-cbc', passphrase: 'open sesame' });
+const enc1 = crypto.createPrivateKey(rsa1024).export({ type: 'pkcs1', format: 'pem', cipher: 'aes-128-cbc', passphrase: 'open sesame' });
+const encec = crypto.createPrivateKey(p256Key).export({ type: 'sec1', format: 'pem', cipher: 'aes-256-cbc', passphrase: 'open sesame' });
+for (const passphrase of ['', 'x', Buffer.from('y')]) t(() => crypto.createPrivateKey({ key: p256Key, passphrase }).asymmetricKeyType);
+t(() => crypto.createSign('sha256').update('m').sign({ key: enc1, passphrase: 'open sesame' }, 'hex'));
+t(() => crypto.privateEncrypt({ key: enc8, passphrase: 'open sesame' }, Buffer.from('m')).toString('hex'));
+t(() => crypto.createPublicKey({ key: encec, passphrase: 'open sesame' }).export({ format: 'jwk' }));
+t(() => crypto.createVerify('sha256').update('m').verify({ key: enc1, passphrase: 'open sesame' }, crypto.createSign('sha256').update('m').sign({ key: enc1, passphrase: 'open sesame' })));
+t(() => crypto.createSign('sha256').update('m').sign({ key: enc1, passphrase: 'wrong' }, 'hex'));
+t(() => crypto.createSign('sha256').update('m').sign(enc1));
 // What a handler returns is cut at 16 KiB.
 return JSON.stringify(out).length < 15000 ? out : out.map((entry) => crypto.createHash('md5').update(JSON.stringify(entry)).digest('hex').slice(0, 6));
