@@ -18,6 +18,7 @@ from kit.testing.eventually import eventually
 from onward.audit.v1 import audit_service_pb2
 from onward.common.v1 import access_pb2, status_service_pb2
 from onward.delivery.v1 import delivery_service_pb2
+from onward.executor.v1 import execution_service_pb2
 from onward.registry.v1 import (
     destination_service_pb2,
     function_service_pb2,
@@ -183,9 +184,26 @@ class Life:
             ("destinations", "show", "crm-web"),
             *(("sources", "list"), ("sources", "keys", "list", "web"), ("tokens", "list"), ("members", "list")),
             *(("workspaces", "list"), ("whoami",), ("keys", "status"), ("doctor",)),
+            *(("sources", "sample", "web", *kind) for kind in ((), ("--json",))),
         ):
             self.run(*words)
+        self._by_hand()
         self.told |= dict(self._calls())
+
+    def _by_hand(self) -> None:
+        """Go each way once more through the destination, and in a test run with the secret as a test value."""
+        code, definitions = (self.onward.data.parent / name for name in ("by-hand.js", "by-hand.json"))
+        code.write_text(CODE)
+        definitions.write_text(json.dumps(DEFINITIONS))
+        values = [f"apiKey={self.secret}", f"visible={self.visible}", f"endpoint={self.api.address}"]
+        settings = [word for value in values for word in ("--set", value)]
+        test = ("functions", "test", str(code), "--definitions", str(definitions), *settings)
+        for way in WAYS:
+            event = json.dumps({"type": "track", "event": way, "userId": "u", "messageId": f"by-hand-{way}"})
+            for words in (("destinations", "invoke", "crm-web"), test):
+                for kind in ("--verbose", "--json"):
+                    ended = self.onward(*words, "--event", "-", kind, stdin=event)
+                    self.told[f"{words[1]} {way} {kind}"] = ended.out + ended.err
 
     def _calls(self) -> Iterator[tuple[str, str]]:
         known = json.loads((self.onward.data / "client.json").read_text())
@@ -232,6 +250,7 @@ READ = {
         *(destination_service_pb2, status_service_pb2),
     ),
     "delivery": (delivery_service_pb2, status_service_pb2),
+    "executor": (execution_service_pb2, status_service_pb2),
     "audit": (audit_service_pb2, status_service_pb2),
 }
 RESOURCES = (

@@ -122,6 +122,8 @@ def test_no_answer_of_a_command_or_an_rpc_holds_the_secret(afterwards: Afterward
     assert "destinations show crm-web" in seen
     for call in ("GetDelivery", "GetDestination", "ListDestinations"):
         assert any(one.startswith(f"{call} ") for one in seen), call
+    by_hand = {f"{command} throw {kind}" for command in ("invoke", "test") for kind in ("--verbose", "--json")}
+    assert by_hand <= seen
     assert any(one.startswith("ListAuditEvents") and "refused" not in one for one in life.told)
     assert "RetryError" in life.told["deliveries show --message-id before-retry"]
 

@@ -62,7 +62,8 @@ async def holding(places: TrialPlaces, workspace: str, held: list[str], until: a
 
 async def test_a_workspace_that_has_its_places_keeps_nobody_else_waiting() -> None:
     """G1"""
-    places, held, end = TrialPlaces(most=3, most_per_workspace=2, wait_s=60), [], asyncio.Event()
+    places, end = TrialPlaces(most=3, most_per_workspace=2, wait_s=60), asyncio.Event()
+    held: list[str] = []
     async with asyncio.TaskGroup() as group:
         for workspace in ("greedy", "greedy", "greedy", "greedy", "modest"):
             group.create_task(holding(places, workspace, held, end))
@@ -74,7 +75,8 @@ async def test_a_workspace_that_has_its_places_keeps_nobody_else_waiting() -> No
 
 
 async def test_who_waits_too_long_is_told_to_try_again_and_leaves_nothing_behind() -> None:
-    places, held, end = TrialPlaces(most=1, most_per_workspace=1, wait_s=0), [], asyncio.Event()
+    places, end = TrialPlaces(most=1, most_per_workspace=1, wait_s=0), asyncio.Event()
+    held: list[str] = []
     async with asyncio.TaskGroup() as group:
         group.create_task(holding(places, "acme", held, end))
         await asyncio.sleep(0)

@@ -68,7 +68,8 @@ class ExecutionServiceServicer:
 
     def TestFunction(self, request, context):
         """Runs code once, saved or not, against an event that the caller gives: in a fresh worker, with the limits of a
-        delivery. Requests really leave. Nothing is kept.
+        delivery. Requests really leave. Nothing is kept. The run ends with the call, so its deadline should be longer than
+        the time limit; without one it is 30 s.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')

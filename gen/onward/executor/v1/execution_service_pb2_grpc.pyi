@@ -35,7 +35,8 @@ class ExecutionServiceStub:
     def __new__(cls, channel: _aio.Channel) -> ExecutionServiceAsyncStub: ...
     TestFunction: _grpc.UnaryUnaryMultiCallable[_execution_service_pb2.TestFunctionRequest, _execution_service_pb2.TestFunctionResponse]
     """Runs code once, saved or not, against an event that the caller gives: in a fresh worker, with the limits of a
-    delivery. Requests really leave. Nothing is kept.
+    delivery. Requests really leave. Nothing is kept. The run ends with the call, so its deadline should be longer than
+    the time limit; without one it is 30 s.
     """
     InvokeDestination: _grpc.UnaryUnaryMultiCallable[_execution_service_pb2.InvokeDestinationRequest, _execution_service_pb2.InvokeDestinationResponse]
     """Runs one event through a destination now: its version, its settings, its filters, whether it is enabled or not. The
@@ -57,7 +58,8 @@ class ExecutionServiceAsyncStub(ExecutionServiceStub):
     def __init__(self, channel: _aio.Channel) -> None: ...
     TestFunction: _aio.UnaryUnaryMultiCallable[_execution_service_pb2.TestFunctionRequest, _execution_service_pb2.TestFunctionResponse]  # type: ignore[assignment]
     """Runs code once, saved or not, against an event that the caller gives: in a fresh worker, with the limits of a
-    delivery. Requests really leave. Nothing is kept.
+    delivery. Requests really leave. Nothing is kept. The run ends with the call, so its deadline should be longer than
+    the time limit; without one it is 30 s.
     """
     InvokeDestination: _aio.UnaryUnaryMultiCallable[_execution_service_pb2.InvokeDestinationRequest, _execution_service_pb2.InvokeDestinationResponse]  # type: ignore[assignment]
     """Runs one event through a destination now: its version, its settings, its filters, whether it is enabled or not. The
@@ -82,7 +84,8 @@ class ExecutionServiceServicer(metaclass=_abc_1.ABCMeta):
         context: _ServicerContext,
     ) -> _typing.Union[_execution_service_pb2.TestFunctionResponse, _abc.Awaitable[_execution_service_pb2.TestFunctionResponse]]:
         """Runs code once, saved or not, against an event that the caller gives: in a fresh worker, with the limits of a
-        delivery. Requests really leave. Nothing is kept.
+        delivery. Requests really leave. Nothing is kept. The run ends with the call, so its deadline should be longer than
+        the time limit; without one it is 30 s.
         """
 
     @_abc_1.abstractmethod
