@@ -58,7 +58,7 @@ from services.executor.handlers.settle import OutcomeLog
 from services.executor.handlers.trial_places import TrialPlaces
 from services.executor.handlers.trials import Trials
 from services.executor.handlers.turns import Turns
-from services.executor.projections import View
+from services.executor.projections import Change, View
 from services.executor.rpc import ExecutionService, Handlers
 from services.executor.runtime.addresses import Network
 from services.executor.runtime.broker import Broker
@@ -278,8 +278,8 @@ class App:
     async def _on_due(self, messages: list[Message]) -> None:
         await self._intake.on_due("DUE", messages)
 
-    def _changed(self, workspace: str, destination: str) -> None:
-        self._lanes.changed(workspace, destination)
+    def _changed(self, workspace: str, destination: str, change: Change) -> None:
+        self._lanes.changed(workspace, destination, change)
 
     # --- what it asks of others ------------------------------------------------------------------------------
 

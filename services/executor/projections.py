@@ -110,10 +110,22 @@ class WorkspaceView:
         return (destination,)
 
 
+@dataclass(frozen=True, slots=True)
+class Change:
+    """A fact that concerns a destination."""
+
+    kind: str
+    # When the bus stored it, in microseconds since 1970; 0 where it was read from the log.
+    stored_at_us: int = 0
+
+
+OnChange = Callable[[str, str, Change], None]
+
+
 class View:
     """What the facts say so far. `on_change` is told each destination that a fact concerns."""
 
-    def __init__(self, on_change: Callable[[str, str], None] = lambda workspace, destination: None) -> None:
+    def __init__(self, on_change: OnChange = lambda workspace, destination, change: None) -> None:
         self._workspaces: dict[str, WorkspaceView] = {}
         self._on_change = on_change
         # Set when a workspace has been added.
@@ -158,7 +170,7 @@ class View:
         view = self._workspaces.get(workspace)
         return view.egress_ranges if view else ()
 
-    def apply(self, workspace: str, position: int, kind: str, data: bytes) -> None:
+    def apply(self, workspace: str, position: int, kind: str, data: bytes, stored_at_us: int = 0) -> None:
         """Apply the fact at the next position; facts that say nothing about routes only move the position."""
         view = self._workspaces.get(workspace)
         if view is None:
@@ -169,7 +181,7 @@ class View:
             message_class, evolve = applier
             fact = json_format.Parse(data, message_class(), ignore_unknown_fields=True)
             for destination in tuple(evolve(workspace, view, fact)):
-                self._on_change(workspace, destination)
+                self._on_change(workspace, destination, Change(kind, stored_at_us))
         view.position = position
         self.on_position(workspace)
 

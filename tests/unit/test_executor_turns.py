@@ -10,6 +10,7 @@ from typing import Any, cast
 import orjson
 import pytest
 
+from kit.bus.message import Message
 from kit.clock import FakeClock
 from kit.filters import Applied, Drop, FilterChain, FilterSpec
 from kit.filters.sampling import Random
@@ -260,3 +261,21 @@ def a_filter(name: str, condition: str) -> resources_pb2.Filter:
     return resources_pb2.Filter(
         name=name, rule=resources_pb2.FilterRule(title=name, condition=condition, actions=[drop], enabled=True)
     )
+
+
+async def test_only_events_from_before_a_change_go_on_with_the_worker_from_before_it() -> None:
+    world = World()
+    lane, worker = world.lane("acme", None)
+    world.push(lane, 1)
+    await a_turn_of_the_loop()
+    lane._preparing = True  # the next worker is on its way
+    lane.changed(stored_at_us=100)
+    for index, stored_at_us in enumerate((90, 99, 100, 120, 95)):
+        item = world.item("acme", index)
+        message = Message.build("events.acme.web", b"", timestamp_ns=stored_at_us * 1000)
+        item.ticket = Ticket(("s", index), message, 0.0)
+        lane.push(item)
+    await a_turn_of_the_loop()
+    # The last one waits behind those that must.
+    assert len(worker.jobs) == 1 + 2
+    assert len(lane._queue) == 3

@@ -14,7 +14,7 @@ class Told:
 
     def __init__(self, *given: Message) -> None:
         self.of: list[str] = []
-        self.view = View(lambda _, destination: self.of.append(destination))
+        self.view = View(lambda _, destination, change: self.of.append(destination))
         self.moved: list[str] = []
         self.when(*given)
 

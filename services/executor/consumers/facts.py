@@ -140,7 +140,7 @@ class FactsFeed:
         workspace, position = fact["workspace"], fact["position"]
         known = self._view.position(workspace)
         if position == known + 1:
-            self._view.apply(workspace, position, fact["type"], message.data)
+            self._view.apply(workspace, position, fact["type"], message.data, message.timestamp_ns // 1000)
         elif position > known:
             await self._fill(workspace, position)
 

@@ -66,6 +66,8 @@ class Generation:
     retired: bool = False
     # An item runs in it that must have it for itself.
     alone: bool = False
+    # It runs only what was stored before this, until the next one is ready; 0 for everything.
+    until_us: int = 0
     # Its claim to be among the warm workers.
     place: Place | None = None
     # Why nothing can run: every attempt ends so.

@@ -7,6 +7,7 @@ import asyncio
 from services.executor.handlers.generations import Services
 from services.executor.handlers.lanes import Lane
 from services.executor.handlers.work import Item
+from services.executor.projections import Change
 from services.executor.runtime.processes import anonymous_bytes
 
 # How often idle workers are looked for.
@@ -15,6 +16,14 @@ SWEEP_S = 5.0
 IDLE_AFTER_S = 600.0
 IDLE_CROWDED_AFTER_S = 60.0
 CROWDED = 0.5
+# A destination that was used this lately will be again: its next worker is made ready at a change.
+USED_LATELY_S = 60.0
+# Destinations that may wait for that; a change that concerns more warms up the others with their next event.
+WARM_UPS_MAX = 1_000
+# Part of the places that may be taken: the rest is for whoever has events.
+WARM_UPS_WHILE = 0.8
+# The fact after which a destination gets its first events.
+ENABLED = "DestinationEnabled"
 
 
 class LaneSet:
@@ -24,27 +33,56 @@ class LaneSet:
         self._services = services
         self._lanes: dict[tuple[str, str], Lane] = {}
         self._group: asyncio.TaskGroup | None = None
+        self._to_warm: dict[tuple[str, str], None] = {}
+        self._warm_wanted = asyncio.Event()
 
     def push(self, item: Item) -> None:
         route = item.route
-        key = (route.workspace, route.destination)
+        self._lane(route.workspace, route.destination).push(item)
+
+    def _lane(self, workspace: str, destination: str) -> Lane:
+        key = (workspace, destination)
         lane = self._lanes.get(key)
         if lane is None:
             assert self._group is not None, "run() is running before anything is pushed"
-            lane = self._lanes[key] = Lane(route.workspace, route.destination, self._services, self._group)
-        lane.push(item)
+            lane = self._lanes[key] = Lane(workspace, destination, self._services, self._group)
+        return lane
 
-    def changed(self, workspace: str, destination: str) -> None:
-        """Tell a lane, if there is one, that its destination changed."""
-        lane = self._lanes.get((workspace, destination))
+    def changed(self, workspace: str, destination: str, change: Change) -> None:
+        """Tell a lane that its destination changed, and have its next worker ready where that will be used."""
+        key = (workspace, destination)
+        lane = self._lanes.get(key)
+        route = self._services.view.route(workspace, destination)
+        enabled = route is not None and route.enabled
         if lane is not None:
-            lane.changed()
+            used_lately = self._services.clock.monotonic() - lane.idle_since() < USED_LATELY_S
+            warm = enabled and lane.has_worker and used_lately
+            lane.changed(change.stored_at_us if enabled else 0)
+        else:
+            warm = enabled and change.kind == ENABLED and change.stored_at_us > 0
+        if warm and len(self._to_warm) < WARM_UPS_MAX:
+            self._to_warm[key] = None
+            self._warm_wanted.set()
+
+    async def _warm_up(self) -> None:
+        """Start workers that will soon be needed, one at a time and only where there is room, until cancelled."""
+        while True:
+            await self._warm_wanted.wait()
+            if not self._to_warm:
+                self._warm_wanted.clear()
+                continue
+            key = next(iter(self._to_warm))
+            del self._to_warm[key]
+            places = self._services.places
+            if not places.waiting and places.taken < WARM_UPS_WHILE * places.most:
+                await self._lane(*key).warm()
 
     async def run(self) -> None:
         async with asyncio.TaskGroup() as group:
             self._group = group
             group.create_task(self._services.places.run())
             group.create_task(self._services.shares.run())
+            group.create_task(self._warm_up())
             try:
                 while True:
                     self._sweep()

@@ -83,10 +83,24 @@ class Lane:
         self._last_used = item.queued_at
         self._schedule()
 
-    def changed(self) -> None:
-        """Take note that the destination changed, or ended: the next attempts run what the registry says then."""
+    def changed(self, stored_at_us: int = 0) -> None:
+        """Take note that the destination changed, or ended: the next attempts run what the registry says then.
+
+        Events from before `stored_at_us` go on with the worker that is there until the next one is ready.
+        """
         self._epoch += 1
-        self.give_way()
+        current = self._current
+        if current is not None and current.worker is not None and stored_at_us and self.busy:
+            current.until_us = current.until_us or stored_at_us
+            self._schedule()
+        else:
+            self.give_way()
+
+    async def warm(self) -> None:
+        """Have a worker ready before anything needs it."""
+        if not self._preparing and not self._closed and (self._current is None or self._current.until_us):
+            self._preparing = True
+            await self._prepare()
 
     @property
     def busy(self) -> bool:
@@ -131,17 +145,22 @@ class Lane:
         if generation is None:
             if self._queue and self._cancelled():
                 return
-            if self._queue and not self._preparing:
-                self._preparing = True
-                self._group.create_task(self._prepare())
+            self._begin_to_prepare()
         elif generation.refusal is not None:
             self._refuse_all(generation.program, generation.refusal)
         elif generation.worker is not None and self._services.shares.enter(self.share):
+            if generation.until_us:
+                self._begin_to_prepare()
             self._fill(generation, generation.worker)
         if not self._checking and self._waiting:
             self._checking = True
             self._finished = 0
             asyncio.get_running_loop().call_later(DEFER_AFTER_S, self._check_waiting)
+
+    def _begin_to_prepare(self) -> None:
+        if self._queue and not self._preparing:
+            self._preparing = True
+            self._group.create_task(self._prepare())
 
     def _fill(self, generation: Generation, worker: Worker) -> None:
         """Give the worker batches while it has room; filters that drop everything, or are slow, leave others theirs."""
@@ -183,6 +202,9 @@ class Lane:
         room = min(self.share.batch_max(BATCH_MAX), most - len(generation.in_flight))
         while self._queue and taken < room:
             item = self._queue[0]
+            if generation.until_us and item.stored_at_us >= generation.until_us:
+                # It was published after a change: the next worker runs it.
+                break
             if generation.alone or (item.alone and generation.in_flight) or (taken and self._turn_is_over):
                 break
             joins = gathering is not None and not item.single
@@ -247,6 +269,7 @@ class Lane:
         try:
             generation = await self._generations.make()
             if epoch == self._epoch:
+                self.give_way()
                 self._current = generation
             else:
                 self._generations.retire(generation)

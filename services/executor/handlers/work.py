@@ -76,6 +76,11 @@ class Item:
     unshaped: int = 0
 
     @property
+    def stored_at_us(self) -> int:
+        """When the message that brought it was stored: of a retry, later than its event was."""
+        return self.ticket.message.timestamp_ns // 1000
+
+    @property
     def single(self) -> bool:
         """Whether it must not be in a batch."""
         return self.alone or self.batch_max == 1
