@@ -298,19 +298,19 @@ async def test_invalid_settings_keep_the_code_from_running(
 
 
 @pytest.mark.parametrize(
-    ("changes", "path"),
+    ("definitions", "settings", "path"),
     [
-        ({"settings": [pb.TestSetting(name="other", value=text("x"))]}, "settings[0].name"),
-        ({"settings": [pb.TestSetting(name="apiKey", value=text("x"))] * 2}, "settings[1].name"),
-        ({"definitions": [KEY, KEY]}, "definitions[1].name"),
-        ({"definitions": [r.SettingDefinition(name="apiKey")]}, "definitions[0].type"),
+        ([KEY], ["other"], "settings[0].name"),
+        ([KEY], ["apiKey", "apiKey"], "settings[1].name"),
+        ([KEY, KEY], [], "definitions[1].name"),
+        ([r.SettingDefinition(name="apiKey")], [], "definitions[0].type"),
     ],
 )
 async def test_settings_that_can_not_be_meant_are_refused(
-    world: TrialWorld, changes: dict[str, object], path: str
+    world: TrialWorld, definitions: list[r.SettingDefinition], settings: list[str], path: str
 ) -> None:
-    request = request_of("function onTrack() {}", **{"definitions": [KEY], **changes, "settings": None})  # type: ignore[arg-type]
-    request.settings.extend(changes.get("settings", []))  # type: ignore[arg-type]
+    request = request_of("function onTrack() {}", definitions=definitions)
+    request.settings.extend(pb.TestSetting(name=name, value=text("x")) for name in settings)
     with pytest.raises(InvalidArgument) as caught:
         await world.tests.run(request, "acme", "")
     assert [one for one, _ in caught.value.violations] == [path]

@@ -33,9 +33,14 @@ def at(milliseconds: int) -> Timestamp:
 
 
 def printed(
-    capsys: pytest.CaptureFixture[str], report: pb.RunReport, code: Code | None = None, **options: object
+    capsys: pytest.CaptureFixture[str],
+    report: pb.RunReport,
+    code: Code | None = None,
+    *,
+    verbose: bool = False,
+    if_denied: str = "",
 ) -> list[str]:
-    print_report(report, code or Code("alerts.js", CODE), **{"verbose": False, **options})  # type: ignore[arg-type]
+    print_report(report, code or Code("alerts.js", CODE), verbose=verbose, if_denied=if_denied)
     return [line for line in capsys.readouterr().out.splitlines() if line]
 
 
