@@ -37,7 +37,7 @@ READY_TIMEOUT_S = 60.0
 # The user of the image.
 IMAGE_UID = 10001
 
-_VARIABLE = re.compile(r"\$\{(?P<name>\w+)(?::\?(?P<message>[^}]*)|:-)?\}")
+_VARIABLE = re.compile(r"\$\{(?P<name>\w+)(?::\?(?P<message>[^}]*)|:-(?P<default>[^}]*))?\}")
 
 
 class MissingVariableError(Exception):
@@ -58,7 +58,7 @@ def compose(values: Mapping[str, str]) -> dict[str, Any]:
     """The file with its variables put in; raises MissingVariableError as `docker compose` fails."""
 
     def value(found: re.Match[str]) -> str:
-        given = values.get(found["name"], "")
+        given = values.get(found["name"], "") or found["default"] or ""
         if not given and found["message"] is not None:
             raise MissingVariableError(f"{found['name']}: {found['message']}")
         return given

@@ -24,7 +24,7 @@ LOOK_S: Final = 0.05
 # Every so many looks it looks closer: at memory, and at workers that have nothing to do.
 CLOSER_LOOKS: Final = 20
 # A worker that sleeps until a deadline and then ends the attempt needs some milliseconds for it.
-_SLACK_S: Final = 0.1
+_SLACK_S: Final = 0.05
 # Between two closer looks. Giving back memory, which it is asked for when idle, takes less and does not go on.
 _IDLE_CPU_S: Final = 0.1
 # How much slower than alone a worker may be, where those of many functions run at once.
