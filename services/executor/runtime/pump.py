@@ -10,7 +10,6 @@ from __future__ import annotations
 import ctypes
 import json
 import mmap
-import re
 import threading
 import time
 from collections.abc import Callable, Mapping
@@ -19,6 +18,7 @@ from typing import Any, Final
 
 from services.executor.runtime.host_calls import HostCalls, Operation
 from services.executor.runtime.prelude import LIBRARY_PART, Library, Prelude
+from services.executor.runtime.script_errors import compile_error, position_of
 from services.executor.runtime.v8 import PARSE_ERROR, Isolate, Raw, V8Error
 
 _TURN: Final = 1
@@ -44,9 +44,6 @@ _TRAPPED: Final = b"trapped"
 _TAKING: Final = "(function () { 'use strict'; const f = this; return function () { 'use strict'; return f(this) } })"
 
 WHOLE_BATCH: Final = -1
-_POSITION: Final = re.compile(r"function\.js:(\d+):(\d+)")
-_PARSE_ERROR: Final = re.compile(r"^[^\n]*?:(\d+): ([^\n]*)\n")
-_CARET: Final = re.compile(r"^( *)\^", re.MULTILINE)
 _PROT_READ_WRITE: Final = 3
 _MAP_SHARED_FIXED: Final = 0x11
 
@@ -390,22 +387,3 @@ class Pump:
         else:
             self.batch = (wall // 1000, cpu // 1000, text)
         self._ended()
-
-
-def compile_error(error: V8Error, columns: int) -> dict[str, Any]:
-    """Message and position of a syntax error; `columns` stand before the user's first line."""
-    text = error.text
-    found = _PARSE_ERROR.match(text)
-    if error.kind != PARSE_ERROR or found is None:
-        return {"name": "SyntaxError", "message": str(error).partition("\n")[0], "line": 1, "column": 1}
-    # V8 quotes the line of the user's, which may begin like the caret's: the last one is V8's.
-    carets = _CARET.findall(text, found.end())
-    line, caret = int(found[1]), len(carets[-1]) + 1 if carets else 1
-    name, _, message = found[2].partition(": ")
-    return {"name": name, "message": message, "line": line, "column": caret - columns if line == 1 else caret}
-
-
-def position_of(stack: str) -> dict[str, int]:
-    """Line and column of the topmost frame of the user's."""
-    found = _POSITION.search(stack)
-    return {"line": int(found[1]), "column": int(found[2])} if found else {"line": 1, "column": 1}

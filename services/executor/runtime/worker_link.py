@@ -32,6 +32,7 @@ from services.executor.runtime.jobs import (
     loads,
 )
 from services.executor.runtime.recycling import Recycling
+from services.executor.runtime.script_errors import code_error
 from services.executor.runtime.watchdog import watch
 from services.executor.runtime.wire import Kind
 
@@ -54,8 +55,6 @@ _ATTRIBUTED: Final = re.compile(
     r"console|fetch|setTimeout|setInterval|setImmediate|cache|AWS|OAuth|Abort|crypto|eval|Function|constructor"
     r"|globalThis|\bthis\b|import|\\u"
 )
-# What V8 counts as the end of a line.
-_LINE_END: Final = re.compile(r"\r\n|[\n\r\u2028\u2029]")
 _CELL: Final = struct.Struct("<i")
 
 
@@ -244,7 +243,7 @@ class Worker:
         if "lost" in result:
             raise ConnectionError(f"a worker was lost while it loaded a script: {result['lost']}")
         if (error := result.get("error")) is not None:
-            raise _code_error(code, error)
+            raise code_error(code, error)
         self.handlers = result["handlers"]
         self._recycling = Recycling(self.pid, limits)
         self._watchdog.begin()
@@ -365,20 +364,24 @@ class Worker:
         wall_us: int = 0,
         cpu_us: int = 0,
     ) -> None:
-        outcomes: list[Outcome] = []
-        take = self._jobs.pop
+        ended: dict[int, Outcome] = {}
+        known = self._jobs.get
         timed: Iterable[tuple[int, int, int]] = ((seq, wall_us, cpu_us) for seq in seqs)
         if settled is not None:
             timed = zip(settled[::3], settled[1::3], settled[2::3], strict=True)
         for seq, wall, cpu in timed:
-            job = take(seq, None)
+            job = known(seq)
             if job is None:
                 continue
             detail = details.get(seq) if details else None
             if detail is None:
-                outcomes.append(Outcome(job.id, True, wall, cpu, [], None, None))
+                ended[seq] = Outcome(job.id, True, wall, cpu, [], None, None)
             else:
-                outcomes.append(detailed(job.id, wall, cpu, detail))
+                ended[seq] = detailed(job.id, wall, cpu, detail)
+        # Not before all of it was understood: what a worker leaves behind that sends nonsense has not ended.
+        for seq in ended:
+            del self._jobs[seq]
+        outcomes = list(ended.values())
         if outcomes:
             self._outcome_s = self._progress_s
         if outcomes and self._callbacks is not None:
@@ -476,15 +479,6 @@ def _loaded(result: Any) -> dict[str, Any]:
 
 def _numbers(text: bytes) -> list[int]:
     return [int(number) for number in text.split(b",")] if text else []
-
-
-def _code_error(code: str, error: dict[str, Any]) -> CodeError:
-    """Place an error within the user's own lines: V8 finds an unclosed bracket in what we put around them."""
-    line, column = error.get("line"), error.get("column")
-    lines = _LINE_END.split(code)
-    if line is not None and line > len(lines):
-        line, column = len(lines), len(lines[-1]) + 1
-    return CodeError(f"{error['name']}: {error['message']}", line, column, compiled="compiled" in error)
 
 
 __all__ = [
