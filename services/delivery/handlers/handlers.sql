@@ -12,12 +12,17 @@ WITH waiting AS (
     FROM due
     WHERE batch_events_max > 0 AND NOT gathered AND released_at_us IS NULL
     WINDOW same AS (PARTITION BY workspace, destination)
+), going AS (
+    SELECT d.workspace, d.destination, d.stream_sequence, d.event_index
+    FROM waiting w JOIN due d USING (workspace, destination, stream_sequence, event_index)
+    WHERE (w.first_due_at_us <= $1 OR w.place <= w.events - w.events % w.most) AND d.released_at_us IS NULL
+    -- What an outcome is changing right now goes with the next round; waiting for it might be a deadlock.
+    FOR UPDATE OF d SKIP LOCKED
 )
 UPDATE due d SET gathered = true, due_at_us = least(d.due_at_us, $1)
-FROM waiting w
-WHERE (w.first_due_at_us <= $1 OR w.place <= w.events - w.events % w.most)
-    AND d.workspace = w.workspace AND d.destination = w.destination AND d.stream_sequence = w.stream_sequence
-    AND d.event_index = w.event_index AND d.released_at_us IS NULL;
+FROM going g
+WHERE d.workspace = g.workspace AND d.destination = g.destination AND d.stream_sequence = g.stream_sequence
+    AND d.event_index = g.event_index;
 
 -- name: demand
 -- Destinations that have something waiting: how much of theirs is out, and when the first of the rest is due.
