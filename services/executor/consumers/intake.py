@@ -31,6 +31,9 @@ from services.executor.projections import Route, View
 
 # One question to the tracker: it answers for all events of these messages, and packed ones have up to 2,500.
 LOOKUP_MESSAGES_MAX = 50
+# Other workspaces' events, and all outcomes, wait for so long at most, and for the message that was begun last, which
+# may be a packed one of 2,500 events.
+TURN_S = 0.01
 # No id is longer; a subject that is no source's may be.
 SOURCE_LENGTH_MAX = 63
 
@@ -77,7 +80,13 @@ class Intake:
         await self._fence.wait(_newest_ns(messages))
         again: list[Ticket] = []
         taken: list[Ticket] = []
+        turn_ends = self._clock.monotonic() + TURN_S
         for message in messages:
+            if self._clock.monotonic() >= turn_ends:
+                self._tickets.handed_out(taken)
+                taken = []
+                await asyncio.sleep(0)
+                turn_ends = self._clock.monotonic() + TURN_S
             ticket = self._tickets.take(message, stream)
             if ticket is None:
                 continue
@@ -86,11 +95,11 @@ class Intake:
             else:
                 self._hand_out_surely(workspace, ticket, _NOTHING_KNOWN)
                 taken.append(ticket)
-        # Nothing was awaited since: no outcome can have come in between.
+        # Nothing was awaited since they were taken: no outcome can have come in between.
         self._tickets.handed_out(taken)
         if again:
             self._later(self._events_again(workspace, again))
-        await self._tickets.room()
+        await self._tickets.room(stream)
 
     async def on_due(self, stream: str, messages: list[Message]) -> None:
         """Hand deliveries that are due again to their lanes. Returns when there is room for more."""
@@ -105,7 +114,7 @@ class Intake:
             else:
                 self._hand_out_due(due, ticket, {})
                 self._tickets.handed_out([ticket])
-        await self._tickets.room()
+        await self._tickets.room(stream)
 
     async def run(self) -> None:
         """Own the look-ups of what was delivered again: fresh messages do not wait for them."""

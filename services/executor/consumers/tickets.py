@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from collections import Counter
 from collections.abc import Sequence
 
 import structlog
@@ -18,6 +19,8 @@ from services.executor.handlers.work import Ticket
 # anything faster, but makes everything wait longer.
 YOUNG_MIN = 256
 YOUNG_MAX = 4000
+# What one stream may have of them whatever the others hold: a flood of one workspace keeps no other's events waiting.
+STREAM_MIN = 128
 # The window of young messages is what was settled in this time, about as long as a deferral takes.
 WINDOW_S = 0.25
 # What is older runs long, and is bounded by its lane; it must not keep others from starting.
@@ -37,8 +40,10 @@ class Tickets:
         self._bus = bus
         self._clock = clock
         self._held: dict[tuple[str, int], Ticket] = {}
+        self._of_stream: Counter[str] = Counter()
         self._room = asyncio.Event()
         self._room.set()
+        self._adjusted = asyncio.Event()
         self._settled = 0
         self._window = YOUNG_MIN
         self._old = 0
@@ -56,6 +61,7 @@ class Tickets:
             held.message = message
             return None
         ticket = self._held[key] = Ticket(key, message, self._clock.monotonic(), self._waits)
+        self._of_stream[stream] += 1
         return ticket
 
     def settled(self, tickets: Sequence[Ticket]) -> None:
@@ -84,6 +90,7 @@ class Tickets:
         for ticket in tickets:
             if self._held.pop(ticket.key, None) is not None:
                 self._waiting -= ticket.waits
+                self._leave(ticket.key[0])
         self._settled += len(tickets)
         self._adjust()
 
@@ -93,14 +100,23 @@ class Tickets:
             self._room.set()
         else:
             self._room.clear()
+        # Whoever waits looks for itself.
+        self._adjusted.set()
+        self._adjusted.clear()
+
+    def _leave(self, stream: str) -> None:
+        self._of_stream[stream] -= 1
+        if not self._of_stream[stream]:
+            del self._of_stream[stream]
 
     def _waits(self) -> None:
         self._waiting += 1
         self._adjust()
 
-    async def room(self) -> None:
-        """Wait until another batch may be taken."""
-        await self._room.wait()
+    async def room(self, stream: str) -> None:
+        """Wait until another batch may be taken from a stream."""
+        while not (self._room.is_set() or (self._of_stream[stream] < STREAM_MIN and len(self._held) < HELD_MAX)):
+            await self._adjusted.wait()
 
     async def run(self) -> None:
         """Extend what runs long and follow the rate with the window, until cancelled."""
