@@ -37,6 +37,11 @@ const known = (encoding) => (isBase64Url(encoding) ? 'base64' : encoding);
 const asBuffer = (bytes) => Object.setPrototypeOf(bytes, Buffer.prototype);
 const isUtf8 = (encoding) => encoding === undefined || encoding === null || encoding === 'utf8' || encoding === 'utf-8' || encoding === '';
 
+const isHex = (encoding) => typeof encoding === 'string' && encoding.toLowerCase() === 'hex';
+// Up to the first two characters that are no byte, where npm's decoder takes the first of them for one.
+const fromHex = (text) => decodeHex(/^(?:[0-9a-f]{2})*/i.exec(text)[0]);
+const decodeHex = Uint8Array.fromHex;
+
 function range(buffer, start, end) {
   if (start === undefined && end === undefined) return buffer;
   const length = buffer.length;
@@ -76,6 +81,7 @@ const statics = {
   from(value, encodingOrOffset, length) {
     if (typeof value === 'string') {
       if (isUtf8(encodingOrOffset)) return asBuffer(utf8Encode(value));
+      if (isHex(encodingOrOffset)) return asBuffer(fromHex(value));
       return apply(wrapped.from, Buffer, [value, known(encodingOrOffset)]);
     }
     if (typeof value !== 'object' || value === null) throw notBytes(value);
@@ -137,6 +143,12 @@ function place(value, usual, name, length) {
   return value;
 }
 
+function writeBytes(buffer, bytes, offset = 0, length = buffer.length - offset) {
+  const part = bytes.subarray(0, Math.min(length, buffer.length - offset));
+  buffer.set(part, offset);
+  return part.length;
+}
+
 const methods = {
   toString(encoding, start, end) {
     const decode = encoding === undefined ? DECODERS.utf8 : DECODERS[String(encoding).toLowerCase()];
@@ -147,8 +159,9 @@ const methods = {
     if (typeof text !== 'string') throw Object.assign(new TypeError('argument must be a string'), { code: 'ERR_INVALID_ARG_TYPE' });
     if (typeof offset === 'number' && !(offset >= 0 && offset <= this.length)) throw outOfRange('offset', `>= 0 && <= ${this.length}`, offset);
     if (typeof length === 'number' && !(length >= 0 && length <= this.length)) throw outOfRange('length', `>= 0 && <= ${this.length}`, length);
-    if (typeof offset === 'string') return apply(wrapped.write, this, [text, known(offset)]);
-    if (typeof length === 'string') return apply(wrapped.write, this, [text, offset, known(length)]);
+    if (typeof offset === 'string') return methods.write.call(this, text, 0, this.length, offset);
+    if (typeof length === 'string') return methods.write.call(this, text, offset, this.length - offset, length);
+    if (isHex(encoding)) return writeBytes(this, fromHex(text), offset, length);
     return apply(wrapped.write, this, arguments.length > 3 ? [text, offset, length, known(encoding)] : [...arguments]);
   },
   fill(value, offset, end, encoding) {
