@@ -17,8 +17,9 @@ from onward.executor.v1 import execution_service_pb2_grpc as rpc
 from services.executor.handlers.function_tests import FunctionTests
 from services.executor.handlers.invocations import Invocations
 from services.executor.handlers.places import CheckPlaces
+from services.executor.handlers.run_reports import warning
 from services.executor.handlers.samples import Samples
-from services.executor.runtime.pool import CodeWarning, Zygote
+from services.executor.runtime.pool import Zygote
 from services.executor.runtime.v8 import V8_VERSION
 from services.executor.settings import RUNTIME_DIR
 
@@ -69,7 +70,7 @@ class ExecutionService(rpc.ExecutionServiceServicer):
             raise Unavailable(f"No worker could be had to check the code ({error}); try again.") from error
         if result.unread is not None:
             log.warning("code_not_read", reason=result.unread, code_chars=len(request.code))
-        answer = pb.CheckCodeResponse(handlers=result.handlers, warnings=map(_warning, result.warnings))
+        answer = pb.CheckCodeResponse(handlers=result.handlers, warnings=map(warning, result.warnings))
         if result.error is not None:
             answer.error.message = result.error.message
             answer.error.line = result.error.line or 0
@@ -85,7 +86,3 @@ class ExecutionService(rpc.ExecutionServiceServicer):
             ],
             sandbox_degradations=self._zygote.degradations,
         )
-
-
-def _warning(found: CodeWarning) -> pb.CodeWarning:
-    return pb.CodeWarning(rule=found.rule, message=found.message, line=found.line, column=found.column)

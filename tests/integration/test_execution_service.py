@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
 from collections.abc import AsyncIterator
 from contextlib import AsyncExitStack
@@ -231,6 +232,17 @@ async def test_a_destination_handles_an_event_by_hand_and_the_trail_tells_who_as
     assert answer.position == head
     # It is counted nowhere.
     assert (await ours.bus.api("STREAM.INFO.OUTCOMES"))["state"]["messages"] == 0
+
+
+async def test_an_invocation_is_recorded_before_it_runs(ours: Ours, api: Receiver) -> None:
+    """D1"""
+    await a_destination(ours, api, SEND.replace("/echo", "/slow"))
+    request = pb.InvokeDestinationRequest(name=EU, event=json.dumps(TRACK))
+    running = asyncio.ensure_future((await ours.execution()).InvokeDestination(request))
+    await eventually(lambda: len(api.asked) == 1)
+    assert len(await ours.facts("DestinationInvoked")) == 1
+    api.released.set()
+    assert (await running).report.result == o.RESULT_DELIVERED
 
 
 async def test_an_invocation_changes_nothing_of_the_destination(ours: Ours, api: Receiver) -> None:

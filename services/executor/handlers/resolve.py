@@ -75,7 +75,7 @@ class Resolver:
         filters: FilterChain | None = None
         unfiltered = False
         try:
-            chain = await self._chain(workspace, answer.filters)
+            chain = await filter_chain(self._turns, workspace, answer.filters)
             filters = None if chain.is_empty else chain
         except FilterError as error:
             invalid, unfiltered = f"{error}; no event may pass it, so the function does not run", True
@@ -97,14 +97,6 @@ class Resolver:
             batching=_batching(policy),
             omit_idempotency_key=policy.omit_idempotency_key,
         )
-
-    async def _chain(self, workspace: str, groups: Iterable[internal_service_pb2.FilterGroup]) -> FilterChain:
-        """Read the filters; a long condition takes some ten milliseconds, so other lanes go on between two of them."""
-        ready = [
-            [await self._turns.run(workspace, partial(filter_of, one)) for one in group.filters if one.rule.enabled]
-            for group in groups
-        ]
-        return FilterChain(*ready)
 
     def _settings(
         self, workspace: str, destination: str, answer: internal_service_pb2.ResolveDestinationResponse
@@ -135,6 +127,18 @@ class Resolver:
             raise Internal(str(error)) from error
         except VaultError as error:
             raise InvalidSettings(f"encrypted settings cannot be read: {error}") from None
+
+
+async def filter_chain(turns: Turns, workspace: str, groups: Iterable[internal_service_pb2.FilterGroup]) -> FilterChain:
+    """Read filters; a long condition takes some ten milliseconds, so other lanes go on between two of them.
+
+    Raises FilterError for what can't be applied.
+    """
+    ready = [
+        [await turns.run(workspace, partial(filter_of, one)) for one in group.filters if one.rule.enabled]
+        for group in groups
+    ]
+    return FilterChain(*ready)
 
 
 def _batching(policy: resources_pb2.DeliveryPolicy) -> Batching:

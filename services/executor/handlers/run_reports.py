@@ -134,10 +134,13 @@ def of_filtered(reason: str) -> pb.RunReport:
 
 def warned(report: pb.RunReport, warnings: Iterable[CodeWarning]) -> pb.RunReport:
     """Add what CheckCode says."""
-    report.warnings.extend(
-        pb.CodeWarning(rule=one.rule, message=one.message, line=one.line, column=one.column) for one in warnings
-    )
+    report.warnings.extend(map(warning, warnings))
     return report
+
+
+def warning(found: CodeWarning) -> pb.CodeWarning:
+    """As callers read it."""
+    return pb.CodeWarning(rule=found.rule, message=found.message, line=found.line, column=found.column)
 
 
 def _error(error: UserError, redactor: Redactor) -> pb.RunError:

@@ -5,18 +5,17 @@ from __future__ import annotations
 import asyncio
 from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable, Iterator
 from contextlib import aclosing
-from functools import partial
 
 import structlog
 from google.protobuf.timestamp_pb2 import Timestamp
 
 from kit.bus.stored import StoredMessage
 from kit.filters import FilterChain, FilterError
-from kit.filters.rules import filter_of
 from onward.executor.v1 import execution_service_pb2 as pb
 from onward.registry.v1 import internal_service_pb2 as registry_pb
 from services.executor.domain.events import EVENT_TYPES, Event, Refused, accept, parse_message
 from services.executor.domain.filtering import filtered
+from services.executor.handlers.resolve import filter_chain
 from services.executor.handlers.turns import Turns
 
 EVENTS_DEFAULT = 20
@@ -67,11 +66,7 @@ class Samples:
 
     async def _chain(self, workspace: str, answer: registry_pb.ReadSourceFiltersResponse) -> FilterChain | None:
         try:
-            ready = [
-                [await self._turns.run(workspace, partial(filter_of, one)) for one in group.filters if one.rule.enabled]
-                for group in answer.filters
-            ]
-            return FilterChain(*ready)
+            return await filter_chain(self._turns, workspace, answer.filters)
         except FilterError as error:
             log.warning("samples_hidden", workspace=workspace, reason=str(error))
             return None
