@@ -12,7 +12,9 @@ from pathlib import Path
 import pytest
 
 from kit.testing.eventually import eventually
+from services.executor.runtime import wire
 from services.executor.runtime.pool import HostRequest, Limits, Worker
+from services.executor.runtime.wire import Kind
 from tests.integration.sandbox_bombs import AFTER_ITS_TURN, ENDING, LATE, NEVER_ENDING
 from tests.integration.sandbox_world import PATIENCE_S, Run, Sandbox, sandbox_of
 
@@ -349,3 +351,27 @@ async def test_a_worker_that_is_killed_while_it_loads_says_nothing_of_the_script
     with pytest.raises(ConnectionError, match="lost"):
         loading.result()
     assert (await sandbox.run("const onTrack = () => 1")).value() == 1
+
+
+NONSENSE = {
+    "events without number": wire.frame(Kind.BATCH_REPLY, wire.BATCH_REPLY_HEADER.pack(1, 2**32 - 1, 0, 0)),
+    "records of another shape": wire.frame(Kind.REPLY, b'{"settled":[1,1,1],"records":[[0,1,[]]]}'),
+    "logs of another shape": wire.frame(Kind.REPLY, b'{"settled":[1,1,1],"records":[[0,1,{"logs":[5]}]]}'),
+    "a value that is no text": wire.frame(Kind.REPLY, b'{"settled":[1,1,1],"records":[[0,1,{"value":5}]]}'),
+    "settled halves": wire.frame(Kind.REPLY, b'{"settled":[1,1],"records":[]}'),
+    "no JSON": wire.frame(Kind.REPLY, b"]"),
+    "an exit without a reason": wire.frame(Kind.EXIT, wire.EXIT_HEADER.pack(200, 1, 0, 0)),
+    "a frame without end": wire.HEADER.pack(2**32 - 1, Kind.REPLY),
+}
+
+
+@pytest.mark.parametrize("frame", NONSENSE.values(), ids=NONSENSE.keys())
+async def test_a_worker_that_was_taken_over_and_says_nonsense_is_killed(sandbox: Sandbox, frame: bytes) -> None:
+    """E22"""
+    run = await sandbox.load("const onTrack = () => new Promise(() => {})")
+    pending = asyncio.ensure_future(run.events({}))
+    await asyncio.sleep(0)
+    run.worker.protocol.data_received(frame)
+    exit_ = await run.end()
+    await pending
+    assert (exit_.reason, exit_.unfinished, run.outcomes) == ("crashed", [0], {})

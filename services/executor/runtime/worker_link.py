@@ -323,6 +323,8 @@ class Worker:
 
     def _batch_reply(self, body: bytes) -> None:
         first, count, wall_us, cpu_us = wire.BATCH_REPLY_HEADER.unpack_from(body)
+        if first + count > self._next_seq:
+            raise ValueError("events that were never submitted")  # and perhaps four thousand million of them
         if count > len(self._jobs):
             raise ValueError(f"a worker told of {count} events, but had {len(self._jobs)}")
         text = body[wire.BATCH_REPLY_HEADER.size :]
