@@ -41,6 +41,8 @@ REFUSED_MAX = 256
 DEFER_AFTER_S = 0.25
 # A lane that is merely short of CPU may take longer: deferring would only make the machine busier.
 DEFER_BUSY_AFTER_S = 1.5
+# Where places for workers go round, a lane keeps a batch for so long: its fork is to serve that, not the next event.
+KEPT_FOR_PLACE_S = 6.0
 # Part of the successes that keep their logs, requests and callback return.
 SAMPLE_RATE = 0.01
 # A lane whose program could not be had asks again after this.
@@ -375,8 +377,11 @@ class Lane:
 
     def _defer_late(self, finished: int) -> None:
         patience = DEFER_AFTER_S if self._waits_for_others(finished) else DEFER_BUSY_AFTER_S
-        if self._services.clock.monotonic() - self._queue[0].queued_at >= patience:
+        waited_s = self._services.clock.monotonic() - self._queue[0].queued_at
+        if waited_s >= patience:
             keep = int(finished * patience / DEFER_AFTER_S)
+            if self._current is None and waited_s < KEPT_FOR_PLACE_S and self._services.places.waiting:
+                keep = BATCH_MAX
             reason = "no_worker" if self._current is None else "api" if patience == DEFER_AFTER_S else "cpu"
             self._defer(max(0, len(self._queue) - keep), reason)
 
