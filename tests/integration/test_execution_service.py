@@ -16,7 +16,7 @@ from kit.bus.connection import Bus
 from kit.bus.connection import connect as connect_bus
 from kit.bus.publish import Publisher
 from kit.embedded.nats import EmbeddedNats
-from kit.errors import DeadlineExceeded, InvalidArgument, NotFound, PermissionDenied
+from kit.errors import DeadlineExceeded, InvalidArgument, NotFound, PermissionDenied, Unavailable
 from kit.rpc.client import open_channel
 from kit.testing.eventually import eventually
 from onward.executor.v1 import execution_service_pb2 as pb
@@ -193,6 +193,20 @@ async def test_a_range_that_was_closed_is_closed_to_the_next_run(ours: Ours, api
         assert (await execution.TestFunction(request)).report.value == "200"
         await operator.DisallowEgressRange(opb.DisallowEgressRangeRequest(name=ACME, range=LOOPBACK))
         assert "not allowed" in (await execution.TestFunction(request)).report.error.message
+
+
+async def test_no_run_begins_by_ranges_that_may_be_older_than_the_newest_change(ours: Ours, api: Receiver) -> None:
+    execution, operator = await ours.execution(), ours.registry.operator.operator
+    await operator.AllowEgressRange(opb.AllowEgressRangeRequest(name=ACME, range=LOOPBACK))
+    request = request_of(f"async function onTrack() {{ return (await fetch('{api.url}')).status }}")
+    assert (await execution.TestFunction(request)).report.value == "200"
+    # The executor hears nothing new meanwhile.
+    async with ours.app._feed._lock:
+        await operator.DisallowEgressRange(opb.DisallowEgressRangeRequest(name=ACME, range=LOOPBACK))
+        with pytest.raises(Unavailable, match="can't be known"):
+            await execution.TestFunction(request)
+    assert "not allowed" in (await execution.TestFunction(request)).report.error.message
+    assert len(api.asked) == 1
 
 
 async def test_a_caller_who_waits_no_longer_ends_the_run(ours: Ours) -> None:
