@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import base64
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Awaitable, Callable
 from pathlib import Path
 from typing import Any
 
@@ -52,9 +52,9 @@ async def checkpoint(world: World, size: int, token: str = ACME_TOKEN) -> pb.Get
     return answers[-1]
 
 
-async def refusal_of(call: object, request: object) -> str:
+async def refusal_of(call: Callable[[Any], Awaitable[object]], request: object) -> str:
     try:
-        await call(request)  # type: ignore[operator]
+        await call(request)
     except Exception as error:
         return str(getattr(error, "code", error))
     return ""
