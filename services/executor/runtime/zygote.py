@@ -38,6 +38,14 @@ FORKED: Final = 2
 EXITED: Final = 3
 
 
+def leave_group() -> None:
+    """Be a group of one's own for the kernel, which shares out cores by session first, where autogroups are in use.
+
+    In one group, all workers would stand behind the one that computes most.
+    """
+    os.setsid()
+
+
 class Zygote:
     """Serves one control socket until it closes."""
 
@@ -98,6 +106,7 @@ class Zygote:
 
     def _become_worker(self, worker_socket: int, cell: int) -> None:
         try:
+            leave_group()
             signal.set_wakeup_fd(-1)
             signal.signal(signal.SIGCHLD, signal.SIG_DFL)
             ends = worker_socket, cell
