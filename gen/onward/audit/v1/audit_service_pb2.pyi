@@ -44,6 +44,64 @@ OUTCOME_DENIED: Outcome.ValueType  # 2
 """It was refused."""
 Global___Outcome: _TypeAlias = Outcome  # noqa: Y015
 
+class _ClientState:
+    ValueType = _typing.NewType("ValueType", _builtins.int)
+    V: _TypeAlias = ValueType  # noqa: Y015
+
+class _ClientStateEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_ClientState.ValueType], _builtins.type):
+    DESCRIPTOR: _descriptor.EnumDescriptor
+    CLIENT_STATE_UNSPECIFIED: _ClientState.ValueType  # 0
+    """Not asked for, or the act came from nobody outside."""
+    CLIENT_STATE_KNOWN: _ClientState.ValueType  # 1
+    """Just what was recorded."""
+    CLIENT_STATE_ERASED: _ClientState.ValueType  # 2
+    """Something was recorded, and is erased."""
+    CLIENT_STATE_ALTERED: _ClientState.ValueType  # 3
+    """What is kept now is not what was recorded: it was altered, and is not shown."""
+    CLIENT_STATE_UNAVAILABLE: _ClientState.ValueType  # 4
+    """The service that keeps it does not answer."""
+
+class ClientState(_ClientState, metaclass=_ClientStateEnumTypeWrapper):
+    """What is known of where an act came from. Addresses and agents are kept outside the trail, where they can be erased; the
+    trail has salted hashes of them, so that others can't be put in their place.
+    """
+
+CLIENT_STATE_UNSPECIFIED: ClientState.ValueType  # 0
+"""Not asked for, or the act came from nobody outside."""
+CLIENT_STATE_KNOWN: ClientState.ValueType  # 1
+"""Just what was recorded."""
+CLIENT_STATE_ERASED: ClientState.ValueType  # 2
+"""Something was recorded, and is erased."""
+CLIENT_STATE_ALTERED: ClientState.ValueType  # 3
+"""What is kept now is not what was recorded: it was altered, and is not shown."""
+CLIENT_STATE_UNAVAILABLE: ClientState.ValueType  # 4
+"""The service that keeps it does not answer."""
+Global___ClientState: _TypeAlias = ClientState  # noqa: Y015
+
+class _Order:
+    ValueType = _typing.NewType("ValueType", _builtins.int)
+    V: _TypeAlias = ValueType  # noqa: Y015
+
+class _OrderEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_Order.ValueType], _builtins.type):
+    DESCRIPTOR: _descriptor.EnumDescriptor
+    ORDER_UNSPECIFIED: _Order.ValueType  # 0
+    """Newest first."""
+    ORDER_NEWEST_FIRST: _Order.ValueType  # 1
+    """Newest first."""
+    ORDER_OLDEST_FIRST: _Order.ValueType  # 2
+    """Oldest first."""
+
+class Order(_Order, metaclass=_OrderEnumTypeWrapper):
+    """In which order a list is."""
+
+ORDER_UNSPECIFIED: Order.ValueType  # 0
+"""Newest first."""
+ORDER_NEWEST_FIRST: Order.ValueType  # 1
+"""Newest first."""
+ORDER_OLDEST_FIRST: Order.ValueType  # 2
+"""Oldest first."""
+Global___Order: _TypeAlias = Order  # noqa: Y015
+
 @_typing.final
 class AuditEvent(_message.Message):
     """One act."""
@@ -67,6 +125,9 @@ class AuditEvent(_message.Message):
     SERVICE_FIELD_NUMBER: _builtins.int
     POSITION_FIELD_NUMBER: _builtins.int
     CREDENTIAL_FIELD_NUMBER: _builtins.int
+    CLIENT_ADDRESS_FIELD_NUMBER: _builtins.int
+    USER_AGENT_FIELD_NUMBER: _builtins.int
+    CLIENT_STATE_FIELD_NUMBER: _builtins.int
     name: _builtins.str
     """`workspaces/{workspace}/auditEvents/{index}`."""
     index: _builtins.int
@@ -95,6 +156,12 @@ class AuditEvent(_message.Message):
     """The fact's position in that log."""
     credential: _builtins.str
     """What the principal proved itself with, such as "token:5f0c"."""
+    client_address: _builtins.str
+    """Where the call came from: an IP address. Not verified; empty once erased or never known."""
+    user_agent: _builtins.str
+    """What the caller's program called itself. Not verified; empty once erased or never known."""
+    client_state: Global___ClientState.ValueType
+    """What is known of the two."""
     @_builtins.property
     def occur_time(self) -> _timestamp_pb2.Timestamp:
         """When the act happened, by the clock of the service that did it."""
@@ -127,10 +194,13 @@ class AuditEvent(_message.Message):
         service: _builtins.str = ...,
         position: _builtins.int = ...,
         credential: _builtins.str = ...,
+        client_address: _builtins.str = ...,
+        user_agent: _builtins.str = ...,
+        client_state: Global___ClientState.ValueType = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["occur_time", b"occur_time", "record_time", b"record_time"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["action", b"action", "changes", b"changes", "credential", b"credential", "fact_id", b"fact_id", "index", b"index", "name", b"name", "occur_time", b"occur_time", "outcome", b"outcome", "position", b"position", "principal", b"principal", "record_time", b"record_time", "request_id", b"request_id", "service", b"service", "target_display_name", b"target_display_name", "target_id", b"target_id", "target_type", b"target_type", "trace_id", b"trace_id"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["action", b"action", "changes", b"changes", "client_address", b"client_address", "client_state", b"client_state", "credential", b"credential", "fact_id", b"fact_id", "index", b"index", "name", b"name", "occur_time", b"occur_time", "outcome", b"outcome", "position", b"position", "principal", b"principal", "record_time", b"record_time", "request_id", b"request_id", "service", b"service", "target_display_name", b"target_display_name", "target_id", b"target_id", "target_type", b"target_type", "trace_id", b"trace_id", "user_agent", b"user_agent"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -181,6 +251,9 @@ class ListAuditEventsRequest(_message.Message):
     ACTION_FIELD_NUMBER: _builtins.int
     TARGET_FIELD_NUMBER: _builtins.int
     OUTCOME_FIELD_NUMBER: _builtins.int
+    TEXT_FIELD_NUMBER: _builtins.int
+    ORDER_FIELD_NUMBER: _builtins.int
+    SHOW_CLIENTS_FIELD_NUMBER: _builtins.int
     parent: _builtins.str
     """`workspaces/{workspace}`."""
     page_size: _builtins.int
@@ -195,6 +268,14 @@ class ListAuditEventsRequest(_message.Message):
     """Only acts on this target: `functions/{function}`, or a type alone, such as `functions`."""
     outcome: Global___Outcome.ValueType
     """Only acts that ended so."""
+    text: _builtins.str
+    """Only acts whose principal, credential, target's id or target's display name has this in it, whatever the case of its
+    letters. So as to answer soon, a page looks at so many acts at most: one may be short, or empty, and not be the last.
+    """
+    order: Global___Order.ValueType
+    """Newest first, unless asked otherwise."""
+    show_clients: _builtins.bool
+    """Fills in where each came from, which takes a question to another service."""
     @_builtins.property
     def start_time(self) -> _timestamp_pb2.Timestamp:
         """Only acts from here on."""
@@ -215,10 +296,13 @@ class ListAuditEventsRequest(_message.Message):
         action: _builtins.str = ...,
         target: _builtins.str = ...,
         outcome: Global___Outcome.ValueType = ...,
+        text: _builtins.str = ...,
+        order: Global___Order.ValueType = ...,
+        show_clients: _builtins.bool = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["end_time", b"end_time", "start_time", b"start_time"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["action", b"action", "end_time", b"end_time", "outcome", b"outcome", "page_size", b"page_size", "page_token", b"page_token", "parent", b"parent", "principal", b"principal", "start_time", b"start_time", "target", b"target"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["action", b"action", "end_time", b"end_time", "order", b"order", "outcome", b"outcome", "page_size", b"page_size", "page_token", b"page_token", "parent", b"parent", "principal", b"principal", "show_clients", b"show_clients", "start_time", b"start_time", "target", b"target", "text", b"text"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -599,3 +683,197 @@ class GetConsistencyProofResponse(_message.Message):
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
 Global___GetConsistencyProofResponse: _TypeAlias = GetConsistencyProofResponse  # noqa: Y015
+
+@_typing.final
+class GetHeadsCheckpointRequest(_message.Message):
+    """Asks for a checkpoint of the tree of heads."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    SIZE_FIELD_NUMBER: _builtins.int
+    size: _builtins.int
+    """The first checkpoint of a tree of at least this many heads; 0 for the latest."""
+    def __init__(
+        self,
+        *,
+        size: _builtins.int = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["size", b"size"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___GetHeadsCheckpointRequest: _TypeAlias = GetHeadsCheckpointRequest  # noqa: Y015
+
+@_typing.final
+class GetHeadsCheckpointResponse(_message.Message):
+    """A checkpoint of the tree of heads."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    CHECKPOINT_FIELD_NUMBER: _builtins.int
+    SIZE_FIELD_NUMBER: _builtins.int
+    VERIFIER_KEY_FIELD_NUMBER: _builtins.int
+    checkpoint: _builtins.str
+    """The signed note, as C2SP's tlog-checkpoint has it."""
+    size: _builtins.int
+    """The number of heads that it covers."""
+    verifier_key: _builtins.str
+    """The key that its signature can be checked with, as C2SP's signed-note has it. Whoever wants to trust it must have it
+    from elsewhere.
+    """
+    def __init__(
+        self,
+        *,
+        checkpoint: _builtins.str = ...,
+        size: _builtins.int = ...,
+        verifier_key: _builtins.str = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["checkpoint", b"checkpoint", "size", b"size", "verifier_key", b"verifier_key"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___GetHeadsCheckpointResponse: _TypeAlias = GetHeadsCheckpointResponse  # noqa: Y015
+
+@_typing.final
+class GetHeadsProofRequest(_message.Message):
+    """Asks for proofs in the tree of heads."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    WORKSPACE_FIELD_NUMBER: _builtins.int
+    OLD_SIZE_FIELD_NUMBER: _builtins.int
+    TREE_SIZE_FIELD_NUMBER: _builtins.int
+    workspace: _builtins.str
+    """`workspaces/{workspace}`: prove its last head in the tree. Empty for a proof of growth alone."""
+    old_size: _builtins.int
+    """Prove that the tree of this size is the beginning; 0 for a proof of a head alone."""
+    tree_size: _builtins.int
+    """The size of the tree, that of a checkpoint; 0 for the latest."""
+    def __init__(
+        self,
+        *,
+        workspace: _builtins.str = ...,
+        old_size: _builtins.int = ...,
+        tree_size: _builtins.int = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["old_size", b"old_size", "tree_size", b"tree_size", "workspace", b"workspace"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___GetHeadsProofRequest: _TypeAlias = GetHeadsProofRequest  # noqa: Y015
+
+@_typing.final
+class GetHeadsProofResponse(_message.Message):
+    """Proofs in the tree of heads."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    HEAD_FIELD_NUMBER: _builtins.int
+    INDEX_FIELD_NUMBER: _builtins.int
+    TREE_SIZE_FIELD_NUMBER: _builtins.int
+    INCLUSION_HASHES_FIELD_NUMBER: _builtins.int
+    CONSISTENCY_HASHES_FIELD_NUMBER: _builtins.int
+    CHECKPOINT_FIELD_NUMBER: _builtins.int
+    head: _builtins.bytes
+    """The workspace's head, as `ExportHeads` has it: its leaf is SHA-256(0x00 || head). Empty where none was asked for."""
+    index: _builtins.int
+    """The head's index, from 1."""
+    tree_size: _builtins.int
+    """The size of the tree."""
+    checkpoint: _builtins.str
+    """The checkpoint of that size, where there is one."""
+    @_builtins.property
+    def inclusion_hashes(self) -> _containers.RepeatedScalarFieldContainer[_builtins.bytes]:
+        """From the head's leaf up, 32 bytes each; see RFC 6962, section 2.1.1."""
+
+    @_builtins.property
+    def consistency_hashes(self) -> _containers.RepeatedScalarFieldContainer[_builtins.bytes]:
+        """That the older tree is the beginning; see RFC 6962, section 2.1.2."""
+
+    def __init__(
+        self,
+        *,
+        head: _builtins.bytes = ...,
+        index: _builtins.int = ...,
+        tree_size: _builtins.int = ...,
+        inclusion_hashes: _abc.Iterable[_builtins.bytes] | None = ...,
+        consistency_hashes: _abc.Iterable[_builtins.bytes] | None = ...,
+        checkpoint: _builtins.str = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["checkpoint", b"checkpoint", "consistency_hashes", b"consistency_hashes", "head", b"head", "inclusion_hashes", b"inclusion_hashes", "index", b"index", "tree_size", b"tree_size"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___GetHeadsProofResponse: _TypeAlias = GetHeadsProofResponse  # noqa: Y015
+
+@_typing.final
+class ExportHeadsRequest(_message.Message):
+    """Asks for heads."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    AFTER_INDEX_FIELD_NUMBER: _builtins.int
+    UNTIL_INDEX_FIELD_NUMBER: _builtins.int
+    after_index: _builtins.int
+    """Heads after this index: 0 for all, or where an export stopped."""
+    until_index: _builtins.int
+    """The last head wanted; 0 for the last that a checkpoint covers."""
+    def __init__(
+        self,
+        *,
+        after_index: _builtins.int = ...,
+        until_index: _builtins.int = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["after_index", b"after_index", "until_index", b"until_index"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___ExportHeadsRequest: _TypeAlias = ExportHeadsRequest  # noqa: Y015
+
+@_typing.final
+class ExportHeadsResponse(_message.Message):
+    """A part of an export of heads."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    HEADS_FIELD_NUMBER: _builtins.int
+    LAST_INDEX_FIELD_NUMBER: _builtins.int
+    UNTIL_INDEX_FIELD_NUMBER: _builtins.int
+    CHECKPOINT_FIELD_NUMBER: _builtins.int
+    last_index: _builtins.int
+    """The index of the last of them."""
+    until_index: _builtins.int
+    """The index of the last head of the whole export."""
+    checkpoint: _builtins.str
+    """With the last part: the first checkpoint that covers the whole export."""
+    @_builtins.property
+    def heads(self) -> _containers.RepeatedScalarFieldContainer[_builtins.bytes]:
+        """Heads in order: each the JSON, in the canonical form of RFC 8785, of a workspace's `root` (base64), `size`, `time` (of
+        signing) and `workspace`.
+        """
+
+    def __init__(
+        self,
+        *,
+        heads: _abc.Iterable[_builtins.bytes] | None = ...,
+        last_index: _builtins.int = ...,
+        until_index: _builtins.int = ...,
+        checkpoint: _builtins.str = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["checkpoint", b"checkpoint", "heads", b"heads", "last_index", b"last_index", "until_index", b"until_index"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___ExportHeadsResponse: _TypeAlias = ExportHeadsResponse  # noqa: Y015

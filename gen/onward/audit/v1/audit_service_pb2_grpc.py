@@ -70,6 +70,21 @@ class AuditServiceStub:
                 request_serializer=onward_dot_audit_dot_v1_dot_audit__service__pb2.GetConsistencyProofRequest.SerializeToString,
                 response_deserializer=onward_dot_audit_dot_v1_dot_audit__service__pb2.GetConsistencyProofResponse.FromString,
                 _registered_method=True)
+        self.GetHeadsCheckpoint = channel.unary_unary(
+                '/onward.audit.v1.AuditService/GetHeadsCheckpoint',
+                request_serializer=onward_dot_audit_dot_v1_dot_audit__service__pb2.GetHeadsCheckpointRequest.SerializeToString,
+                response_deserializer=onward_dot_audit_dot_v1_dot_audit__service__pb2.GetHeadsCheckpointResponse.FromString,
+                _registered_method=True)
+        self.GetHeadsProof = channel.unary_unary(
+                '/onward.audit.v1.AuditService/GetHeadsProof',
+                request_serializer=onward_dot_audit_dot_v1_dot_audit__service__pb2.GetHeadsProofRequest.SerializeToString,
+                response_deserializer=onward_dot_audit_dot_v1_dot_audit__service__pb2.GetHeadsProofResponse.FromString,
+                _registered_method=True)
+        self.ExportHeads = channel.unary_stream(
+                '/onward.audit.v1.AuditService/ExportHeads',
+                request_serializer=onward_dot_audit_dot_v1_dot_audit__service__pb2.ExportHeadsRequest.SerializeToString,
+                response_deserializer=onward_dot_audit_dot_v1_dot_audit__service__pb2.ExportHeadsResponse.FromString,
+                _registered_method=True)
 
 
 class AuditServiceServicer:
@@ -126,6 +141,27 @@ class AuditServiceServicer:
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
+    def GetHeadsCheckpoint(self, request, context):
+        """Answers a signed checkpoint of the tree of heads, in which each signed checkpoint of each workspace is a leaf.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def GetHeadsProof(self, request, context):
+        """Proves the growth of the tree of heads, and what it says of a workspace.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def ExportHeads(self, request, context):
+        """Streams the leaves of the tree of heads in order. The same leaves are the same bytes each time.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
 
 def add_AuditServiceServicer_to_server(servicer, server):
     rpc_method_handlers = {
@@ -163,6 +199,21 @@ def add_AuditServiceServicer_to_server(servicer, server):
                     servicer.GetConsistencyProof,
                     request_deserializer=onward_dot_audit_dot_v1_dot_audit__service__pb2.GetConsistencyProofRequest.FromString,
                     response_serializer=onward_dot_audit_dot_v1_dot_audit__service__pb2.GetConsistencyProofResponse.SerializeToString,
+            ),
+            'GetHeadsCheckpoint': grpc.unary_unary_rpc_method_handler(
+                    servicer.GetHeadsCheckpoint,
+                    request_deserializer=onward_dot_audit_dot_v1_dot_audit__service__pb2.GetHeadsCheckpointRequest.FromString,
+                    response_serializer=onward_dot_audit_dot_v1_dot_audit__service__pb2.GetHeadsCheckpointResponse.SerializeToString,
+            ),
+            'GetHeadsProof': grpc.unary_unary_rpc_method_handler(
+                    servicer.GetHeadsProof,
+                    request_deserializer=onward_dot_audit_dot_v1_dot_audit__service__pb2.GetHeadsProofRequest.FromString,
+                    response_serializer=onward_dot_audit_dot_v1_dot_audit__service__pb2.GetHeadsProofResponse.SerializeToString,
+            ),
+            'ExportHeads': grpc.unary_stream_rpc_method_handler(
+                    servicer.ExportHeads,
+                    request_deserializer=onward_dot_audit_dot_v1_dot_audit__service__pb2.ExportHeadsRequest.FromString,
+                    response_serializer=onward_dot_audit_dot_v1_dot_audit__service__pb2.ExportHeadsResponse.SerializeToString,
             ),
     }
     generic_handler = grpc.method_handlers_generic_handler(
@@ -355,6 +406,87 @@ class AuditService:
             '/onward.audit.v1.AuditService/GetConsistencyProof',
             onward_dot_audit_dot_v1_dot_audit__service__pb2.GetConsistencyProofRequest.SerializeToString,
             onward_dot_audit_dot_v1_dot_audit__service__pb2.GetConsistencyProofResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def GetHeadsCheckpoint(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/onward.audit.v1.AuditService/GetHeadsCheckpoint',
+            onward_dot_audit_dot_v1_dot_audit__service__pb2.GetHeadsCheckpointRequest.SerializeToString,
+            onward_dot_audit_dot_v1_dot_audit__service__pb2.GetHeadsCheckpointResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def GetHeadsProof(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/onward.audit.v1.AuditService/GetHeadsProof',
+            onward_dot_audit_dot_v1_dot_audit__service__pb2.GetHeadsProofRequest.SerializeToString,
+            onward_dot_audit_dot_v1_dot_audit__service__pb2.GetHeadsProofResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def ExportHeads(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_stream(
+            request,
+            target,
+            '/onward.audit.v1.AuditService/ExportHeads',
+            onward_dot_audit_dot_v1_dot_audit__service__pb2.ExportHeadsRequest.SerializeToString,
+            onward_dot_audit_dot_v1_dot_audit__service__pb2.ExportHeadsResponse.FromString,
             options,
             channel_credentials,
             insecure,

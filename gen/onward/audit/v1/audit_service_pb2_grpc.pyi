@@ -49,6 +49,12 @@ class AuditServiceStub:
     """Proves that a record is in the tree of a checkpoint."""
     GetConsistencyProof: _grpc.UnaryUnaryMultiCallable[_audit_service_pb2.GetConsistencyProofRequest, _audit_service_pb2.GetConsistencyProofResponse]
     """Proves that an older tree is the beginning of a newer one."""
+    GetHeadsCheckpoint: _grpc.UnaryUnaryMultiCallable[_audit_service_pb2.GetHeadsCheckpointRequest, _audit_service_pb2.GetHeadsCheckpointResponse]
+    """Answers a signed checkpoint of the tree of heads, in which each signed checkpoint of each workspace is a leaf."""
+    GetHeadsProof: _grpc.UnaryUnaryMultiCallable[_audit_service_pb2.GetHeadsProofRequest, _audit_service_pb2.GetHeadsProofResponse]
+    """Proves the growth of the tree of heads, and what it says of a workspace."""
+    ExportHeads: _grpc.UnaryStreamMultiCallable[_audit_service_pb2.ExportHeadsRequest, _audit_service_pb2.ExportHeadsResponse]
+    """Streams the leaves of the tree of heads in order. The same leaves are the same bytes each time."""
 
 @_typing.type_check_only
 class AuditServiceAsyncStub(AuditServiceStub):
@@ -71,6 +77,12 @@ class AuditServiceAsyncStub(AuditServiceStub):
     """Proves that a record is in the tree of a checkpoint."""
     GetConsistencyProof: _aio.UnaryUnaryMultiCallable[_audit_service_pb2.GetConsistencyProofRequest, _audit_service_pb2.GetConsistencyProofResponse]  # type: ignore[assignment]
     """Proves that an older tree is the beginning of a newer one."""
+    GetHeadsCheckpoint: _aio.UnaryUnaryMultiCallable[_audit_service_pb2.GetHeadsCheckpointRequest, _audit_service_pb2.GetHeadsCheckpointResponse]  # type: ignore[assignment]
+    """Answers a signed checkpoint of the tree of heads, in which each signed checkpoint of each workspace is a leaf."""
+    GetHeadsProof: _aio.UnaryUnaryMultiCallable[_audit_service_pb2.GetHeadsProofRequest, _audit_service_pb2.GetHeadsProofResponse]  # type: ignore[assignment]
+    """Proves the growth of the tree of heads, and what it says of a workspace."""
+    ExportHeads: _aio.UnaryStreamMultiCallable[_audit_service_pb2.ExportHeadsRequest, _audit_service_pb2.ExportHeadsResponse]  # type: ignore[assignment]
+    """Streams the leaves of the tree of heads in order. The same leaves are the same bytes each time."""
 
 class AuditServiceServicer(metaclass=_abc_1.ABCMeta):
     """Shows the trail."""
@@ -132,5 +144,29 @@ class AuditServiceServicer(metaclass=_abc_1.ABCMeta):
         context: _ServicerContext,
     ) -> _typing.Union[_audit_service_pb2.GetConsistencyProofResponse, _abc.Awaitable[_audit_service_pb2.GetConsistencyProofResponse]]:
         """Proves that an older tree is the beginning of a newer one."""
+
+    @_abc_1.abstractmethod
+    def GetHeadsCheckpoint(
+        self,
+        request: _audit_service_pb2.GetHeadsCheckpointRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_audit_service_pb2.GetHeadsCheckpointResponse, _abc.Awaitable[_audit_service_pb2.GetHeadsCheckpointResponse]]:
+        """Answers a signed checkpoint of the tree of heads, in which each signed checkpoint of each workspace is a leaf."""
+
+    @_abc_1.abstractmethod
+    def GetHeadsProof(
+        self,
+        request: _audit_service_pb2.GetHeadsProofRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_audit_service_pb2.GetHeadsProofResponse, _abc.Awaitable[_audit_service_pb2.GetHeadsProofResponse]]:
+        """Proves the growth of the tree of heads, and what it says of a workspace."""
+
+    @_abc_1.abstractmethod
+    def ExportHeads(
+        self,
+        request: _audit_service_pb2.ExportHeadsRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_abc.Iterator[_audit_service_pb2.ExportHeadsResponse], _abc.AsyncIterator[_audit_service_pb2.ExportHeadsResponse]]:
+        """Streams the leaves of the tree of heads in order. The same leaves are the same bytes each time."""
 
 def add_AuditServiceServicer_to_server(servicer: AuditServiceServicer, server: _typing.Union[_grpc.Server, _aio.Server]) -> None: ...

@@ -519,9 +519,9 @@ class Denial(_message.Message):
     count: _builtins.int
     """How many."""
     client_address: _builtins.str
-    """Where the first came from; not verified. The registry does not keep it."""
+    """Where the first came from; not verified."""
     user_agent: _builtins.str
-    """What the first called itself; not verified. The registry does not keep it."""
+    """What the first called itself; not verified."""
     principal: _builtins.str
     """Who was refused, where that was proven: such as "member:ada" in a workspace of his own, or "token:5f0c" in another."""
     @_builtins.property
@@ -644,6 +644,8 @@ class RecordInvocationRequest(_message.Message):
     CREDENTIAL_FIELD_NUMBER: _builtins.int
     MESSAGE_ID_FIELD_NUMBER: _builtins.int
     REQUEST_ID_FIELD_NUMBER: _builtins.int
+    CLIENT_ADDRESS_FIELD_NUMBER: _builtins.int
+    USER_AGENT_FIELD_NUMBER: _builtins.int
     name: _builtins.str
     """`workspaces/{workspace}/destinations/{destination}`."""
     principal: _builtins.str
@@ -654,6 +656,10 @@ class RecordInvocationRequest(_message.Message):
     """The event's messageId."""
     request_id: _builtins.str
     """The caller's request_id; may be empty."""
+    client_address: _builtins.str
+    """Where the call came from; not verified."""
+    user_agent: _builtins.str
+    """What the caller's program called itself; not verified."""
     def __init__(
         self,
         *,
@@ -662,14 +668,119 @@ class RecordInvocationRequest(_message.Message):
         credential: _builtins.str = ...,
         message_id: _builtins.str = ...,
         request_id: _builtins.str = ...,
+        client_address: _builtins.str = ...,
+        user_agent: _builtins.str = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["credential", b"credential", "message_id", b"message_id", "name", b"name", "principal", b"principal", "request_id", b"request_id"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["client_address", b"client_address", "credential", b"credential", "message_id", b"message_id", "name", b"name", "principal", b"principal", "request_id", b"request_id", "user_agent", b"user_agent"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
 Global___RecordInvocationRequest: _TypeAlias = RecordInvocationRequest  # noqa: Y015
+
+@_typing.final
+class ReadClientsRequest(_message.Message):
+    """Asks where calls came from."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    WORKSPACE_FIELD_NUMBER: _builtins.int
+    POSITIONS_FIELD_NUMBER: _builtins.int
+    workspace: _builtins.str
+    """The workspace, or "system"."""
+    @_builtins.property
+    def positions(self) -> _containers.RepeatedScalarFieldContainer[_builtins.int]:
+        """Positions of facts in its log."""
+
+    def __init__(
+        self,
+        *,
+        workspace: _builtins.str = ...,
+        positions: _abc.Iterable[_builtins.int] | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["positions", b"positions", "workspace", b"workspace"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___ReadClientsRequest: _TypeAlias = ReadClientsRequest  # noqa: Y015
+
+@_typing.final
+class ReadClientsResponse(_message.Message):
+    """Where calls came from."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    @_typing.final
+    class ClientsEntry(_message.Message):
+        DESCRIPTOR: _descriptor.Descriptor
+
+        KEY_FIELD_NUMBER: _builtins.int
+        VALUE_FIELD_NUMBER: _builtins.int
+        key: _builtins.int
+        @_builtins.property
+        def value(self) -> Global___Client: ...
+        def __init__(
+            self,
+            *,
+            key: _builtins.int = ...,
+            value: Global___Client | None = ...,
+        ) -> None: ...
+        _HasFieldArgType: _TypeAlias = _typing.Literal["value", b"value"]  # noqa: Y015
+        def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+        _ClearFieldArgType: _TypeAlias = _typing.Literal["key", b"key", "value", b"value"]  # noqa: Y015
+        def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+        def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+    CLIENTS_FIELD_NUMBER: _builtins.int
+    @_builtins.property
+    def clients(self) -> _containers.MessageMap[_builtins.int, Global___Client]:
+        """By position; those of which nothing is known are left out."""
+
+    def __init__(
+        self,
+        *,
+        clients: _abc.Mapping[_builtins.int, Global___Client] | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["clients", b"clients"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___ReadClientsResponse: _TypeAlias = ReadClientsResponse  # noqa: Y015
+
+@_typing.final
+class Client(_message.Message):
+    """Where a call came from, as it is kept apart from its facts."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    CLIENT_ADDRESS_FIELD_NUMBER: _builtins.int
+    USER_AGENT_FIELD_NUMBER: _builtins.int
+    SALT_FIELD_NUMBER: _builtins.int
+    client_address: _builtins.str
+    """An IP address; not verified."""
+    user_agent: _builtins.str
+    """What the caller's program called itself; not verified."""
+    salt: _builtins.bytes
+    """Of the commitments in the facts: each is the hex SHA-256 of salt, name and value."""
+    def __init__(
+        self,
+        *,
+        client_address: _builtins.str = ...,
+        user_agent: _builtins.str = ...,
+        salt: _builtins.bytes = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["client_address", b"client_address", "salt", b"salt", "user_agent", b"user_agent"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___Client: _TypeAlias = Client  # noqa: Y015
 
 @_typing.final
 class RecordInvocationResponse(_message.Message):

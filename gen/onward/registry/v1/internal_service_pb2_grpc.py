@@ -70,6 +70,11 @@ class InternalServiceStub:
                 request_serializer=onward_dot_registry_dot_v1_dot_internal__service__pb2.RecordInvocationRequest.SerializeToString,
                 response_deserializer=onward_dot_registry_dot_v1_dot_internal__service__pb2.RecordInvocationResponse.FromString,
                 _registered_method=True)
+        self.ReadClients = channel.unary_unary(
+                '/onward.registry.v1.InternalService/ReadClients',
+                request_serializer=onward_dot_registry_dot_v1_dot_internal__service__pb2.ReadClientsRequest.SerializeToString,
+                response_deserializer=onward_dot_registry_dot_v1_dot_internal__service__pb2.ReadClientsResponse.FromString,
+                _registered_method=True)
         self.ReportExecutor = channel.unary_unary(
                 '/onward.registry.v1.InternalService/ReportExecutor',
                 request_serializer=onward_dot_registry_dot_v1_dot_internal__service__pb2.ReportExecutorRequest.SerializeToString,
@@ -130,6 +135,13 @@ class InternalServiceServicer:
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
+    def ReadClients(self, request, context):
+        """Answers where calls came from that left facts, as far as it was not erased.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
     def ReportExecutor(self, request, context):
         """Tells what an executor knows, every few seconds and at each change.
         """
@@ -174,6 +186,11 @@ def add_InternalServiceServicer_to_server(servicer, server):
                     servicer.RecordInvocation,
                     request_deserializer=onward_dot_registry_dot_v1_dot_internal__service__pb2.RecordInvocationRequest.FromString,
                     response_serializer=onward_dot_registry_dot_v1_dot_internal__service__pb2.RecordInvocationResponse.SerializeToString,
+            ),
+            'ReadClients': grpc.unary_unary_rpc_method_handler(
+                    servicer.ReadClients,
+                    request_deserializer=onward_dot_registry_dot_v1_dot_internal__service__pb2.ReadClientsRequest.FromString,
+                    response_serializer=onward_dot_registry_dot_v1_dot_internal__service__pb2.ReadClientsResponse.SerializeToString,
             ),
             'ReportExecutor': grpc.unary_unary_rpc_method_handler(
                     servicer.ReportExecutor,
@@ -371,6 +388,33 @@ class InternalService:
             '/onward.registry.v1.InternalService/RecordInvocation',
             onward_dot_registry_dot_v1_dot_internal__service__pb2.RecordInvocationRequest.SerializeToString,
             onward_dot_registry_dot_v1_dot_internal__service__pb2.RecordInvocationResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def ReadClients(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/onward.registry.v1.InternalService/ReadClients',
+            onward_dot_registry_dot_v1_dot_internal__service__pb2.ReadClientsRequest.SerializeToString,
+            onward_dot_registry_dot_v1_dot_internal__service__pb2.ReadClientsResponse.FromString,
             options,
             channel_credentials,
             insecure,

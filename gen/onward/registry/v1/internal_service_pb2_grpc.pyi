@@ -47,6 +47,8 @@ class InternalServiceStub:
     """Records refusals of other services for the trail."""
     RecordInvocation: _grpc.UnaryUnaryMultiCallable[_internal_service_pb2.RecordInvocationRequest, _internal_service_pb2.RecordInvocationResponse]
     """Records for the trail that somebody ran an event through a destination by hand."""
+    ReadClients: _grpc.UnaryUnaryMultiCallable[_internal_service_pb2.ReadClientsRequest, _internal_service_pb2.ReadClientsResponse]
+    """Answers where calls came from that left facts, as far as it was not erased."""
     ReportExecutor: _grpc.UnaryUnaryMultiCallable[_internal_service_pb2.ReportExecutorRequest, _internal_service_pb2.ReportExecutorResponse]
     """Tells what an executor knows, every few seconds and at each change."""
 
@@ -69,6 +71,8 @@ class InternalServiceAsyncStub(InternalServiceStub):
     """Records refusals of other services for the trail."""
     RecordInvocation: _aio.UnaryUnaryMultiCallable[_internal_service_pb2.RecordInvocationRequest, _internal_service_pb2.RecordInvocationResponse]  # type: ignore[assignment]
     """Records for the trail that somebody ran an event through a destination by hand."""
+    ReadClients: _aio.UnaryUnaryMultiCallable[_internal_service_pb2.ReadClientsRequest, _internal_service_pb2.ReadClientsResponse]  # type: ignore[assignment]
+    """Answers where calls came from that left facts, as far as it was not erased."""
     ReportExecutor: _aio.UnaryUnaryMultiCallable[_internal_service_pb2.ReportExecutorRequest, _internal_service_pb2.ReportExecutorResponse]  # type: ignore[assignment]
     """Tells what an executor knows, every few seconds and at each change."""
 
@@ -130,6 +134,14 @@ class InternalServiceServicer(metaclass=_abc_1.ABCMeta):
         context: _ServicerContext,
     ) -> _typing.Union[_internal_service_pb2.RecordInvocationResponse, _abc.Awaitable[_internal_service_pb2.RecordInvocationResponse]]:
         """Records for the trail that somebody ran an event through a destination by hand."""
+
+    @_abc_1.abstractmethod
+    def ReadClients(
+        self,
+        request: _internal_service_pb2.ReadClientsRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_internal_service_pb2.ReadClientsResponse, _abc.Awaitable[_internal_service_pb2.ReadClientsResponse]]:
+        """Answers where calls came from that left facts, as far as it was not erased."""
 
     @_abc_1.abstractmethod
     def ReportExecutor(
