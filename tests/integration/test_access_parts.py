@@ -67,6 +67,10 @@ RESOURCES: Mapping[str, Sequence[str]] = {
     "audit.AuditService.ListAuditEvents": ("",),
     "audit.AuditService.GetAuditEvent": ("auditEvents/1",),
     "audit.AuditService.WatchAuditEvents": ("",),
+    "audit.AuditService.ExportAuditEvents": ("",),
+    "audit.AuditService.GetCheckpoint": ("",),
+    "audit.AuditService.GetInclusionProof": ("auditEvents/1",),
+    "audit.AuditService.GetConsistencyProof": ("",),
 }
 
 
