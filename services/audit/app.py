@@ -35,6 +35,7 @@ from services.audit.handlers.checkpoint_folder import CheckpointFolder
 from services.audit.handlers.checks import audit_status
 from services.audit.handlers.merkle_log import MerkleLog
 from services.audit.handlers.proofs import Proofs
+from services.audit.handlers.signing import Signing
 from services.audit.projections import record
 from services.audit.queries import Growth, applied_positions
 from services.audit.rpc import AuditServicer
@@ -95,7 +96,8 @@ class AuditApp:
         self._growth = Growth(self._pool)
         signer, folder = _signer(self._settings), self._settings.audit_checkpoint_folder
         kept = CheckpointFolder(folder) if folder else None
-        self._trees = MerkleLog(self._pool, signer, kept, SystemClock(), self._settings.audit_checkpoint_seconds)
+        signing = Signing(self._pool, signer, kept, SystemClock()) if signer else None
+        self._trees = MerkleLog(self._pool, signing, SystemClock(), self._settings.audit_checkpoint_seconds)
         self._server = self._make_server(self._pool, self._bus, self._growth, Proofs(self._pool, signer))
         self._make_consumers(self._pool, self._bus)
         await self._server.start()

@@ -14,6 +14,7 @@ from kit.rpc.pages import PageTokens, page_size
 from onward.audit.v1 import audit_service_pb2 as pb
 from onward.audit.v1 import audit_service_pb2_grpc
 from services.audit import queries
+from services.audit.handlers.heads_proofs import HeadsProofs
 from services.audit.handlers.proofs import Proofs
 from services.audit.queries import Filter, Growth
 
@@ -31,6 +32,7 @@ class AuditServicer(audit_service_pb2_grpc.AuditServiceServicer):
         self._pages = pages
         self._growth = growth
         self._proofs = proofs
+        self._heads = HeadsProofs(pool, proofs)
 
     async def ListAuditEvents(self, request: pb.ListAuditEventsRequest, context: Any) -> pb.ListAuditEventsResponse:
         (workspace,) = names.WORKSPACE.parse(request.parent, "parent")
@@ -82,6 +84,18 @@ class AuditServicer(audit_service_pb2_grpc.AuditServiceServicer):
     ) -> pb.GetConsistencyProofResponse:
         (workspace,) = names.WORKSPACE.parse(request.parent, "parent")
         return await self._proofs.consistency(workspace, request.old_size, request.tree_size)
+
+    async def GetHeadsCheckpoint(
+        self, request: pb.GetHeadsCheckpointRequest, context: Any
+    ) -> pb.GetHeadsCheckpointResponse:
+        return await self._heads.checkpoint(request.size)
+
+    async def GetHeadsProof(self, request: pb.GetHeadsProofRequest, context: Any) -> pb.GetHeadsProofResponse:
+        return await self._heads.proof(request)
+
+    async def ExportHeads(self, request: pb.ExportHeadsRequest, context: Any) -> AsyncIterator[pb.ExportHeadsResponse]:
+        async for part in self._heads.export(request.after_index, request.until_index):
+            yield part
 
 
 def _filter(request: pb.ListAuditEventsRequest) -> Filter:

@@ -238,6 +238,9 @@ NEEDS: Mapping[str, str] = {
     "audit.AuditService.GetCheckpoint": "owner or auditor",
     "audit.AuditService.GetInclusionProof": "owner or auditor",
     "audit.AuditService.GetConsistencyProof": "owner or auditor",
+    "audit.AuditService.GetHeadsCheckpoint": OPERATORS,
+    "audit.AuditService.GetHeadsProof": OPERATORS,
+    "audit.AuditService.ExportHeads": OPERATORS,
     "common.StatusService.GetStatus": OPERATORS,
 }
 

@@ -18,7 +18,7 @@ from kit.auth.gate import Gate
 from kit.bus.connection import Bus
 from kit.bus.connection import connect as connect_bus
 from kit.bus.publish import Publisher
-from kit.errors import InvalidToken, NotFound, OnwardError
+from kit.errors import InvalidToken, NotFound, OnwardError, PermissionDenied
 from kit.eventstore import envelope
 from kit.eventstore.facts import Fact, Meta, NewFact
 from kit.eventstore.memory import MemoryEventStore
@@ -27,6 +27,7 @@ from kit.rpc.server import RpcServer
 from kit.testing.eventually import eventually
 from onward.audit.v1 import audit_service_pb2 as pb
 from onward.audit.v1 import audit_service_pb2_grpc
+from onward.common.v1 import access_pb2
 from onward.registry.v1.internal_service_pb2_grpc import add_InternalServiceServicer_to_server
 from services.audit.app import AuditApp, build
 from services.audit.settings import Settings
@@ -35,6 +36,7 @@ from services.registry.rpc.internal import InternalServicer
 SERVICE_TOKEN = "service-token-for-tests"
 ACME_TOKEN = "onw_acme_0123456789abcdef"
 OTHER_TOKEN = "onw_other_0123456789abcdef"
+OPERATOR_TOKEN = "onw_operator_0123456789abcdef"
 TOKENS = {ACME_TOKEN: "acme", OTHER_TOKEN: "other"}
 META = Meta("token:a", "r1", "c1", "k1", "00-" + "a" * 32 + "-" + "b" * 16 + "-01", commitments={"z": "1", "a": "2"})
 # Longer than any test: what it would heal must be healed otherwise.
@@ -42,9 +44,13 @@ NEVER_S = 600.0
 
 
 class Tokens:
-    """Each token opens the workspace that it is of."""
+    """Each token opens the workspace that it is of, and the operator's what belongs to none."""
 
     async def authorize(self, token: str, demand: Demand) -> Caller:
+        if demand.permission == access_pb2.PERMISSION_OPERATE:
+            if token != OPERATOR_TOKEN:
+                raise PermissionDenied("Only the operator may call this.")
+            return Caller("operator", "")
         if token not in TOKENS:
             raise InvalidToken("The token is not known.")
         if demand.workspace != TOKENS[token]:

@@ -18,6 +18,9 @@ from tests.integration.test_audit_service import ACME, sources
 
 pytestmark = pytest.mark.integration
 
+TABLES = (
+    "audit_events", "audit_facts", "audit_trees", "audit_tiles", "audit_checkpoints", "audit_workspace_heads",
+)  # fmt: skip
 SEED = base64.b64encode(b"k" * 32).decode()
 
 
@@ -81,7 +84,7 @@ async def as_superuser(world: World, *statements: str) -> None:
     """What somebody does who has the database: triggers do not stop him."""
     connection = await asyncpg.connect(world.database)
     try:
-        for table in ("audit_events", "audit_facts", "audit_trees", "audit_tiles", "audit_checkpoints"):
+        for table in TABLES:
             await connection.execute(f"ALTER TABLE {table} DISABLE TRIGGER USER")
         for statement in statements:
             await connection.execute(statement)
@@ -166,6 +169,7 @@ async def test_a_tree_that_was_rebuilt_and_signed_again_disagrees_with_kept_chec
         "DELETE FROM audit_tiles",
         "DELETE FROM audit_checkpoints",
         "DELETE FROM audit_trees",
+        "DELETE FROM audit_workspace_heads",
     )
     await owner.happen(*sources(15)[10:])
     new = await checkpoint(world, 11)
@@ -200,6 +204,7 @@ async def test_the_services_role_cannot_take_anything_back(world: World, owner: 
         "UPDATE audit_checkpoints SET note = ''", "DELETE FROM audit_checkpoints", "TRUNCATE audit_checkpoints",
         "UPDATE audit_trees SET size = 1", "DELETE FROM audit_trees", "DELETE FROM audit_tiles",
         "UPDATE audit_tiles SET hashes = substring(hashes FOR 32)", "TRUNCATE audit_tiles",
+        "UPDATE audit_workspace_heads SET size = 1", "DELETE FROM audit_workspace_heads",
     ):  # fmt: skip
         with pytest.raises(asyncpg.InsufficientPrivilegeError):
             await world.rows(statement)

@@ -30,8 +30,12 @@ class Checkpoint:
 
     def text(self) -> str:
         """The note without its signature."""
-        moment = self.time.astimezone(UTC).isoformat(timespec="microseconds").replace("+00:00", "Z")
-        return f"{self.origin}\n{self.size}\n{base64.b64encode(self.root).decode()}\ntime {moment}\n"
+        return f"{self.origin}\n{self.size}\n{base64.b64encode(self.root).decode()}\ntime {time_text(self.time)}\n"
+
+
+def time_text(moment: datetime) -> str:
+    """In UTC with six digits, whatever the time zone is."""
+    return moment.astimezone(UTC).isoformat(timespec="microseconds").replace("+00:00", "Z")
 
 
 class Signer:

@@ -42,12 +42,27 @@ UPDATE audit_trees SET size = $2 WHERE workspace = $1;
 SELECT size FROM audit_trees WHERE workspace = $1;
 
 -- name: unsigned
--- Trees that have grown since their last checkpoint.
+-- Up to $2 trees that have grown since their last head, those without one among them; $1 is the tree of heads.
 SELECT t.workspace, t.size FROM audit_trees t
-WHERE t.size > coalesce(
-    (SELECT c.size FROM audit_checkpoints c WHERE c.workspace = t.workspace ORDER BY c.size DESC LIMIT 1), 0
+WHERE t.workspace <> $1 AND t.size > coalesce(
+    (SELECT h.size FROM audit_workspace_heads h WHERE h.workspace = t.workspace ORDER BY h.index DESC LIMIT 1), 0
 )
-ORDER BY t.workspace;
+ORDER BY t.workspace LIMIT $2;
+
+-- name: lock_heads
+-- Nothing where another replica is signing.
+SELECT size FROM audit_trees WHERE workspace = $1 FOR UPDATE SKIP LOCKED;
+
+-- name: put_heads
+INSERT INTO audit_workspace_heads (index, workspace, size, head)
+SELECT * FROM unnest($1::bigint[], $2::text[], $3::bigint[], $4::bytea[]);
+
+-- name: heads
+SELECT index, head FROM audit_workspace_heads WHERE index > $1 ORDER BY index LIMIT $2;
+
+-- name: last_head
+-- A workspace's last among the first $2.
+SELECT index, head FROM audit_workspace_heads WHERE workspace = $1 AND index <= $2 ORDER BY index DESC LIMIT 1;
 
 -- name: put_checkpoint
 INSERT INTO audit_checkpoints (workspace, size, note, sign_time) VALUES ($1, $2, $3, $4) ON CONFLICT DO NOTHING;

@@ -13,7 +13,7 @@ from services.audit.domain import merkle
 from services.audit.domain.checkpoints import Signer
 from services.audit.domain.records import record_bytes
 from services.audit.errors import Missing
-from services.audit.handlers.merkle_log import RECORD_BYTES_MAX, RECORDS_MAX, queries, read_tree
+from services.audit.handlers.trees import RECORD_BYTES_MAX, RECORDS_MAX, queries, read_tree
 
 # A tree follows its records within about this time.
 GROWS_WITHIN_S = 1.0
@@ -24,48 +24,52 @@ class Proofs:
 
     def __init__(self, pool: Pool, signer: Signer | None) -> None:
         self._pool = pool
-        self._verifier_key = signer.verifier_key if signer else ""
+        self.verifier_key = signer.verifier_key if signer else ""
 
     async def checkpoint(self, workspace: str, size: int) -> pb.GetCheckpointResponse:
         """The latest, or the first of at least a size; raises Missing."""
-        found = await self._checkpoint(workspace, size)
+        found = await self.last_or_first(workspace, size)
         if found is None:
             raise Missing(f"A checkpoint of workspaces/{workspace} of {size or 'any'} records")
-        return pb.GetCheckpointResponse(size=found[0], checkpoint=found[1], verifier_key=self._verifier_key)
+        return pb.GetCheckpointResponse(size=found[0], checkpoint=found[1], verifier_key=self.verifier_key)
 
     async def inclusion(self, workspace: str, index: int, tree_size: int) -> pb.GetInclusionProofResponse:
         """That a record is in a tree; raises Missing, and Unavailable for a record that no tree has yet."""
         rows = await self._pool.fetch(queries.records, workspace, index - 1, 1, RECORD_BYTES_MAX)
         if not rows or rows[0]["index"] != index:
             raise Missing(AUDIT_EVENT.format(workspace, index))
-        size = await self._tree_size(workspace, tree_size)
+        size = await self.tree_size(workspace, tree_size)
         if index > size:
             if tree_size:
                 raise malformed("tree_size", f"must be {index} at least, to have this record in it")
             raise Unavailable("No checkpoint covers this record yet; ask again.", retry_after_s=GROWS_WITHIN_S)
         hashes = await read_tree(self._pool, workspace, partial(merkle.inclusion_proof, index=index - 1, size=size))
         record = record_bytes(dict(rows[0]))
-        note = await self._note(workspace, size)
+        note = await self.note(workspace, size)
         return pb.GetInclusionProofResponse(
             record=record, index=index, tree_size=size, hashes=hashes, checkpoint=note
         )  # fmt: skip
 
     async def consistency(self, workspace: str, old_size: int, tree_size: int) -> pb.GetConsistencyProofResponse:
         """That a tree is the beginning of a later one."""
-        size = await self._tree_size(workspace, tree_size)
+        size = await self.tree_size(workspace, tree_size)
+        hashes = await self.consistency_hashes(workspace, old_size, size)
+        return pb.GetConsistencyProofResponse(
+            hashes=hashes, tree_size=size, checkpoint=await self.note(workspace, size)
+        )  # fmt: skip
+
+    async def consistency_hashes(self, workspace: str, old_size: int, size: int) -> list[bytes]:
+        """The proof itself."""
         if old_size > size:
             raise malformed("old_size", f"must not be above {size}, the size of the other tree")
-        hashes = await read_tree(self._pool, workspace, partial(merkle.consistency_proof, old_size=old_size, size=size))
-        return pb.GetConsistencyProofResponse(
-            hashes=hashes, tree_size=size, checkpoint=await self._note(workspace, size)
-        )  # fmt: skip
+        return await read_tree(self._pool, workspace, partial(merkle.consistency_proof, old_size=old_size, size=size))
 
     async def export(self, workspace: str, after: int, until: int) -> AsyncIterator[pb.ExportAuditEventsResponse]:
         """Records after an index, in messages of about 1 MB, and the checkpoint with the last."""
-        last = until or await self._covered(workspace)
+        last = until or await self.covered(workspace)
         if last > await self._size(workspace):
             raise malformed("until_index", f"must not be above {await self._size(workspace)}, the last record's index")
-        found = await self._checkpoint(workspace, last) if last else None
+        found = await self.last_or_first(workspace, last) if last else None
         note = found[1] if found else ""
         if after >= last:
             yield pb.ExportAuditEventsResponse(last_index=after, until_index=last, checkpoint=note)
@@ -80,27 +84,29 @@ class Proofs:
                 checkpoint=note if after == last else "",
             )
 
-    async def _checkpoint(self, workspace: str, size: int) -> tuple[int, str] | None:
+    async def last_or_first(self, workspace: str, size: int) -> tuple[int, str] | None:
+        """The latest checkpoint, or the first of at least a size."""
         query = (queries.checkpoint, workspace, size) if size else (queries.last_checkpoint, workspace)
         row = await self._pool.fetchrow(*query)
         return (row["size"], row["note"]) if row else None
 
-    async def _note(self, workspace: str, size: int) -> str:
+    async def note(self, workspace: str, size: int) -> str:
         """The checkpoint of just this size; "" where there is none."""
-        found = await self._checkpoint(workspace, size)
+        found = await self.last_or_first(workspace, size)
         return found[1] if found and found[0] == size else ""
 
-    async def _covered(self, workspace: str) -> int:
+    async def covered(self, workspace: str) -> int:
         """How many records the latest checkpoint covers; where nothing is signed, how many are in the tree."""
-        found = await self._checkpoint(workspace, 0)
+        found = await self.last_or_first(workspace, 0)
         return found[0] if found else await self._size(workspace)
 
     async def _size(self, workspace: str) -> int:
         return await self._pool.fetchval(queries.size, workspace) or 0
 
-    async def _tree_size(self, workspace: str, wanted: int) -> int:
+    async def tree_size(self, workspace: str, wanted: int) -> int:
+        """The size that was asked for, or where none was, what `covered` answers."""
         if not wanted:
-            return await self._covered(workspace)
+            return await self.covered(workspace)
         if wanted > (size := await self._size(workspace)):
             raise malformed("tree_size", f"must not be above {size}, the number of records")
         return wanted

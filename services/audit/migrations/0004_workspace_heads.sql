@@ -1,0 +1,19 @@
+-- The leaves of one more tree: what was signed of every workspace's tree, in the order of signing. The tree itself is in
+-- audit_trees, audit_tiles and audit_checkpoints under the name "_workspaces", which no workspace's id can be.
+CREATE TABLE audit_workspace_heads (
+    index bigint PRIMARY KEY CHECK (index > 0),
+    workspace text COLLATE "C" NOT NULL,
+    size bigint NOT NULL CHECK (size > 0),
+    -- The leaf byte for byte: canonical JSON of workspace, size, root and time of signing.
+    head bytea NOT NULL
+);
+CREATE INDEX audit_workspace_heads_by_workspace ON audit_workspace_heads (workspace, index);
+
+REVOKE ALL ON audit_workspace_heads FROM onward_service;
+GRANT SELECT, INSERT ON audit_workspace_heads TO onward_service;
+CREATE TRIGGER heads_are_append_only BEFORE UPDATE OR DELETE ON audit_workspace_heads
+    FOR EACH ROW EXECUTE FUNCTION refuse_to_change_trail();
+CREATE TRIGGER heads_are_not_truncated BEFORE TRUNCATE ON audit_workspace_heads
+    FOR EACH STATEMENT EXECUTE FUNCTION refuse_to_change_trail();
+ALTER TABLE audit_workspace_heads ENABLE ALWAYS TRIGGER heads_are_append_only;
+ALTER TABLE audit_workspace_heads ENABLE ALWAYS TRIGGER heads_are_not_truncated;
