@@ -177,3 +177,17 @@ async def test_an_update_keeps_the_deliveries_that_wait(database: str, nats_url:
     async with running(database, nats_url) as world:
         (due,) = await world.released(1)
         assert (due.stream_sequence, due.attempt, due.gathered, due.batch_limit) == (1, 2, False, 0)
+
+
+async def test_a_retry_goes_on_in_the_trace_of_its_event(world: World) -> None:
+    trace = f"00-{'a' * 32}-{'b' * 16}-01"
+    await world.report(batch(attempt(1, result=pb.RESULT_RETRYABLE, traceparent=trace)))
+    await world.report(batch(attempt(2, result=pb.RESULT_RETRYABLE)))
+    world.advance(12)
+    traces = {due.stream_sequence: due.traceparent for due in await world.released(2)}
+    assert traces == {1: trace, 2: ""}
+    # An executor that was lost has told of none: what is known stays.
+    again = attempt(1, 2, result=pb.RESULT_RETRYABLE, retries_used=1)
+    await world.report(batch(again, attempt(2, 2, retries_used=1)))
+    world.advance(50)
+    assert (await world.released(3))[2].traceparent == trace

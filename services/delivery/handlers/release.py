@@ -261,6 +261,7 @@ def message(row: Row) -> pb.DueDelivery:
         alone=row["alone"],
         gathered=row["gathered"],
         batch_limit=row["batch_limit"],
+        traceparent=row["traceparent"],
     )
 
 

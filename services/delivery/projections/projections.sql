@@ -80,27 +80,29 @@ ON CONFLICT (workspace, destination, source) DO UPDATE SET function = excluded.f
 INSERT INTO due (
     workspace, destination, stream_sequence, event_index, source, function, message_id, type, event_name,
     received_at_us, duplicate, event, attempt, retries_used, reason, error_type, error_message, first_ended_at_us,
-    deferrals, losses, alone, due_at_us, batch_events_max, gathered, batch_limit
+    deferrals, losses, alone, due_at_us, batch_events_max, gathered, batch_limit, traceparent
 )
 SELECT k.workspace, k.destination, k.stream_sequence, k.event_index, k.source, k.function, k.message_id, k.type,
     k.event_name, k.received_at_us, k.duplicate, k.event, k.attempt, k.retries_used, k.reason, k.error_type,
     k.error_message, k.first_ended_at_us, k.deferrals, k.losses, k.alone,
     -- What is left of a destination that was disconnected waits for nothing.
-    CASE WHEN g.destination IS NULL THEN k.due_at_us ELSE least(k.due_at_us, $26) END,
-    k.batch_events_max, k.gathered, k.batch_limit
+    CASE WHEN g.destination IS NULL THEN k.due_at_us ELSE least(k.due_at_us, $27) END,
+    k.batch_events_max, k.gathered, k.batch_limit, k.traceparent
 FROM unnest(
     $1::text[], $2::text[], $3::bigint[], $4::int[], $5::text[], $6::text[], $7::text[], $8::smallint[], $9::text[],
     $10::bigint[], $11::boolean[], $12::bytea[], $13::int[], $14::int[], $15::smallint[], $16::smallint[], $17::text[],
-    $18::bigint[], $19::int[], $20::int[], $21::boolean[], $22::bigint[], $23::int[], $24::boolean[], $25::int[]
+    $18::bigint[], $19::int[], $20::int[], $21::boolean[], $22::bigint[], $23::int[], $24::boolean[], $25::int[],
+    $26::text[]
 ) AS k (
     workspace, destination, stream_sequence, event_index, source, function, message_id, type, event_name,
     received_at_us, duplicate, event, attempt, retries_used, reason, error_type, error_message, first_ended_at_us,
-    deferrals, losses, alone, due_at_us, batch_events_max, gathered, batch_limit
+    deferrals, losses, alone, due_at_us, batch_events_max, gathered, batch_limit, traceparent
 )
 LEFT JOIN departed_destinations g ON g.workspace = k.workspace AND g.destination = k.destination
 ON CONFLICT (workspace, destination, stream_sequence, event_index) DO UPDATE SET
     function = excluded.function,
     event = CASE WHEN excluded.event = '' THEN due.event ELSE excluded.event END,
+    traceparent = CASE WHEN excluded.traceparent = '' THEN due.traceparent ELSE excluded.traceparent END,
     attempt = excluded.attempt, retries_used = excluded.retries_used, reason = excluded.reason,
     error_type = excluded.error_type, error_message = excluded.error_message,
     first_ended_at_us = excluded.first_ended_at_us, deferrals = excluded.deferrals, losses = excluded.losses,

@@ -29,8 +29,10 @@ DUE_COLUMNS = (
     "workspace", "destination", "stream_sequence", "event_index", "source", "function", "message_id", "type",
     "event_name", "received_at_us", "duplicate", "event", "attempt", "retries_used", "reason", "error_type",
     "error_message", "first_ended_at_us", "deferrals", "losses", "alone", "due_at_us", "batch_events_max", "gathered",
-    "batch_limit",
+    "batch_limit", "traceparent",
 )  # fmt: skip
+# As W3C has it; what is longer is none.
+TRACEPARENT_LENGTH_MAX = 55
 # What a list shows of an error; the attempt has all of it.
 ERROR_MESSAGE_LENGTH_MAX = 1024
 # The same attempt may come from two executors; see Rows.store.
@@ -175,7 +177,7 @@ class Rows:
             one.received_at_us, (key[0], key[2], key[3]) in self._standing.duplicates, event, pending.attempt,
             pending.retries_used, pending.reason, pending.error_type, message, pending.first_ended_at_us,
             pending.deferrals, pending.losses, pending.alone, pending.due_at_us, pending.batch_events_max,
-            pending.gathered, pending.batch_limit,
+            pending.gathered, pending.batch_limit, one.traceparent[:TRACEPARENT_LENGTH_MAX],
         )  # fmt: skip
         self._standing.pending[key] = StoredPending(pending, message, released=False)
 
