@@ -16,6 +16,7 @@ from cli.failures import CommandError, Exit, UsageError
 from cli.options import Options
 from kit.auth.tokens import parse_write_key
 from kit.errors import Unavailable
+from kit.release import onward_version
 from kit.rpc.client import open_channel
 from kit.rpc.loopback import is_loopback
 
@@ -162,10 +163,14 @@ class Session:
 
     def _channel(self, service: Service, token: str) -> grpc.aio.Channel:
         if (service, token) not in self._channels:
-            channel = open_channel(self._address(service), token, credentials=self._credentials(service))
+            channel = self._opened(service, token)
             self._exit.push_async_callback(channel.close)
             self._channels[service, token] = channel
         return self._channels[service, token]
+
+    def _opened(self, service: Service, token: str) -> grpc.aio.Channel:
+        agent = f"onward-cli/{onward_version()}"
+        return open_channel(self._address(service), token, credentials=self._credentials(service), agent=agent)
 
     def _address(self, service: Service) -> str:
         address = getattr(self.options, service) or self._known.get("addresses", {}).get(service, "")

@@ -51,6 +51,11 @@ def current_call() -> Call:
         raise Internal("No RPC is being served here.") from None
 
 
+def served_call() -> Call | None:
+    """As `current_call`; None where no RPC is being served, as in work of the service's own."""
+    return _current.get(None)
+
+
 def set_call(call: Call) -> None:
     """Done once per RPC, by the server (and by tests)."""
     _current.set(call)

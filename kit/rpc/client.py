@@ -29,7 +29,7 @@ TLS_FAILED = {"tls": "refused"}
 # What gRPC says where the callee's certificate, or its lack of TLS, was the matter.
 _TLS_FAILED = re.compile(r"Tls handshake failed|Hostname Verification", re.IGNORECASE)
 
-_OPTIONS: list[tuple[str, int]] = [
+_OPTIONS: list[tuple[str, int | str]] = [
     # A retry is for the caller to decide: it knows whether the call may be repeated.
     ("grpc.enable_retries", 0),
     ("grpc.max_receive_message_length", MESSAGE_BYTES_MAX),
@@ -51,19 +51,22 @@ def open_channel(
     service: str = "",
     deadline_s: float = DEADLINE_S,
     credentials: grpc.ChannelCredentials | None = None,
+    agent: str = "",
 ) -> grpc.aio.Channel:
     """A channel whose calls carry `token` and raise `OnwardError`s. Connects when first used; close it.
 
     `service` is the caller's own name where `token` is the service token. A call without a timeout gets `deadline_s`;
-    a stream gets none. Without `credentials` nothing is encrypted: for the loopback only.
+    a stream gets none. Without `credentials` nothing is encrypted: for the loopback only. `agent` is what the
+    caller's program calls itself, such as "onward/1.2".
     """
     headers = [(AUTHORIZATION_KEY, f"Bearer {token}")] if token else []
     if service:
         headers.append((SERVICE_KEY, service))
     interceptors: list[grpc.aio.ClientInterceptor] = [kind(headers, deadline_s) for kind in (_Unary, _Stream)]
+    options = [*_OPTIONS, ("grpc.primary_user_agent", agent)] if agent else _OPTIONS
     if credentials is not None:
-        return grpc.aio.secure_channel(address, credentials, _OPTIONS, interceptors=interceptors)
-    return grpc.aio.insecure_channel(address, _OPTIONS, interceptors=interceptors)
+        return grpc.aio.secure_channel(address, credentials, options, interceptors=interceptors)
+    return grpc.aio.insecure_channel(address, options, interceptors=interceptors)
 
 
 class _Outgoing:

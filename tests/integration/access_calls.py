@@ -219,6 +219,7 @@ OUTSIDE: Mapping[str, tuple[Message, str]] = {
         ipb.RecordInvocationRequest(name="workspaces/acme/destinations/nil-nix"),
         "NOT_FOUND",
     ),
+    "InternalService.ReadClients": (ipb.ReadClientsRequest(workspace="acme", positions=[1]), "OK"),
     "InternalService.ReportExecutor": (ipb.ReportExecutorRequest(), "INVALID_ARGUMENT"),
 }
 

@@ -219,6 +219,7 @@ NEEDS: Mapping[str, str] = {
     "registry.InternalService.ReportExecutor": SERVICES,
     "registry.InternalService.RecordInvocation": SERVICES,
     "registry.InternalService.ReadVersion": SERVICES,
+    "registry.InternalService.ReadClients": SERVICES,
     "registry.InternalService.ReadSourceFilters": SERVICES,
     "executor.ExecutionService.TestFunction": EDITS,
     "executor.ExecutionService.InvokeDestination": READS_AND_KEEPS,

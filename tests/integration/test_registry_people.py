@@ -12,13 +12,13 @@ from google.protobuf.timestamp_pb2 import Timestamp
 from nats.aio.client import Client
 from structlog.testing import capture_logs
 
+from kit.eventstore.commitments import commitments
 from kit.eventstore.postgres import PostgresEventStore
 from kit.postgres.pool import connect_pool
 from onward.registry.v1 import operator_service_pb2 as opb
 from onward.registry.v1 import resources_pb2 as pb
 from onward.registry.v1 import workspace_service_pb2 as wpb
 from services.registry import projections
-from services.registry.domain.members import commitments
 from tests.integration.people_world import (
     ACME,
     ADA,

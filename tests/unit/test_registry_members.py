@@ -12,6 +12,7 @@ import pytest
 from google.protobuf.message import Message
 from google.protobuf.timestamp_pb2 import Timestamp
 
+from kit.eventstore.commitments import commitments
 from onward.registry.v1 import facts_pb2
 from onward.registry.v1 import resources_pb2 as pb
 from onward.registry.v1 import workspace_service_pb2 as wpb
@@ -176,9 +177,9 @@ def test_a_workspace_has_so_many_members_and_no_more() -> None:
 
 def test_a_commitment_is_a_hash_of_salt_name_and_value() -> None:
     """D13."""
-    committed = members.commitments(b"salt", {"display_name": "Ada", "email": ""})
+    committed = commitments(b"salt", {"display_name": "Ada", "email": ""})
     assert committed == {"display_name": hashlib.sha256(b"saltdisplay_nameAda").hexdigest()}
-    assert members.commitments(b"pepper", {"display_name": "Ada"}) != committed
+    assert commitments(b"pepper", {"display_name": "Ada"}) != committed
 
 
 def test_a_member_goes_with_its_tokens() -> None:

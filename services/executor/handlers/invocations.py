@@ -10,6 +10,7 @@ from kit.auth.caller import Caller
 from kit.clock import Clock
 from kit.errors import Internal
 from kit.ids import uuid7
+from kit.rpc.call import current_call
 from onward.executor.v1 import execution_service_pb2 as pb
 from onward.registry.v1 import internal_service_pb2 as registry_pb
 from services.executor.domain import errors
@@ -50,12 +51,15 @@ class Invocations:
         if given.is_batch:
             raise invalid_field("event", "is an array; a destination handles one event by hand")
         program = await self._resolver.program(workspace, destination)
+        call = current_call()
         record = registry_pb.RecordInvocationRequest(
             name=request.name,
             principal=caller.principal,
             credential=caller.credential,
             message_id=given.events[0].message_id,
             request_id=request.request_id,
+            client_address=call.client_address,
+            user_agent=call.user_agent,
         )
         async with self._trials.place(workspace):
             # Before it runs: what was done is never missing from the trail.

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 import re
 from collections.abc import Callable, Iterable, Mapping
 from datetime import UTC, datetime
@@ -25,23 +24,13 @@ BINDINGS_PER_MEMBER_MAX = 50
 # One for each program that acts for the member, and time to replace them.
 TOKENS_PER_MEMBER_MAX = 50
 
+# Begins the principal of a member.
+MEMBER_PREFIX = "member:"
 PERSON = resources_pb2.MEMBER_KIND_PERSON
 OWNER = resources_pb2.ROLE_OWNER
 
 # Something@something: only the address's own mail server knows more. The same as of an issuer's tokens (kit.auth.oidc).
 _EMAIL = re.compile(r"[^\s@]+@[^\s@]+")
-
-
-def commitments(salt: bytes, personal: Mapping[str, str]) -> dict[str, str]:
-    """Hex SHA-256 of salt, name and value for each value that is there: what a fact may tell of a person.
-
-    Without the salt, which is deleted with the values, nobody can find a value by trying.
-    """
-    return {
-        name: hashlib.sha256(salt + name.encode() + value.encode()).hexdigest()
-        for name, value in sorted(personal.items())
-        if value
-    }
 
 
 def decide_add_member(

@@ -19,6 +19,7 @@ from services.registry import projections
 from services.registry.domain.room import require_room
 from services.registry.domain.state import State
 from services.registry.errors import InvalidField
+from services.registry.handlers.clients import client_of, keep_client
 from services.registry.handlers.repetition import Ask, Request, RequestHashes
 from services.registry.handlers.states import Known, StateCache
 
@@ -134,10 +135,18 @@ class Changes:
     async def _record(self, unit: Unit, known: Known, facts: Sequence[NewFact], request_id: str) -> Known:
         require_room(known.state, unit.workspace, facts)
         caller = current_caller()
-        meta = Meta(caller.principal, credential=caller.credential, request_id=request_id, traceparent=traceparent())
+        client = client_of(caller)
+        meta = Meta(
+            caller.principal,
+            credential=caller.credential,
+            request_id=request_id,
+            traceparent=traceparent(),
+            commitments=client.commitments,
+        )
         # The state that decided must be the log's own: a difference is a fault of ours, and refused.
         expected = {fact.stream: known.state.stream_version(fact.stream) for fact in facts}
         recorded = await unit.append(facts, meta, expected)
+        await keep_client(unit.connection, client, meta, recorded)
         await projections.project(unit.connection, recorded)
         return known.after(unit.position, [fact.data for fact in facts])
 

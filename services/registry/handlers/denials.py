@@ -15,12 +15,13 @@ from kit.auth.denials import OIDC, TOKEN_PREFIX, WRITE_KEY_PREFIX, Proof, Refusa
 from kit.auth.names import workspace_in
 from kit.clock import Clock
 from kit.errors import LimitReached, OnwardError
-from kit.eventstore.facts import SYSTEM_WORKSPACE, Meta, NewFact
+from kit.eventstore.facts import SYSTEM_WORKSPACE, Fact, Meta, NewFact
 from kit.eventstore.store import EventStore, Unit
 from kit.postgres.pool import Pool
 from onward.common.v1 import access_pb2
 from onward.registry.v1 import facts_pb2
 from services.registry import projections
+from services.registry.handlers.clients import Client, client, keep_refused_client
 from services.registry.queries.denials import known_workspaces
 
 log = structlog.get_logger(__name__)
@@ -95,7 +96,8 @@ class Denials:
             rest.resource = f"workspaces/{workspace}"
         try:
             async with self._store.writing(workspace) as unit:
-                await self._append(unit, rest, Meta(ANONYMOUS.principal, occurred_at=rest.last_time.ToDatetime(UTC)))
+                meta = Meta(ANONYMOUS.principal, occurred_at=rest.last_time.ToDatetime(UTC))
+                await self._append(unit, rest, meta)
         except OnwardError as error:
             log.warning("denials_not_summed", workspace=workspace, refusals=rest.count, error=str(error))
             self._counted(workspace, proof).add(rest)
@@ -124,7 +126,10 @@ class Denials:
         try:
             async with self._store.writing(workspace) as unit:
                 for one in refusals:
-                    await self._append(unit, _fact(service, one), _meta(one))
+                    caller = client(one.client_address, one.user_agent)
+                    meta = _meta(one, caller)
+                    facts = await self._append(unit, _fact(service, one), meta)
+                    await keep_refused_client(unit.connection, caller, meta, facts)
         except LimitReached as error:
             # A day's stream is full. Trying again would keep all others waiting.
             log.error("denials_lost", workspace=workspace, refusals=len(refusals), error=str(error))  # noqa: TRY400
@@ -132,10 +137,12 @@ class Denials:
     def _counted(self, workspace: str, proof: Proof) -> _Hour:
         return self._hours.setdefault((workspace, proof), _Hour(self._hour()))
 
-    async def _append(self, unit: Unit, fact: facts_pb2.AccessDenied, meta: Meta) -> None:
+    async def _append(self, unit: Unit, fact: facts_pb2.AccessDenied, meta: Meta) -> list[Fact]:
         # No caller's rights are confirmed and no state decides: that somebody was refused is true whatever he may do.
         stream = f"denials/{self._clock.now():%Y-%m-%d}"
-        await projections.project(unit.connection, await unit.append([NewFact(stream, fact)], meta))
+        facts = await unit.append([NewFact(stream, fact)], meta)
+        await projections.project(unit.connection, facts)
+        return facts
 
     def _hour(self) -> datetime:
         return self._clock.now().replace(minute=0, second=0, microsecond=0)
@@ -157,10 +164,15 @@ def _fact(service: str, refusal: Refusal) -> facts_pb2.AccessDenied:
     return fact
 
 
-def _meta(refusal: Refusal) -> Meta:
+def _meta(refusal: Refusal, caller: Client) -> Meta:
     # An id in a token that was not accepted may be anybody's, and names nobody.
     principal = refusal.principal or ANONYMOUS.principal
-    return Meta(principal, credential=_credential(refusal.token_id), occurred_at=refusal.last_time)
+    return Meta(
+        principal,
+        credential=_credential(refusal.token_id),
+        occurred_at=refusal.last_time,
+        commitments=caller.commitments,
+    )
 
 
 def _credential(token_id: str) -> str:

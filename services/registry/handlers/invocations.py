@@ -11,6 +11,7 @@ from kit.telemetry.trace import traceparent
 from onward.registry.v1 import facts_pb2
 from onward.registry.v1 import internal_service_pb2 as pb
 from services.registry import projections, queries
+from services.registry.handlers.clients import client, keep_client
 
 
 class Invocations:
@@ -24,11 +25,13 @@ class Invocations:
         """The workspace's log position after the fact. Raises Missing, and LimitReached where a day has too many."""
         workspace, destination = names.DESTINATION.parse(request.name)
         fact = facts_pb2.DestinationInvoked(destination=destination, message_id=request.message_id)
+        caller = client(request.client_address, request.user_agent)
         meta = Meta(
             request.principal,
             credential=request.credential,
             request_id=request.request_id,
             traceparent=traceparent(),
+            commitments=caller.commitments,
         )
         async with self._store.writing(workspace) as unit:
             await queries.get_destination(unit.connection, workspace, destination)
@@ -37,6 +40,7 @@ class Invocations:
                 facts = await unit.append([NewFact(f"invocations/{self._clock.now():%Y-%m-%d}", fact)], meta)
             except LimitReached as error:
                 raise _too_many(workspace) from error
+            await keep_client(unit.connection, caller, meta, facts)
             await projections.project(unit.connection, facts)
             return unit.position
 

@@ -15,6 +15,7 @@ from kit.telemetry.trace import traceparent
 from kit.vault import DataKey, Keyring, UnknownKeyError, VaultError, WrongKeyError
 from onward.registry.v1 import facts_pb2, operator_service_pb2
 from services.registry.handlers.changes import refuse_nul
+from services.registry.handlers.clients import client_of, keep_client
 from services.registry.handlers.repetition import RequestHashes
 from services.registry.queries.keys import count_data_keys, queries
 
@@ -122,12 +123,20 @@ class KeyHandlers:
     async def _rewrap(self, rotation: _Rotation, limit: int, request_id: str) -> None:
         """One batch and its fact, in a transaction of their own."""
         caller = current_caller()
-        meta = Meta(caller.principal, credential=caller.credential, request_id=request_id, traceparent=traceparent())
+        client = client_of(caller)
+        meta = Meta(
+            caller.principal,
+            credential=caller.credential,
+            request_id=request_id,
+            traceparent=traceparent(),
+            commitments=client.commitments,
+        )
         async with self._store.writing(SYSTEM_WORKSPACE) as unit:
             rewrapped = await rotation.rewrap(unit.connection, limit)
             if rewrapped:
                 fact = facts_pb2.KeysRotated(key_id=self._keyring.key_id, rewrapped=rewrapped)
-                await unit.append([NewFact(KEYS_STREAM, fact)], meta)
+                facts = await unit.append([NewFact(KEYS_STREAM, fact)], meta)
+                await keep_client(unit.connection, client, meta, facts)
 
     async def _finish(self, request: RotateKeysRequest, rotation: _Rotation) -> RotateKeysResponse:
         """The answer, remembered for whoever repeats the request."""

@@ -6,6 +6,7 @@ from collections.abc import Sequence
 
 from kit.auth.tokens import format_token, hash_secret
 from kit.clock import Clock
+from kit.eventstore.commitments import commitments
 from kit.eventstore.facts import NewFact
 from kit.eventstore.store import Unit
 from kit.ids import Ids
@@ -17,6 +18,7 @@ from services.registry.domain.state import State
 from services.registry.domain.workspaces import require_workspace
 from services.registry.errors import EmailTaken
 from services.registry.handlers.changes import Change, Changes
+from services.registry.handlers.clients import erase_clients
 from services.registry.queries import people, queries
 
 ErasePersonRequest = operator_service_pb2.ErasePersonRequest
@@ -44,7 +46,7 @@ class MemberHandlers:
             # 160 random bits, so that a commitment can't be compared with another member's.
             salt = self._ids.token_secret().encode()
             personal = {"display_name": request.display_name, "email": request.email}
-            committed = domain.commitments(salt, personal)
+            committed = commitments(salt, personal)
             facts = domain.decide_add_member(state, request, workspace, committed, self._ids.token_id)
             if request.kind == resources_pb2.MEMBER_KIND_PERSON:
                 await _store_person(unit.connection, request, workspace, _added(facts), salt)
@@ -155,7 +157,8 @@ class MemberHandlers:
         async def decide(unit: Unit, state: State) -> list[NewFact]:
             # What is decided may still refuse: then the deletion is undone with all else.
             known = await unit.connection.fetchval(people.queries.erase_person, workspace, member)
-            return domain.decide_erase_person(state, workspace, member, known=known)
+            seen = await erase_clients(unit.connection, workspace, member)
+            return domain.decide_erase_person(state, workspace, member, known=known or seen)
 
         async def answer(_connection: Connection, _facts: Sequence[NewFact]) -> ErasePersonResponse:
             return ErasePersonResponse()

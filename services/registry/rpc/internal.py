@@ -30,6 +30,7 @@ from onward.common.v1 import facts_pb2
 from onward.registry.v1 import internal_service_pb2 as pb
 from onward.registry.v1 import internal_service_pb2_grpc
 from services.registry import queries
+from services.registry.handlers.clients import read_clients
 from services.registry.handlers.deployments import note_report
 from services.registry.handlers.invocations import Invocations
 
@@ -111,6 +112,10 @@ class InternalServicer(internal_service_pb2_grpc.InternalServiceServicer):
     async def RecordInvocation(self, request: pb.RecordInvocationRequest, context: Any) -> pb.RecordInvocationResponse:
         return pb.RecordInvocationResponse(position=await self._invocations.record(request))
 
+    async def ReadClients(self, request: pb.ReadClientsRequest, context: Any) -> pb.ReadClientsResponse:
+        found = await read_clients(self._pool, request.workspace, request.positions)
+        return pb.ReadClientsResponse(clients=found)
+
     async def RecordDenial(self, request: pb.RecordDenialRequest, context: Any) -> pb.RecordDenialResponse:
         service = current_caller().principal.removeprefix("service:")
         await self._record(service, [_refusal(denial) for denial in request.denials])
@@ -128,6 +133,8 @@ def _refusal(denial: pb.Denial) -> Refusal:
         first_time=denial.first_time.ToDatetime(UTC),
         last_time=denial.last_time.ToDatetime(UTC),
         principal=told(denial.principal, PRINCIPAL_LENGTH_MAX),
+        client_address=denial.client_address,
+        user_agent=denial.user_agent,
     )
 
 
