@@ -8,7 +8,7 @@ recorded in the transaction of the effect.
 from abc import ABC, abstractmethod
 from collections.abc import Awaitable, Callable, Iterable, Sequence
 from itertools import groupby
-from typing import Protocol
+from typing import Protocol, TypeAlias
 
 import structlog
 
@@ -102,11 +102,25 @@ class FactApplier(ABC):
         return facts
 
 
+# Applies a contiguous run of one workspace's facts.
+ApplyRun: TypeAlias = Callable[[Connection, Sequence[Fact]], Awaitable[None]]
+
+
+def each(apply: Callable[[Connection, Fact], Awaitable[None]]) -> ApplyRun:
+    """For effects that are made fact by fact."""
+
+    async def apply_run(connection: Connection, facts: Sequence[Fact]) -> None:
+        for fact in facts:
+            await apply(connection, fact)
+
+    return apply_run
+
+
 class PostgresFactApplier(FactApplier):
     """Applies facts to tables; effect and position commit together.
 
-    `apply(connection, fact)` runs in a transaction that holds the consumer's lock on the workspace: several
-    replicas take turns. It must do nothing but use the connection.
+    `apply(connection, facts)` runs in a transaction that holds the consumer's lock on the workspace: several
+    replicas take turns. It gets up to RUN_FACTS_MAX facts and must do nothing but use the connection.
     """
 
     def __init__(
@@ -115,7 +129,7 @@ class PostgresFactApplier(FactApplier):
         *,
         consumer: str,
         service: str,
-        apply: Callable[[Connection, Fact], Awaitable[None]],
+        apply: ApplyRun,
         read_facts: ReadFacts,
     ) -> None:
         super().__init__(service, read_facts)
@@ -132,10 +146,10 @@ class PostgresFactApplier(FactApplier):
         async with self._pool.transaction() as connection:
             await connection.execute(queries.create_consumer_position, *key)
             position: int = await connection.fetchval(queries.lock_consumer_position, *key)
-            for fact in facts:
-                if fact.position == position + 1:
-                    await self._apply(connection, fact)
-                    position = fact.position
+            run = _run_after(position, facts)
+            if run and run[0].position == position + 1:
+                await self._apply(connection, run)
+                position = run[-1].position
             await connection.execute(queries.record_consumer_position, *key, position)
         return position
 

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
+from collections.abc import Sequence
+from datetime import datetime
 from pathlib import Path
+from typing import Any
 
-import asyncpg
 import orjson
 
 from kit.eventstore.facts import Fact
@@ -14,7 +15,6 @@ from kit.postgres.pool import Connection
 from kit.postgres.queries import load_queries
 from services.audit.domain.content import Content, read
 from services.audit.domain.description import Description, describe, trace_id
-from services.audit.domain.fields import State
 
 # Columns that are searched by; the fact's own bytes keep all of a longer value. An index entry may take 2.7 kB.
 PRINCIPAL_LENGTH_MAX = 256
@@ -25,36 +25,45 @@ TEXT_LENGTH_MAX = 1_024
 queries = load_queries(Path(__file__).parent / "projections.sql")
 
 
-async def record(service: str, connection: Connection, fact: Fact) -> None:
-    """Record a fact at the workspace's next index. Whatever is in it, it is recorded: a trail has no gaps."""
-    head = await connection.fetchrow(queries.next_index, fact.workspace)
+async def record(service: str, connection: Connection, facts: Sequence[Fact]) -> None:
+    """Record a run of a workspace's facts at its next indexes.
+
+    Whatever is in them, they are recorded: a trail has no gaps. Few statements do it, whatever the number of facts.
+    """
+    workspace, contents = facts[0].workspace, [read(fact) for fact in facts]
+    # Locks the workspace until the commit.
+    head = await connection.fetchrow(queries.next_indexes, workspace, len(facts))
     assert head is not None, "an upsert returns its row"
-    content = read(fact)
-    states = await _states(connection, service, content)
-    description = describe(content, states)
-    await _record_event(connection, service, fact, head, description)
-    await _record_fact(connection, service, fact, head["index"])
-    await _record_states(connection, service, fact.workspace, description.states)
+    streams = {stream for content in contents for stream in content.streams}
+    rows = await connection.fetch(queries.states, workspace, service, list(streams))
+    states = {row["stream"]: row["state"] for row in rows}
+    changed: dict[str, str] = {}
+    descriptions = [_described(content, states, changed) for content in contents]
+    first = head["index"] - len(facts) + 1
+    events = [_event(*told, head["record_time"]) for told in zip(facts, descriptions, strict=True)]
+    await connection.execute(queries.record_events, workspace, service, first, *_columns(events))
+    await connection.execute(queries.record_facts, workspace, service, first, *_columns([_fact(one) for one in facts]))
+    if changed:
+        await connection.execute(queries.record_states, workspace, service, list(changed), list(changed.values()))
 
 
-async def _states(connection: Connection, service: str, content: Content) -> dict[str, State]:
-    rows = await connection.fetch(queries.states, content.fact.workspace, service, content.streams)
-    return {row["stream"]: orjson.loads(row["state"]) for row in rows}
+def _described(content: Content, states: dict[str, str], changed: dict[str, str]) -> Description:
+    """What a fact did, after those before it; what it leaves behind goes into both maps as it will be stored."""
+    known = {stream: orjson.loads(states[stream]) for stream in content.streams if stream in states}
+    description = describe(content, known)
+    for stream, state in description.states.items():
+        changed[stream] = states[stream] = orjson.dumps(state, option=orjson.OPT_SORT_KEYS).decode()
+    return description
 
 
-async def _record_event(
-    connection: Connection, service: str, fact: Fact, head: asyncpg.Record, description: Description
-) -> None:
+def _event(fact: Fact, description: Description, record_time: datetime) -> tuple[Any, ...]:
+    """The values of record_events."""
     changes = orjson.dumps(description.changes)
-    await connection.execute(
-        queries.record_event,
-        fact.workspace,
-        head["index"],
-        service,
+    return (
         fact.position,
         fact.fact_id,
         fact.meta.occurred_at or fact.recorded_at,
-        head["record_time"],
+        record_time,
         _column(fact.meta.principal, PRINCIPAL_LENGTH_MAX),
         _column(fact.type, ACTION_LENGTH_MAX),
         _column(description.target_type, TARGET_LENGTH_MAX),
@@ -69,12 +78,9 @@ async def _record_event(
     )
 
 
-async def _record_fact(connection: Connection, service: str, fact: Fact, index: int) -> None:
-    await connection.execute(
-        queries.record_fact,
-        fact.workspace,
-        index,
-        service,
+def _fact(fact: Fact) -> tuple[Any, ...]:
+    """The values of record_facts."""
+    return (
         fact.position,
         fact.stream,
         fact.version,
@@ -87,9 +93,8 @@ async def _record_fact(connection: Connection, service: str, fact: Fact, index: 
     )
 
 
-async def _record_states(connection: Connection, service: str, workspace: str, states: Mapping[str, State]) -> None:
-    encoded = [orjson.dumps(state, option=orjson.OPT_SORT_KEYS).decode() for state in states.values()]
-    await connection.execute(queries.record_states, workspace, service, list(states), encoded)
+def _columns(rows: Sequence[tuple[Any, ...]]) -> list[list[Any]]:
+    return [list(column) for column in zip(*rows, strict=True)]
 
 
 def _column(text: str, length_max: int) -> str:

@@ -6,7 +6,7 @@ from collections.abc import AsyncIterator, Sequence
 import asyncpg
 import pytest
 
-from kit.eventstore.consumer import PostgresFactApplier
+from kit.eventstore.consumer import PostgresFactApplier, each
 from kit.eventstore.facts import Fact
 from kit.eventstore.memory import MemoryEventStore
 from kit.eventstore.postgres import MIGRATIONS
@@ -47,7 +47,7 @@ def applier(
     async def read_facts(service: str, workspace: str, after_position: int, limit: int) -> Sequence[Fact]:
         return await owner.read(workspace, after_position, limit)
 
-    return PostgresFactApplier(pool, consumer=consumer, service="registry", apply=apply, read_facts=read_facts)  # type: ignore[arg-type]  # any callable
+    return PostgresFactApplier(pool, consumer=consumer, service="registry", apply=each(apply), read_facts=read_facts)  # type: ignore[arg-type]  # any callable
 
 
 async def applied(pool: Pool) -> list[int]:

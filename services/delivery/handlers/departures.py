@@ -18,7 +18,7 @@ from google.protobuf import json_format
 
 from kit.clock import Clock
 from kit.errors import OnwardError
-from kit.eventstore.consumer import PostgresFactApplier
+from kit.eventstore.consumer import PostgresFactApplier, each
 from kit.eventstore.facts import Fact
 from kit.eventstore.registry_log import RegistryLog
 from kit.postgres.pool import Connection, Pool
@@ -50,7 +50,7 @@ class Departures:
         # The log's heads when all of it was applied.
         self._applied: dict[str, int] = {}
         self._applier = PostgresFactApplier(
-            pool, consumer=CONSUMER, service=REGISTRY, apply=self._apply, read_facts=owner.read_facts
+            pool, consumer=CONSUMER, service=REGISTRY, apply=each(self._apply), read_facts=owner.read_facts
         )
 
     async def run(self) -> None:
