@@ -52,7 +52,7 @@ async def get_event(pool: Pool, workspace: str, index: int) -> pb.AuditEvent:
     row = await pool.fetchrow(queries.event, workspace, index)
     if row is None:
         raise Missing(AUDIT_EVENT.format(workspace, index))
-    return _event(row)
+    return read_event(row)
 
 
 async def list_events(
@@ -73,13 +73,13 @@ async def list_events(
         # One more than asked for tells whether there are more.
         rows = await connection.fetch(queries.events_before, workspace, below, limit + 1, PAGE_BYTES_MAX, *filters)
     shown = rows[:limit]
-    return [_event(row) for row in shown], bool(rows) and rows[0]["found"] > len(shown)
+    return [read_event(row) for row in shown], bool(rows) and rows[0]["found"] > len(shown)
 
 
 async def events_after(pool: Pool, workspace: str, index: int, limit: int) -> Sequence[pb.AuditEvent]:
     """Events after an index, in order; empty only where there are none."""
     rows = await pool.fetch(queries.events_after, workspace, index, limit, PAGE_BYTES_MAX)
-    return [_event(row) for row in rows]
+    return [read_event(row) for row in rows]
 
 
 async def head(pool: Pool, workspace: str) -> int:
@@ -131,7 +131,8 @@ class Growth:
                 self._heads.reach(row["workspace"], row["index"])
 
 
-def _event(row: asyncpg.Record) -> pb.AuditEvent:
+def read_event(row: asyncpg.Record) -> pb.AuditEvent:
+    """An event of a row of audit_events."""
     return pb.AuditEvent(
         name=AUDIT_EVENT.format(row["workspace"], row["index"]),
         index=row["index"],

@@ -45,8 +45,14 @@ def record_bytes(row: Mapping[str, Any]) -> bytes:
             "metaSha256": row["fact_meta_sha256"].hex(),
             "recordedAt": _time(row["fact_recorded_at"]),
         },
+        **_commitments(row.get("fact_commitments")),
     }
     return orjson.dumps(record, option=orjson.OPT_SORT_KEYS)
+
+
+def _commitments(stored: str | None) -> dict[str, Any]:
+    """Salted hashes of where the act came from; what they are of is kept elsewhere, and can be erased."""
+    return {"commitments": orjson.loads(stored)} if stored else {}
 
 
 def _time(moment: datetime) -> str:

@@ -14,7 +14,8 @@ SELECT size FROM audit_trees WHERE workspace = $1 FOR UPDATE;
 -- name: records
 -- Up to $3 after an index, of at most $4 bytes in all, but one at least.
 SELECT e.*, f.stream AS fact_stream, f.version AS fact_version, f.type AS fact_type, f.recorded_at AS fact_recorded_at,
-    sha256(f.data) AS fact_data_sha256, sha256(convert_to(f.meta::text, 'UTF8')) AS fact_meta_sha256
+    sha256(f.data) AS fact_data_sha256, sha256(convert_to(f.meta::text, 'UTF8')) AS fact_meta_sha256,
+    f.meta->'commitments' AS fact_commitments
 FROM (
     SELECT index, changes_bytes, sum(changes_bytes) OVER (ORDER BY index) AS bytes_so_far
     FROM (
