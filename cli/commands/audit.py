@@ -36,10 +36,12 @@ for command, description in (
     ("export", "Write the whole trail to a file that can be verified."),
     ("verify", "Check an exported trail without any server."),
     ("proof", "Have the server prove a record, and check the proof."),
+    ("monitor", "Remember what was signed, and tell when it was changed."),
 ):
     # As in cli.main: the line here would hide the command's own help, with its example.
     asked = command in sys.argv[2:3]
-    app.command(f"cli.commands.audit_log:{command}", name=command, help=None if asked else description)
+    module = "audit_monitor" if command == "monitor" else "audit_log"
+    app.command(f"cli.commands.{module}:{command}", name=command, help=None if asked else description)
 
 # The trail of what belongs to no workspace. It has no members: the operator's token reads it.
 SYSTEM_WORKSPACE = "system"
