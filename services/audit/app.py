@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Mapping, Sequence
 from functools import partial
 from pathlib import Path
 
@@ -29,10 +30,13 @@ from kit.rpc.pages import PageTokens
 from kit.rpc.server import RpcServer
 from kit.rpc.tls import service_tls
 from onward.audit.v1.audit_service_pb2_grpc import add_AuditServiceServicer_to_server
+from onward.registry.v1 import internal_service_pb2_grpc as registry_rpc
+from onward.registry.v1.internal_service_pb2 import Client, ReadClientsRequest
 from services.audit.consumers import COMPARE_INTERVAL_S, FactsIntake, LogFollower
 from services.audit.domain.checkpoints import Signer
 from services.audit.handlers.checkpoint_folder import CheckpointFolder
 from services.audit.handlers.checks import audit_status
+from services.audit.handlers.clients import Clients
 from services.audit.handlers.merkle_log import MerkleLog
 from services.audit.handlers.proofs import Proofs
 from services.audit.handlers.signing import Signing
@@ -49,6 +53,8 @@ MIGRATIONS = Path(__file__).parent / "migrations"
 STREAM = facts_stream(facts_consumer(SERVICE))
 # One transaction's worth of facts.
 PULL_FACTS = 250
+# Who reads the trail waits for it, and can do without the answer.
+CLIENTS_TIMEOUT_S = 1.0
 # How long a stream or consumer that somebody has deleted may be away.
 PROVISION_INTERVAL_S = 30.0
 
@@ -129,7 +135,8 @@ class AuditApp:
 
     def _make_server(self, pool: Pool, bus: Bus, growth: Growth, proofs: Proofs) -> RpcServer:
         token = self._settings.service_token.get_secret_value()
-        servicer = AuditServicer(pool, PageTokens(token), growth, proofs)
+        clients = Clients(pool, REGISTRY, self._read_clients)
+        servicer = AuditServicer(pool, PageTokens(token), growth, proofs, clients)
         gate = Gate(RegistryAuthorizer(registry_ask(self._registry)), token)
         heads, positions = RegistryLog(self._registry).heads, partial(applied_positions, pool, SERVICE, REGISTRY)
         servicers: list[Servicer] = [
@@ -147,6 +154,11 @@ class AuditApp:
         self._puller = Puller(bus, STREAM.name, SERVICE, batch=PULL_FACTS, on_batch=intake.on_batch)
         positions = partial(applied_positions, pool, SERVICE, REGISTRY)
         self._follower = LogFollower(owner, applier, positions, self._compared, self._compare_interval_s)
+
+    async def _read_clients(self, workspace: str, positions: Sequence[int]) -> Mapping[int, Client]:
+        stub: registry_rpc.InternalServiceAsyncStub = registry_rpc.InternalServiceStub(self._registry)
+        request = ReadClientsRequest(workspace=workspace, positions=positions)
+        return (await stub.ReadClients(request, timeout=CLIENTS_TIMEOUT_S)).clients
 
     def _recorded(self) -> None:
         assert self._growth is not None

@@ -14,7 +14,9 @@ from kit.rpc.pages import PageTokens, page_size
 from onward.audit.v1 import audit_service_pb2 as pb
 from onward.audit.v1 import audit_service_pb2_grpc
 from services.audit import queries
+from services.audit.handlers.clients import Clients
 from services.audit.handlers.heads_proofs import HeadsProofs
+from services.audit.handlers.listing import read_page
 from services.audit.handlers.proofs import Proofs
 from services.audit.queries import Filter, Growth
 
@@ -27,25 +29,37 @@ WATCH_WAIT_S = 30.0
 class AuditServicer(audit_service_pb2_grpc.AuditServiceServicer):
     """See the proto."""
 
-    def __init__(self, pool: Pool, pages: PageTokens, growth: Growth, proofs: Proofs) -> None:
+    def __init__(self, pool: Pool, pages: PageTokens, growth: Growth, proofs: Proofs, clients: Clients) -> None:
         self._pool = pool
         self._pages = pages
         self._growth = growth
         self._proofs = proofs
+        self._clients = clients
         self._heads = HeadsProofs(pool, proofs)
 
     async def ListAuditEvents(self, request: pb.ListAuditEventsRequest, context: Any) -> pb.ListAuditEventsResponse:
         (workspace,) = names.WORKSPACE.parse(request.parent, "parent")
-        wanted, binding = _filter(request), _binding(request)
+        binding = _binding(request)
         cursor = self._pages.read(request.page_token, *binding)
-        below = int(cursor[0]) if cursor else queries.INDEX_ABOVE_ALL
-        events, more = await queries.list_events(self._pool, workspace, below, wanted, page_size(request.page_size))
-        following = self._pages.make((events[-1].index,), *binding) if more else ""
-        return pb.ListAuditEventsResponse(audit_events=events, next_page_token=following)
+        page = await read_page(
+            self._pool,
+            workspace,
+            _filter(request),
+            page_size(request.page_size),
+            text=request.text,
+            oldest_first=request.order == pb.ORDER_OLDEST_FIRST,
+            beyond=int(cursor[0]) if cursor else None,
+        )
+        if request.show_clients:
+            await self._clients.show(workspace, page.events)
+        following = "" if page.end is None else self._pages.make((page.end,), *binding)
+        return pb.ListAuditEventsResponse(audit_events=page.events, next_page_token=following)
 
     async def GetAuditEvent(self, request: pb.GetAuditEventRequest, context: Any) -> pb.GetAuditEventResponse:
         workspace, index = names.AUDIT_EVENT.parse(request.name)
-        return pb.GetAuditEventResponse(audit_event=await queries.get_event(self._pool, workspace, int(index)))
+        event = await queries.get_event(self._pool, workspace, int(index))
+        await self._clients.show(workspace, [event])
+        return pb.GetAuditEventResponse(audit_event=event)
 
     async def WatchAuditEvents(
         self, request: pb.WatchAuditEventsRequest, context: Any
@@ -99,6 +113,8 @@ class AuditServicer(audit_service_pb2_grpc.AuditServiceServicer):
 
 
 def _filter(request: pb.ListAuditEventsRequest) -> Filter:
+    if "\0" in request.text:
+        raise names.malformed("text", "must not contain the character U+0000")
     target_type, slash, target_id = request.target.partition("/")
     if request.target and (not target_type or (slash and not target_id)):
         raise names.malformed("target", "must be a type such as functions, or a target such as functions/{function}")
