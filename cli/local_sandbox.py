@@ -29,65 +29,80 @@ LINE_BYTES_MAX = 32 << 20
 
 
 class LocalSandbox:
-    """Use it as an async context manager; runs come one after the other. `degradations`: what the kernel refuses."""
+    """Use it as an async context manager; runs come one after the other. `degradations`: what the kernel refuses.
 
-    def __init__(self, *, allow_private: bool) -> None:
+    A program that ended, or that owes an answer, is replaced by the next run: an answer that comes late would be taken
+    for the next one's.
+    """
+
+    def __init__(self, *, allow_private: bool, slack_s: float = SLACK_S) -> None:
         self._options = ["--allow-private"] if allow_private else []
+        self._slack_s = slack_s
         self._process: asyncio.subprocess.Process | None = None
         self.degradations: list[str] = []
 
     async def __aenter__(self) -> Self:
         if not (RUNTIME_DIR / "prelude.js").is_file():
             raise UsageError(f"there is no JavaScript bundle in {RUNTIME_DIR}: run `make setup`")
+        await self._start()
+        return self
+
+    async def __aexit__(self, *_: object) -> None:
+        await self._stop(STOP_S)
+
+    async def run(self, request: pb.TestFunctionRequest) -> pb.RunReport:
+        """Raises CommandError where the request is refused, and where no answer comes."""
+        if self._process is None:
+            await self._start()
+        timeout_s = (request.timeout_ms or DEFAULT_TIMEOUT_MS) / 1000 + self._slack_s
+        answer = await self._answer(json_format.MessageToJson(request, indent=None), timeout_s)
+        if "error" in answer:
+            raise CommandError(answer["error"]["message"])
+        return json_format.ParseDict(answer["report"], pb.RunReport())
+
+    async def _start(self) -> None:
         # Ctrl-C is for us; the program ends when its input does.
         self._process = await asyncio.create_subprocess_exec(
             sys.executable, "-m", PROGRAM, str(RUNTIME_DIR), *self._options,
             stdin=asyncio.subprocess.PIPE, stdout=asyncio.subprocess.PIPE,
             start_new_session=True, limit=LINE_BYTES_MAX,
         )  # fmt: skip
-        try:
-            self.degradations = (await self._line(START_S))["degradations"]
-        except BaseException:
-            await self._stop()
-            raise
-        return self
+        self.degradations = (await self._answer("", START_S))["degradations"]
 
-    async def __aexit__(self, *_: object) -> None:
-        await self._stop()
-
-    async def run(self, request: pb.TestFunctionRequest) -> pb.RunReport:
-        """Raises CommandError where the request is refused."""
-        assert self._process is not None, "entered before"
-        assert self._process.stdin is not None
-        line = json_format.MessageToJson(request, indent=None)
-        self._process.stdin.write(line.encode() + b"\n")
-        await self._process.stdin.drain()
-        answer = await self._line((request.timeout_ms or DEFAULT_TIMEOUT_MS) / 1000 + SLACK_S)
-        if "error" in answer:
-            raise CommandError(answer["error"]["message"])
-        return json_format.ParseDict(answer["report"], pb.RunReport())
-
-    async def _line(self, timeout_s: float) -> dict[str, Any]:
-        assert self._process is not None
-        assert self._process.stdout is not None
+    async def _answer(self, line: str, timeout_s: float) -> dict[str, Any]:
+        """What the program says next, to this line if it is one; without an answer the program is ended."""
         try:
             async with asyncio.timeout(timeout_s):
-                line = await self._process.stdout.readline()
+                return await self._exchange(line)
         except TimeoutError:
+            await self._stop(0.0)
             raise CommandError(f"the sandbox does not answer within {timeout_s:.0f} s: try again") from None
-        if not line:
-            raise CommandError("the sandbox ended by itself: what it says stands above")
-        document: dict[str, Any] = orjson.loads(line)
+        # Its pipe is closed, or what it says is no line of JSON.
+        except (OSError, ValueError):
+            await self._stop(0.0)
+            raise CommandError("the sandbox ended by itself: what it says stands above; try again") from None
+        except BaseException:
+            await self._stop(0.0)
+            raise
+
+    async def _exchange(self, line: str) -> dict[str, Any]:
+        assert self._process is not None, "started before"
+        assert self._process.stdin is not None
+        assert self._process.stdout is not None
+        if line:
+            self._process.stdin.write(line.encode() + b"\n")
+            await self._process.stdin.drain()
+        document: dict[str, Any] = orjson.loads(await self._process.stdout.readline())
         return document
 
-    async def _stop(self) -> None:
+    async def _stop(self, grace_s: float) -> None:
         process, self._process = self._process, None
         if process is None:
             return
         assert process.stdin is not None
         process.stdin.close()
         try:
-            async with asyncio.timeout(STOP_S):
+            async with asyncio.timeout(grace_s):
                 await process.wait()
         except TimeoutError:
             with contextlib.suppress(ProcessLookupError):

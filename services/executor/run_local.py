@@ -17,6 +17,7 @@ from pathlib import Path
 from typing import Any
 
 import orjson
+import structlog
 from google.protobuf import json_format
 
 from kit import logs
@@ -33,6 +34,8 @@ from services.executor.handlers.trials import Trials
 from services.executor.runtime.addresses import Network
 from services.executor.runtime.broker import Broker
 from services.executor.runtime.pool import Zygote
+
+log = structlog.get_logger(__name__)
 
 WORKSPACE = "local"
 # A request holds an event of 2 MiB at most, which JSON may write six times as long, and the code.
@@ -73,11 +76,16 @@ async def answer(tests: FunctionTests, line: bytes) -> dict[str, Any]:
         request = json_format.Parse(line, pb.TestFunctionRequest())
         validate(request)
         report = (await tests.run(request, WORKSPACE, "")).report
+        return {"report": json_format.MessageToDict(report)}
     except json_format.ParseError as error:
         return {"error": {"code": "INVALID_ARGUMENT", "message": f"no TestFunctionRequest: {error}", "violations": []}}
     except OnwardError as error:
         return {"error": {"code": error.code, "message": error.message, "violations": error.violations}}
-    return {"report": json_format.MessageToDict(report)}
+    # A fault of ours is told in its run, and ends no others.
+    except Exception:
+        log.exception("run_failed")
+        message = "a fault of Onward's kept it from being run or told; what is known of it stands above"
+        return {"error": {"code": "INTERNAL", "message": message, "violations": []}}
 
 
 async def _lines() -> AsyncIterator[bytes]:
