@@ -1,27 +1,57 @@
+-- name: probe
+-- How many events there are in a range of indexes that one condition holds for, up to $4.
+SELECT count(*) FROM (
+    SELECT FROM audit_events WHERE workspace = $1 AND index BETWEEN $2 AND $3 AND {condition} LIMIT $4
+) AS some
+
+-- name: first_recorded
+-- The first index that was recorded at a time or later, of $3; above all of them where none was. Record times follow the
+-- index, so that this is a search by halves; where records are missing it ends early, before the place.
+WITH RECURSIVE halves(low, high) AS (
+    SELECT 0::bigint, $3::bigint + 1
+    UNION ALL
+    SELECT CASE WHEN e.record_time < $2 THEN e.index ELSE h.low END,
+        CASE WHEN e.record_time < $2 THEN h.high ELSE e.index END
+    FROM halves h JOIN audit_events e ON e.workspace = $1 AND e.index = (h.low + h.high) / 2
+    WHERE h.high - h.low > 1
+)
+SELECT max(low) + 1 AS earliest, min(high) AS latest FROM halves;
+
+-- name: candidates
+-- Of one condition that an index knows, and in a range of indexes.
+(
+    SELECT index FROM audit_events
+    WHERE workspace = $1 AND index BETWEEN {low} AND {high} AND {condition} ORDER BY index DESC LIMIT $4
+)
+
 -- name: scan
--- Newest first, among the next $3 events that pass the filter: up to $4 of at most $5 bytes in all that match the regular
--- expression $13, but one at least; on each row, how many of them match, how many there were, and between which indexes.
-WITH scanned AS MATERIALIZED (
-    SELECT index, changes_bytes,
-        $13::text IS NULL OR target_display_name ~ $13 OR target_id ~ $13 OR principal ~ $13 OR credential ~ $13 AS matches
-    FROM audit_events
-    WHERE workspace = $1 AND index < $2
-        AND ($6::timestamptz IS NULL OR occur_time >= $6)
-        AND ($7::timestamptz IS NULL OR occur_time < $7)
-        AND ($8::text IS NULL OR principal = $8 OR credential = $8)
-        AND ($9::text IS NULL OR action = $9)
-        AND ($10::text IS NULL OR target_type = $10)
-        AND ($11::text IS NULL OR target_id = $11)
-        AND ($12::smallint IS NULL OR outcome = $12)
-    ORDER BY index DESC LIMIT $3
+-- Newest first, among the next $4 candidates: up to $13 of at most $14 bytes in all that match, but one at least; on each
+-- row, how many of them match, how many candidates there were, and between which indexes. $2 to $3 is the range of
+-- indexes; $15 to $16 is above, $17 to $18 below it: where records are that were told late.
+WITH candidates AS MATERIALIZED (
+    SELECT index FROM ({candidates}) AS found ORDER BY index DESC LIMIT $4
 ),
-candidates AS (
+scanned AS MATERIALIZED (
+    SELECT e.index, e.changes_bytes,
+        ($5::text IS NULL OR e.principal = $5 OR e.credential = $5)
+            AND ($6::text IS NULL OR e.action = $6)
+            AND ($7::text IS NULL OR e.target_type = $7)
+            AND ($8::text IS NULL OR e.target_id = $8)
+            AND ($9::timestamptz IS NULL OR e.occur_time >= $9)
+            AND ($10::timestamptz IS NULL OR e.occur_time < $10)
+            AND ($11::smallint IS NULL OR e.outcome = $11)
+            AND ($12::text IS NULL OR e.target_display_name ~ $12 OR e.target_id ~ $12 OR e.principal ~ $12
+                OR e.credential ~ $12)
+            AND coalesce($15::bigint, $16::bigint, $17::bigint, $18::bigint, 0) IS NOT NULL AS matches
+    FROM candidates c JOIN audit_events e ON e.workspace = $1 AND e.index = c.index
+),
+matching AS (
     SELECT index, changes_bytes, sum(changes_bytes) OVER (ORDER BY index DESC) AS bytes_so_far
-    FROM (SELECT * FROM scanned WHERE matches ORDER BY index DESC LIMIT $4) AS matching
+    FROM (SELECT * FROM scanned WHERE matches ORDER BY index DESC LIMIT $13) AS some
 ),
-chosen AS (SELECT index FROM candidates WHERE bytes_so_far <= $5 OR bytes_so_far = changes_bytes)
-SELECT e.*, (SELECT count(*) FROM candidates) AS found, s.scanned, s.lowest, s.highest
-FROM (SELECT count(*) AS scanned, min(index) AS lowest, max(index) AS highest FROM scanned) AS s
+chosen AS (SELECT index FROM matching WHERE bytes_so_far <= $14 OR bytes_so_far = changes_bytes)
+SELECT e.*, (SELECT count(*) FROM matching) AS found, s.scanned, s.lowest, s.highest
+FROM (SELECT count(*) AS scanned, min(index) AS lowest, max(index) AS highest FROM candidates) AS s
 LEFT JOIN chosen ON true
 LEFT JOIN audit_events e ON e.workspace = $1 AND e.index = chosen.index
 ORDER BY e.index DESC;
