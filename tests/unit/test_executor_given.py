@@ -45,6 +45,8 @@ def test_an_array_goes_to_on_batch_whatever_its_length() -> None:
         (json.dumps([PAGE, None]), "not_an_object", 1),
         (json.dumps([PAGE] * (EVENTS_MAX + 1)), "invalid_batch", None),
         (json.dumps([PAGE, {**PAGE, "x": "y" * 40_000}]), "too_large", 1),
+        # 30,000 characters, which are 90,000 bytes.
+        (json.dumps({**PAGE, "x": "€" * 30_000}, ensure_ascii=False), "too_large", None),
     ],
 )
 def test_what_is_no_event_says_which_and_why(text: str, reason: str, index: int | None) -> None:

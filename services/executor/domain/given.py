@@ -44,26 +44,28 @@ class Given:
 
 def read_given(text: str, received_at_us: int, made_id: str) -> Given:
     """Read an event or an array of them. `made_id` begins the messageIds of those without. Raises NotAnEvent."""
-    document = _parsed(text)
+    # Sizes are of bytes, as of what is published.
+    data = text.encode("utf-8", "replace")
+    document = _parsed(data)
     if not isinstance(document, list):
-        return Given([_accepted(document, received_at_us, made_id, len(text), None)], is_batch=False)
+        return Given([_accepted(document, received_at_us, made_id, len(data), None)], is_batch=False)
     if not 0 < len(document) <= EVENTS_MAX:
         raise NotAnEvent(Refused("invalid_batch", f"an array has 1 to {EVENTS_MAX} events"), None)
     accepted = [
-        _accepted(one, received_at_us, f"{made_id}-{index}", len(text), index) for index, one in enumerate(document)
+        _accepted(one, received_at_us, f"{made_id}-{index}", len(data), index) for index, one in enumerate(document)
     ]
     return Given(accepted, is_batch=True)
 
 
-def _parsed(text: str) -> Any:
+def _parsed(data: bytes) -> Any:
     try:
-        return orjson.loads(text)
+        return orjson.loads(data)
     except orjson.JSONDecodeError as error:
         raise NotAnEvent(Refused("invalid_json", f"not valid JSON: {error}"), None) from None
 
 
-def _accepted(document: Any, received_at_us: int, made_id: str, given_chars: int, index: int | None) -> Event:
+def _accepted(document: Any, received_at_us: int, made_id: str, given_bytes: int, index: int | None) -> Event:
     try:
-        return accept(document, received_at_us, made_id, given_chars)
+        return accept(document, received_at_us, made_id, given_bytes)
     except Refused as refused:
         raise NotAnEvent(refused, index) from None
