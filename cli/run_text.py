@@ -163,11 +163,19 @@ def _print_value(report: pb.RunReport, *, verbose: bool) -> None:
     if not report.value:
         return
     say()
-    if verbose and not report.value_cut:
-        for number, line in enumerate(json.dumps(json.loads(report.value), indent=2, ensure_ascii=False).splitlines()):
-            say_line(styled(f"  {'returned ' if number == 0 else CONTINUATION[2:]}{line}"))
-    else:
+    indented = _indented(report.value) if verbose and not report.value_cut else []
+    for number, line in enumerate(indented):
+        say_line(styled(f"  {'returned ' if number == 0 else CONTINUATION[2:]}{line}"))
+    if not indented:
         say(f"  returned {shortened(report.value, VALUE_CHARACTERS_MAX)}{' (cut)' if report.value_cut else ''}")
+
+
+def _indented(value: str) -> list[str]:
+    """The lines of a document; none of what is none, or too deep to be written so."""
+    try:
+        return json.dumps(json.loads(value), indent=2, ensure_ascii=False).splitlines()
+    except (ValueError, RecursionError):
+        return []
 
 
 # --- what it did ----------------------------------------------------------------------------------------------

@@ -105,6 +105,12 @@ def test_a_run_that_went_well_tells_what_it_returned(capsys: pytest.CaptureFixtu
     ]
     assert printed(capsys, report, Code("alerts", version=3))[-1] == "  version 3, 0.9 ms, CPU 0.0 ms"
     assert '             "a": 1' in printed(capsys, report, verbose=True)
+
+
+@pytest.mark.parametrize("value", ['{"a":[redacted]}', "[" * 9000, "1" * 5000])
+def test_a_value_that_can_not_be_indented_is_shown_as_it_came(capsys: pytest.CaptureFixture[str], value: str) -> None:
+    report = pb.RunReport(handler="onTrack", result=o.RESULT_DELIVERED, value=value)
+    assert any(line.startswith(f"  returned {value[:16]}") for line in printed(capsys, report, verbose=True))
     assert went_well(report)
 
 

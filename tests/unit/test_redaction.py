@@ -171,9 +171,31 @@ def test_a_cut_value_keeps_no_head_of_a_secret() -> None:
     """G1"""
     redactor = Redactor(["hunter2-hunter2"])
     value = b'"' + b"v" * (VALUE_MAX - 8) + b"hunter2"
-    assert b"hun" not in redacted_value(redactor, value, cut=True)
-    assert len(redacted_value(redactor, value, cut=True)) == VALUE_MAX
-    assert redacted_value(redactor, b'"hunter2-hunter2"', cut=False) == f'"{REDACTED}"'.encode()
+    shown, cut = redacted_value(redactor, value, cut=True)
+    assert (b"hun" in shown, len(shown), cut) == (False, VALUE_MAX, True)
+    assert redacted_value(redactor, b'"hunter2-hunter2"', cut=False) == (f'"{REDACTED}"'.encode(), False)
+
+
+@pytest.mark.parametrize(
+    ("secret", "value", "shown"),
+    [
+        ("12345678", '{"account":12345678}', {"account": REDACTED}),
+        ("12345678", '[-12345678.5,1,"a \\"12345678\\""]', [f"-{REDACTED}.5", 1, f'a "{REDACTED}"']),
+        ("234567", '{"234567":12345678}', {REDACTED: f"1{REDACTED}8"}),
+        # Over several tokens, and from within an escape on.
+        ('1,"next"', '[11,"next"]', REDACTED),
+        ("nnnnnn", '["\\nnnnnn"]', REDACTED),
+    ],
+)
+def test_a_value_without_its_secrets_is_still_json(secret: str, value: str, shown: object) -> None:
+    found, cut = redacted_value(Redactor([secret]), value.encode(), cut=False)
+    assert (json.loads(found), cut) == (shown, False)
+
+
+def test_a_value_that_its_masks_made_too_long_is_cut_and_says_so() -> None:
+    value = json.dumps(["secret"] * (VALUE_MAX // 10)).encode()
+    found, cut = redacted_value(Redactor(["secret"]), value, cut=False)
+    assert (len(found), cut) == (VALUE_MAX, True)
 
 
 def _lines(*texts: str) -> list[LogLine]:

@@ -62,7 +62,7 @@ class BatchDetails:
 
 def _add_captures(detail: pb.AttemptDetail, begun: Begun, outcome: Outcome, redactor: Redactor) -> None:
     if outcome.value is not None:
-        detail.value = redacted_value(redactor, outcome.value, cut=outcome.value_cut)
+        detail.value, _ = redacted_value(redactor, outcome.value, cut=outcome.value_cut)
     room = CAPTURE_BYTES_MAX
     if outcome.logs:
         lines = redacted_lines(redactor, outcome.logs)

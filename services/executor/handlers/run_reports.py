@@ -90,8 +90,8 @@ def _add_output(report: pb.RunReport, redactor: Redactor, outcome: Outcome) -> N
     if outcome.error is not None:
         report.error.CopyFrom(_error(outcome.error, redactor))
     if outcome.value is not None:
-        value = redacted_value(redactor, outcome.value, cut=outcome.value_cut)
-        report.value, report.value_cut = value.decode("utf-8", "replace"), outcome.value_cut
+        value, report.value_cut = redacted_value(redactor, outcome.value, cut=outcome.value_cut)
+        report.value = value.decode("utf-8", "replace")
     if outcome.value_error is not None:
         report.value_error = redacted_text(redactor, outcome.value_error.message, ERROR_MESSAGE_MAX)
     report.logs.extend(map(_log_line, redacted_lines(redactor, outcome.logs)))

@@ -7,12 +7,15 @@ the caps are applied once more after it.
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable
 from dataclasses import replace
 from typing import Final
 
+import orjson
+
 from services.executor.runtime.jobs import LogLine
-from services.executor.runtime.redaction import Redactor
+from services.executor.runtime.redaction import REDACTED, Redactor
 
 # In characters. js/failure.js, js/host.js and js/pump.js hold the same numbers.
 ERROR_NAME_MAX: Final = 256
@@ -23,6 +26,8 @@ CONSOLE_TOTAL_MAX: Final = 64 * 1024
 VALUE_MAX: Final = 16 * 1024
 CUT_MARK: Final = "… [cut]"
 SPLIT_NOTE: Final = "[a secret was split over several lines]"
+# Strings and numbers of JSON.
+_TOKEN: Final = re.compile(r'"(?:[^"\\]|\\.)*"|-?\d[\d.eE+-]*')
 
 
 def cut_text(text: str, characters_max: int) -> str:
@@ -39,11 +44,37 @@ def redacted_text(redactor: Redactor, text: str, characters_max: int) -> str:
     return cut_text(redactor.cut_text(kept) + CUT_MARK, characters_max)
 
 
-def redacted_value(redactor: Redactor, value: bytes, *, cut: bool) -> bytes:
-    """What a handler returned (`cut` is Outcome.value_cut) without secrets and under its cap; it bears no mark."""
+def redacted_value(redactor: Redactor, value: bytes, *, cut: bool) -> tuple[bytes, bool]:
+    """What a handler returned (`cut` is Outcome.value_cut) without secrets and under its cap, and whether it is cut.
+
+    What is not cut is JSON: a number that holds a secret becomes a string.
+    """
     text = value.decode("utf-8", "surrogateescape")
-    kept = redactor.cut_text(text) if cut else redactor.text(text)
-    return kept[:VALUE_MAX].encode("utf-8", "surrogateescape")
+    kept = redactor.cut_text(text) if cut else _redacted_json(redactor, text)
+    return kept[:VALUE_MAX].encode("utf-8", "surrogateescape"), cut or len(kept) > VALUE_MAX
+
+
+def _redacted_json(redactor: Redactor, text: str) -> str:
+    masked = redactor.text(text)
+    if masked == text or _is_json(masked):
+        return masked
+    masked = _TOKEN.sub(lambda found: _redacted_token(redactor, found[0]), text)
+    # A secret over several tokens, or one that began within an escape.
+    return masked if _is_json(masked) and not redactor.contains(masked) else f'"{REDACTED}"'
+
+
+def _redacted_token(redactor: Redactor, token: str) -> str:
+    if token[0] == '"':
+        return f'"{redactor.text(token[1:-1])}"'
+    return f'"{redactor.text(token)}"' if redactor.contains(token) else token
+
+
+def _is_json(text: str) -> bool:
+    try:
+        orjson.loads(text.encode("utf-8", "replace"))
+    except orjson.JSONDecodeError:
+        return False
+    return True
 
 
 def redacted_lines(redactor: Redactor, lines: Iterable[LogLine]) -> list[LogLine]:
