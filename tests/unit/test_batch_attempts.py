@@ -178,6 +178,15 @@ def test_a_fault_of_ours_leaves_no_event_without_an_outcome() -> None:
     assert told == [(pb.RESULT_RETRYABLE, True)] * 3
 
 
+def test_a_batch_with_numbers_that_can_not_be_recorded_leaves_no_event_without_an_outcome() -> None:
+    log = OutcomeLog(cast(Any, None), cast(Any, None), FakeClock())
+    BatchAttempts("crm", log, FakeClock()).settle(PROGRAM, batch(3), replace(OK, wall_us=2**40))
+    (stored,) = log._open.values()
+    attempts = [one for group in stored.message.destinations for one in group.attempts]
+    assert [(one.result, one.batch_events) for one in attempts] == [(pb.RESULT_RETRYABLE, 3)] * 3
+    assert len(stored.tickets) == 3
+
+
 def test_the_same_events_in_the_same_order_have_the_same_key() -> None:
     assert batch(3).delivery == batch(3).delivery
     assert len({batch(3).delivery, batch(2).delivery, batch(3, 1).delivery, Batch(batch(3).items[::-1]).delivery}) == 4

@@ -9,8 +9,10 @@ import struct
 from dataclasses import dataclass, field
 from typing import Any
 
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from structlog.testing import capture_logs
 
 from services.executor.runtime import wire
 from services.executor.runtime.jobs import HostRequest, Job, LogLine, Outcome, UserError, WorkerExit
@@ -152,3 +154,32 @@ def test_a_count_beyond_what_was_sent_costs_nothing() -> None:
 def test_deep_nesting_ends_its_worker() -> None:
     deep = b'{"settled":[],"records":' + b"[" * 100_000 + b"]" * 100_000 + b"}"
     assert heard(framed([(Kind.REPLY, deep)]), []).killed == [PID]
+
+
+@pytest.mark.parametrize("settled", [[1, 2**32, 1], [1, 1, 2**32], [1, -1, 1], [1, 1, -1], [-1, 1, 1]])
+def test_numbers_beyond_any_record_end_their_worker_and_no_job(settled: list[int]) -> None:
+    executor = heard(framed([(Kind.REPLY, encoded({"settled": settled, "records": []}))]), [])
+    assert executor.killed == [PID]
+    assert executor.outcomes == []
+    assert sorted(executor.exits[0].unfinished) == sorted(SENT)
+
+
+def test_a_fault_of_ours_is_told_and_is_not_taken_for_nonsense_of_the_worker() -> None:
+    class Faulty(Executor):
+        def hears(self, stream: bytes, cuts: list[int]) -> None:
+            self.outcomes = FaultyList()
+            super().hears(stream, cuts)
+
+    class FaultyList(list[Outcome]):
+        def extend(self, _: Any) -> None:
+            raise ValueError("a fault of ours")
+
+    async def run() -> Executor:
+        executor = Faulty()
+        executor.hears(framed([(Kind.REPLY, encoded({"settled": [1, 1, 1], "records": []}))]), [])
+        return executor
+
+    with capture_logs() as logs:
+        executor = asyncio.run(run())
+    assert [(entry["event"], entry["log_level"]) for entry in logs] == [("worker_not_heard", "error")]
+    assert executor.killed == [PID]

@@ -35,7 +35,8 @@ class Attempts:
         except Exception:
             log.exception("attempt_not_described", destination=self._destination)
             detail = details.failure(item, "Internal", "the outcome of the attempt could not be recorded in full")
-            self._outcomes.record(item, errors.INTERNAL, run_of(program, outcome), detail)
+            # Without its numbers: they may be what could not be recorded.
+            self._outcomes.record(item, errors.INTERNAL, run_of(program), detail)
 
     def lose(self, program: Program, begun: Begun, reason: str) -> None:
         """End what a lost worker had begun; `reason` is the sandbox's."""
@@ -80,7 +81,6 @@ def _as_unshaped(outcome: Outcome, error: UserError, events: int) -> Outcome:
     return replace(outcome, error=replace(error, message=message))
 
 
-def run_of(program: Program, outcome: Outcome | None = None) -> Run:
-    """What an attempt ran with; without an outcome nothing ran."""
-    wall_us, cpu_us = (outcome.wall_us, outcome.cpu_us) if outcome else (0, 0)
-    return Run(program.version, program.settings_revision, wall_us, cpu_us, program.filter_revision)
+def run_of(program: Program) -> Run:
+    """What an attempt ran with, or would have; its times are unknown."""
+    return Run(program.version, program.settings_revision, filter_revision=program.filter_revision)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 
 import structlog
 
@@ -47,21 +48,29 @@ class BatchAttempts:
         except Exception:
             log.exception("batch_not_described", destination=self._destination)
             for item in batch.items:
-                detail = details.failure(item, "Internal", "the outcome of the batch could not be recorded in full")
-                self._outcomes.record(item, errors.INTERNAL, run, detail)
+                self._record_fault(item, run)
             return []
         retry_ms, http_error = retry_after_ms(batch, self._clock), _saw_http_error(batch, outcome)
         for item, verdict, described_as in described:
-            self._outcomes.record(
-                item,
-                verdict,
-                run,
-                described_as,
-                retry_after_ms=retry_ms if verdict.result == pb.RESULT_RETRYABLE else 0,
-                http_error=http_error,
-                reason=errors.DROP_EVENT if verdict is errors.FILTERED else "",
-            )
+            try:
+                self._outcomes.record(
+                    item,
+                    verdict,
+                    run,
+                    described_as,
+                    retry_after_ms=retry_ms if verdict.result == pb.RESULT_RETRYABLE else 0,
+                    http_error=http_error,
+                    reason=errors.DROP_EVENT if verdict is errors.FILTERED else "",
+                )
+            except Exception:
+                log.exception("attempt_not_described", destination=self._destination)
+                self._record_fault(item, run)
         return []
+
+    def _record_fault(self, item: Item, run: Run) -> None:
+        """Record an event without its numbers: they may be what could not be recorded."""
+        detail = details.failure(item, "Internal", "the outcome of the batch could not be recorded in full")
+        self._outcomes.record(item, errors.INTERNAL, replace(run, wall_us=0, cpu_us=0), detail)
 
     def _described(
         self, program: Program, batch: Batch, outcome: Outcome

@@ -287,14 +287,20 @@ class Lane:
 
     def on_outcomes(self, generation: Generation, outcomes: list[Outcome]) -> None:
         """Take what a worker has finished."""
+        in_flight = generation.in_flight
         for outcome in outcomes:
-            begun = generation.in_flight.pop(outcome.id, None)
+            begun = in_flight.get(outcome.id)
+            if begun is None:
+                continue
+            # It is in flight until it is settled: if that fails, it is lost with its worker, and not for ever.
             if isinstance(begun, Item):
                 self._attempts.settle(generation.program, begun, outcome)
-            elif begun is not None:
+            else:
+                again = self._attempts.batches.settle(generation.program, begun, outcome)
                 generation.batches -= 1
                 self._finished += len(begun.items) - 1
-                self._queue.extendleft(reversed(self._attempts.batches.settle(generation.program, begun, outcome)))
+                self._queue.extendleft(reversed(again))
+            del in_flight[outcome.id]
         generation.alone = generation.alone and bool(generation.in_flight)
         self.share.note(outcomes[-1].cpu_us)
         if self.share.holds and not generation.in_flight:

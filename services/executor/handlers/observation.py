@@ -38,6 +38,8 @@ from services.executor.runtime.egress_url import split_url
 
 _NOT_BEGUN = frozenset({pb.RESULT_DEFERRED, pb.RESULT_SKIPPED, pb.RESULT_CANCELLED, pb.RESULT_LOST})
 _FAILED = frozenset({pb.RESULT_FAILED, pb.RESULT_RETRYABLE})
+METHODS = frozenset({"CONNECT", "DELETE", "GET", "HEAD", "OPTIONS", "PATCH", "POST", "PUT", "TRACE"})
+OTHER_METHOD = "_OTHER"
 _tracer = trace.get_tracer("onward")
 
 
@@ -96,8 +98,11 @@ class Observer:
         within = trace.set_span_in_context(span, context)
         for exchange in item.exchanges:
             began_ns = int(exchange.started_at.timestamp() * 1e9)
+            method = _method(exchange)
+            # As OpenTelemetry's conventions have it.
+            name = method if method != OTHER_METHOD else "HTTP"
             fetch = _tracer.start_span(
-                exchange.request.method, within, SpanKind.CLIENT, _of_request(exchange), start_time=began_ns
+                name, within, SpanKind.CLIENT, _of_request(exchange, method), start_time=began_ns
             )
             if exchange.error is not None:
                 fetch.set_status(StatusCode.ERROR)
@@ -126,10 +131,10 @@ def population(places: WorkerPlaces, shares: CpuShares, messages: Sized) -> dict
     }
 
 
-def _of_request(exchange: Exchange) -> dict[str, AttributeValue]:
+def _of_request(exchange: Exchange, method: str) -> dict[str, AttributeValue]:
     """Say where a request went and what came back; its path and query may hold secrets, and stay away."""
     said: dict[str, AttributeValue] = {
-        "http.request.method": exchange.request.method,
+        "http.request.method": method,
         "server.address": _host(exchange),
     }
     if exchange.response is not None:
@@ -137,6 +142,12 @@ def _of_request(exchange: Exchange) -> dict[str, AttributeValue]:
     if exchange.error is not None:
         said["error.type"] = _outcome(exchange)
     return said
+
+
+def _method(exchange: Exchange) -> str:
+    """One of the known methods: any other is what code made up, and may be a secret."""
+    method = exchange.request.method.upper()
+    return method if method in METHODS else OTHER_METHOD
 
 
 def _host(exchange: Exchange) -> str:

@@ -130,9 +130,13 @@ class OutcomeLog:
             attempt.batch_limit = item.batch_max
         if item.traceparent and verdict.result in _GOES_ON:
             attempt.traceparent = item.traceparent
-        if self.observe is not None:
-            self.observe(item, verdict, run, reason, attempt.ended_at_us)
         self._added(item.route.workspace, batch, _attempt_bytes(item) + len(reason), item.ticket)
+        if self.observe is not None:
+            try:
+                self.observe(item, verdict, run, reason, attempt.ended_at_us)
+            except Exception:
+                # It is recorded, and must not be once more.
+                log.exception("attempt_not_observed", destination=item.route.destination)
 
     def record_lost(self, item: Item, run: Run, attempt: int) -> None:
         """Record an earlier invocation that left no outcome; it does not settle the item's ticket."""

@@ -11,9 +11,10 @@ import struct
 import time
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field
-from typing import Any, Final, cast
+from typing import Any, Final, TypeVar, cast
 
 import orjson
+import structlog
 
 from services.executor.runtime import wire
 from services.executor.runtime.jobs import (
@@ -56,6 +57,15 @@ _ATTRIBUTED: Final = re.compile(
     r"|globalThis|\bthis\b|import|\\u"
 )
 _CELL: Final = struct.Struct("<i")
+# Sequence numbers and times of other frames, and of the outcomes that are stored, have as many bits.
+_U32_MAX: Final = 2**32 - 1
+
+log = structlog.get_logger(__name__)
+T = TypeVar("T")
+
+
+class _UnheardError(Exception):
+    """What a worker said was understood, and its owner failed over it."""
 
 
 @dataclass(slots=True)
@@ -93,8 +103,9 @@ class _Protocol(asyncio.Protocol):
         try:
             for kind, body in self._reader.feed(data):
                 self._worker.received(kind, body)
-        except _MALFORMED:
-            # A compromised worker may send anything. It is being killed: what else it says is of no interest.
+        except (*_MALFORMED, _UnheardError):
+            # A compromised worker may send anything. It is being killed: what else it says is of no interest. After a
+            # fault of ours it is the only way to let the owner know that what it had given has not ended.
             self._distrusted = True
             self._worker.fail()
 
@@ -302,7 +313,7 @@ class Worker:
             self._batch_reply(body)
         elif kind == Kind.REPLY:
             reply = loads(body)
-            settled = [is_of(int, number) for number in reply["settled"]]
+            settled = [_u32(number) for number in reply["settled"]]
             self._report(self._requests_and_details(reply["records"]), settled)
         elif kind == Kind.EXIT:
             index, guilty, *used_us = wire.EXIT_HEADER.unpack(body)
@@ -355,7 +366,7 @@ class Worker:
             request = is_of(int, request_id), is_of(str, kind), payload
             if (job := self._jobs.get(is_of(int, seq))) is not None and self._callbacks is not None:
                 self._sent_requests.add(job.id)
-                self._callbacks.request(HostRequest(job.id, *request))
+                self._tell(self._callbacks.request, HostRequest(job.id, *request))
         return details
 
     def _report(
@@ -387,7 +398,14 @@ class Worker:
         if outcomes:
             self._outcome_s = self._progress_s
         if outcomes and self._callbacks is not None:
-            self._callbacks.outcomes(outcomes)
+            self._tell(self._callbacks.outcomes, outcomes)
+
+    def _tell(self, callback: Callable[[T], None], what: T) -> None:
+        try:
+            callback(what)
+        except Exception as error:
+            log.exception("worker_not_heard", pid=self.pid)
+            raise _UnheardError from error
 
     def _write(self, kind: Kind, *parts: bytes) -> None:
         if self.transport is not None and not self._ending.closed:
@@ -407,7 +425,7 @@ class Worker:
     def closed(self) -> None:
         """Its socket has closed; the exit status may still be on its way."""
         if self._ending.used_us is None:  # since it was heard of: of whoever ran then
-            self._ending.used_us = round((time.monotonic() - self._progress_s) * 1e6), 0
+            self._ending.used_us = min(round((time.monotonic() - self._progress_s) * 1e6), _U32_MAX), 0
         self._ending.closed = True
         if not self._ending.status_known:
             self._loop.call_later(_STATUS_TIMEOUT_S, self._status_missing)
@@ -477,6 +495,13 @@ def _loaded(result: Any) -> dict[str, Any]:
     told = {key: is_of(str, error[key]) for key in ("name", "message")}
     places = {key: is_of(int, error[key]) for key in ("line", "column") if error.get(key) is not None}
     return {"error": {**told, **places, **({"compiled": True} if "compiled" in error else {})}}
+
+
+def _u32(value: Any) -> int:
+    """A number as records hold it: a worker that was taken over may send any."""
+    if 0 <= is_of(int, value) <= _U32_MAX:
+        return cast("int", value)
+    raise ValueError(f"a worker sent {value}")
 
 
 def _numbers(text: bytes) -> list[int]:

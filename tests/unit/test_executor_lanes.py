@@ -1,0 +1,56 @@
+"""What a lane makes of what its workers say, and of how they end."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+
+from onward.executor.v1 import outcomes_pb2 as pb
+from services.executor.runtime.jobs import Outcome
+from tests.unit.lane_given import lane_world, turns
+
+
+@pytest.mark.parametrize("settled", [(1, 2**32, 0), (1, 0, 2**32), (1, -1, 0), (1, 0, -1)])
+async def test_times_that_no_outcome_can_hold_leave_no_attempt_without_one(settled: tuple[int, ...]) -> None:
+    """E9: the worker that says so is distrusted, and its attempt ends as that of a lost worker."""
+    async with lane_world() as world:
+        await world.push()
+        (worker,) = world.zygote.workers
+        worker.settles(*settled)
+        worker.ends()
+        await turns()
+        (attempt,) = world.attempts
+        assert (attempt.result, attempt.error_type) == (pb.RESULT_RETRYABLE, pb.ERROR_TYPE_INTERNAL)
+        assert (world.settled, world.lane.busy) == (1, False)
+
+
+async def test_numbers_that_can_not_be_recorded_leave_their_attempt_with_an_outcome() -> None:
+    async with lane_world() as world:
+        await world.push(2)
+        generation = world.lane._current
+        assert generation is not None
+        outcomes = [Outcome(id_, True, 2**40, -1, [], None, None) for id_ in (1, 2)]
+        world.lane.on_outcomes(generation, outcomes)
+        assert [(one.result, one.wall_us) for one in world.attempts] == [(pb.RESULT_RETRYABLE, 0)] * 2
+        assert (world.settled, world.lane.busy) == (2, False)
+
+
+async def test_what_could_not_be_settled_is_lost_with_its_worker(monkeypatch: pytest.MonkeyPatch) -> None:
+    async with lane_world() as world:
+        await world.push(2)
+        (worker,) = world.zygote.workers
+        settle: Any = world.lane._attempts.settle
+
+        def fail(*_: Any) -> None:
+            raise ValueError("a fault of ours")
+
+        monkeypatch.setattr(world.lane._attempts, "settle", fail)
+        worker.settles(1, 5, 5)
+        assert worker.in_flight == 1
+        monkeypatch.setattr(world.lane._attempts, "settle", settle)
+        worker.ends()
+        await turns()
+        assert not world.attempts
+        # Nobody is to blame: each runs once more, alone.
+        assert [len(one._jobs) for one in world.zygote.workers[1:]] == [1]
