@@ -55,27 +55,6 @@ async def get_event(pool: Pool, workspace: str, index: int) -> pb.AuditEvent:
     return read_event(row)
 
 
-async def list_events(
-    pool: Pool, workspace: str, below: int, wanted: Filter, limit: int
-) -> tuple[Sequence[pb.AuditEvent], bool]:
-    """Events with indexes below one, newest first, and whether there are more. A page of large ones is shorter."""
-    filters = (
-        wanted.start_time,
-        wanted.end_time,
-        wanted.principal,
-        wanted.action,
-        wanted.target_type,
-        wanted.target_id,
-        wanted.outcome,
-    )
-    async with pool.transaction() as connection:
-        await connection.execute(queries.plan_for_filter)
-        # One more than asked for tells whether there are more.
-        rows = await connection.fetch(queries.events_before, workspace, below, limit + 1, PAGE_BYTES_MAX, *filters)
-    shown = rows[:limit]
-    return [read_event(row) for row in shown], bool(rows) and rows[0]["found"] > len(shown)
-
-
 async def events_after(pool: Pool, workspace: str, index: int, limit: int) -> Sequence[pb.AuditEvent]:
     """Events after an index, in order; empty only where there are none."""
     rows = await pool.fetch(queries.events_after, workspace, index, limit, PAGE_BYTES_MAX)

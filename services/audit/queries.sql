@@ -3,30 +3,8 @@
 -- name: event
 SELECT * FROM audit_events WHERE workspace = $1 AND index = $2;
 
--- name: events_before
--- Newest first: up to $3 of at most $4 bytes in all, but one at least; `found` says how many there were up to $3.
-SELECT e.*, chosen.found
-FROM (
-    SELECT index, changes_bytes, sum(changes_bytes) OVER (ORDER BY index DESC) AS bytes_so_far, count(*) OVER () AS found
-    FROM (
-        SELECT index, changes_bytes FROM audit_events
-        WHERE workspace = $1 AND index < $2
-            AND ($5::timestamptz IS NULL OR occur_time >= $5)
-            AND ($6::timestamptz IS NULL OR occur_time < $6)
-            AND ($7::text IS NULL OR principal = $7 OR credential = $7)
-            AND ($8::text IS NULL OR action = $8)
-            AND ($9::text IS NULL OR target_type = $9)
-            AND ($10::text IS NULL OR target_id = $10)
-            AND ($11::smallint IS NULL OR outcome = $11)
-        ORDER BY index DESC LIMIT $3
-    ) AS candidates
-) AS chosen
-JOIN audit_events e ON e.workspace = $1 AND e.index = chosen.index
-WHERE chosen.bytes_so_far <= $4 OR chosen.bytes_so_far = chosen.changes_bytes
-ORDER BY e.index DESC;
-
 -- name: events_after
--- Oldest first, bounded as above.
+-- Oldest first: up to $3 of at most $4 bytes in all, but one at least.
 SELECT e.*
 FROM (
     SELECT index, changes_bytes, sum(changes_bytes) OVER (ORDER BY index) AS bytes_so_far

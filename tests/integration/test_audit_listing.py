@@ -5,10 +5,11 @@ from __future__ import annotations
 import base64
 from collections.abc import AsyncIterator
 from dataclasses import replace
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import pytest
+from google.protobuf.timestamp_pb2 import Timestamp
 
 from onward.audit.v1 import audit_service_pb2 as pb
 from services.audit.handlers import listing
@@ -184,3 +185,41 @@ def test_a_text_becomes_an_expression_that_matches_nothing_else() -> None:
     assert any_case("a1") == "(?:A|a)(?:1)"
     assert any_case(".") == "(?:\\U0000002e)"
     assert any_case("ß") == "(?:SS|ß)"
+
+
+async def test_acts_in_a_time_are_found_also_when_they_were_told_late(world: World, owner: Owner) -> None:
+    """D11"""
+    began = datetime.now(UTC).replace(microsecond=0)
+    # Minutes before or after they are recorded, in no order.
+    shifts = [0, -300, 0, 120, -301, -5, 0, -299, 121, 3]
+    for number, shift in enumerate(shifts):
+        await owner.happen(source(f"s{number}"), meta=replace(META, occurred_at=began + timedelta(minutes=shift)))
+    await world.recorded(len(shifts))
+    for start, end in ((-302, -298), (-300, -299), (-10, 200), (119, 121), (-1000, 1000), (-298, -6), (500, 600)):
+        expected = [at + 1 for at, shift in enumerate(shifts) if start <= shift < end]
+        moments: dict[str, Timestamp] = {}
+        for field, shift in (("start_time", start), ("end_time", end)):
+            moments[field] = Timestamp()
+            moments[field].FromDatetime(began + timedelta(minutes=shift))
+        for order in (pb.ORDER_NEWEST_FIRST, pb.ORDER_OLDEST_FIRST):
+            found = await pages(world, order=order, page_size=2, **moments)
+            in_order = expected if order == pb.ORDER_OLDEST_FIRST else expected[::-1]
+            assert [index for page in found for index in page] == in_order
+            of_one = await pages(world, order=order, action="SourceCreated", **moments)
+            assert [index for page in of_one for index in page] == in_order
+
+
+async def test_a_page_looks_at_a_bounded_number_of_records_whatever_the_filter(
+    world: World, owner: Owner, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(listing, "FEW", 3)
+    monkeypatch.setattr(listing, "SPREAD_SCAN_MAX", 5)
+    ada, bob = replace(META, principal="member:ada"), replace(META, principal="member:bob")
+    for number in range(1, 25):
+        fact = source("s") if number in (2, 20) else source(f"s{number}")
+        await owner.happen(fact, meta=ada if number % 2 == 0 else bob)
+    await world.recorded(24)
+    assert await pages(world, principal="member:ada", target="sources/s") == [[20, 2]]
+    found = await pages(world, principal="member:ada", action="SourceCreated")
+    assert [index for page in found for index in page] == list(range(24, 0, -2))
+    assert len(found) == 3

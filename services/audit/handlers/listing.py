@@ -8,6 +8,7 @@ or empty, and the next page goes on.
 from __future__ import annotations
 
 from collections.abc import Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from pathlib import Path
@@ -23,16 +24,21 @@ from services.audit.queries import INDEX_ABOVE_ALL, PAGE_BYTES_MAX, Filter
 # neighbours take some 10 ms, and a search of millions is as many short pages as it takes.
 SCAN_MAX: Final = 10_000
 # Those that one condition has are spread over the table, and take longer to look at.
-SPREAD_SCAN_MAX: Final = 2_000
+SPREAD_SCAN_MAX: Final = 1_000
+# Looked at first, times what is wanted: mostly enough.
+FIRST_SCAN: Final = 4
 # A condition with fewer than these leads to all of its records at once.
 FEW: Final = 1_000
 # By so much the time of an act and that of its record may differ before an index has it among the few that do; see
 # migrations/0004.
-LATE: Final = timedelta(hours=1)
+LATE: Final = timedelta(minutes=1)
 
 queries = load_queries(Path(__file__).parent / "listing.sql")
 
-_LATE = "record_time - occur_time NOT BETWEEN interval '-1 hour' AND interval '1 hour'"
+_LATE = (
+    "record_time - occur_time NOT BETWEEN interval '-1 min' AND interval '1 min'"
+    " AND occur_time >= coalesce($9::timestamptz, '-infinity') AND occur_time < coalesce($10::timestamptz, 'infinity')"
+)
 _ANY = ("true",)
 # Conditions that an index has in the order of their records' indexes; each for one place of `Filter`, the strictest
 # first. What is done with a credential is asked for by principal as well.
@@ -59,8 +65,14 @@ class _Span:
     low: int
     high: int
 
-    def within(self, low: int, high: int) -> _Span:
-        return _Span(max(self.low, low), min(self.high, high))
+    def within(self, other: _Span) -> _Span:
+        """What both have; maybe nothing."""
+        return _Span(max(self.low, other.low), min(self.high, other.high))
+
+    @property
+    def ends(self) -> tuple[int, int]:
+        """As a statement takes them."""
+        return self.low, self.high
 
 
 async def read_page(
@@ -73,13 +85,35 @@ async def read_page(
         begin = (0 if oldest_first else INDEX_ABOVE_ALL) if beyond is None else beyond
         span = _Span(begin + 1, head) if oldest_first else _Span(1, min(begin - 1, head))
         recorded = await _recorded(connection, workspace, wanted, head)
-        conditions = await _selected(connection, workspace, wanted, span.within(recorded.low, recorded.high))
-        scan = _scan_max(wanted, conditions, limit, text)
-        rows = await connection.fetch(
-            _statement(conditions, timed=recorded != _Span(1, head), oldest_first=oldest_first),
-            workspace,
-            *_ends(span.within(recorded.low, recorded.high)),
-            scan,
+        conditions = await _selected(connection, workspace, wanted, span.within(recorded))
+        reading = _Reading(connection, workspace, wanted, limit, text, oldest_first)
+        for scan_max in _scans(wanted, conditions, limit, text):
+            page = await reading.scan(conditions, span, recorded, scan_max)
+            if len(page.events) == limit or page.end is None:
+                break
+    return page
+
+
+@dataclass(frozen=True, slots=True)
+class _Reading:
+    """What is asked for."""
+
+    connection: Connection
+    workspace: str
+    wanted: Filter
+    limit: int
+    text: str
+    oldest_first: bool
+
+    async def scan(self, conditions: Sequence[str], span: _Span, recorded: _Span, scan_max: int) -> Page:
+        """Look at up to `scan_max` candidates."""
+        wanted = self.wanted
+        timed = wanted.start_time is not None or wanted.end_time is not None
+        rows = await self.connection.fetch(
+            _statement(conditions, timed=timed, oldest_first=self.oldest_first),
+            self.workspace,
+            *span.within(recorded).ends,
+            scan_max,
             wanted.principal,
             wanted.action,
             wanted.target_type,
@@ -87,24 +121,23 @@ async def read_page(
             wanted.start_time,
             wanted.end_time,
             wanted.outcome,
-            any_case(text) if text else None,
+            any_case(self.text) if self.text else None,
             # One more than asked for tells whether there are more.
-            limit + 1,
+            self.limit + 1,
             PAGE_BYTES_MAX,
-            *_ends(span.within(recorded.high + 1, head)),
-            *_ends(span.within(1, recorded.low - 1)),
+            *span.within(_Span(recorded.high + 1, span.high)).ends,
+            *span.within(_Span(span.low, recorded.low - 1)).ends,
         )
-    shown = [row for row in rows if row["index"] is not None][:limit]
-    events = [reads.read_event(row) for row in shown]
-    if rows[0]["found"] > len(shown):
-        return Page(events, events[-1].index)
-    # All that was looked at is told; where that was as much as may be, there is more to look at.
-    last = rows[0]["highest" if oldest_first else "lowest"]
-    return Page(events, last if rows[0]["scanned"] == scan else None)
+        return self._page(rows, scan_max)
 
-
-def _ends(span: _Span) -> tuple[int, int]:
-    return span.low, span.high
+    def _page(self, rows: Sequence[Any], scan_max: int) -> Page:
+        shown = [row for row in rows if row["index"] is not None][: self.limit]
+        events = [reads.read_event(row) for row in shown]
+        if rows[0]["found"] > len(shown):
+            return Page(events, events[-1].index)
+        # All that was looked at is told; where that was as much as may be, there is more to look at.
+        last = rows[0]["highest" if self.oldest_first else "lowest"]
+        return Page(events, last if rows[0]["scanned"] == scan_max else None)
 
 
 async def _recorded(connection: Connection, workspace: str, wanted: Filter, head: int) -> _Span:
@@ -119,13 +152,9 @@ async def _recorded(connection: Connection, workspace: str, wanted: Filter, head
     return _Span(low, min(high, head))
 
 
-async def _first_recorded(
-    connection: Connection, workspace: str, moment: datetime, shift: timedelta, head: int
-) -> Any:
-    try:
+async def _first_recorded(connection: Connection, workspace: str, moment: datetime, shift: timedelta, head: int) -> Any:
+    with suppress(OverflowError):
         moment += shift
-    except OverflowError:
-        pass
     return await connection.fetchrow(queries.first_recorded, workspace, moment, head)
 
 
@@ -143,7 +172,7 @@ async def _selected(connection: Connection, workspace: str, wanted: Filter, span
 
 
 def _known(wanted: Filter) -> list[tuple[str, ...]]:
-    found = []
+    found: list[tuple[str, ...]] = []
     if wanted.target_id is not None:
         found.append(_TARGET)
     if wanted.principal is not None:
@@ -157,9 +186,7 @@ def _known(wanted: Filter) -> list[tuple[str, ...]]:
     return found
 
 
-async def _count(
-    connection: Connection, workspace: str, wanted: Filter, span: _Span, conditions: Sequence[str]
-) -> int:
+async def _count(connection: Connection, workspace: str, wanted: Filter, span: _Span, conditions: Sequence[str]) -> int:
     """How many events a place of the filter has, up to FEW."""
     total = 0
     for condition in conditions:
@@ -167,7 +194,7 @@ async def _count(
         names = [name for name in _COLUMNS if f"{{{name}}}" in condition]
         numbered = {name: f"${number}" for number, name in enumerate(names, start=5)}
         statement = queries.probe.format(condition=condition.format(**numbered))
-        total += await connection.fetchval(statement, workspace, *_ends(span), FEW, *values)
+        total += await connection.fetchval(statement, workspace, *span.ends, FEW, *values)
     return min(total, FEW)
 
 
@@ -189,12 +216,15 @@ def _statement(conditions: Sequence[str], *, timed: bool, oldest_first: bool) ->
     return statement.replace(" DESC", "") if oldest_first else statement
 
 
-def _scan_max(wanted: Filter, conditions: Sequence[str], limit: int, text: str) -> int:
-    if conditions is _ANY:
-        return SCAN_MAX if text or wanted != Filter() else limit + 1
-    places = [name for name in wanted.__slots__ if getattr(wanted, name) is not None]
-    told = {_TARGET: ["target_type", "target_id"], _PRINCIPAL: ["principal"], _ACTION: ["action"], _REFUSED: ["outcome"]}
-    return limit + 1 if places == told.get(tuple(conditions)) and not text else SPREAD_SCAN_MAX
+def _scans(wanted: Filter, conditions: Sequence[str], limit: int, text: str) -> Sequence[int]:
+    """How many candidates to look at, and where these do not fill the page, how many then."""
+    exact = {_TARGET: ("target_type", "target_id"), _PRINCIPAL: ("principal",), _ACTION: ("action",), _ANY: ()}
+    places = tuple(name for name in wanted.__slots__ if getattr(wanted, name) is not None)
+    if not text and places == exact.get(tuple(conditions)):
+        return [limit + 1]
+    scan_max = SCAN_MAX if text and conditions is _ANY else SPREAD_SCAN_MAX
+    few = FIRST_SCAN * (limit + 1)
+    return [few, scan_max] if few < scan_max else [scan_max]
 
 
 def any_case(text: str) -> str:

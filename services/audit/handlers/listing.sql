@@ -2,7 +2,7 @@
 -- How many events there are in a range of indexes that one condition holds for, up to $4.
 SELECT count(*) FROM (
     SELECT FROM audit_events WHERE workspace = $1 AND index BETWEEN $2 AND $3 AND {condition} LIMIT $4
-) AS some
+) AS few
 
 -- name: first_recorded
 -- The first index that was recorded at a time or later, of $3; above all of them where none was. Record times follow the
@@ -42,12 +42,13 @@ scanned AS MATERIALIZED (
             AND ($11::smallint IS NULL OR e.outcome = $11)
             AND ($12::text IS NULL OR e.target_display_name ~ $12 OR e.target_id ~ $12 OR e.principal ~ $12
                 OR e.credential ~ $12)
+            -- Where times do not matter, nothing else says what these are.
             AND coalesce($15::bigint, $16::bigint, $17::bigint, $18::bigint, 0) IS NOT NULL AS matches
     FROM candidates c JOIN audit_events e ON e.workspace = $1 AND e.index = c.index
 ),
 matching AS (
     SELECT index, changes_bytes, sum(changes_bytes) OVER (ORDER BY index DESC) AS bytes_so_far
-    FROM (SELECT * FROM scanned WHERE matches ORDER BY index DESC LIMIT $13) AS some
+    FROM (SELECT * FROM scanned WHERE matches ORDER BY index DESC LIMIT $13) AS few
 ),
 chosen AS (SELECT index FROM matching WHERE bytes_so_far <= $14 OR bytes_so_far = changes_bytes)
 SELECT e.*, (SELECT count(*) FROM matching) AS found, s.scanned, s.lowest, s.highest
