@@ -3,7 +3,7 @@
 import asyncio
 from collections import defaultdict
 from collections.abc import AsyncIterator, Mapping, Sequence
-from contextlib import asynccontextmanager
+from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from dataclasses import dataclass, field
 from datetime import datetime
 
@@ -12,6 +12,10 @@ from kit.eventstore.facts import Fact, FactData, Meta, NewFact, serialize, seria
 from kit.eventstore.store import (
     READ_BYTES_MAX,
     READ_FACTS_MAX,
+    Answered,
+    Place,
+    Statement,
+    Times,
     Unit,
     bounded_limit,
     check_answer,
@@ -19,6 +23,7 @@ from kit.eventstore.store import (
     check_same_request,
     next_versions,
 )
+from kit.eventstore.turns import Turns
 from kit.ids import Ids, SystemIds
 from kit.postgres.pool import Connection
 
@@ -46,7 +51,33 @@ class MemoryEventStore:
         self._clock = clock or SystemClock()
         self._ids = ids or SystemIds()
         self._logs: dict[str, _Log] = defaultdict(_Log)
+        self._turns = Turns()
         self.appended = asyncio.Event()
+
+    def turn(self, workspace: str) -> AbstractAsyncContextManager[None]:
+        """See `EventStore.turn`."""
+        return self._turns.turn(workspace)
+
+    async def append_one(
+        self,
+        place: Place,
+        fact: NewFact,
+        meta: Meta,
+        answered: Answered | None = None,
+        also: Sequence[Statement] = (),
+    ) -> Times | None:
+        """See `EventStore.append_one`; there are no rows for `also`."""
+        assert not also, "the event log in memory has no rows"
+        async with self.writing(place.workspace) as unit:
+            assert isinstance(unit, MemoryUnit)
+            if unit.position != place.after_position or unit.version(fact.stream) != place.version - 1:
+                return None
+            if answered is not None:
+                if unit.knows(answered.principal, answered.request_id):
+                    return None
+                await unit.remember(answered.principal, answered.request_id, answered.request_hash, answered.answer)
+            (recorded,) = await unit.append([fact], meta)
+            return await unit.times(recorded.position)
 
     @asynccontextmanager
     async def writing(self, workspace: str) -> AsyncIterator[Unit]:
@@ -124,9 +155,7 @@ class MemoryUnit:
         check_append(facts, data)
         serialize_meta(meta)
         streams = {fact.stream for fact in facts} | set(expected or ())
-        versions = next_versions(
-            self._workspace, facts, {stream: self._version(stream) for stream in streams}, expected
-        )
+        versions = next_versions(self._workspace, facts, {stream: self.version(stream) for stream in streams}, expected)
         recorded = self._record(facts, data, versions, meta.at(self._clock.now()))
         self._facts += recorded
         return recorded
@@ -157,6 +186,15 @@ class MemoryUnit:
         check_answer(answer)
         self._answers[principal, request_id] = _Answer(request_hash, answer, self._clock.now())
 
+    async def times(self, position: int) -> Times:
+        """See `Unit.times`."""
+        fact = self._all()[position - 1]
+        return Times(fact.recorded_at, _of_stream(self._all(), fact.stream, 0)[0].recorded_at)
+
+    def knows(self, principal: str, request_id: str) -> bool:
+        """Whether a request_id was used."""
+        return (principal, request_id) in self._log.answers
+
     def commit(self) -> bool:
         """Make it visible; answers whether there are new facts."""
         self._log.facts += self._facts
@@ -166,7 +204,8 @@ class MemoryUnit:
     def _all(self) -> list[Fact]:
         return self._log.facts + self._facts
 
-    def _version(self, stream: str) -> int:
+    def version(self, stream: str) -> int:
+        """How many facts a stream has."""
         return sum(fact.stream == stream for fact in self._all())
 
     def _record(

@@ -9,9 +9,12 @@ by the same lock. The price is one writer at a time in a workspace.
 """
 
 import asyncio
+import re
 from collections.abc import AsyncIterator, Mapping, Sequence
-from contextlib import asynccontextmanager
+from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from datetime import datetime
+from functools import lru_cache
+from itertools import accumulate, chain
 from pathlib import Path
 
 import asyncpg
@@ -22,6 +25,10 @@ from kit.eventstore.facts import Fact, FactData, Meta, NewFact, serialize, seria
 from kit.eventstore.store import (
     READ_BYTES_MAX,
     READ_FACTS_MAX,
+    Answered,
+    Place,
+    Statement,
+    Times,
     Unit,
     bounded_limit,
     check_answer,
@@ -37,6 +44,13 @@ from kit.postgres.queries import load_queries
 MIGRATIONS = Path(__file__).parent / "migrations"
 
 queries = load_queries(Path(__file__).parent / "queries.sql")
+
+_PARAMETER = re.compile(r"\$(\d+)")
+# Those of `append_one` itself.
+_OWN_PARAMETERS = 9
+_NO_PROJECTION = Statement("SELECT recorded_at FROM head", ())
+# Shapes of `append_one`: a projection, with and without an answer that is remembered and a client that is kept.
+_SHAPES_KEPT_MAX = 256
 
 
 class PostgresEventStore:
@@ -61,6 +75,39 @@ class PostgresEventStore:
             yield unit
         if unit.position > head:
             self.appended.set()
+
+    def turn(self, workspace: str) -> AbstractAsyncContextManager[None]:
+        """See `EventStore.turn`."""
+        return self._turns.turn(workspace)
+
+    async def append_one(
+        self,
+        place: Place,
+        fact: NewFact,
+        meta: Meta,
+        answered: Answered | None = None,
+        also: Sequence[Statement] = (),
+    ) -> Times | None:
+        """See `EventStore.append_one`."""
+        data = serialize(fact.data)
+        check_append([fact], [data])
+        next_versions(place.workspace, [fact], {fact.stream: place.version - 1}, None)
+        projected, *others = also or [_NO_PROJECTION]
+        if answered is not None:
+            others.append(_remembered(place.workspace, answered))
+        whole = _one_statement(projected.text, tuple(one.text for one in others), _counts(projected, *others))
+        own = (fact.stream, place.version, fact.type, data.decode(), len(data))
+        about = (serialize_meta(meta.at(self._clock.now())), self._ids.uuid7())
+        args = (place.workspace, place.after_position, *own, *about)
+        try:
+            row = await self._pool.fetchrow(whole, *args, *chain(projected.args, *(one.args for one in others)))
+        except (asyncpg.UniqueViolationError, asyncpg.NotNullViolationError):
+            # The request_id is known, or the projection found no row.
+            return None
+        if row is None:
+            return None
+        self.appended.set()
+        return Times(row["recorded_at"], row["created"])
 
     async def read(self, workspace: str, after_position: int, limit: int = READ_FACTS_MAX) -> list[Fact]:
         """See `EventStore.read`."""
@@ -161,6 +208,12 @@ class PostgresUnit:
         """See `Unit.remember`."""
         check_answer(answer)
         await self._connection.execute(queries.remember, self._workspace, principal, request_id, request_hash, answer)
+
+    async def times(self, position: int) -> Times:
+        """See `Unit.times`."""
+        row = await self._connection.fetchrow(queries.times, self._workspace, position)
+        assert row is not None, f"asked for a fact that {self._workspace} has"
+        return Times(row["recorded_at"], row["created"])
 
     async def _versions(self, streams: set[str]) -> dict[str, int]:
         rows = await self._connection.fetch(queries.versions, self._workspace, list(streams))
@@ -267,3 +320,25 @@ def _fact(row: asyncpg.Record) -> Fact:
         meta=Meta.from_json(orjson.loads(row["meta"])),
         recorded_at=row["recorded_at"],
     )
+
+
+def _remembered(workspace: str, one: Answered) -> Statement:
+    check_answer(one.answer)
+    return Statement(queries.remember_too, (workspace, one.principal, one.request_id, one.request_hash, one.answer))
+
+
+def _counts(*parts: Statement) -> tuple[int, ...]:
+    return tuple(len(part.args) for part in parts)
+
+
+@lru_cache(_SHAPES_KEPT_MAX)
+def _one_statement(projected: str, also: Sequence[str], counts: Sequence[int]) -> str:
+    """`append_one` with its parts, whose parameters follow its own; `counts` tells how many each has."""
+    firsts = accumulate(counts, initial=_OWN_PARAMETERS)
+    parts = [_moved(text, first) for text, first in zip((projected, *also), firsts, strict=False)]
+    written = "".join(f", also_{number} AS (\n    {part}\n)" for number, part in enumerate(parts[1:], 1))
+    return queries.append_one.replace("{projected}", parts[0]).replace("{also}", written)
+
+
+def _moved(text: str, first: int) -> str:
+    return _PARAMETER.sub(lambda found: f"${int(found[1]) + first}", text)

@@ -41,6 +41,40 @@ FROM head, unnest($3::text[], $4::integer[], $5::text[], $6::json[], $7::integer
 ORDER BY n.place
 RETURNING recorded_at;
 
+-- name: append_one
+-- One fact in a transaction of its own. Nothing is written where the workspace is not at position $2, or the stream not
+-- at the version before $4. The braces are for the row of its projection, and for what else is to be written: parts of
+-- this statement, so that all of it takes one round trip. They read `head`, which also makes them wait for its lock. A
+-- row that is not there leaves recorded_at without a value, which the table refuses together with all the rest.
+WITH head AS (
+    UPDATE workspace_heads
+    SET position = $2::bigint + 1, recorded_at = greatest(recorded_at, clock_timestamp())
+    WHERE workspace = $1 AND position = $2 AND $4::integer - 1 = coalesce(
+        (SELECT f.version FROM facts f WHERE f.workspace = $1 AND f.stream = $3 ORDER BY f.version DESC LIMIT 1), 0
+    )
+    RETURNING recorded_at
+), projected AS (
+    {projected}
+){also}
+INSERT INTO facts (workspace, position, stream, version, type, data, data_bytes, meta, fact_id, recorded_at)
+SELECT $1, $2 + 1, $3, $4, $5, $6::json, $7::integer, $8::json, $9::uuid, (SELECT p.recorded_at FROM projected p)
+FROM head
+RETURNING recorded_at, coalesce(
+    (SELECT f.recorded_at FROM facts f WHERE f.workspace = $1 AND f.stream = $3 AND f.version = 1), recorded_at
+) AS created;
+
+-- name: remember_too
+-- Part of `append_one`.
+INSERT INTO request_answers (workspace, principal, request_id, request_hash, answer)
+SELECT $1, $2, $3, $4, $5 FROM head;
+
+-- name: times
+-- When a fact was recorded, and the first of its stream.
+SELECT f.recorded_at, (
+    SELECT b.recorded_at FROM facts b WHERE b.workspace = f.workspace AND b.stream = f.stream AND b.version = 1
+) AS created
+FROM facts f WHERE f.workspace = $1 AND f.position = $2;
+
 -- name: read
 -- Up to $3 facts of at most $4 bytes in all, but one at least; sizes are summed before any data is fetched.
 SELECT f.workspace, f.position, f.stream, f.version, f.type, f.data, f.meta, f.fact_id, f.recorded_at

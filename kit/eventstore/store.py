@@ -1,9 +1,11 @@
 """What every event store does: `postgres.py` keeps facts, `memory.py` is its fake, one suite tests both."""
 
+import asyncio
 from collections.abc import Mapping, Sequence
 from contextlib import AbstractAsyncContextManager
+from dataclasses import dataclass
 from datetime import datetime
-from typing import Protocol
+from typing import Any, NamedTuple, Protocol
 
 import structlog
 
@@ -25,6 +27,38 @@ APPEND_FACTS_MAX = 1_000
 APPEND_BYTES_MAX = 8 * 1024 * 1024
 # A stored answer is a response message; those with secrets or code are well below.
 ANSWER_BYTES_MAX = 1024 * 1024
+
+
+class Statement(NamedTuple):
+    """SQL with its own parameters from $1 on; to be part of a statement where `head` is the row of the fact's head."""
+
+    text: str
+    args: tuple[Any, ...]
+
+
+class Place(NamedTuple):
+    """Where a fact is to go: right after a position, as the stream's next version."""
+
+    workspace: str
+    after_position: int
+    version: int
+
+
+class Times(NamedTuple):
+    """When a fact was recorded, and the first one of its stream: an entity's last change and its beginning."""
+
+    recorded: datetime
+    created: datetime
+
+
+@dataclass(frozen=True, slots=True)
+class Answered:
+    """A request's answer, for whoever repeats it."""
+
+    principal: str
+    request_id: str
+    request_hash: str
+    answer: bytes
 
 
 class Unit(Protocol):
@@ -78,9 +112,38 @@ class Unit(Protocol):
         """Keep the answer for whoever repeats the request."""
         ...
 
+    async def times(self, position: int) -> Times:
+        """Of the fact at a position, which exists."""
+        ...
+
 
 class EventStore(Protocol):
     """Facts of many workspaces; within one, positions are contiguous and in the order of commits."""
+
+    @property
+    def appended(self) -> asyncio.Event:
+        """Set by each commit that appended facts, for the relay of the same process."""
+        ...
+
+    def turn(self, workspace: str) -> AbstractAsyncContextManager[None]:
+        """Keep this process's other writers of a workspace waiting; those of others go on. For `append_one`."""
+        ...
+
+    async def append_one(
+        self,
+        place: Place,
+        fact: NewFact,
+        meta: Meta,
+        answered: Answered | None = None,
+        also: Sequence[Statement] = (),
+    ) -> Times | None:
+        """A transaction of one fact, for who has decided by all facts up to a position without holding the lock.
+
+        None, with nothing written, where the log is not as expected, the request_id is known already, or a row is not
+        there: ask again in `writing`. The first of `also` is the fact's projection, which must find one row and return
+        head.recorded_at. Raises `LimitReached`.
+        """
+        ...
 
     def writing(self, workspace: str) -> AbstractAsyncContextManager[Unit]:
         """One transaction; waits for its turn in the workspace. What the block raises undoes everything."""

@@ -12,9 +12,10 @@ from google.protobuf.wrappers_pb2 import StringValue
 from kit.errors import Conflict, LimitReached, RequestIdReused
 from kit.eventstore import store as limits
 from kit.eventstore.facts import FACT_BYTES_MAX, Fact, Meta, NewFact
-from kit.eventstore.store import READ_BYTES_MAX, EventStore
+from kit.eventstore.store import READ_BYTES_MAX, Answered, EventStore, Place
 
 META = Meta(principal="token:a", request_id="r1")
+ANSWERED = Answered("token:a", "r1", "hash", b"answer")
 
 
 class RefusedError(Exception):
@@ -247,6 +248,61 @@ class EventStoreConformance:
         await store.forget_answers(datetime.now(UTC) + timedelta(days=1))
         async with store.writing("acme") as unit:
             assert await unit.answered("token:a", "r1", "hash") is None
+
+    async def test_one_fact_goes_right_after_what_its_decision_knew(self, store: EventStore) -> None:
+        begun = (await append(store, "acme", said("functions/a")))[0]
+        async with store.turn("acme"):
+            times = await store.append_one(Place("acme", 1, 2), said("functions/a", "2"), META, ANSWERED)
+        fact = (await store.read("acme", 1))[0]
+        assert (fact.position, fact.version, fact.data, fact.meta.request_id) == (2, 2, b'{"text":"2"}', "r1")
+        assert times == (fact.recorded_at, begun.recorded_at)
+        assert await store.answered("acme", "token:a", "r1", "hash") == b"answer"
+        async with store.writing("acme") as unit:
+            assert await unit.times(2) == times
+        first = await store.append_one(Place("acme", 2, 1), said("functions/b"), META)
+        assert first is not None
+        assert first.recorded == first.created
+
+    @pytest.mark.parametrize(
+        "place", [Place("acme", 0, 2), Place("acme", 2, 2), Place("acme", 1, 1), Place("acme", 1, 3)]
+    )
+    async def test_one_fact_of_a_decision_that_knew_otherwise_leaves_nothing(
+        self, store: EventStore, place: Place
+    ) -> None:
+        """C1."""
+        await append(store, "acme", said("functions/a"))
+        store.appended.clear()
+        assert await store.append_one(place, said("functions/a"), META, ANSWERED) is None
+        assert await store.head("acme") == 1
+        assert await store.answered("acme", "token:a", "r1", "hash") is None
+        assert not store.appended.is_set()
+
+    async def test_one_fact_of_a_request_that_was_answered_leaves_nothing(self, store: EventStore) -> None:
+        """A3."""
+        await append(store, "acme", said("functions/a"))
+        assert await store.append_one(Place("acme", 1, 2), said("functions/a"), META, ANSWERED)
+        again = Answered("token:a", "r1", "another hash", b"another answer")
+        assert await store.append_one(Place("acme", 2, 3), said("functions/a"), META, again) is None
+        assert await store.head("acme") == 2
+        assert await store.answered("acme", "token:a", "r1", "hash") == b"answer"
+        (fact,) = await append(store, "acme", said("functions/a"))
+        assert (fact.position, fact.version) == (3, 3)
+
+    async def test_of_many_that_know_the_same_one_goes_on(self, store: EventStore) -> None:
+        """C1."""
+        await append(store, "acme", said("a"))
+        attempts = (store.append_one(Place("acme", 1, 1), said(f"s{n}"), META) for n in range(8))
+        assert sum(one is not None for one in await asyncio.gather(*attempts)) == 1
+        assert await store.head("acme") == 2
+
+    async def test_a_turn_keeps_writers_of_this_process_waiting(self, store: EventStore) -> None:
+        async with store.turn("acme"):
+            other = asyncio.ensure_future(append(store, "acme", said("a")))
+            await append(store, "globex", said("a"))
+            assert await store.append_one(Place("globex", 1, 2), said("a"), META)
+            assert not other.done()
+        (fact,) = await other
+        assert fact.position == 1
 
     async def test_an_append_of_nothing_is_nothing(self, store: EventStore) -> None:
         assert await append(store, "acme") == []

@@ -2,15 +2,18 @@
 
 import asyncio
 from collections.abc import AsyncIterator
+from contextlib import suppress
 
 import asyncpg
 import pytest
 
 from kit.errors import Conflict
 from kit.eventstore.postgres import MIGRATIONS, PostgresEventStore
+from kit.eventstore.store import Place, Statement
 from kit.postgres.migrate import migrate
 from kit.postgres.pool import CONNECTIONS_MAX, Pool, connect_pool
-from tests.conformance.eventstore import META, EventStoreConformance, append, said
+from kit.testing.eventually import eventually
+from tests.conformance.eventstore import ANSWERED, META, EventStoreConformance, append, said
 
 
 @pytest.fixture
@@ -90,6 +93,87 @@ async def test_a_projection_commits_with_its_facts(store: PostgresEventStore, po
     with pytest.raises(asyncpg.UniqueViolationError):
         await create("a")
     assert await store.head("acme") == 1
+
+
+@pytest.fixture
+async def named(store: PostgresEventStore, database: str) -> Statement:
+    """A projection of what follows the first fact: the name's row gets the time."""
+    owner = await asyncpg.connect(database)
+    await owner.execute("CREATE TABLE names (name text PRIMARY KEY, at timestamptz)")
+    await owner.execute("GRANT ALL ON names TO onward_service")
+    await owner.close()
+    await append(store, "acme", said("a"))
+    text = "UPDATE names SET at = head.recorded_at FROM head WHERE name = $1 RETURNING head.recorded_at"
+    return Statement(text, ("it's $1",))
+
+
+@pytest.mark.integration
+async def test_one_fact_commits_with_its_rows_and_its_answer(
+    store: PostgresEventStore, pool: Pool, named: Statement
+) -> None:
+    """D2."""
+    await pool.execute("INSERT INTO names VALUES ($1)", *named.args)
+    more = Statement("INSERT INTO names SELECT $2 || $1, recorded_at FROM head", ("x", "y"))
+    times = await store.append_one(Place("acme", 1, 2), said("a"), META, ANSWERED, [named, more])
+    assert times is not None
+    assert {(row["name"], row["at"]) for row in await pool.fetch("SELECT * FROM names")} == {
+        ("it's $1", times.recorded), ("yx", times.recorded),
+    }  # fmt: skip
+    assert await store.answered("acme", "token:a", "r1", "hash") == b"answer"
+    # What fails takes all with it.
+    failing = Statement("INSERT INTO names SELECT ($1::integer / 0)::text FROM head", (1,))
+    with pytest.raises(asyncpg.DivisionByZeroError):
+        await store.append_one(Place("acme", 2, 3), said("a"), META, None, [named, failing])
+    assert await store.head("acme") == 2
+    # And nothing but the head decides whether anything is written.
+    refused = Statement("INSERT INTO names SELECT $1 FROM head", ("z",))
+    assert await store.append_one(Place("acme", 1, 3), said("a"), META, None, [named, refused]) is None
+    assert await pool.fetchval("SELECT count(*) FROM names") == 2
+    assert await pool.fetchval("SELECT at FROM names WHERE name = $1", *named.args) == times.recorded
+
+
+@pytest.mark.integration
+async def test_one_fact_whose_row_is_not_there_leaves_nothing(
+    store: PostgresEventStore, pool: Pool, named: Statement
+) -> None:
+    """D2: rows may be replaced, by a rebuild, while the statement waits for the lock."""
+    assert await store.append_one(Place("acme", 1, 2), said("a"), META, ANSWERED, [named]) is None
+    assert await store.head("acme") == 1
+    assert await store.answered("acme", "token:a", "r1", "hash") is None
+    await pool.execute("INSERT INTO names VALUES ($1)", *named.args)
+    async with PostgresEventStore(pool).writing("acme") as unit:
+        await unit.connection.execute("DELETE FROM names")
+        await unit.connection.execute("INSERT INTO names VALUES ($1)", *named.args)
+        waiting = asyncio.ensure_future(store.append_one(Place("acme", 1, 2), said("a"), META, ANSWERED, [named]))
+        await eventually(lambda: waits_for_a_lock(pool))
+    assert await waiting is None
+    assert await store.head("acme") == 1
+    assert await store.append_one(Place("acme", 1, 2), said("a"), META, ANSWERED, [named])
+
+
+@pytest.mark.integration
+@pytest.mark.parametrize("commits", [True, False])
+async def test_one_fact_waits_for_another_replicas_writer_and_yields_to_what_it_committed(
+    store: PostgresEventStore, pool: Pool, commits: bool
+) -> None:
+    """C1."""
+    await append(store, "acme", said("a"))
+    waiting = None
+    with suppress(ZeroDivisionError):
+        async with PostgresEventStore(pool).writing("acme") as unit:
+            await unit.append([said("b")], META)
+            waiting = asyncio.ensure_future(store.append_one(Place("acme", 1, 2), said("a"), META, ANSWERED))
+            await eventually(lambda: waits_for_a_lock(pool))
+            if not commits:
+                raise ZeroDivisionError
+    assert waiting is not None
+    assert (await waiting is None) == commits
+    assert [fact.stream for fact in await store.read("acme", 1)] == (["b"] if commits else ["a"])
+    assert [fact.position for fact in await store.read("acme", 0)] == [1, 2]
+
+
+async def waits_for_a_lock(pool: Pool) -> bool:
+    return bool(await pool.fetchval("SELECT count(*) FROM pg_locks WHERE NOT granted"))
 
 
 @pytest.mark.integration

@@ -11,15 +11,16 @@ from google.protobuf.descriptor import FieldDescriptor
 from google.protobuf.message import Message
 
 from kit.auth.caller import Caller, current_caller, set_caller
-from kit.eventstore.facts import Meta, NewFact
+from kit.eventstore.facts import NewFact
 from kit.eventstore.store import EventStore, Unit
 from kit.postgres.pool import Connection
-from kit.telemetry.trace import traceparent
 from services.registry import projections
 from services.registry.domain.room import require_room
 from services.registry.domain.state import State
 from services.registry.errors import InvalidField
+from services.registry.handlers.causes import meta_of
 from services.registry.handlers.clients import client_of, keep_client
+from services.registry.handlers.outright import Outright, OutrightChanges, stamp
 from services.registry.handlers.repetition import Ask, Request, RequestHashes
 from services.registry.handlers.states import Known, StateCache
 
@@ -49,7 +50,8 @@ class Change(Generic[R]):
     """One mutation of one workspace.
 
     `decide` may also write rows that are no projection (secrets), in the same transaction. `answer` reads the rows
-    as the facts left them. `secrets` are fields of the answer that only the first caller sees.
+    as the facts left them. `secrets` are fields of the answer that only the first caller sees. Where there is
+    `outright`, it is tried before all that.
     """
 
     workspace: str
@@ -58,6 +60,7 @@ class Change(Generic[R]):
     decide: Callable[[Unit, State], Awaitable[list[NewFact]]]
     answer: Callable[[Connection, Sequence[NewFact]], Awaitable[R]]
     secrets: tuple[str, ...] = ()
+    outright: Outright[R] | None = None
 
 
 class Changes:
@@ -72,27 +75,38 @@ class Changes:
         self._confirm = confirm
         self._published = published
         self._states = StateCache()
+        self._outright = OutrightChanges(store, hashes, self._states)
 
     async def make(self, change: Change[R]) -> R:
         """The answer, when all is committed; the first answer again where the request is repeated."""
         assert isinstance(change.request, Message)
         refuse_nul(change.request)
+        made = None
+        if change.outright is not None:
+            made = await self._outright.make(change.workspace, change.request, change.outright)
+        if made is None:
+            made = await self._make_locked(change)
+        facts, response = made
+        self._noticed(facts)
+        # An event that is published after this answer then meets executors that know of the change.
+        await self._published(change.workspace, response.position)
+        return response
+
+    async def _make_locked(self, change: Change[R]) -> tuple[list[NewFact], R]:
+        """The facts, none where the request is repeated, and the answer."""
         async with self._store.writing(change.workspace) as unit:
             known = await self._states.load(unit)
             await self._confirmed(unit, known)
             remembered = await self._remembered(unit, change)
             if remembered is not None:
-                return remembered
+                return [], remembered
             facts = await change.decide(unit, known.state)
             known = await self._record(unit, known, facts, change.request.request_id)
             response = await change.answer(unit.connection, facts)
             response.position = unit.position
             await self._remember(unit, change, response)
         self._states.keep(change.workspace, known)
-        self._noticed(facts)
-        # An event that is published after this answer then meets executors that know of the change.
-        await self._published(change.workspace, unit.position)
-        return response
+        return facts, response
 
     async def recall(self, workspace: str, request: Request, response: type[R]) -> R | None:
         """The first answer to a repeated request, for mutations that do something slow before they decide."""
@@ -122,7 +136,12 @@ class Changes:
     async def _remembered(self, unit: Unit, change: Change[R]) -> R | None:
         if not change.request.request_id:
             return None
-        return await self._recalled(unit.answered, change.request, change.response)
+        answer = await self._recalled(unit.answered, change.request, change.response)
+        if answer is not None and change.outright is not None:
+            resource = change.outright.resource(answer)
+            if not resource.HasField("update_time"):
+                stamp(resource, await unit.times(answer.position))
+        return answer
 
     async def _recalled(self, ask: Ask, request: Request, response: type[R]) -> R | None:
         stored = await self.hashes.answered(ask, current_caller().principal, request)
@@ -136,13 +155,7 @@ class Changes:
         require_room(known.state, unit.workspace, facts)
         caller = current_caller()
         client = client_of(caller)
-        meta = Meta(
-            caller.principal,
-            credential=caller.credential,
-            request_id=request_id,
-            traceparent=traceparent(),
-            commitments=client.commitments,
-        )
+        meta = meta_of(caller, client, request_id)
         # The state that decided must be the log's own: a difference is a fault of ours, and refused.
         expected = {fact.stream: known.state.stream_version(fact.stream) for fact in facts}
         recorded = await unit.append(facts, meta, expected)

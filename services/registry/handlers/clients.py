@@ -12,6 +12,7 @@ from kit.auth.caller import Caller
 from kit.auth.denials import CLIENT_LENGTH_MAX, TOKEN_PREFIX, told
 from kit.eventstore.commitments import commitments
 from kit.eventstore.facts import Fact, Meta
+from kit.eventstore.store import Statement
 from kit.postgres.pool import Connection, Pool
 from kit.postgres.queries import load_queries
 from kit.rpc.call import served_call
@@ -66,6 +67,14 @@ async def keep_client(connection: Connection, one: Client, meta: Meta, facts: Se
         place = (first.workspace, first.position, last.position)
         who = (meta.principal, meta.credential)
         await connection.execute(queries.keep_client, *place, *who, one.address, one.agent, one.salt)
+
+
+def client_kept(one: Client, meta: Meta, workspace: str, position: int) -> Statement:
+    """The same for one fact, as a part of the statement that appends it."""
+    place = (workspace, position, position)
+    return Statement(
+        queries.keep_client_too, (*place, meta.principal, meta.credential, one.address, one.agent, one.salt)
+    )
 
 
 async def keep_refused_client(connection: Connection, one: Client, meta: Meta, facts: Sequence[Fact]) -> None:

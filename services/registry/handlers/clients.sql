@@ -4,6 +4,11 @@
 INSERT INTO fact_clients (workspace, position, last_position, principal, credential, address, agent, salt)
 VALUES ($1, $2, $3, $4, $5, $6, $7, $8);
 
+-- name: keep_client_too
+-- Part of the event log's `append_one`.
+INSERT INTO fact_clients (workspace, position, last_position, principal, credential, address, agent, salt)
+SELECT $1, $2, $3, $4, $5, $6, $7, $8 FROM head;
+
 -- name: is_member
 SELECT EXISTS (SELECT FROM members WHERE workspace = $1 AND member = $2);
 

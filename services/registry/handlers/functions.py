@@ -20,6 +20,7 @@ from services.registry.domain.warnings import warnings_of
 from services.registry.domain.workspaces import require_workspace
 from services.registry.errors import InvalidField, SyntaxInvalid
 from services.registry.handlers.changes import Change, Changes
+from services.registry.handlers.outright import Outright
 from services.registry.handlers.sealing import Sealer, forget
 from services.registry.queries import functions as function_queries
 from services.registry.templates import Template
@@ -161,13 +162,21 @@ class FunctionHandlers:
         """Another name, description or labels."""
 
         async def decide(_unit: Unit, state: State) -> list[NewFact]:
-            return domain.decide_update_function(state, request, workspace, function)
+            return decide_now(state)
 
         async def answer(connection: Connection, _facts: Sequence[NewFact]) -> UpdateFunctionResponse:
             found = await function_queries.get_function(connection, workspace, function)
             return UpdateFunctionResponse(function=found)
 
-        return await self._changes.make(Change(workspace, request, UpdateFunctionResponse, decide, answer))
+        def decide_now(state: State) -> list[NewFact]:
+            return domain.decide_update_function(state, request, workspace, function)
+
+        def answer_now(state: State) -> UpdateFunctionResponse:
+            return UpdateFunctionResponse(function=function_queries.shown(workspace, state.functions[function]))
+
+        outright = Outright(decide_now, answer_now, lambda answered: answered.function)
+        change = Change(workspace, request, UpdateFunctionResponse, decide, answer, outright=outright)
+        return await self._changes.make(change)
 
     async def delete_function(
         self, request: function_service_pb2.DeleteFunctionRequest, workspace: str, function: str

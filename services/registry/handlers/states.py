@@ -8,6 +8,7 @@ from dataclasses import dataclass, field
 
 from google.protobuf.message import Message
 
+from kit.auth.caller import Caller
 from kit.eventstore.facts import fact_types
 from kit.eventstore.store import Unit
 from onward.registry.v1 import facts_pb2
@@ -33,6 +34,10 @@ class Known:
         # The position of the last of them will do for each of them: to be told too late is to ask once too often.
         return Known(position, fold(self.state, facts), self.access_position if kept else position)
 
+    def covers(self, caller: Caller) -> bool:
+        """Whether the caller's rights were read after the last fact that could change them."""
+        return bool(caller.known_at) and caller.known_at >= self.access_position
+
 
 class StateCache:
     """Least recently used states. What is kept is always committed: `keep` is called after the commit."""
@@ -40,6 +45,10 @@ class StateCache:
     def __init__(self, kept_max: int = WORKSPACES_KEPT_MAX) -> None:
         self._kept_max = kept_max
         self._known: OrderedDict[str, Known] = OrderedDict()
+
+    def known(self, workspace: str) -> Known | None:
+        """What is known without asking; the log may be further by now."""
+        return self._known.get(workspace)
 
     async def load(self, unit: Unit) -> Known:
         """The state at the unit's position; asked for before the unit appends."""

@@ -8,10 +8,11 @@ from types import MappingProxyType
 from google.protobuf.message import Message
 
 from kit.eventstore.facts import Fact, fact_types
+from kit.eventstore.store import Statement
 from kit.postgres.pool import Connection
 from onward.registry.v1 import facts_pb2
 from services.registry.projections import connections, filters, functions, people
-from services.registry.projections.projector import Projector
+from services.registry.projections.projector import Projector, Row
 
 FACT_TYPES = fact_types(facts_pb2)
 # All that `rebuild` empties and fills again; tables of secrets and of persons are not among them.
@@ -32,6 +33,15 @@ PROJECTED_TABLES = (
 _PROJECTORS: Mapping[type[Message], Projector] = MappingProxyType(
     {**people.PROJECTORS, **functions.PROJECTORS, **connections.PROJECTORS, **filters.PROJECTORS}
 )
+
+
+_ROWS: Mapping[type[Message], Row] = MappingProxyType({**functions.ROWS})
+
+
+def row(workspace: str, version: int, data: Message) -> Statement | None:
+    """The projection as a part of `append_one`; None for a fact that changes more than one row."""
+    change = _ROWS.get(type(data))
+    return None if change is None else change(workspace, version, data)
 
 
 async def project(connection: Connection, facts: Iterable[Fact]) -> None:

@@ -6,9 +6,11 @@ INSERT INTO functions
 VALUES ($1, $2, $2, $3, $4, $5, $6, $7, $8);
 
 -- name: function_updated
-UPDATE functions SET revision = $4, update_time = $2, display_name = coalesce($5, display_name),
-    description = coalesce($6, description), labels = coalesce($7::json, labels)
-WHERE workspace = $1 AND function = $3;
+-- A row (see `Row`).
+UPDATE functions SET revision = $3, update_time = head.recorded_at, display_name = coalesce($4, display_name),
+    description = coalesce($5, description), labels = coalesce($6::json, labels)
+FROM head WHERE workspace = $1 AND function = $2
+RETURNING head.recorded_at;
 
 -- name: function_deleted
 UPDATE functions SET revision = $4, update_time = $2, delete_time = $2 WHERE workspace = $1 AND function = $3;

@@ -10,6 +10,7 @@ import orjson
 from kit.postgres.queries import load_queries
 from onward.registry.v1 import resources_pb2
 from services.registry.domain import ids
+from services.registry.domain.state import FunctionState
 from services.registry.domain.visibility import ShownFunctions
 from services.registry.queries.rows import Reader, require
 
@@ -37,6 +38,20 @@ async def version_code(reader: Reader, workspace: str, function: str, number: in
     assert row is not None, "asked for a version that the state has"
     code: str = row["code"]
     return code
+
+
+def shown(workspace: str, function: FunctionState) -> resources_pb2.Function:
+    """The same as `get_function` of one that lives, but for its times."""
+    return resources_pb2.Function(
+        name=f"workspaces/{workspace}/functions/{function.id}",
+        display_name=function.display_name,
+        description=function.description,
+        kind=resources_pb2.FUNCTION_KIND_DESTINATION,
+        latest_version=function.latest.number,
+        etag=ids.function_etag(function.revision),
+        handlers=function.latest.handlers,
+        labels=function.labels,
+    )
 
 
 def _named(row: asyncpg.Record) -> resources_pb2.Function:
