@@ -7,6 +7,7 @@ from typing import Any
 import pytest
 
 from onward.executor.v1 import outcomes_pb2 as pb
+from services.executor.handlers.lanes import HANGS_AFTER_S
 from services.executor.runtime.jobs import Outcome
 from tests.unit.lane_given import lane_world, turns
 
@@ -54,3 +55,30 @@ async def test_what_could_not_be_settled_is_lost_with_its_worker(monkeypatch: py
         assert not world.attempts
         # Nobody is to blame: each runs once more, alone.
         assert [len(one._jobs) for one in world.zygote.workers[1:]] == [1]
+
+
+async def test_a_lane_tells_where_attempts_hang() -> None:
+    async with lane_world() as world:
+        world.clock.advance(60)
+        await world.push(2)
+        assert not world.lane.hangs()
+        world.clock.advance(HANGS_AFTER_S)
+        assert world.lane.hangs()
+        (worker,) = world.zygote.workers
+        worker.settles(1, 5, 5)
+        assert not world.lane.hangs()
+        world.clock.advance(HANGS_AFTER_S)
+        worker.settles(2, 5, 5)
+        assert not world.lane.hangs()
+
+
+async def test_a_worker_that_was_told_to_leave_ends_when_nothing_runs_in_it_any_more() -> None:
+    async with lane_world() as world:
+        await world.push()
+        (place,) = world.places.held
+        world.lane.give_way()
+        assert (place.leaving, place.ending) == (True, False)
+        world.zygote.workers[0].settles(1, 5, 5)
+        assert place.ending
+        await turns()
+        assert world.places.taken == 0

@@ -32,6 +32,9 @@ class Lane:
     used_at: float = 0.0
     gave_way: int = 0
     trimmed: int = 0
+    # Its attempts do not end: it keeps its place though it was told to leave, and that may be known of it.
+    hanging: bool = False
+    known_to_hang: bool = False
     place: Place | None = None
     places: WorkerPlaces | None = field(default=None, repr=False)
 
@@ -40,8 +43,11 @@ class Lane:
 
     def give_way(self) -> None:
         self.gave_way += 1
-        if self.place is not None and self.places is not None:
+        if not self.hanging and self.place is not None and self.places is not None:
             self.places.give_back(self.place)
+
+    def hangs(self) -> bool:
+        return self.known_to_hang
 
     def trim(self) -> None:
         self.trimmed += 1
@@ -161,6 +167,47 @@ async def test_a_workspace_below_its_share_gets_a_place_of_one_above_although_th
     house.places.look()
     await task
     assert sum(lane.gave_way for lane in large) == 1
+
+
+@pytest.mark.parametrize("known", [False, True])
+async def test_workers_that_hang_keep_nobody_else_from_making_room(known: bool) -> None:
+    """E1: told to leave, they stay for as long as their attempts may take."""
+    house = House(most=64)
+    large = [await house.warm("large", busy=True) for _ in range(64)]
+    for lane in large[:32]:
+        lane.hanging, lane.known_to_hang = True, known
+    house.clock.advance(10)
+    waiting = [await house.asks(f"small{number}") for number in range(8)]
+    served_after_s = 0.0
+    for _ in range(200):
+        house.places.look()
+        await asyncio.sleep(0)
+        for lane, task in waiting:
+            if task.done() and lane.place is None:
+                house.start(lane, task.result())
+        if all(task.done() for _, task in waiting):
+            break
+        house.clock.advance(0.05)
+        served_after_s += 0.05
+    assert all(task.done() for _, task in waiting)
+    assert served_after_s < (0.5 if known else 9)
+    # Whoever was told is not told once more, and no more were told than there was need for.
+    assert max(lane.gave_way for lane in large) == 1
+    assert sum(lane.gave_way for lane in large) <= (8 if known else 40)
+
+
+async def test_a_worker_in_which_nothing_runs_is_counted_on_until_it_has_ended() -> None:
+    house = House(most=2)
+    first, second = await house.warm(busy=True), await house.warm(busy=True)
+    first.hanging = True
+    house.clock.advance(1)
+    await house.asks()
+    house.places.look()
+    assert first.place is not None
+    house.places.leaves(first.place, ending=True)
+    house.clock.advance(100)
+    house.places.look()
+    assert second.gave_way == 0
 
 
 async def test_free_places_go_to_whoever_has_the_fewest() -> None:

@@ -174,7 +174,7 @@ class Generations:
         """Stop a worker once nothing runs in it."""
         generation.retired = True
         if generation.place is not None:
-            generation.place.leaving = True
+            self._services.places.leaves(generation.place, ending=not generation.in_flight)
         if not generation.in_flight and generation.worker is not None:
             worker, generation.worker = generation.worker, None
             if self._closed:

@@ -43,6 +43,8 @@ DEFER_AFTER_S = 0.25
 DEFER_BUSY_AFTER_S = 1.5
 # Where places for workers go round, a lane keeps a batch for so long: its fork is to serve that, not the next event.
 KEPT_FOR_PLACE_S = 6.0
+# A worker in which nothing has ended for so long, though something runs, may go on like that.
+HANGS_AFTER_S = 1.0
 # Part of the successes that keep their logs, requests and callback return.
 SAMPLE_RATE = 0.01
 # A lane whose program could not be had asks again after this.
@@ -75,6 +77,8 @@ class Lane:
         self._job_id = 0
         self._finished = 0
         self._last_used = services.clock.monotonic()
+        # When something ended in the worker, or began since nothing ran there.
+        self._progress_at = self._last_used
         self.share = services.shares.add(self)
 
     # --- what comes in ---------------------------------------------------------------------------------------
@@ -117,6 +121,10 @@ class Lane:
 
     def idle_since(self) -> float:
         return self._last_used
+
+    def hangs(self) -> bool:
+        running = self._current is not None and bool(self._current.in_flight)
+        return running and self._services.clock.monotonic() - self._progress_at >= HANGS_AFTER_S
 
     @property
     def has_worker(self) -> bool:
@@ -167,6 +175,8 @@ class Lane:
     def _fill(self, generation: Generation, worker: Worker) -> None:
         """Give the worker batches while it has room; filters that drop everything, or are slow, leave others theirs."""
         taken = 0
+        if not generation.in_flight:
+            self._progress_at = self._services.clock.monotonic()
         while self._queue and len(generation.in_flight) < self.share.in_flight_max(IN_FLIGHT_MAX):
             if taken >= IN_FLIGHT_MAX or (taken and self._turn_is_over):
                 self._schedule()
@@ -306,7 +316,7 @@ class Lane:
         if self.share.holds and not generation.in_flight:
             self._services.shares.pause(self.share, more=self._waiting)
         self._finished += len(outcomes)
-        self._last_used = self._services.clock.monotonic()
+        self._last_used = self._progress_at = self._services.clock.monotonic()
         if generation.retired:
             self._generations.retire(generation)
         elif generation is self._current and generation.worker is not None and generation.worker.spent:

@@ -46,6 +46,9 @@ RESIDENCE_MIN_S = 0.05
 START_CPU_S = 0.012
 # How much a new figure moves the mean.
 START_CPU_WEIGHT = 0.05
+# Attempts that run in a worker that was told to leave may take up to a minute. After this nobody counts on its place any
+# more, and somebody else is told to leave as well.
+LEAVES_WITHIN_S = 1.0
 # Somebody else's worker that had nothing to do for this long can be spared, whatever its workspace has.
 SPARED_AFTER_S = 5.0
 # An idle worker that takes more than this much is asked to give back what it can.
@@ -73,6 +76,9 @@ class Holder(Protocol):
     def trim(self) -> None:
         """Let the worker give back memory that it does not need."""
 
+    def hangs(self) -> bool:
+        """Whether something runs in the worker, and none of it has ended for long: it may not end soon either."""
+
 
 @dataclass(eq=False, slots=True)
 class Place:
@@ -84,8 +90,11 @@ class Place:
     # 0 until then.
     pid: int = 0
     used_bytes: int = EXPECTED_BYTES
-    # Its worker will end.
+    # Its worker will end: once what runs in it has ended, or now since nothing does.
     leaving: bool = False
+    ending: bool = False
+    # When it was first told to.
+    told_at: float = 0.0
     # When it was last asked to give back memory.
     trimmed_at: float = 0.0
 
@@ -104,7 +113,7 @@ class Pressure:
 def choose(held: list[Place], asking: str, pressure: Pressure) -> Place | None:
     """Say who goes so that a worker of the asking workspace can come; None where everybody has a right to stay.
 
-    Idle ones first, the longest idle at first. No workspace takes the place of another one that has no more than its
+    Idle ones first, the longest idle at first; those where attempts hang last. No workspace takes the place of another one that has no more than its
     share, unless nothing used that for long.
     """
     going = [place for place in held if place.pid and not place.leaving]
@@ -123,7 +132,9 @@ def choose(held: list[Place], asking: str, pressure: Pressure) -> Place | None:
     if idle:
         return min(idle, key=lambda place: place.holder.idle_since())
     busy = [place for place in settled if may_take(place)]
-    return min(busy, key=lambda place: (-counts[place.holder.workspace], place.since), default=None)
+    return min(
+        busy, key=lambda place: (place.holder.hangs(), -counts[place.holder.workspace], place.since), default=None
+    )
 
 
 class WorkerPlaces:
@@ -223,6 +234,12 @@ class WorkerPlaces:
         self._start_cpu_s += START_CPU_WEIGHT * (cost_s - self._start_cpu_s)
         self._grant()
 
+    def leaves(self, place: Place, *, ending: bool = False) -> None:
+        """Note that a worker will end; `ending` where nothing runs in it any more."""
+        if not place.leaving:
+            place.leaving, place.told_at = True, self._clock.monotonic()
+        place.ending = place.ending or ending
+
     def give_back(self, place: Place) -> None:
         if place not in self._held:
             return
@@ -277,7 +294,7 @@ class WorkerPlaces:
         self._grant()
 
     def _make_room(self, now: float) -> None:
-        leaving = sum(place.leaving for place in self._held)
+        leaving = sum(_leaves_soon(place, now) for place in self._held)
         free = self.most - len(self._held)
         wanted = min(self.waiting, STARTING_PER_CORE * self._cores) - leaving - (free if self._fits() else 0)
         for _ in range(wanted):
@@ -296,7 +313,7 @@ class WorkerPlaces:
     def _shed(self, now: float) -> None:
         """Have idle workers go while all of them take more than they may; busy ones are bounded by their own limits."""
         excess = self.used_bytes - self.memory_bytes
-        excess -= sum(place.used_bytes for place in self._held if place.leaving)
+        excess -= sum(place.used_bytes for place in self._held if _leaves_soon(place, now))
         if excess <= 0:
             return
         idle = [place for place in self._held if place.pid and not place.leaving and not place.holder.busy]
@@ -307,7 +324,7 @@ class WorkerPlaces:
             self._evict(place)
 
     def _evict(self, place: Place) -> None:
-        place.leaving = True
+        self.leaves(place)
         self.evictions += 1
         place.holder.give_way()
 
@@ -331,6 +348,10 @@ class WorkerPlaces:
         if now - idle_since >= TRIM_AFTER_S:
             place.trimmed_at = now
             place.holder.trim()
+
+
+def _leaves_soon(place: Place, now: float) -> bool:
+    return place.leaving and (place.ending or now - place.told_at < LEAVES_WITHIN_S)
 
 
 class CheckPlaces:
