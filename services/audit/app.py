@@ -38,6 +38,7 @@ from services.audit.handlers.checkpoint_folder import CheckpointFolder
 from services.audit.handlers.checks import audit_status
 from services.audit.handlers.clients import Clients
 from services.audit.handlers.merkle_log import MerkleLog
+from services.audit.handlers.owners_log import OwnersLog
 from services.audit.handlers.proofs import Proofs
 from services.audit.handlers.signing import Signing
 from services.audit.projections import record
@@ -147,10 +148,11 @@ class AuditApp:
 
     def _make_consumers(self, pool: Pool, bus: Bus) -> None:
         owner = RegistryLog(self._registry)
+        believed = OwnersLog(pool, owner)
         applier = PostgresFactApplier(
-            pool, consumer=SERVICE, service=REGISTRY, apply=partial(record, REGISTRY), read_facts=owner.read_facts
+            pool, consumer=SERVICE, service=REGISTRY, apply=partial(record, REGISTRY), read_facts=believed.read_facts
         )
-        intake = FactsIntake(bus, {REGISTRY: applier}, self._recorded)
+        intake = FactsIntake(bus, {REGISTRY: applier}, believed.compare, self._recorded)
         self._puller = Puller(bus, STREAM.name, SERVICE, batch=PULL_FACTS, on_batch=intake.on_batch)
         positions = partial(applied_positions, pool, SERVICE, REGISTRY)
         self._follower = LogFollower(owner, applier, positions, self._compared, self._compare_interval_s)

@@ -28,6 +28,8 @@ RETRY_DELAY_MAX_S = 5.0
 FAILED_FACTS_DELAY_S = 1.0
 
 Positions = Callable[[], Awaitable[Mapping[str, int]]]
+# Compares facts of a service and a workspace that are recorded already with what is recorded of them.
+Compare = Callable[[str, str, Sequence[Fact]], Awaitable[None]]
 Arrived = list[tuple[Message, Fact]]
 
 
@@ -38,9 +40,12 @@ class FactsIntake:
     its log, and the trail then begins with its first fact.
     """
 
-    def __init__(self, bus: Bus, appliers: Mapping[str, FactApplier], recorded: Callable[[], None]) -> None:
+    def __init__(
+        self, bus: Bus, appliers: Mapping[str, FactApplier], compare: Compare, recorded: Callable[[], None]
+    ) -> None:
         self._bus = bus
         self._appliers = appliers
+        self._compare = compare
         self._recorded = recorded
 
     async def on_batch(self, messages: Sequence[Message]) -> None:
@@ -68,9 +73,13 @@ class FactsIntake:
         return owned
 
     async def _record(self, service: str, workspace: str, pairs: Arrived) -> None:
-        messages = [message for message, _ in pairs]
+        messages, facts = [message for message, _ in pairs], [fact for _, fact in pairs]
+        applier = self._appliers[service]
         try:
-            await self._appliers[service].deliver([fact for _, fact in pairs])
+            position = await applier.position(workspace)
+            if again := [fact for fact in facts if fact.position <= position]:
+                await self._compare(service, workspace, again)
+            await applier.deliver(facts)
         except OnwardError as error:
             log.warning("facts_deferred", service=service, workspace=workspace, error=str(error))
             nak(self._bus, messages, FAILED_FACTS_DELAY_S)

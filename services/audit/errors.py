@@ -10,3 +10,7 @@ class Missing(errors.NotFound):
 
     def __init__(self, name: str) -> None:
         super().__init__(f"{name} does not exist.", metadata={"resource": name})
+
+
+class UnfitLog(errors.Unavailable):
+    """What a service answers as its log does not continue what is recorded of it; nothing of it is recorded."""
