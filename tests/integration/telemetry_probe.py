@@ -44,8 +44,8 @@ def item(traceparent: str, *exchanges: Exchange) -> Item:
     )
 
 
-def exchange(url: str, *, status: int = 0, error: EgressError | None = None) -> Exchange:
-    request = EgressRequest.from_payload({"url": url, "method": "POST", "headers": []})
+def exchange(url: str, *, method: str = "POST", status: int = 0, error: EgressError | None = None) -> Exchange:
+    request = EgressRequest.from_payload({"url": url, "method": method, "headers": []})
     made = Exchange(request, started_at=datetime.fromtimestamp(ENDED_US / 1e6 - 0.001, UTC), duration_ms=1.0)
     made.error = error
     if status:
@@ -61,7 +61,7 @@ def main(endpoint: str) -> None:
     expose(meters, population(places, shares, []))
     observer = Observer(meters, traces=True)
     answered = exchange("https://api.example/secret/path?key=k", status=503)
-    refused = exchange("http://10.0.0.1/", error=EgressError("EGRESS_DENIED", "system", "no"))
+    refused = exchange("http://10.0.0.1/", method="MY-secret", error=EgressError("EGRESS_DENIED", "system", "no"))
     for one in (answered, refused):
         observer.on_fetch(one)
     run = Run(3, 1, wall_us=2_000, cpu_us=1_500)

@@ -89,10 +89,11 @@ async def test_an_attempt_of_a_sampled_event_is_a_span_with_its_requests_below(r
     requests = [span for span in found if span.parent_span_id == attempt.span_id]
     assert [labels(span) for span in requests] == [
         {"http.request.method": "POST", "server.address": "api.example", "http.response.status_code": "503"},
-        {"http.request.method": "POST", "server.address": "10.0.0.1", "error.type": "EGRESS_DENIED"},
+        {"http.request.method": "_OTHER", "server.address": "10.0.0.1", "error.type": "EGRESS_DENIED"},
     ]
+    assert [span.name for span in requests] == ["POST", "HTTP"]
     assert len(found) == 3
 
 
-async def test_neither_paths_nor_queries_of_requests_are_told(received: Collector) -> None:
+async def test_neither_paths_nor_queries_nor_made_up_methods_of_requests_are_told(received: Collector) -> None:
     assert b"secret" not in received.text()

@@ -297,6 +297,17 @@ def test_a_body_past_16_kib_is_cut_and_marked_and_no_half_of_a_secret_stays() ->
     assert "hunter" not in record["text"]
 
 
+def test_a_secret_as_a_method_or_in_a_headers_name_is_masked() -> None:
+    """G1"""
+    request = EgressRequest(
+        "Hunter2-Hunter2", "https://api.test/", [("X-Hunter2-Hunter2", "1"), ("Accept", "*/*")], b""
+    )
+    record = _captured(request)
+    assert (record["method"], record["headers"]) == (REDACTED, [[f"x-{REDACTED}", "1"], ["Accept", "*/*"]])
+    longer = _captured(EgressRequest("Hunter2-Hunter2" + "-" * 20, "https://api.test/", [], b""))
+    assert longer["method"] == "... [cut]"
+
+
 def test_binary_bodies_are_captured_in_base64_and_split_characters_are_no_reason_for_it() -> None:
     binary = _captured(EgressRequest("POST", "https://api.test/", [], b"\xff\xfe"))["body"]
     assert binary == {"bytes": 2, "cut": False, "base64": True, "text": base64.b64encode(b"\xff\xfe").decode()}

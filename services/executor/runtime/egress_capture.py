@@ -2,16 +2,21 @@
 
 import base64
 import re
+from dataclasses import replace
 from datetime import datetime
 from typing import Any, Final
 
 from services.executor.runtime.egress import EgressError, EgressRequest, EgressResponse, Headers
-from services.executor.runtime.redaction import Redactor
+from services.executor.runtime.redaction import REDACTED, Redactor, is_sensitive_header
 
 BODY_BYTES_MAX: Final = 16 << 10
 HEADERS_MAX: Final = 100
 HEADER_VALUE_CHARS_MAX: Final = 1024
 URL_CHARS_MAX: Final = 2048
+# As long as one that is sent may be; of a longer one nothing is shown.
+METHOD_CHARS_MAX: Final = 32
+# What is cut before secrets are masked is cut at twice the cap, so that one which straddles the cap is whole.
+FAR: Final = 2
 _CUT: Final = "... [cut]"
 _USERINFO: Final = re.compile(r"(?<=://)[^/?#]*@")
 _NOTHING: Final = Redactor(())
@@ -31,12 +36,12 @@ def captured(
 ) -> Captured:
     """One request as traces keep it: JSON-ready, bodies cut at 16 KiB and marked.
 
-    Bodies are text where they are UTF-8, else base64 with `"base64": true`. Secrets are removed before
-    anything is cut, so that no half of one remains at the end.
+    Bodies are text where they are UTF-8, else base64 with `"base64": true`. What `kept` has cut may end with the
+    head of a secret, which is masked like a whole one.
     """
     sent = response.request_headers if response is not None else request.headers
     record: Captured = {
-        "method": request.method.upper()[:32],
+        "method": redactor.name(request.method.upper()) if len(request.method) <= METHOD_CHARS_MAX else _CUT,
         "url": _url(request.url, redactor),
         "headers": _headers(sent, redactor),
         "body": _body(request.body or b"", redactor),
@@ -47,7 +52,7 @@ def captured(
     if response is not None:
         record["response"] = _response(response, redactor)
     if error is not None:
-        message = _cut(redactor.text(_USERINFO.sub("", error.message)), URL_CHARS_MAX)
+        message = _shown(_USERINFO.sub("", error.message), redactor, URL_CHARS_MAX)
         record["error"] = {"code": error.code, "type": error.type, "message": message}
     return record
 
@@ -55,7 +60,7 @@ def captured(
 def _response(response: EgressResponse, redactor: Redactor) -> Captured:
     return {
         "status": response.status,
-        "reason": _cut(redactor.text(response.reason), HEADER_VALUE_CHARS_MAX),
+        "reason": _shown(response.reason, redactor, HEADER_VALUE_CHARS_MAX),
         "url": _url(response.url, redactor),
         "redirected": response.redirected,
         "headers": _headers(response.headers, redactor),
@@ -63,22 +68,64 @@ def _response(response: EgressResponse, redactor: Redactor) -> Captured:
     }
 
 
+def kept(request: EgressRequest) -> EgressRequest:
+    """As much of a request as `captured` looks at: it waits in memory until its attempt ends."""
+    return replace(
+        request,
+        method=request.method[: METHOD_CHARS_MAX + 1],
+        url=request.url[: FAR * URL_CHARS_MAX],
+        headers=_kept_headers(request.headers),
+        body=(request.body or b"")[: FAR * BODY_BYTES_MAX],
+    )
+
+
+def kept_response(response: EgressResponse) -> EgressResponse:
+    """The same of an answer."""
+    return replace(
+        response,
+        url=response.url[: FAR * URL_CHARS_MAX],
+        reason=response.reason[: FAR * HEADER_VALUE_CHARS_MAX],
+        headers=_kept_headers(response.headers),
+        request_headers=_kept_headers(response.request_headers),
+        body=response.body[: FAR * BODY_BYTES_MAX],
+    )
+
+
+def _kept_headers(headers: Headers) -> Headers:
+    far = FAR * HEADER_VALUE_CHARS_MAX
+    # Whatever came before it, a wait that was asked for is kept.
+    asked = [header for header in headers[HEADERS_MAX:] if header[0].lower() == "retry-after"]
+    return [(name[:far], value[:far]) for name, value in headers[:HEADERS_MAX] + asked]
+
+
+def _shown(text: str, redactor: Redactor, chars_max: int) -> str:
+    if len(text) < FAR * chars_max:
+        return _cut(redactor.text(text), chars_max)
+    return redactor.cut_text(text[: FAR * chars_max])[:chars_max] + _CUT
+
+
 def _url(url: str, redactor: Redactor) -> str:
-    return _cut(redactor.text(_USERINFO.sub("", url)), URL_CHARS_MAX)
+    return _shown(_USERINFO.sub("", url), redactor, URL_CHARS_MAX)
 
 
 def _headers(headers: Headers, redactor: Redactor) -> list[list[str]]:
-    kept = redactor.headers(headers[:HEADERS_MAX])
-    return [[name[:HEADER_VALUE_CHARS_MAX], _cut(value, HEADER_VALUE_CHARS_MAX)] for name, value in kept]
+    return [
+        [
+            redactor.name(name)[:HEADER_VALUE_CHARS_MAX],
+            REDACTED if is_sensitive_header(name) else _shown(value, redactor, HEADER_VALUE_CHARS_MAX),
+        ]
+        for name, value in headers[:HEADERS_MAX]
+    ]
 
 
 def _body(body: bytes, redactor: Redactor) -> Captured:
-    # Far enough past the cut that a secret which straddles it is still recognised.
-    visible = redactor.data(body[: BODY_BYTES_MAX * 2])
-    cut = len(visible) > BODY_BYTES_MAX
+    far = body[: FAR * BODY_BYTES_MAX]
+    cut = len(far) == FAR * BODY_BYTES_MAX
+    visible = redactor.data(far, cut=cut)
+    cut = cut or len(visible) > BODY_BYTES_MAX
     visible = visible[:BODY_BYTES_MAX]
-    record: Captured = {"bytes": len(body), "cut": cut or len(body) > BODY_BYTES_MAX * 2}
-    text = _as_text(visible, cut=record["cut"])
+    record: Captured = {"bytes": len(body), "cut": cut}
+    text = _as_text(visible, cut=cut)
     if text is None:
         return record | {"base64": True, "text": base64.b64encode(visible).decode("ascii")}
     return record | {"text": text}

@@ -53,6 +53,7 @@ class Redactor:
                     forms |= _forms(secret)
         # Longest first, so that a secret within another does not leave the other's rest.
         self._forms = sorted(forms, key=lambda form: (-len(form), form))
+        self._folded = [form.lower() for form in self._forms]
 
     def text(self, text: str) -> str:
         """The text without secrets."""
@@ -61,19 +62,29 @@ class Redactor:
                 text = text.replace(form, REDACTED)
         return text
 
-    def data(self, data: bytes) -> bytes:
-        """Bytes of any kind without secrets; what is not UTF-8 passes through unharmed."""
+    def name(self, name: str) -> str:
+        """A header's name or a method without secrets, whose case is lost; in lower case where there was one."""
+        folded = kept = name.lower()
+        for form in self._folded:
+            if form in kept:
+                kept = kept.replace(form, REDACTED)
+        return name if kept == folded else kept
+
+    def data(self, data: bytes, *, cut: bool = False) -> bytes:
+        """Bytes of any kind without secrets; what is not UTF-8 passes through unharmed. For `cut` see `cut_text`."""
         if not self._forms:
             return data
         text = data.decode("utf-8", "surrogateescape")
-        return self.text(text).encode("utf-8", "surrogateescape")
+        return (self.cut_text(text) if cut else self.text(text)).encode("utf-8", "surrogateescape")
 
     def contains(self, text: str) -> bool:
         return any(form in text for form in self._forms)
 
     def headers(self, headers: Iterable[tuple[str, str]]) -> list[tuple[str, str]]:
-        """Headers with sensitive values masked whole and secrets removed from the rest."""
-        return [(name, REDACTED if is_sensitive_header(name) else self.text(value)) for name, value in headers]
+        """Headers with sensitive values masked whole and secrets removed from the rest, names included."""
+        return [
+            (self.name(name), REDACTED if is_sensitive_header(name) else self.text(value)) for name, value in headers
+        ]
 
     def cut_text(self, text: str) -> str:
         """A text whose end was cut off, without secrets and without the head of one that the cut went through."""
