@@ -26,6 +26,7 @@ class Lane:
     workspace: str
     resumed: int = 0
     computes: bool = False
+    pid: int = 0
     share: Share = field(init=False)
 
     def resume(self) -> None:
@@ -64,11 +65,11 @@ class Machine:
 
     def start(self, lane: Lane) -> None:
         self._pid += 1
+        lane.pid = self._pid
         self.shares.started(lane.share, self._pid, lambda: lane.computes)
 
     def use(self, lane: Lane, cores: float, seconds: float = LOOK_S) -> None:
-        pid = lane.share.pid
-        self.used_ns[pid] = self.used_ns.get(pid, 0) + int(cores * seconds * 1e9)
+        self.used_ns[lane.pid] = self.used_ns.get(lane.pid, 0) + int(cores * seconds * 1e9)
 
     def pass_time(self, uses: dict[Lane, float], looks: int = 20) -> None:
         for _ in range(looks):
@@ -192,9 +193,9 @@ def test_what_computes_all_the_time_steps_back_and_comes_to_the_front_when_it_ha
     machine = Machine()
     heavy, light = machine.lane("acme"), machine.lane("acme")
     machine.pass_time({heavy: 0.9, light: 0.1}, looks=1)
-    assert machine.niceness == {heavy.share.pid: NICENESS}
+    assert machine.niceness == {heavy.pid: NICENESS}
     machine.pass_time({heavy: 0.0}, looks=RESTED_LOOKS)
-    assert machine.niceness[heavy.share.pid] == 0
+    assert machine.niceness[heavy.pid] == 0
 
 
 def test_what_was_seen_computing_at_each_look_steps_back_where_cores_are_short() -> None:
@@ -203,16 +204,43 @@ def test_what_was_seen_computing_at_each_look_steps_back_where_cores_are_short()
     machine.pass_time({heavy: 0.05}, looks=COMPUTING_LOOKS - 1)
     assert machine.niceness == {}
     machine.pass_time({heavy: 0.05}, looks=1)
-    assert machine.niceness == {heavy.share.pid: NICENESS}
+    assert machine.niceness == {heavy.pid: NICENESS}
 
 
 def test_the_next_worker_of_a_destination_that_used_much_begins_behind_the_others() -> None:
     machine = Machine()
     heavy = machine.lane("acme")
     machine.pass_time({heavy: 0.9}, looks=10)
-    machine.shares.ended(heavy.share, heavy.share.pid)
+    machine.shares.ended(heavy.share, heavy.pid)
     machine.start(heavy)
-    assert machine.niceness[heavy.share.pid] == NICENESS
+    assert machine.niceness[heavy.pid] == NICENESS
+
+
+def test_all_workers_of_a_destination_count_until_they_are_gone() -> None:
+    machine = Machine()
+    lane = machine.lane("acme")
+    first = lane.pid
+    machine.start(lane)
+    machine.used_ns[first] = int(0.04e9)
+    machine.pass_time({lane: 0.2}, looks=1)
+    assert lane.share.rate == pytest.approx(0.6)
+    machine.shares.ended(lane.share, lane.pid)
+    machine.used_ns[first] += int(0.03e9)
+    machine.clock.advance(LOOK_S)
+    machine.shares.look()
+    assert lane.share.rate == pytest.approx(0.3)
+
+
+def test_a_slot_is_kept_where_another_worker_of_the_destination_ends() -> None:
+    machine = Machine()
+    lanes = _greedy(machine)
+    holder = next(lane for lane in lanes if machine.shares.enter(lane.share))
+    last = holder.pid
+    machine.start(holder)
+    machine.shares.ended(holder.share, last)
+    assert holder.share.holds
+    machine.shares.ended(holder.share, holder.pid)
+    assert not holder.share.holds
 
 
 def test_where_the_kernel_refuses_niceness_nothing_else_changes() -> None:

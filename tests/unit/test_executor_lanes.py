@@ -7,9 +7,10 @@ from typing import Any
 import pytest
 
 from onward.executor.v1 import outcomes_pb2 as pb
+from services.executor.handlers.fairness import LOOK_S
 from services.executor.handlers.lanes import HANGS_AFTER_S
-from services.executor.runtime.jobs import Outcome
-from tests.unit.lane_given import lane_world, turns
+from services.executor.runtime.jobs import CodeError, Outcome
+from tests.unit.lane_given import GivenWorker, lane_world, turns
 
 
 @pytest.mark.parametrize("settled", [(1, 2**32, 0), (1, 0, 2**32), (1, -1, 0), (1, 0, -1)])
@@ -82,3 +83,56 @@ async def test_a_worker_that_was_told_to_leave_ends_when_nothing_runs_in_it_any_
         assert place.ending
         await turns()
         assert world.places.taken == 0
+
+
+async def test_code_that_can_not_be_loaded_is_not_tried_again_for_every_event() -> None:
+    """Though the worker that tried it ends later than the answer comes."""
+
+    def throw(_: GivenWorker) -> None:
+        raise CodeError("at top level")
+
+    async with lane_world() as world:
+        world.zygote.load = throw
+        for number in range(3):
+            await world.push()
+            if number == 0:
+                world.zygote.workers[0].ends()
+            assert [one.error_type for one in world.attempts] == [pb.ERROR_TYPE_BAD_REQUEST] * (number + 1)
+        assert len(world.zygote.workers) == 1
+        assert world.meters.exits == {"not_loaded": 1}
+        world.zygote.load = lambda _: None
+        world.lane.changed()
+        await world.push()
+        assert len(world.zygote.workers) == 2
+
+
+async def test_what_code_uses_while_it_loads_counts() -> None:
+    async with lane_world() as world:
+
+        def load(worker: GivenWorker) -> None:
+            world.cpu_ns[worker.pid] = 60_000_000
+            world.clock.advance(LOOK_S)
+            world.shares.look()
+            raise CodeError("at top level")
+
+        world.zygote.load = load
+        await world.push()
+        assert world.lane.share.used_s > 0.05
+        world.zygote.workers[0].ends()
+        assert not world.lane.share.workers
+
+
+async def test_ends_of_workers_are_counted_by_whether_they_cost_an_attempt() -> None:
+    async with lane_world() as world:
+        for end in ("idle", "lost", "stopped"):
+            await world.push()
+            worker = world.zygote.workers[-1]
+            if end != "lost":
+                worker.settles(1, 5, 5)
+            if end == "stopped":
+                world.lane.give_way()
+            else:
+                worker.ends()
+            await turns()
+            assert world.meters.exits[end] == 1
+        assert world.meters.exits.total() == 3

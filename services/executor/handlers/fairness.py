@@ -13,7 +13,7 @@ import asyncio
 import math
 from collections import Counter, defaultdict, deque
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Protocol
 
 from kit.clock import Clock
@@ -70,13 +70,24 @@ class Runner(Protocol):
 
 
 @dataclass(eq=False, slots=True)
+class Computing:
+    """One worker of a destination."""
+
+    # Whether it computes now; at how many looks running it did, or did not where that is negative.
+    computes: Callable[[], bool]
+    seen_ns: int
+    looks: int = 0
+    niceness: int = 0
+
+
+@dataclass(eq=False, slots=True)
 class Share:
     """What one destination uses of the CPU. Times are in seconds; `used_s` is a mean that forgets."""
 
     runner: Runner
     since: float
-    pid: int = 0
-    seen_ns: int = 0
+    # By their pids: one that loads, one that runs, those that end what they had begun.
+    workers: dict[int, Computing] = field(default_factory=dict)
     used_s: float = 0.0
     # Since the last look, and between the last two, as a part of one core.
     counted_s: float = 0.0
@@ -88,10 +99,6 @@ class Share:
     holds: bool = False
     waits: bool = False
     idle_looks: int = 0
-    niceness: int = 0
-    # Whether it computes now; at how many looks running it did, or did not where that is negative.
-    computing: Callable[[], bool] = lambda: False
-    looks: int = 0
     event_cpu_s: float = EVENT_CPU_S
 
     def mean(self, now: float) -> float:
@@ -160,16 +167,15 @@ class CpuShares:
         self._shares.pop(share, None)
 
     def started(self, share: Share, pid: int, computing: Callable[[], bool]) -> None:
-        """Count a new worker; one of a lane that has used much begins where the last one was."""
-        share.pid, share.seen_ns, share.niceness = pid, self._cpu_ns(pid), 0
-        share.computing, share.looks = computing, 0
+        """Count a worker, from before it loads its code; one of a lane that has used much begins behind the others."""
+        worker = share.workers[pid] = Computing(computing, self._cpu_ns(pid))
         if share.used_s >= HEAVY_BEFORE_S:
-            self._step_back(share)
+            self._step_back(pid, worker)
 
     def ended(self, share: Share, pid: int) -> None:
-        if share.pid == pid:
-            share.pid = share.niceness = 0
-        self.leave(share)
+        share.workers.pop(pid, None)
+        if not share.workers:
+            self.leave(share)
 
     def enter(self, share: Share) -> bool:
         """Whether a lane may give its worker more now. If not, it is told when to ask again."""
@@ -279,11 +285,11 @@ class CpuShares:
         self._grant()
 
     def _count(self, share: Share) -> float:
-        if not share.pid:
-            return 0.0
-        now_ns = self._cpu_ns(share.pid)
-        used_s = max(0, now_ns - share.seen_ns) / 1e9
-        share.seen_ns = max(share.seen_ns, now_ns)
+        used_s = 0.0
+        for pid, worker in share.workers.items():
+            now_ns = self._cpu_ns(pid)
+            used_s += max(0, now_ns - worker.seen_ns) / 1e9
+            worker.seen_ns = max(worker.seen_ns, now_ns)
         share.used_s += used_s
         share.counted_s += used_s
         return used_s
@@ -295,7 +301,8 @@ class CpuShares:
         for share in self._shares:
             greedy = share.mean(now) > of_destination and self._mean[share.runner.workspace] > of_workspace
             share.gated = self.contended and greedy
-            self._judge_niceness(share)
+            for pid, worker in share.workers.items():
+                self._judge_niceness(pid, worker, share.rate)
             if not share.gated:
                 self.leave(share)
                 if share.waits:
@@ -304,17 +311,15 @@ class CpuShares:
 
     # --- the kernel's queue ----------------------------------------------------------------------------------
 
-    def _judge_niceness(self, share: Share) -> None:
-        if not share.pid:
-            return
-        share.looks = (max(0, share.looks) + 1) if share.computing() else min(0, share.looks) - 1
-        heavy = share.rate >= HEAVY or (self.contended and share.looks >= COMPUTING_LOOKS)
-        if not share.niceness and heavy:
-            self._step_back(share)
-        elif share.niceness and share.looks <= -RESTED_LOOKS and self._renice(share.pid, 0):
+    def _judge_niceness(self, pid: int, worker: Computing, rate: float) -> None:
+        worker.looks = (max(0, worker.looks) + 1) if worker.computes() else min(0, worker.looks) - 1
+        heavy = rate >= HEAVY or (self.contended and worker.looks >= COMPUTING_LOOKS)
+        if not worker.niceness and heavy:
+            self._step_back(pid, worker)
+        elif worker.niceness and worker.looks <= -RESTED_LOOKS and self._renice(pid, 0):
             # Only root may; others' workers go back to the front with their next fork.
-            share.niceness = 0
+            worker.niceness = 0
 
-    def _step_back(self, share: Share) -> None:
-        if self._renice(share.pid, NICENESS):
-            share.niceness = NICENESS
+    def _step_back(self, pid: int, worker: Computing) -> None:
+        if self._renice(pid, NICENESS):
+            worker.niceness = NICENESS

@@ -27,6 +27,10 @@ from services.executor.runtime.pool import CodeError, HostRequest, Outcome, Work
 
 # The handler that is given several events at once.
 BATCH_HANDLER = "onBatch"
+# Ends of workers that cost no attempt: asked for; of code that could not be loaded; of one that had nothing to do.
+STOPPED = "stopped"
+NOT_LOADED = "not_loaded"
+IDLE = "idle"
 
 log = structlog.get_logger()
 
@@ -62,6 +66,8 @@ class Generation:
 
     program: Program
     worker: Worker | None = None
+    # Its worker's, as soon as that is there, and for good.
+    pid: int = 0
     in_flight: dict[int, Begun] = field(default_factory=dict)
     retired: bool = False
     # An item runs in it that must have it for itself.
@@ -128,7 +134,6 @@ class Generations:
             worker = generation.worker = await self._fork(generation)
             phase("start", self._services.clock.monotonic())
             self._services.places.ready(generation.place, worker.pid)
-            self._services.shares.started(self._owner.share, worker.pid, worker.computing)
             if BATCH_HANDLER in worker.handlers and program.batching.events_max > 1:
                 generation.gathering = Gathering(program.batching)
         except CodeError as error:
@@ -149,7 +154,13 @@ class Generations:
             lambda outcomes: self._owner.on_outcomes(generation, outcomes),
             lambda request: self._owner.on_request(generation, request),
             lambda exit_: self._on_exit(generation, exit_),
+            lambda worker: self._on_start(generation, worker),
         )
+
+    def _on_start(self, generation: Generation, worker: Worker) -> None:
+        """Count what it uses from here on: loading code may take as long as running it."""
+        generation.pid = worker.pid
+        self._services.shares.started(self._owner.share, worker.pid, worker.computing)
 
     def _give_place_back(self, generation: Generation) -> None:
         place, generation.place = generation.place, None
@@ -157,10 +168,9 @@ class Generations:
             self._services.places.give_back(place)
 
     def _on_exit(self, generation: Generation, exit_: WorkerExit) -> None:
-        if generation.place is not None:
-            self._services.shares.ended(self._owner.share, generation.place.pid)
+        self._services.shares.ended(self._owner.share, generation.pid)
+        self._services.meters.exits[_counted_as(generation, exit_.reason)] += 1
         self._give_place_back(generation)
-        self._services.meters.exits[exit_.reason] += 1
         generation.worker = None
         if generation.in_flight:
             log.warning("worker_lost", destination=self._destination, reason=exit_.reason, guilty=exit_.guilty)
@@ -185,6 +195,15 @@ class Generations:
     def close(self) -> None:
         """Begin nothing from now on: workers that retire are killed."""
         self._closed = True
+
+
+def _counted_as(generation: Generation, reason: str) -> str:
+    """Say as what an end is counted: by the sandbox's reasons only where it has cost an attempt."""
+    if generation.in_flight:
+        return reason
+    if generation.place is None or not generation.place.pid:
+        return NOT_LOADED
+    return STOPPED if reason in (STOPPED, "killed") else IDLE
 
 
 def blamed(in_flight: dict[int, Begun], exit_: WorkerExit) -> Blame:

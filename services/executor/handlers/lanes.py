@@ -342,7 +342,7 @@ class Lane:
 
     def on_loss(self, generation: Generation, blame: Blame) -> None:
         """Note that a worker was lost: end the attempts that it took with it, begin the others once more."""
-        if self._current is generation:
+        if self._current is generation and generation.refusal is None:
             self._current = None
         for begun, reason in blame.lost:
             self._attempts.lose(generation.program, begun, reason)

@@ -46,8 +46,8 @@ RESIDENCE_MIN_S = 0.05
 START_CPU_S = 0.012
 # How much a new figure moves the mean.
 START_CPU_WEIGHT = 0.05
-# Attempts that run in a worker that was told to leave may take up to a minute. After this nobody counts on its place any
-# more, and somebody else is told to leave as well.
+# Attempts that run in a worker that was told to leave may take up to a minute. After this nobody counts on its place
+# any more, and somebody else is told to leave as well.
 LEAVES_WITHIN_S = 1.0
 # Somebody else's worker that had nothing to do for this long can be spared, whatever its workspace has.
 SPARED_AFTER_S = 5.0
@@ -113,8 +113,8 @@ class Pressure:
 def choose(held: list[Place], asking: str, pressure: Pressure) -> Place | None:
     """Say who goes so that a worker of the asking workspace can come; None where everybody has a right to stay.
 
-    Idle ones first, the longest idle at first; those where attempts hang last. No workspace takes the place of another one that has no more than its
-    share, unless nothing used that for long.
+    Idle ones first, the longest idle at first; those where attempts hang last. No workspace takes the place of another
+    one that has no more than its share, unless nothing used that for long.
     """
     going = [place for place in held if place.pid and not place.leaving]
     counts = Counter(place.holder.workspace for place in going)

@@ -245,14 +245,17 @@ class Zygote:
         on_outcomes: Callable[[list[Outcome]], None],
         on_request: Callable[[HostRequest], None],
         on_exit: Callable[[WorkerExit], None],
+        on_start: Callable[[Worker], None] | None = None,
     ) -> Worker:
-        """A worker that has evaluated the script.
+        """A worker that has evaluated the script; `on_start` hears of it before it does.
 
         Raises CodeError when it does not compile or throws; OSError or TimeoutError when no worker can be had, which
         says nothing of the script.
         """
         worker = await self._spare()
         worker.listen(on_outcomes, on_request, on_exit)
+        if on_start is not None:
+            on_start(worker)
         try:
             return await self._loaded(worker, code, settings, limits)
         finally:
