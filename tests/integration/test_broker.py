@@ -512,3 +512,28 @@ async def test_the_functions_own_idempotency_key_is_kept(world: World) -> None:
     response = await broker.fetch(request, scope(idempotency_seed="seed"))
     assert json.loads(response.body)["headers"]["idempotency-key"] == "mine"
     assert ("idempotency-key", "mine") in response.request_headers
+
+
+async def test_one_workspace_with_many_hosts_leaves_others_their_connections(world: World) -> None:
+    """F17: of hosts of its own, each below its cap."""
+    at_once = 0
+    release = asyncio.Event()
+
+    async def slow(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        nonlocal at_once
+        while await reader.readuntil(b"\r\n\r\n"):
+            at_once += 1
+            await release.wait()
+            writer.write(b"HTTP/1.1 200 OK\r\nContent-Length: 0\r\n\r\n")
+
+    ports = [await world.raw(slow) for _ in range(10)]
+    fast_port = await world.app()
+    broker = await world.broker(limits=EgressLimits(per_host=10, per_workspace=30, requests_max=50))
+    async with asyncio.TaskGroup() as group:
+        for number in range(100):
+            request = EgressRequest("GET", f"http://127.0.0.1:{ports[number % 10]}/")
+            group.create_task(broker.fetch(request, scope(destination=f"d{number}")))
+        await eventually(lambda: at_once == 30)
+        request = EgressRequest("GET", f"http://127.0.0.1:{fast_port}/echo", timeout_ms=10_000)
+        assert (await broker.fetch(request, scope(workspace="another"))).status == 200
+        release.set()

@@ -12,8 +12,10 @@ import pytest
 
 from kit.clock import SystemClock
 from kit.testing.eventually import eventually
+from services.executor.handlers import egress as requests
 from services.executor.handlers.egress import FETCHES_MAX, Egress, Exchange, forsake
-from services.executor.runtime.jobs import HostRequest
+from services.executor.runtime.egress import EgressLimits
+from services.executor.runtime.jobs import HostRequest, Outcome, UserError
 from services.executor.runtime.worker_link import Worker
 from tests.integration.egress_world import World, answering, scope
 
@@ -52,6 +54,12 @@ class Desk:
 
     def fetch(self, number: int, url: str) -> None:
         self.ask(number, "fetch", {"id": number, "method": "GET", "url": url, "headers": []})
+
+
+def ended(kind: str = "") -> Outcome:
+    """How a handler ended: it returned, or this was thrown for it."""
+    error = UserError(kind, kind, "", "") if kind else None
+    return Outcome(1, ok=error is None, wall_us=0, cpu_us=0, logs=[], value=None, error=error)
 
 
 @pytest.fixture
@@ -141,7 +149,7 @@ async def test_a_request_that_nobody_awaits_is_sent_and_marked(world: World, des
 
     port = await world.raw(slow)
     desk.fetch(1, f"http://127.0.0.1:{port}/first")
-    forsake(cast("Any", desk.attempt))  # its handler has ended
+    forsake(cast("Any", desk.attempt), ended())
     await eventually(lambda: len(seen) == 1)
     release.set()
     await eventually(lambda: 1 in desk.worker.results)
@@ -159,3 +167,74 @@ async def test_the_head_of_an_answer_whose_body_fails_is_kept(world: World, desk
     assert exchange.response is not None
     assert exchange.response.status == 503
     assert desk.worker.errors[1]["response"]["status"] == 503
+
+
+@pytest.mark.parametrize("kind", ["Timeout", "OutOfMemory", "Internal"])
+async def test_requests_of_an_attempt_that_was_cut_end_and_those_that_wait_are_never_sent(
+    world: World, kind: str
+) -> None:
+    seen: list[bytes] = []
+
+    async def hanging(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        seen.append(await reader.readuntil(b"\r\n\r\n"))
+        await reader.read()
+
+    port = await world.raw(hanging)
+    egress = Egress(await world.broker(limits=EgressLimits(per_host=1)), SystemClock())
+    running = asyncio.ensure_future(egress.run())
+    await asyncio.sleep(0)
+    desk = Desk(egress)
+    for number in (1, 2, 3):
+        desk.fetch(number, f"http://127.0.0.1:{port}/{number}")
+    await eventually(lambda: len(seen) == 1)
+    forsake(cast("Any", desk.attempt), ended(kind))
+    await eventually(lambda: set(desk.worker.errors) == {1, 2, 3})
+    assert [one.awaited for one in desk.attempt.exchanges] == [True] * 3
+    assert {one.error.message for one in desk.attempt.exchanges if one.error} == {
+        "the attempt ended before an answer came"
+    }
+    # The slot is free, and what waited for it does not come.
+    desk.fetch(4, f"http://127.0.0.1:{port}/4")
+    await eventually(lambda: len(seen) == 2)
+    assert seen[1].startswith(b"GET /4 ")
+    running.cancel()
+    await asyncio.gather(running, return_exceptions=True)
+
+
+async def test_what_nobody_awaits_does_not_hang_for_long(
+    world: World, desk: Desk, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(requests, "FORSAKEN_S", 0.05)
+    gone = asyncio.Event()
+
+    async def hanging(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        await reader.read()
+        gone.set()
+
+    desk.fetch(1, f"http://127.0.0.1:{await world.raw(hanging)}/")
+    forsake(cast("Any", desk.attempt), ended("Error"))
+    async with asyncio.timeout(10):
+        await gone.wait()
+    assert not desk.attempt.exchanges[0].awaited
+
+
+async def test_a_head_that_no_server_takes_is_refused_before_it_is_kept(desk: Desk) -> None:
+    desk.ask(1, "fetch", {"id": 1, "method": "GET", "url": "http://127.0.0.1/" + "u" * 200_000, "headers": []})
+    headers = [[f"x-{number}", "v" * 1000] for number in range(200)]
+    desk.ask(2, "fetch", {"id": 2, "method": "GET", "url": "http://127.0.0.1/", "headers": headers})
+    assert [desk.worker.errors[number]["code"] for number in (1, 2)] == ["TOO_LARGE", "TOO_LARGE"]
+    assert desk.attempt.exchanges == []
+
+
+async def test_what_is_kept_of_a_request_is_what_a_trace_shows_of_it(world: World, desk: Desk) -> None:
+    head = b"HTTP/1.1 200 OK\r\nContent-Length: 0\r\n" + b"".join(b"x-%d: %b\r\n" % (n, b"v" * 100) for n in range(150))
+    port = await world.raw(answering(head + b"Retry-After: 7\r\n\r\n"))
+    url = f"http://127.0.0.1:{port}/" + "u" * 30_000
+    desk.ask(1, "fetch", {"id": 1, "method": "GET", "url": url, "headers": [["x-long", "v" * 20_000]]})
+    await eventually(lambda: 1 in desk.worker.results)
+    (exchange,) = desk.attempt.exchanges
+    assert exchange.response is not None
+    assert len(exchange.request.url) < 5_000
+    assert len(exchange.request.headers[0][1]) < 5_000
+    assert len(exchange.response.headers) < 105
+    assert ("Retry-After", "7") in exchange.response.headers

@@ -23,7 +23,7 @@ from services.executor.runtime.cuts import (
     redacted_value,
 )
 from services.executor.runtime.egress import EgressError, EgressRequest, EgressResponse
-from services.executor.runtime.egress_capture import BODY_BYTES_MAX, captured
+from services.executor.runtime.egress_capture import BODY_BYTES_MAX, captured, kept, kept_response
 from services.executor.runtime.jobs import LogLine
 from services.executor.runtime.redaction import REDACTED, Redactor, is_sensitive_header
 
@@ -316,3 +316,13 @@ def test_binary_bodies_are_captured_in_base64_and_split_characters_are_no_reason
     assert isinstance(split, dict)
     assert "base64" not in split
     assert split["text"].endswith("ä")
+
+
+def test_no_half_of_a_secret_stays_where_masks_shorten_what_was_cut() -> None:
+    """G1: so many secrets that the cut comes into view once they are masked."""
+    secret = "hunter2-hunter2"
+    many = secret * 5_000
+    response = EgressResponse(200, many, f"https://api.test/{many}", False, [("x-a", many)], many.encode(), [], 0.0, 0)
+    request = EgressRequest("POST", f"https://api.test/{many}", [("x-b", many)], many.encode())
+    record = _captured(kept(request), kept_response(response))
+    assert "hunter" not in json.dumps(record)

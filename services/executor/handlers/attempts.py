@@ -53,7 +53,7 @@ class Attempts:
         if outcome.ok and not item.sampled and not item.exchanges:
             self._outcomes.record(item, errors.DELIVERED, run)
             return
-        forsake(item)
+        forsake(item, outcome)
         status = http_error_status(item)
         if outcome.ok and status and program.fail_on_http_error:
             outcome = as_thrown(outcome, status)

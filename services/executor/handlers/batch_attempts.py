@@ -75,11 +75,11 @@ class BatchAttempts:
     def _described(
         self, program: Program, batch: Batch, outcome: Outcome
     ) -> Sequence[tuple[Item, Verdict, pb.AttemptDetail | None]]:
+        forsake(batch, outcome)
         endings = _endings(program, batch, outcome)
         keep_all = _saw_http_error(batch, outcome)
         if not keep_all and not batch.sampled and all(error is None for _, error in endings):
             return [(item, verdict, None) for item, (verdict, _) in zip(batch.items, endings, strict=True)]
-        forsake(batch)
         shared = BatchDetails(batch, outcome, program.redactor)
         described: list[tuple[Item, Verdict, pb.AttemptDetail | None]] = []
         for place, (item, (verdict, error)) in enumerate(zip(batch.items, endings, strict=True)):

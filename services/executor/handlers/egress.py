@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from datetime import datetime
 from email.utils import parsedate_to_datetime
 from typing import Protocol
@@ -19,19 +19,22 @@ from services.executor.runtime.egress import (
     EgressResponse,
     Scope,
     aborted,
+    cut_off,
     system_error,
     type_error,
 )
-from services.executor.runtime.egress_capture import BODY_BYTES_MAX
-from services.executor.runtime.pool import HostRequest, Worker
+from services.executor.runtime.egress_capture import kept, kept_response
+from services.executor.runtime.pool import HostRequest, Outcome, Worker
 
 # Statuses whose Retry-After is honoured.
 _WAITING_STATUSES = frozenset({429, 503})
 # A Retry-After of more than the whole horizon of retries says nothing more.
 RETRY_AFTER_MAX_MS = 4 * 3600 * 1000
-# Bodies wait in memory until their attempt ends, so only what a capture shows is kept, and enough to know that it is
-# cut after secrets were masked.
-KEPT_BODY_BYTES_MAX = 2 * BODY_BYTES_MAX
+# How long requests go on that a handler has not waited for: any usual API has taken them by then, and one that hangs
+# must not keep connections from others.
+FORSAKEN_S = 10.0
+# Kinds of errors of attempts that were cut, whatever they waited for.
+_CUT_KINDS = frozenset({"Timeout", "OutOfMemory", "Internal"})
 
 # Of an attempt; host.js counts as well and stops there, unless its worker is compromised.
 FETCHES_MAX = 50
@@ -110,7 +113,7 @@ class Egress:
         except asyncio.CancelledError:
             if not exchange.aborted:
                 raise
-            exchange.error = aborted()
+            exchange.error = exchange.error or aborted()
         except Exception:
             # A fault of ours in one request must not end the others: this one fails as a network failure.
             log.exception("request_failed_inside", destination=scope.destination)
@@ -122,8 +125,8 @@ class Egress:
         elif response is not None:
             worker.answer(request_id, result=response.as_answer())
             exchange.response_bytes = len(response.body)
-            exchange.response = replace(response, body=response.body[:KEPT_BODY_BYTES_MAX])
-        exchange.request = replace(exchange.request, body=(exchange.request.body or b"")[:KEPT_BODY_BYTES_MAX])
+            exchange.response = kept_response(response)
+        exchange.request = kept(exchange.request)
         if self.observe is not None:
             self.observe(exchange)
 
@@ -136,16 +139,33 @@ def _number(request: HostRequest) -> object:
 def abort(item: Requester, number: object) -> None:
     """End the request that user code called by this number; the server may have seen it."""
     for exchange in item.exchanges:
-        if number is not None and exchange.number == number and exchange.task is not None:
-            exchange.aborted = True
-            exchange.task.cancel()
+        if number is not None and exchange.number == number:
+            _end(exchange)
 
 
-def forsake(item: Requester) -> None:
-    """Mark the requests that the handler did not wait for: they are sent, their answers dropped."""
+def _end(exchange: Exchange) -> None:
+    if exchange.task is not None:
+        exchange.aborted = True
+        exchange.task.cancel()
+
+
+def forsake(item: Requester, outcome: Outcome) -> None:
+    """Say what becomes of requests under way when their attempt ends.
+
+    A handler that has settled did not wait for them: they are sent, their answers dropped. An attempt that was cut
+    waits for nothing any more: they end, sent or not, since its retry sends them again.
+    """
+    cut = outcome.error is not None and outcome.error.kind in _CUT_KINDS
     for exchange in item.exchanges:
-        if exchange.response is None and exchange.error is None:
+        if exchange.response is not None or exchange.error is not None:
+            continue
+        if cut:
+            exchange.error = cut_off()
+            _end(exchange)
+        else:
             exchange.awaited = False
+            if exchange.task is not None:
+                asyncio.get_running_loop().call_later(FORSAKEN_S, _end, exchange)
 
 
 def http_error_status(item: Requester) -> int:

@@ -137,5 +137,5 @@ class _Run:
     def _end_with(self, outcome: Outcome) -> None:
         if not self._done.done():
             # At once: an answer that comes from now on comes too late.
-            forsake(self)
+            forsake(self, outcome)
             self._done.set_result(outcome)

@@ -88,6 +88,7 @@ class Broker:
         self._ca_file = ca_file
         self._pool = ConnectionPool(self._limits)
         self._by_host = Slots(self._limits.per_host)
+        self._by_workspace = Slots(self._limits.per_workspace)
         self._by_host_of_all = Slots(self._limits.per_host_of_all)
         self._of_all = Slots(self._limits.requests_max)
         self._by_destination = Slots(self._limits.per_destination)
@@ -191,6 +192,7 @@ class Broker:
         host = (hop.origin.host, hop.origin.port)
         async with (
             self._by_host.held((scope.workspace, *host)),
+            self._by_workspace.held(scope.workspace),
             self._by_host_of_all.held(host),
             self._of_all.held(None),
         ):
@@ -202,7 +204,7 @@ class Broker:
             connection = self._pool.take(scope, hop.origin.key)
             if connection is None:
                 assert self._connector is not None, "the broker has not been started"
-                connection = await self._connector.connect(hop.origin, scope.allowed_ranges)
+                connection = await self._connector.connect(hop.origin, scope.allowed_ranges, scope.workspace)
             try:
                 return await self._on(connection, data, hop)
             except EgressError as error:

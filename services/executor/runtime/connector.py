@@ -31,9 +31,9 @@ class Connector:
         self._tls = tls
         self._limits = limits
 
-    async def connect(self, origin: Origin, allowed_ranges: tuple[Network, ...]) -> Connection:
+    async def connect(self, origin: Origin, allowed_ranges: tuple[Network, ...], workspace: str = "") -> Connection:
         """A new connection, TLS included; raises EgressError."""
-        addresses = await self.checked_addresses(origin, allowed_ranges)
+        addresses = await self.checked_addresses(origin, allowed_ranges, workspace)
         failure = system_error("ENOTFOUND", f"getaddrinfo ENOTFOUND {origin.host}")
         for number, address in enumerate(addresses, start=1):
             timeout_ms = self._limits.connect_ms if number == len(addresses) else self._limits.connect_fallback_ms
@@ -45,12 +45,14 @@ class Connector:
                 failure = error
         raise failure
 
-    async def checked_addresses(self, origin: Origin, allowed_ranges: tuple[Network, ...]) -> Sequence[str]:
+    async def checked_addresses(
+        self, origin: Origin, allowed_ranges: tuple[Network, ...], workspace: str = ""
+    ) -> Sequence[str]:
         """All of a host's addresses; denied when a single one is, since any of them could be the one
         reached."""
         if self._policy.is_own_name(origin.host, origin.port):
             raise denied()
-        addresses = await self._resolver.addresses(origin.host)
+        addresses = await self._resolver.addresses(origin.host, workspace)
         for address in addresses:
             reason = self._policy.denial(address, origin.port, allowed_ranges)
             if reason is not None:

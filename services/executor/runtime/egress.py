@@ -11,6 +11,7 @@ from typing import Any, Final, Literal, Self
 from services.executor.runtime.addresses import Network
 
 MIB: Final = 1 << 20
+HEAD_CHARS_MAX: Final = 128 << 10  # URL and headers; the broker's own bounds are lower
 COUNT_MAX: Final = 1 << 53  # the largest whole number of JavaScript; every real limit is lower
 
 Headers = list[tuple[str, str]]
@@ -43,6 +44,8 @@ class EgressLimits:
     per_destination: int = 50
     # Of everybody, to every host: eight such hosts, and far below the descriptors that a process may have.
     requests_max: int = 4_096
+    # Of one workspace, whatever its hosts: seven others have room beside it.
+    per_workspace: int = 512
     idle_ms: int = 15_000
     idle_per_host_max: int = 64
     idle_max: int = 1_024
@@ -73,6 +76,8 @@ class EgressRequest:
         try:
             headers = [(_text(name), _text(value)) for name, value in payload["headers"]]
             body = payload.get("body")
+            if sum(len(name) + len(value) for name, value in headers) + len(payload["url"]) > HEAD_CHARS_MAX:
+                raise EgressError("TOO_LARGE", "max-size", f"the head of a request is over limit: {HEAD_CHARS_MAX}")
             return cls(
                 method=_text(payload["method"]),
                 url=_text(payload["url"]),
@@ -209,6 +214,11 @@ def system_error(code: str, message: str) -> EgressError:
 def aborted() -> EgressError:
     """The user's AbortSignal ended the request; fetch has rejected already."""
     return EgressError(None, "aborted", "The user aborted a request.")
+
+
+def cut_off() -> EgressError:
+    """The attempt was cut while it waited: nobody is there to take an answer."""
+    return EgressError(None, "cut-off", "the attempt ended before an answer came")
 
 
 def body_error(url: str, code: str, message: str, *, network: bool = True) -> EgressError:

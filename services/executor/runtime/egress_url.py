@@ -2,7 +2,7 @@
 
 import base64
 import re
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import lru_cache
 from typing import Final
 from urllib.parse import quote, unquote, unquote_to_bytes
@@ -21,6 +21,8 @@ _STRIPPED_BY_WHATWG: Final = str.maketrans("", "", "\t\n\r")
 
 URL_CHARS_MAX: Final = 64 << 10  # what large servers accept is far below
 HOSTS_CACHED_MAX: Final = 4096
+# A name of 255 characters, each percent-encoded, and a port.
+HOSTPORT_CHARS_MAX: Final = 1024
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,15 +54,23 @@ def split_url(url: str) -> tuple[Origin, str]:
     return origin, target if target.startswith("/") else "/" + target
 
 
-@lru_cache(maxsize=HOSTS_CACHED_MAX)
 def _origin(scheme: str, authority: str) -> Origin:
     userinfo, _, hostport = authority.rpartition("@")
+    if len(hostport) > HOSTPORT_CHARS_MAX:
+        raise type_error("ERR_INVALID_URL", "Invalid URL")
+    origin = _place(scheme, hostport)
+    return replace(origin, authorization=_basic(userinfo)) if userinfo else origin
+
+
+# What stays in memory is short, and holds nobody's credentials.
+@lru_cache(maxsize=HOSTS_CACHED_MAX)
+def _place(scheme: str, hostport: str) -> Origin:
     host, port = _split_port(hostport)
     host = _ascii_host(host)
     port_number = _DEFAULT_PORT[scheme] if port == "" else _port_number(port)
     literal = f"[{host}]" if ":" in host else host
     header = literal if port_number == _DEFAULT_PORT[scheme] else f"{literal}:{port_number}"
-    return Origin(scheme, host, port_number, header, _basic(userinfo))
+    return Origin(scheme, host, port_number, header, None)
 
 
 def _split_port(hostport: str) -> tuple[str, str]:

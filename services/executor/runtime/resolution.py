@@ -4,12 +4,16 @@ import asyncio
 import socket
 from collections.abc import Awaitable, Callable
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
 from typing import Final
 
+from services.executor.runtime.connection_pool import Slots
 from services.executor.runtime.egress import system_error
 
 # Slow name servers hold threads; more than these would only queue at the resolver.
-THREADS_MAX: Final = 16
+THREADS_MAX: Final = 32
+# Names of one workspace that are looked up at once: slow ones of seven leave threads to the others.
+PER_WORKSPACE_MAX: Final = 4
 # Positive answers are kept as long as the shortest common TTL of load balancers allows; failures only to
 # damp storms.
 FOUND_TTL_S: Final = 10.0
@@ -34,23 +38,36 @@ def _lookup(host: str) -> list[str]:
     return list(dict.fromkeys(str(answer[4][0]) for answer in answers))
 
 
+@dataclass(slots=True)
+class _Flight:
+    """One lookup, and how many wait for it. Once a thread has it, nothing can end it."""
+
+    waiting: int = 0
+    begun: bool = False
+    task: asyncio.Task[list[str]] | None = None
+
+
 class Resolver:
-    """Resolves with the system's resolver unless given another; words errors as Node does."""
+    """Resolves with the system's resolver unless given another; words errors as Node does.
+
+    Answers are for all; lookups are a workspace's own, since slow names of one must not hold up the others'.
+    """
 
     def __init__(self, resolve: Resolve | None = None) -> None:
         self._resolve = resolve or self._system
         self._threads = ThreadPoolExecutor(THREADS_MAX, thread_name_prefix="egress-dns")
+        self._by_workspace = Slots(PER_WORKSPACE_MAX)
         self._cache: dict[str, tuple[float, list[str] | Exception]] = {}
-        self._flights: dict[str, asyncio.Task[list[str]]] = {}
+        self._flights: dict[tuple[str, str], _Flight] = {}
 
     async def close(self) -> None:
-        flights = list(self._flights.values())
-        for flight in flights:
-            flight.cancel()
-        await asyncio.gather(*flights, return_exceptions=True)
+        tasks = [flight.task for flight in self._flights.values() if flight.task is not None]
+        for task in tasks:
+            task.cancel()
+        await asyncio.gather(*tasks, return_exceptions=True)
         self._threads.shutdown(wait=False, cancel_futures=True)
 
-    async def addresses(self, host: str) -> list[str]:
+    async def addresses(self, host: str, workspace: str = "") -> list[str]:
         """All addresses of a host; raises ENOTFOUND and its like."""
         if (literal := literal_address(host)) is not None:
             return [literal]
@@ -59,32 +76,45 @@ class Resolver:
             host = "localhost"
         cached = self._cache.get(host)
         if cached is None or cached[0] < asyncio.get_running_loop().time():
-            return await self._fly(host)
+            return await self._fly(host, workspace)
         if isinstance(cached[1], Exception):
             raise _worded(cached[1], host)
         return cached[1]
 
-    async def _fly(self, host: str) -> list[str]:
-        flight = self._flights.get(host)
+    async def _fly(self, host: str, workspace: str) -> list[str]:
+        key = (workspace, host)
+        flight = self._flights.get(key)
         if flight is None:
-            flight = asyncio.get_running_loop().create_task(self._look_up(host))
-            self._flights[host] = flight
-            flight.add_done_callback(lambda done: self._landed(host, done))
+            flight = self._flights[key] = _Flight()
+            flight.task = asyncio.get_running_loop().create_task(self._look_up(host, workspace, flight))
+            flight.task.add_done_callback(lambda done: self._landed(key, done))
+        assert flight.task is not None
+        flight.waiting += 1
         try:
             # Shielded: one caller's deadline must not fail the others who wait for the same name.
-            return await asyncio.shield(flight)
+            return await asyncio.shield(flight.task)
         except (OSError, UnicodeError) as error:
             raise _worded(error, host) from error
+        finally:
+            flight.waiting -= 1
+            if not flight.waiting and not flight.begun and not flight.task.done():
+                # Who comes next begins another one.
+                del self._flights[key]
+                flight.task.cancel()
 
-    def _landed(self, host: str, flight: asyncio.Task[list[str]]) -> None:
-        del self._flights[host]
-        if not flight.cancelled():
-            flight.exception()  # retrieved here too, since every waiter may have gone
+    def _landed(self, key: tuple[str, str], task: asyncio.Task[list[str]]) -> None:
+        flight = self._flights.get(key)
+        if flight is not None and flight.task is task:
+            del self._flights[key]
+        if not task.cancelled():
+            task.exception()  # retrieved here too, since every waiter may have gone
 
-    async def _look_up(self, host: str) -> list[str]:
+    async def _look_up(self, host: str, workspace: str, flight: _Flight) -> list[str]:
         now = asyncio.get_running_loop().time
         try:
-            found = await self._resolve(host)
+            async with self._by_workspace.held(workspace):
+                flight.begun = True
+                found = await self._resolve(host)
         except (OSError, UnicodeError) as error:
             self._remember(host, now() + NOT_FOUND_TTL_S, error)
             raise
