@@ -6,6 +6,7 @@ from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from typing import Any
 
+import asyncpg
 import pytest
 
 from kit.auth.gate import Gate
@@ -27,6 +28,7 @@ from onward.registry.v1.internal_service_pb2_grpc import (
     add_InternalServiceServicer_to_server,
 )
 from services.delivery.domain.identity import delivery_id
+from services.delivery.projections.standing import queries
 from tests.integration.delivery_world import (
     SERVICE_TOKEN,
     START,
@@ -105,6 +107,27 @@ async def test_what_waits_for_its_batch_goes_when_the_policy_changes(database: s
         await log.record(NewFact("destinations/crm", changed))
         released = await world.released(3)
         assert {(one.destination, one.gathered) for one in released} == {("crm", True)}
+
+
+async def test_a_policy_that_changes_locks_nothing_that_outcomes_wait_for(database: str, nats_url: str) -> None:
+    """They lock rows in the order of their keys; whoever locks them in another one has to wait for the workspace."""
+    async with a_log() as (log, address), running(database, nats_url, registry_address=address) as world:
+        for number, seconds in ((2, 20), (1, 30)):
+            until_us = START_US + seconds * 1_000_000
+            held = attempt(number, result=pb.RESULT_DEFERRED, batch_events_max=100, batch_until_us=until_us)
+            await world.report(batch(held))
+        row = "SELECT FROM due WHERE stream_sequence = $1 FOR UPDATE NOWAIT"
+        outcomes = await asyncpg.connect(database)
+        async with outcomes.transaction():
+            await outcomes.execute(queries.lock_workspaces, ["acme"], [False])
+            await outcomes.execute(row, 1)
+            await log.record(NewFact("destinations/crm", facts.DeliveryPolicyUpdated(destination="crm")))
+            waits = "datname = current_database() AND wait_event_type = 'Lock'"
+            blocked = f"SELECT count(*) > 0 FROM pg_stat_activity WHERE {waits}"
+            await eventually(lambda: world.value(blocked))
+            await outcomes.execute(row, 2)
+        await outcomes.close()
+        await world.released(2)
 
 
 async def test_an_attempt_shows_the_filters_that_it_met_and_why_it_was_filtered(database: str, nats_url: str) -> None:

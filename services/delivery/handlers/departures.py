@@ -92,8 +92,10 @@ class Departures:
     async def _apply(self, connection: Connection, fact: Fact) -> None:
         if fact.type == "DeliveryPolicyUpdated":
             await self._release_gathering(connection, fact)
-        if fact.type != "DestinationDisconnected":
-            return
+        elif fact.type == "DestinationDisconnected":
+            await self._release_departed(connection, fact)
+
+    async def _release_departed(self, connection: Connection, fact: Fact) -> None:
         gone = json_format.Parse(fact.data, facts.DestinationDisconnected(), ignore_unknown_fields=True)
         # What is applied at the same time either sees that the destination is gone, or has its rows released here.
         await connection.execute(locks.lock_workspaces, [fact.workspace], [True])
@@ -103,6 +105,8 @@ class Departures:
 
     async def _release_gathering(self, connection: Connection, fact: Fact) -> None:
         changed = json_format.Parse(fact.data, facts.DeliveryPolicyUpdated(), ignore_unknown_fields=True)
+        # Outcomes lock rows in the order of their keys, this in whatever order they are found.
+        await connection.execute(locks.lock_workspaces, [fact.workspace], [True])
         await connection.execute(queries.release_gathering, fact.workspace, changed.destination, self._now_us())
 
     def _now_us(self) -> int:
