@@ -185,15 +185,16 @@ async def test_a_body_that_drips_ends_at_the_deadline(world: World) -> None:
 
 
 async def test_a_timeout_is_that_of_the_head_and_again_that_of_the_body(world: World) -> None:
+    # Together they take longer than it; either has 0.8 s to spare on a machine that stalls.
     async def halves(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         await reader.readuntil(b"\r\n\r\n")
-        await asyncio.sleep(0.3)
+        await asyncio.sleep(1.0)
         writer.write(b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\n")
-        await asyncio.sleep(0.3)
+        await asyncio.sleep(1.0)
         writer.write(b"ok")
 
     port = await world.raw(halves)
-    request = EgressRequest("GET", f"http://127.0.0.1:{port}/", timeout_ms=500)
+    request = EgressRequest("GET", f"http://127.0.0.1:{port}/", timeout_ms=1_800)
     assert (await (await world.broker()).fetch(request, scope())).body == b"ok"
 
 
