@@ -65,6 +65,15 @@ def test_a_retry_that_waits_for_its_batch_keeps_its_error_and_its_horizon() -> N
     assert (after.attempt, after.retries_used) == (10, 9)
 
 
+@pytest.mark.parametrize("late_us", [1, TOGETHER_US - 1])
+def test_events_that_failed_as_one_batch_go_again_within_the_horizon(late_us: int) -> None:
+    horizon_us = NOW + SECOND + late_us
+    before = Pending(9, 8, RETRY, NOW, first_ended_at_us=horizon_us - SCHEDULE.horizon_us)
+    failed = outcome(pb.RESULT_RETRYABLE, 9, 8, batch_events=2, retry_after_ms=3_600_000)
+    due_at_us = again(decided(failed, before)).pending.due_at_us
+    assert (horizon_us - late_us, due_at_us % TOGETHER_US) == (due_at_us, 0)
+
+
 def test_each_wait_makes_another_release() -> None:
     first = again(decided(waiting())).pending
     assert again(decided(waiting(), first)).pending.deferrals == first.deferrals + 1

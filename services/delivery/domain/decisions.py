@@ -157,7 +157,7 @@ def _retried(outcome: Outcome, pending: Pending | None, schedule: Schedule, now_
         attempt=outcome.attempt + 1,
         retries_used=outcome.retries_used + (not internal),
         reason=RETRY,
-        due_at_us=together(due_at_us) if batch_events else due_at_us,
+        due_at_us=together(due_at_us, first_ended_at_us + schedule.horizon_us) if batch_events else due_at_us,
         first_ended_at_us=first_ended_at_us,
         losses=losses,
         alone=alone,

@@ -67,9 +67,13 @@ def deferred_until(deferrals: int, now_us: int, random: Random) -> int:
     return now_us + round(delay_s * (1 + JITTER * (2 * random() - 1)) * SECOND_US)
 
 
-def together(due_at_us: int) -> int:
-    """The moment, the same for all that are due shortly before it, at which events of one batch go again."""
-    return -(-due_at_us // TOGETHER_US) * TOGETHER_US
+def together(due_at_us: int, latest_us: int) -> int:
+    """The moment, the same for all that are due shortly before it, at which events of one batch go again.
+
+    Not later than `latest_us`, the horizon: then it is the last such moment before it.
+    """
+    moment = -(-due_at_us // TOGETHER_US) * TOGETHER_US
+    return moment if moment <= latest_us else latest_us // TOGETHER_US * TOGETHER_US
 
 
 def gathered_until(batch_until_us: int, now_us: int) -> int:
