@@ -46,6 +46,12 @@ _TARGET = ("target_type = {target_type} AND target_id = {target_id}",)
 _PRINCIPAL = ("principal = {principal}", "credential = {principal} AND credential <> '' AND principal <> {principal}")
 _ACTION = ("action = {action}",)
 _REFUSED = ("outcome <> 1",)
+# All names at once, since a look at each takes four times as long; and without a regular expression where the text is of
+# ASCII, since that takes three times as long again.
+_NAMES = "concat_ws(E'\\n', e.target_display_name, e.target_id, e.principal, e.credential)"
+_ASCII_TEXT = f'strpos(lower({_NAMES} COLLATE "C"), $12) > 0'
+_OTHER_TEXT = f"{_NAMES} ~ $12"
+_NO_TEXT = "$12::text IS NULL"
 # It has no such order: fit for few alone.
 _TYPE = ("target_type = {target_type}",)
 
@@ -110,7 +116,7 @@ class _Reading:
         wanted = self.wanted
         timed = wanted.start_time is not None or wanted.end_time is not None
         rows = await self.connection.fetch(
-            _statement(conditions, timed=timed, oldest_first=self.oldest_first),
+            _statement(conditions, self.text, timed=timed, oldest_first=self.oldest_first),
             self.workspace,
             *span.within(recorded).ends,
             scan_max,
@@ -121,7 +127,7 @@ class _Reading:
             wanted.start_time,
             wanted.end_time,
             wanted.outcome,
-            any_case(self.text) if self.text else None,
+            _sought(self.text),
             # One more than asked for tells whether there are more.
             self.limit + 1,
             PAGE_BYTES_MAX,
@@ -202,7 +208,7 @@ async def _count(connection: Connection, workspace: str, wanted: Filter, span: _
 _COLUMNS: Final = {"principal": "$5", "action": "$6", "target_type": "$7", "target_id": "$8"}
 
 
-def _statement(conditions: Sequence[str], *, timed: bool, oldest_first: bool) -> str:
+def _statement(conditions: Sequence[str], text: str, *, timed: bool, oldest_first: bool) -> str:
     parts = [
         queries.candidates.format(low="$2", high="$3", condition=condition.format(**_COLUMNS))
         for condition in conditions
@@ -212,7 +218,7 @@ def _statement(conditions: Sequence[str], *, timed: bool, oldest_first: bool) ->
             queries.candidates.format(low=low, high=high, condition=_LATE)
             for low, high in (("$15", "$16"), ("$17", "$18"))
         ]
-    statement = queries.scan.format(candidates=" UNION ALL ".join(parts))
+    statement = queries.scan.format(candidates=" UNION ALL ".join(parts), matches_text=_matches(text))
     return statement.replace(" DESC", "") if oldest_first else statement
 
 
@@ -227,8 +233,20 @@ def _scans(wanted: Filter, conditions: Sequence[str], limit: int, text: str) -> 
     return [few, scan_max] if few < scan_max else [scan_max]
 
 
+def _matches(text: str) -> str:
+    if not text:
+        return _NO_TEXT
+    return _ASCII_TEXT if text.isascii() else _OTHER_TEXT
+
+
+def _sought(text: str) -> str | None:
+    if not text:
+        return None
+    return text.lower() if text.isascii() else any_case(text)
+
+
 def any_case(text: str) -> str:
-    """A regular expression for a text in whatever case: the database's own idea of case depends on its locale."""
+    """A regular expression for a text in whatever case: what the database takes for cases depends on its locale."""
     return "".join(_any_case(character) for character in text)
 
 

@@ -40,8 +40,7 @@ scanned AS MATERIALIZED (
             AND ($9::timestamptz IS NULL OR e.occur_time >= $9)
             AND ($10::timestamptz IS NULL OR e.occur_time < $10)
             AND ($11::smallint IS NULL OR e.outcome = $11)
-            AND ($12::text IS NULL OR e.target_display_name ~ $12 OR e.target_id ~ $12 OR e.principal ~ $12
-                OR e.credential ~ $12)
+            AND {matches_text}
             -- Where times do not matter, nothing else says what these are.
             AND coalesce($15::bigint, $16::bigint, $17::bigint, $18::bigint, 0) IS NOT NULL AS matches
     FROM candidates c JOIN audit_events e ON e.workspace = $1 AND e.index = c.index
