@@ -2,19 +2,24 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import replace
+from types import SimpleNamespace
 from typing import Any, cast
 
 import orjson
 import pytest
 
 from kit.bus.connection import Bus
+from kit.bus.message import Message
 from kit.clock import FakeClock
 from onward.executor.v1 import outcomes_pb2 as pb
 from services.executor.consumers.tickets import YOUNG_MIN, Tickets
 from services.executor.domain.errors import Verdict
+from services.executor.domain.gathering import Batching, Gathering
 from services.executor.handlers.batch_attempts import BatchAttempts
-from services.executor.handlers.generations import Blame, blamed
+from services.executor.handlers.batching import Batcher, taken_back
+from services.executor.handlers.generations import Blame, Generation, blamed
 from services.executor.handlers.resolve import Program
 from services.executor.handlers.settle import OutcomeLog
 from services.executor.handlers.work import Batch, Begun, Item, Run, Ticket
@@ -192,13 +197,13 @@ def test_the_same_events_in_the_same_order_have_the_same_key() -> None:
     assert len({batch(3).delivery, batch(2).delivery, batch(3, 1).delivery, Batch(batch(3).items[::-1]).delivery}) == 4
 
 
-async def test_events_that_wait_for_their_batch_keep_no_others_from_being_taken() -> None:
-    class Message:
-        def __init__(self, number: int) -> None:
-            self.stream_seq = number
+def _message(number: int) -> Message:
+    return Message.build("events.acme.web", b"", stream_seq=number + 1)
 
+
+async def test_events_that_wait_for_their_batch_keep_no_others_from_being_taken() -> None:
     tickets = Tickets(cast(Bus, None), FakeClock())
-    taken = [tickets.take(cast(Any, Message(number)), "s") for number in range(YOUNG_MIN)]
+    taken = [tickets.take(_message(number), "s") for number in range(YOUNG_MIN)]
     tickets.handed_out([])
     assert not tickets._room.is_set()
     for ticket in taken[:2]:
@@ -206,7 +211,39 @@ async def test_events_that_wait_for_their_batch_keep_no_others_from_being_taken(
         ticket.wait()
         ticket.wait()
     assert tickets._room.is_set()
-    tickets.take(cast(Any, Message(YOUNG_MIN)), "s")
-    tickets.take(cast(Any, Message(YOUNG_MIN + 1)), "s")
+    tickets.take(_message(YOUNG_MIN), "s")
+    tickets.take(_message(YOUNG_MIN + 1), "s")
     tickets.handed_out([])
+    assert not tickets._room.is_set()
+
+
+LEAVES: dict[str, Callable[[Batcher, Generation], object]] = {
+    "begun": lambda batcher, generation: batcher.begin(generation, 4),
+    "put off": lambda batcher, generation: batcher.put_off(generation),
+    "taken back": lambda batcher, generation: taken_back(generation),
+}
+
+
+@pytest.mark.parametrize("leaves", LEAVES)
+async def test_what_is_gathered_no_more_counts_like_all_else(leaves: str) -> None:
+    """Or a stream whose outcomes are not stored would be taken without an end."""
+    clock = FakeClock()
+    tickets = Tickets(cast(Bus, None), clock)
+    log = OutcomeLog(cast(Any, None), cast(Any, None), clock)
+    batcher = Batcher(cast(Any, SimpleNamespace(clock=clock, outcomes=log)))
+    generation = Generation(PROGRAM, gathering=Gathering(Batching(YOUNG_MIN * 4, wait_s=60)))
+    assert generation.gathering is not None
+    for number in range(YOUNG_MIN):
+        ticket = tickets.take(_message(number), "s")
+        assert ticket is not None
+        # Two deliveries of each event.
+        ticket.remaining = 2
+        for _ in range(2):
+            received_at_us = int(clock.now().timestamp() * 1e6)
+            batcher.add(generation.gathering, item(number, ticket=ticket, received_at_us=received_at_us))
+    tickets.handed_out([])
+    assert tickets._room.is_set()
+    clock.advance(1)
+    LEAVES[leaves](batcher, generation)
+    assert not generation.gathering
     assert not tickets._room.is_set()

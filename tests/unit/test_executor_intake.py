@@ -11,7 +11,7 @@ import pytest
 from kit.bus.message import Message
 from kit.clock import FakeClock
 from services.executor.consumers.intake import TURN_S, Intake, _newest_ns
-from services.executor.consumers.tickets import STREAM_MIN, YOUNG_MIN, Tickets
+from services.executor.consumers.tickets import HELD_MAX, RESERVED, STREAM_MIN, YOUNG_MIN, Tickets
 from services.executor.handlers.work import Ticket
 from services.executor.projections import View
 
@@ -97,6 +97,22 @@ async def test_a_stream_has_room_for_some_messages_though_another_one_has_filled
     large = await waits(tickets, "EVENTS_large")
     assert not large.done()
     large.cancel()
+
+
+async def test_one_stream_can_not_hold_so_much_that_others_are_shut_out(tickets: Tickets) -> None:
+    """Not even where nothing that it has sent is settled, and all of it waits for batches."""
+    sequence = 0
+    while tickets._room.is_set():
+        sequence += 1
+        ticket = tickets.take(Message.build("events.large.web", b"", stream_seq=sequence), "EVENTS_large")
+        assert ticket is not None
+        ticket.wait()
+    assert sequence == HELD_MAX - RESERVED
+    assert (await waits(tickets, "EVENTS_small")).done()
+    hold(tickets, "EVENTS_small", STREAM_MIN)
+    small = await waits(tickets, "EVENTS_small")
+    assert not small.done()
+    small.cancel()
 
 
 async def test_a_stream_goes_on_when_its_own_messages_are_settled_though_others_are_not(tickets: Tickets) -> None:

@@ -27,6 +27,8 @@ WINDOW_S = 0.25
 OLD_AFTER_S = 0.5
 # All together stay below the consumer's max_ack_pending (20,000), which several executors share.
 HELD_MAX = 16_000
+# What is left of them to streams that have fewer than their minimum, sixteen at once: whatever holds the others up.
+RESERVED = 2_000
 # Well below ack_wait (10 s): what runs is extended before the server gives it to somebody else.
 PROGRESS_INTERVAL_S = 3.0
 
@@ -47,7 +49,7 @@ class Tickets:
         self._settled = 0
         self._window = YOUNG_MIN
         self._old = 0
-        # Young or old, they wait in lanes for others of their batches, which bounds them.
+        # Young or old, they are being gathered in lanes, for a quarter of a second and a batch each.
         self._waiting = 0
 
     def __len__(self) -> int:
@@ -90,13 +92,14 @@ class Tickets:
         for ticket in tickets:
             if self._held.pop(ticket.key, None) is not None:
                 self._waiting -= ticket.waits
+                ticket.on_wait = None
                 self._leave(ticket.key[0])
         self._settled += len(tickets)
         self._adjust()
 
     def _adjust(self) -> None:
         held = len(self._held)
-        if held - self._old - self._waiting < self._window and held < HELD_MAX:
+        if held - self._old - self._waiting < self._window and held < HELD_MAX - RESERVED:
             self._room.set()
         else:
             self._room.clear()
@@ -109,8 +112,8 @@ class Tickets:
         if not self._of_stream[stream]:
             del self._of_stream[stream]
 
-    def _waits(self) -> None:
-        self._waiting += 1
+    def _waits(self, more: int) -> None:
+        self._waiting += more
         self._adjust()
 
     async def room(self, stream: str) -> None:

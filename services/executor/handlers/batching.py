@@ -26,6 +26,7 @@ class Batcher:
         now = self._clock.monotonic()
         item.waits_until = self._waits_until(gathering.batching, item, now)
         if item.waits_until > now:
+            item.waits = True
             item.ticket.wait()
         gathering.add(item, len(item.event), now=now, until=item.waits_until, events_max=item.batch_max)
 
@@ -44,7 +45,7 @@ class Batcher:
         gathering = generation.gathering
         if gathering is None or generation.alone or generation.batches >= batches_max:
             return None
-        items = gathering.take()
+        items = _taken(gathering)
         return items[0] if len(items) == 1 else Batch(sorted(items, key=_place))
 
     def starts(self, generation: Generation) -> bool:
@@ -61,7 +62,7 @@ class Batcher:
         if gathering is None or not gathering.leaves(now):
             return
         run, now_us = run_of(generation.program), self._clock.now().timestamp() * SECOND_US
-        for item in gathering.take():
+        for item in _taken(gathering):
             self._outcomes.record(
                 item,
                 errors.GATHERING,
@@ -81,7 +82,17 @@ def taken_back(generation: Generation) -> list[Item]:
     """What a generation was gathering when it ended, to be queued once more."""
     if generation.gathering is None:
         return []
-    items = generation.gathering.take()
+    items = _taken(generation.gathering)
     for item in items:
         item.filtered = None
+    return items
+
+
+def _taken(gathering: Gathering[Item]) -> list[Item]:
+    """Take what was gathered: from here on it is to be waited for like all else."""
+    items = gathering.take()
+    for item in items:
+        if item.waits:
+            item.waits = False
+            item.ticket.go_on()
     return items

@@ -19,26 +19,37 @@ if TYPE_CHECKING:
 class Ticket:
     """One JetStream message that is acknowledged when each of its deliveries has a stored outcome."""
 
-    __slots__ = ("key", "message", "on_wait", "remaining", "taken_at", "waits")
+    __slots__ = ("gathered", "key", "message", "on_wait", "remaining", "taken_at")
 
     def __init__(
-        self, key: tuple[str, int], message: Message, taken_at: float, on_wait: Callable[[], None] | None = None
+        self, key: tuple[str, int], message: Message, taken_at: float, on_wait: Callable[[int], None] | None = None
     ) -> None:
         # The stream and the sequence: the same on every delivery.
         self.key = key
         self.message = message
         self.remaining = 0
         self.taken_at = taken_at
-        # Whether a delivery of it was gathered: others need not wait for it to end.
-        self.waits = False
+        # How many deliveries of it are being gathered.
+        self.gathered = 0
+        # Is told 1 when it begins to wait, and -1 when it does no more.
         self.on_wait = on_wait
+
+    @property
+    def waits(self) -> bool:
+        """Whether a delivery of it is being gathered: others need not wait for it to end."""
+        return self.gathered > 0
 
     def wait(self) -> None:
         """Note that a delivery of it waits for others of its batch."""
-        if not self.waits:
-            self.waits = True
-            if self.on_wait is not None:
-                self.on_wait()
+        self.gathered += 1
+        if self.gathered == 1 and self.on_wait is not None:
+            self.on_wait(1)
+
+    def go_on(self) -> None:
+        """Note that a delivery of it waits no more."""
+        self.gathered -= 1
+        if self.gathered == 0 and self.on_wait is not None:
+            self.on_wait(-1)
 
 
 @dataclass(slots=True)
@@ -68,8 +79,9 @@ class Item:
     gathered: bool = False
     # The most events that it may be in a batch with; 0 for as many as the policy says.
     batch_max: int = 0
-    # When it starts though its batch is not full.
+    # When it starts though its batch is not full; whether its ticket knows that it waits.
     waits_until: float = 0.0
+    waits: bool = False
     # The trace of the event, as W3C has it; empty where it has none.
     traceparent: str = ""
     # How many events `onBatch` had when it returned something of another shape for this one and others.
