@@ -39,6 +39,8 @@ class AuditServicer(audit_service_pb2_grpc.AuditServiceServicer):
 
     async def ListAuditEvents(self, request: pb.ListAuditEventsRequest, context: Any) -> pb.ListAuditEventsResponse:
         (workspace,) = names.WORKSPACE.parse(request.parent, "parent")
+        if request.after_index and request.order != pb.ORDER_OLDEST_FIRST:
+            raise names.malformed("after_index", "goes with ORDER_OLDEST_FIRST alone")
         binding = _binding(request)
         cursor = self._pages.read(request.page_token, *binding)
         page = await read_page(
@@ -48,7 +50,7 @@ class AuditServicer(audit_service_pb2_grpc.AuditServiceServicer):
             page_size(request.page_size),
             text=request.text,
             oldest_first=request.order == pb.ORDER_OLDEST_FIRST,
-            beyond=int(cursor[0]) if cursor else None,
+            beyond=int(cursor[0]) if cursor else request.after_index or None,
         )
         if request.show_clients:
             await self._clients.show(workspace, page.events)

@@ -60,6 +60,8 @@ async def test_a_list_goes_either_way(world: World, owner: Owner) -> None:
     assert await pages(world, order=pb.ORDER_OLDEST_FIRST, page_size=3) == [[1, 2, 3], [4, 5, 6], [7]]
     assert await pages(world, order=pb.ORDER_OLDEST_FIRST, page_size=7) == [[1, 2, 3, 4, 5, 6, 7]]
     assert await pages(world, order=pb.ORDER_OLDEST_FIRST, target="functions") == [[]]
+    assert await pages(world, order=pb.ORDER_OLDEST_FIRST, page_size=2, after_index=4) == [[5, 6], [7]]
+    assert await pages(world, order=pb.ORDER_OLDEST_FIRST, after_index=7) == [[]]
 
 
 async def test_a_list_from_the_beginning_goes_on_with_what_was_recorded_meanwhile(world: World, owner: Owner) -> None:
@@ -156,7 +158,10 @@ async def test_page_tokens_that_somebody_made_up_are_refused(world: World, owner
     assert await refused(world, request, OTHER_TOKEN) == ("INVALID_ARGUMENT", "INVALID_PAGE_TOKEN")
 
 
-@pytest.mark.parametrize("wrong", [{"text": "x" * 101}, {"text": "a\0b"}, {"order": 7}, {"page_size": -1}])
+@pytest.mark.parametrize(
+    "wrong",
+    [{"after_index": 1}, {"after_index": -1}, {"text": "x" * 101}, {"text": "a\0b"}, {"order": 7}, {"page_size": -1}],
+)
 async def test_a_list_that_makes_no_sense_is_refused(world: World, wrong: dict[str, Any]) -> None:
     assert (await refused(world, pb.ListAuditEventsRequest(parent=ACME, **wrong)))[0] == "INVALID_ARGUMENT"
 

@@ -46,8 +46,8 @@ _TARGET = ("target_type = {target_type} AND target_id = {target_id}",)
 _PRINCIPAL = ("principal = {principal}", "credential = {principal} AND credential <> '' AND principal <> {principal}")
 _ACTION = ("action = {action}",)
 _REFUSED = ("outcome <> 1",)
-# All names at once, since a look at each takes four times as long; and without a regular expression where the text is of
-# ASCII, since that takes three times as long again.
+# All names at once, since a look at each takes four times as long; and where the text is of ASCII without a regular
+# expression, which takes three times as long again.
 _NAMES = "concat_ws(E'\\n', e.target_display_name, e.target_id, e.principal, e.credential)"
 _ASCII_TEXT = f'strpos(lower({_NAMES} COLLATE "C"), $12) > 0'
 _OTHER_TEXT = f"{_NAMES} ~ $12"

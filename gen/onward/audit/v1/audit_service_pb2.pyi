@@ -254,6 +254,7 @@ class ListAuditEventsRequest(_message.Message):
     TEXT_FIELD_NUMBER: _builtins.int
     ORDER_FIELD_NUMBER: _builtins.int
     SHOW_CLIENTS_FIELD_NUMBER: _builtins.int
+    AFTER_INDEX_FIELD_NUMBER: _builtins.int
     parent: _builtins.str
     """`workspaces/{workspace}`."""
     page_size: _builtins.int
@@ -276,6 +277,8 @@ class ListAuditEventsRequest(_message.Message):
     """Newest first, unless asked otherwise."""
     show_clients: _builtins.bool
     """Fills in where each came from, which takes a question to another service."""
+    after_index: _builtins.int
+    """Only acts that are in the trail after this index, to go on with a list that was kept; with ORDER_OLDEST_FIRST alone."""
     @_builtins.property
     def start_time(self) -> _timestamp_pb2.Timestamp:
         """Only acts from here on."""
@@ -299,10 +302,11 @@ class ListAuditEventsRequest(_message.Message):
         text: _builtins.str = ...,
         order: Global___Order.ValueType = ...,
         show_clients: _builtins.bool = ...,
+        after_index: _builtins.int = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["end_time", b"end_time", "start_time", b"start_time"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["action", b"action", "end_time", b"end_time", "order", b"order", "outcome", b"outcome", "page_size", b"page_size", "page_token", b"page_token", "parent", b"parent", "principal", b"principal", "show_clients", b"show_clients", "start_time", b"start_time", "target", b"target", "text", b"text"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["action", b"action", "after_index", b"after_index", "end_time", b"end_time", "order", b"order", "outcome", b"outcome", "page_size", b"page_size", "page_token", b"page_token", "parent", b"parent", "principal", b"principal", "show_clients", b"show_clients", "start_time", b"start_time", "target", b"target", "text", b"text"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
