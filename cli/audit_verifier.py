@@ -24,8 +24,6 @@ GAP_MAX = timedelta(minutes=10)
 _ED25519 = b"\x01"
 _SIGNATURE = "\N{EM DASH} "
 _LEAF, _NODE = b"\x00", b"\x01"
-# The first ones say it; an export of another workspace would give one a line.
-FAULTS_MAX = 20
 
 
 class NotVerifiedError(Exception):
@@ -112,20 +110,29 @@ class Tree:
 
 @dataclass(slots=True)
 class Report:
-    """What a verification found; `faults` is empty where all is well."""
+    """What a verification found; `faults` is empty where all is well. `remarks` are no faults, and worth knowing."""
 
     records: int = 0
     covered: int = 0
     workspace: str = ""
     faults: list[str] = field(default_factory=list)
+    remarks: list[str] = field(default_factory=list)
 
 
 class Verifier:
     """Takes the records of an export in order, from the first."""
 
-    def __init__(self, checkpoints: Iterable[Checkpoint], gap_max: timedelta = GAP_MAX) -> None:
+    def __init__(
+        self, checkpoints: Iterable[Checkpoint], gap_max: timedelta = GAP_MAX, *, ends_at: int | None = None
+    ) -> None:
+        """`ends_at` is the size that the export says to have; checkpoints beyond it are of a later time.
+
+        None takes the largest checkpoint for it.
+        """
         self._expected = sorted(checkpoints, key=lambda one: one.size)
+        self._ends_at = max((one.size for one in self._expected), default=0) if ends_at is None else ends_at
         self._gap_max = gap_max
+        self._kinds: set[str] = set()
         self._tree = Tree()
         self._report = Report()
         self._positions: dict[str, int] = {}
@@ -150,10 +157,13 @@ class Verifier:
         """After the last record."""
         report = self._report
         report.records, report.covered = self._tree.size, self._last_good
-        report.faults += [
-            f"the export ends at record {self._tree.size}, and a checkpoint covers {one.size}: records are missing"
-            for one in self._expected[-1:]
-        ]
+        size = self._tree.size
+        if size < self._ends_at:
+            covered = f"its checkpoint covers {self._ends_at}"
+            report.faults.append(f"the export ends at record {size}, and {covered}: records are missing")
+        later = [one.size for one in self._expected if one.size > max(size, self._ends_at)]
+        if later:
+            report.remarks.append(f"there are checkpoints of up to {max(later)} records, made after this export")
         if not report.faults and self._last_good < self._tree.size:
             report.faults.append(f"records {self._last_good + 1} to {self._tree.size} are covered by no checkpoint")
         return report
@@ -163,31 +173,36 @@ class Verifier:
         index, workspace = self._tree.size + 1, str(record["workspace"])
         self._report.workspace = self._report.workspace or workspace
         if record["index"] != index:
-            self._fault(f"record {index} says that it is record {record['index']}: one is missing, added or moved")
+            told = f"record {index} says that it is record {record['index']}: one is missing, added or moved"
+            self._fault("order", told)
         if workspace != self._report.workspace:
-            self._fault(f"record {index} is of workspace {workspace}, the others are of {self._report.workspace}")
+            self._fault("workspace", f"record {index} is of workspace {workspace}, not of {self._report.workspace}")
         service, position = str(record["service"]), int(record["position"])
         if position != self._positions.get(service, 0) + 1:
-            self._fault(
-                f"record {index} tells of position {position} of {service}'s log, and the one before is not told"
-            )
+            told = f"record {index} tells of position {position} of {service}'s log, and the one before is not told"
+            self._fault("order", told)
         self._positions[service] = position
         if str(record["recordTime"]) < self._record_time:
-            self._fault(f"record {index} was recorded before the one in front of it")
+            self._fault("time", f"record {index} was recorded before the one in front of it")
         self._record_time = str(record["recordTime"])
 
     def _check(self, one: Checkpoint) -> None:
         since, self._uncovered_since = self._uncovered_since, ""
         if one.root != self._tree.root():
-            self._fault(f"records {self._last_good + 1} to {one.size} are not those that were signed")
+            self._fault("root", f"records {self._last_good + 1} to {one.size} are not those that were signed")
             return
-        self._last_good = one.size
-        if one.time is not None and since and one.time - datetime.fromisoformat(since) > self._gap_max:
+        # Of the first that is at hand nobody knows what came before it.
+        known, self._last_good = self._last_good, one.size
+        if known and one.time is not None and since:
             late = one.time - datetime.fromisoformat(since)
-            self._fault(f"no checkpoint was made for {late}, until the one of {one.size} records")
+            if late > self._gap_max:
+                told = f"between the checkpoints of {known} and of {one.size} records none was made or kept for {late}"
+                self._report.remarks.append(told)
 
-    def _fault(self, text: str) -> None:
-        if len(self._report.faults) < FAULTS_MAX:
+    def _fault(self, kind: str, text: str) -> None:
+        """Note the first of its kind: what follows it follows from it."""
+        if kind not in self._kinds:
+            self._kinds.add(kind)
             self._report.faults.append(text)
 
 

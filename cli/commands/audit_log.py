@@ -171,39 +171,65 @@ def verify(
     file
         The export, as JSON Lines.
     checkpoint
-        Checkpoints that you kept, or a folder of them; FILE.checkpoint is looked at too.
+        Checkpoints that you kept, or a folder of them, such as onward-data/checkpoints; FILE.checkpoint is looked at
+        too.
     key
         The verifier key that you trust, such as onward+1a2b3c4d+AbC...; FILE.key where absent.
     """
     try:
-        trusted = Key(key or _text(_beside(file, "key")))
-        notes = [_text(path) for path in _checkpoints(file, checkpoint)]
-        report = _verified(file, [read_checkpoint(note, trusted) for note in notes])
+        if not file.is_file():
+            raise UsageError(f"there is no {file}")
+        trusted = Key(key or _key_beside(file))
+        own = [read_checkpoint(_text(path), trusted) for path in (_beside(file, "checkpoint"),) if path.exists()]
+        kept = [read_checkpoint(_text(path), trusted) for path in _kept(checkpoint)]
+        notes = _of_one_log(file, own + kept)
+        report = _verified(file, notes, own[0].size if own else None)
     except NotVerifiedError as error:
         raise CommandError(str(error)) from None
     if options.json:
         told = {"records": report.records, "covered": report.covered, "workspace": report.workspace}
-        print_json({**told, "faults": report.faults})
+        print_json({**told, "faults": report.faults, "remarks": report.remarks})
     else:
         _tell(report, trusted, len(notes))
     return 1 if report.faults else 0
 
 
-def _verified(file: Path, checkpoints: list[Checkpoint]) -> Report:
-    verifier = Verifier(checkpoints)
+def _verified(file: Path, checkpoints: list[Checkpoint], ends_at: int | None) -> Report:
+    verifier = Verifier(checkpoints, ends_at=ends_at)
     for line in read_lines(file):
         verifier.add(line)
     return verifier.report()
 
 
-def _checkpoints(file: Path, named: tuple[Path, ...]) -> list[Path]:
-    found = [one for path in named for one in (sorted(path.glob("*.checkpoint")) if path.is_dir() else [path])]
-    own = _beside(file, "checkpoint")
-    if own.exists():
-        found.append(own)
-    if not found:
-        raise UsageError(f"there is no {own}: name the checkpoints that you kept with --checkpoint")
+def _key_beside(file: Path) -> str:
+    path = _beside(file, "key")
+    if not path.exists():
+        raise UsageError(f"there is no {path}: name the key that you trust with --key")
+    return _text(path)
+
+
+def _kept(named: tuple[Path, ...]) -> list[Path]:
+    """Files that were named, and those in folders that were; Onward keeps a folder for each workspace."""
+    found: list[Path] = []
+    for path in named:
+        inside = sorted(path.rglob("*.checkpoint")) if path.is_dir() else [path]
+        if not inside:
+            raise UsageError(f"there is no checkpoint in {path}")
+        found += inside
     return found
+
+
+def _of_one_log(file: Path, checkpoints: list[Checkpoint]) -> list[Checkpoint]:
+    """Those of the export's workspace, each once."""
+    first = next(read_lines(file), b"{}")
+    try:
+        workspace = orjson.loads(first).get("workspace", "")
+    except (orjson.JSONDecodeError, AttributeError):
+        raise NotVerifiedError("line 1 is no record") from None
+    found = {one: None for one in checkpoints if not workspace or one.origin.endswith(f"/{workspace}")}
+    if not found:
+        raise UsageError(f"there is no checkpoint of {file}: name those that you kept with --checkpoint")
+    return list(found)
 
 
 def _text(path: Path) -> str:
@@ -216,6 +242,8 @@ def _text(path: Path) -> str:
 def _tell(report: Report, key: Key, checkpoints: int) -> None:
     for fault in report.faults:
         say_line(styled(("✗ ", "red"), fault))
+    for remark in report.remarks:
+        say_line(styled(("! ", "yellow"), remark))
     if report.faults:
         return
     what = f"{counted(report.records, 'record')} of {report.workspace}" if report.workspace else "no records"

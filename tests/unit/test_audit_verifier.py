@@ -68,9 +68,12 @@ def altered(at: int) -> list[bytes]:
         (RECORDS[:50] + RECORDS[51:], "record 51 says that it is record 52: one is missing, added or moved"),
         ([*RECORDS[:50], RECORDS[49], *RECORDS[50:]], "record 51 says that it is record 50"),
         ([*RECORDS[:9], RECORDS[10], RECORDS[9], *RECORDS[11:]], "record 10 says that it is record 11"),
-        (RECORDS[:-1], f"the export ends at record {COUNT - 1}, and a checkpoint covers {COUNT}: records are missing"),
+        (
+            RECORDS[:-1],
+            f"the export ends at record {COUNT - 1}, and its checkpoint covers {COUNT}: records are missing",
+        ),
         ([*RECORDS, record(COUNT + 1)], f"records {COUNT + 1} to {COUNT + 1} are covered by no checkpoint"),
-        ([*RECORDS[:5], record(6, workspace="other"), *RECORDS[6:]], "record 6 is of workspace other"),
+        ([*RECORDS[:5], record(6, workspace="other"), *RECORDS[6:]], "record 6 is of workspace other, not of acme"),
         ([*RECORDS[:5], record(6, position=7), *RECORDS[6:]], "record 6 tells of position 7 of registry's log"),
         ([*RECORDS[:5], record(6, recordTime="2020"), *RECORDS[6:]], "record 6 was recorded before the one in front"),
     ],
@@ -102,8 +105,23 @@ def test_two_heads_of_one_size_are_equivocation() -> None:
 def test_a_time_without_checkpoints_is_reported() -> None:
     """D10"""
     report = verified(RECORDS, [NOTES[0], note(RECORDS, COUNT, late=timedelta(hours=5))])
-    assert len(report.faults) == 1
-    assert report.faults[0].startswith("no checkpoint was made for 5:11:38")
+    assert report.faults == []
+    assert report.remarks == [f"between the checkpoints of 1 and of {COUNT} records none was made or kept for 5:11:38"]
+    # Of the first one at hand nobody knows what came before it.
+    assert verified(RECORDS, [note(RECORDS, COUNT, late=timedelta(hours=5))]).remarks == []
+
+
+def test_an_older_export_is_whole_though_there_are_later_checkpoints() -> None:
+    verifier = Verifier([read_checkpoint(one, KEY) for one in NOTES], ends_at=300)
+    for one in RECORDS[:300]:
+        verifier.add(one)
+    report = verifier.report()
+    assert (report.faults, report.covered) == ([], 300)
+    assert report.remarks == [f"there are checkpoints of up to {COUNT} records, made after this export"]
+
+
+def test_what_follows_from_a_fault_is_not_told() -> None:
+    assert len(verified(RECORDS[:50] + RECORDS[51:], NOTES).faults) == 3
 
 
 def test_a_note_of_another_key_is_refused() -> None:
