@@ -22,6 +22,7 @@ import orjson
 
 from kit.clock import Clock, SystemClock
 from kit.eventstore.facts import Fact, FactData, Meta, NewFact, serialize, serialize_meta
+from kit.eventstore.recent import RecentFacts
 from kit.eventstore.store import (
     READ_BYTES_MAX,
     READ_FACTS_MAX,
@@ -56,7 +57,8 @@ _SHAPES_KEPT_MAX = 256
 class PostgresEventStore:
     """Facts in a database that `migrate(dsn, [MIGRATIONS, ...])` has prepared.
 
-    `appended` is set after each commit that appended facts; the relay of the same process waits for it.
+    `appended` is set after each commit that appended facts, which are then in `recent`, too; the relay of the same
+    process waits for it.
     """
 
     def __init__(self, pool: Pool, *, clock: Clock | None = None, ids: Ids | None = None) -> None:
@@ -65,6 +67,7 @@ class PostgresEventStore:
         self._ids = ids or SystemIds()
         self._turns = Turns()
         self.appended = asyncio.Event()
+        self.recent = RecentFacts()
 
     @asynccontextmanager
     async def writing(self, workspace: str) -> AsyncIterator[Unit]:
@@ -74,7 +77,7 @@ class PostgresEventStore:
             unit = PostgresUnit(connection, workspace, head, self._clock, self._ids)
             yield unit
         if unit.position > head:
-            self.appended.set()
+            self._committed(unit.recorded)
 
     def turn(self, workspace: str) -> AbstractAsyncContextManager[None]:
         """See `EventStore.turn`."""
@@ -95,19 +98,34 @@ class PostgresEventStore:
         projected, *others = also or [_NO_PROJECTION]
         if answered is not None:
             others.append(_remembered(place.workspace, answered))
-        whole = _one_statement(projected.text, tuple(one.text for one in others), _counts(projected, *others))
+        statement = _one_statement(projected.text, tuple(one.text for one in others), _counts(projected, *others))
         own = (fact.stream, place.version, fact.type, data.decode(), len(data))
-        about = (serialize_meta(meta.at(self._clock.now())), self._ids.uuid7())
-        args = (place.workspace, place.after_position, *own, *about)
+        meta, fact_id = meta.at(self._clock.now()), self._ids.uuid7()
+        args = (place.workspace, place.after_position, *own, serialize_meta(meta), fact_id)
         try:
-            row = await self._pool.fetchrow(whole, *args, *chain(projected.args, *(one.args for one in others)))
+            row = await self._pool.fetchrow(statement, *args, *chain(projected.args, *(one.args for one in others)))
         except (asyncpg.UniqueViolationError, asyncpg.NotNullViolationError):
             # The request_id is known, or the projection found no row.
             return None
         if row is None:
             return None
-        self.appended.set()
+        whole = Fact(
+            place.workspace,
+            place.after_position + 1,
+            fact.stream,
+            place.version,
+            fact.type,
+            data,
+            fact_id,
+            meta,
+            row["recorded_at"],
+        )
+        self._committed([whole])
         return Times(row["recorded_at"], row["created"])
+
+    def _committed(self, facts: Sequence[Fact]) -> None:
+        self.recent.add(facts)
+        self.appended.set()
 
     async def read(self, workspace: str, after_position: int, limit: int = READ_FACTS_MAX) -> list[Fact]:
         """See `EventStore.read`."""
@@ -148,6 +166,8 @@ class PostgresUnit:
         self._position = head
         self._clock = clock
         self._ids = ids
+        # What was appended.
+        self.recorded: list[Fact] = []
 
     @property
     def workspace(self) -> str:
@@ -249,7 +269,7 @@ class PostgresUnit:
             return []
         first = self._position + 1
         self._position += len(facts)
-        return [
+        recorded = [
             Fact(
                 self._workspace,
                 first + n,
@@ -263,6 +283,8 @@ class PostgresUnit:
             )
             for n, fact in enumerate(facts)
         ]
+        self.recorded += recorded
+        return recorded
 
 
 async def read_facts(

@@ -14,7 +14,7 @@ class PublishedPositions:
     @property
     def awaited(self) -> list[str]:
         """Workspaces that somebody waits for."""
-        return list(self._waiting)
+        return [name for name, waiting in self._waiting.items() if not all(future.done() for _, future in waiting)]
 
     def reached(self, workspace: str, position: int) -> bool:
         """Whether a position is known to be reached."""

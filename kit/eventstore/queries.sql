@@ -151,17 +151,22 @@ LIMIT $1;
 SELECT workspace, position FROM relay_positions WHERE workspace = ANY($1::text[]);
 
 -- name: record_published
--- From the position that was read, so that neither a deposed leader nor a rewind meanwhile is overwritten.
+-- From the position that was read, so that neither a deposed leader nor a rewind meanwhile is overwritten. Answers which
+-- ones were recorded.
 WITH news AS (
     SELECT * FROM unnest($1::text[], $2::bigint[], $3::bigint[]) AS n(workspace, published, upto)
 ), created AS (
     INSERT INTO relay_positions (workspace, position)
     SELECT workspace, upto FROM news WHERE published = 0
     ON CONFLICT (workspace) DO NOTHING
+    RETURNING workspace
+), moved AS (
+    UPDATE relay_positions r SET position = news.upto
+    FROM news
+    WHERE r.workspace = news.workspace AND r.position = news.published
+    RETURNING r.workspace
 )
-UPDATE relay_positions r SET position = news.upto
-FROM news
-WHERE r.workspace = news.workspace AND r.position = news.published;
+SELECT workspace FROM created UNION ALL SELECT workspace FROM moved;
 
 -- name: rewind
 UPDATE relay_positions SET position = $2 WHERE workspace = $1 AND position > $2;

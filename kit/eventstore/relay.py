@@ -2,18 +2,23 @@
 
 Each replica of a service runs a relay, and one of them leads: the one whose connection holds an advisory
 lock. The leader does all its reading and recording over that very connection, so a leader that lost the lock
-can't read on or record; what it may still have on the way carries the same Nats-Msg-Ids as its successor's,
-and consumers go by position. This needs a session of Postgres, not a pooler that lends sessions by the
-transaction.
+can't read on or record; what it may still have on the way, or been handed, carries the same Nats-Msg-Ids as
+its successor's, and consumers go by position. This needs a session of Postgres, not a pooler that lends
+sessions by the transaction.
 
 How the leader wakes up. A NOTIFY in each append cost two thirds of the appends (15,300 a second became
 4,400), so none is sent there. The store sets an asyncio.Event after a commit, which wakes the relay of its
 own process; a relay that does not lead passes that on to the leader with a NOTIFY of its own, outside any
 transaction and at most every 20 ms. Once a second the leader looks in any case.
+
+What the leader's own process has committed is handed over in memory, since mutations wait for it. It is published
+without a look where it comes right after what this leader has recorded; anything else, such as a fact of another
+replica in between, makes it look.
 """
 
 import asyncio
 import hashlib
+import time
 from collections.abc import Sequence
 from contextlib import suppress
 from typing import Protocol
@@ -28,6 +33,7 @@ from kit.eventstore.facts import Fact
 from kit.eventstore.hold import HeldWorkspaces
 from kit.eventstore.postgres import queries, read_several
 from kit.eventstore.progress import PublishedPositions
+from kit.eventstore.recent import RecentFacts
 from kit.postgres.failures import translating
 from kit.postgres.pool import CONNECT_TIMEOUT_S, Connection, Pool, connect
 
@@ -66,17 +72,24 @@ class Relay:
         service: str,
         publish_many: PublishMany,
         appended: asyncio.Event,
+        recent: RecentFacts | None = None,
         publish_timeout_s: float = PUBLISH_TIMEOUT_S,
     ) -> None:
         self._dsn = dsn
         self._service = service
         self._publish_many = publish_many
         self._appended = appended
+        self._recent = RecentFacts() if recent is None else recent
         self._publish_timeout_s = publish_timeout_s
         self._lock_key = _lock_key(service)
         self._held = HeldWorkspaces()
         self._published = PublishedPositions()
         self._leading = False
+        # How far each workspace is recorded, or about to be, as far as this leader knows.
+        self._recorded: dict[str, int] = {}
+        # Whether there may be facts that were not handed over; and when that was looked up.
+        self._look = True
+        self._looked_at = 0.0
 
     @property
     def leading(self) -> bool:
@@ -116,12 +129,14 @@ class Relay:
                 await self._lead(connection)
         finally:
             self._leading = False
+            self._recorded.clear()
             self._published.forget()
             self._held.clear()
             await _close(connection)
 
     async def _stand_by(self, connection: Connection) -> None:
         """Pass a wake-up on to the leader, see how far it is, and pause."""
+        self._recent.drop()
         await self._sleep(STANDBY_PAUSE_S if self._published.awaited else POLL_S)
         if self._appended.is_set():
             self._appended.clear()
@@ -131,24 +146,54 @@ class Relay:
 
     async def _lead(self, connection: Connection) -> None:
         await connection.add_listener(CHANNEL, self._wake)
-        self._leading = True
+        self._leading, self._look = True, True
         log.info("relay_leads", service=self._service)
         while True:
             # Cleared before the look, so that what is appended during it is seen by the next one.
             self._appended.clear()
-            if not await self._publish_round(connection):
+            handed = self._handed()
+            if handed:
+                await self._send(connection, handed)
+            if self._must_look(idle=not handed) and await self._publish_round(connection):
+                continue
+            if not handed:
                 await self._see_published(connection)
                 await self._sleep(min(POLL_S, self._held.next_retry_s()))
 
+    def _handed(self) -> list[Fact]:
+        """Those of the process's own facts that come right after what is recorded."""
+        batch = []
+        for fact in self._recent.take(BATCH_MESSAGES_MAX, BATCH_BYTES_MAX):
+            recorded = self._recorded.get(fact.workspace, -1)
+            if fact.position == recorded + 1:
+                self._recorded[fact.workspace] = fact.position
+                batch.append(fact)
+            elif fact.position > recorded:
+                self._look = True
+        return batch
+
+    def _must_look(self, *, idle: bool) -> bool:
+        """Who waits without anything being handed over waits for what came before, or from elsewhere."""
+        if idle and (len(self._held) or self._published.awaited):
+            return True
+        return self._look or time.monotonic() - self._looked_at >= POLL_S
+
     async def _publish_round(self, connection: Connection) -> bool:
-        """Publish a batch of what waits; answers whether there was any."""
+        """Look for what waits and publish a batch of it; answers whether there was any."""
+        self._look, self._looked_at = False, time.monotonic()
         behind = await connection.fetch(queries.behind, WORKSPACES_PER_ROUND_MAX, self._held.names())
         if not behind:
             return False
         batch = await self._read_batch(connection, {row["workspace"]: row["published"] for row in behind})
+        self._recorded |= {fact.workspace: fact.position for fact in batch}
+        whole = all(self._recorded.get(row["workspace"], 0) >= row["head"] for row in behind)
+        self._look = not whole or len(behind) == WORKSPACES_PER_ROUND_MAX
+        await self._send(connection, batch)
+        return True
+
+    async def _send(self, connection: Connection, batch: Sequence[Fact]) -> None:
         messages = [to_message(self._service, fact) for fact in batch]
         await self._record(connection, batch, await self._publish(messages))
-        return True
 
     async def _publish(self, messages: Sequence[Outgoing]) -> Sequence[PubAck]:
         try:
@@ -179,9 +224,13 @@ class Relay:
             delay_s = self._held.hold(workspace)
             log.warning("relay_refused", workspace=workspace, error=str(ack.error), retry_in_s=delay_s)
         names = list(upto)
-        await connection.execute(
+        rows = await connection.fetch(
             queries.record_published, names, [first[name] for name in names], [upto[name] for name in names]
         )
+        for name in {*names} - {row["workspace"] for row in rows} | refused.keys():
+            # Not as far as was thought; what comes next has to be read.
+            self._recorded.pop(name, None)
+            self._look = True
 
     async def _see_published(self, connection: Connection) -> None:
         """Look up the recorded positions that somebody waits for: facts of before this leader, or another's."""
@@ -196,6 +245,7 @@ class Relay:
 
     def _wake(self, *_: object) -> None:
         """Called by asyncpg, with what it has to say, for a notification and for a lost connection."""
+        self._look = True
         self._appended.set()
 
 

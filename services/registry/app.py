@@ -140,6 +140,7 @@ class RegistryApp:
             service=SERVICE,
             publish_many=Publisher(self._bus).publish_many,
             appended=self._store.appended,
+            recent=self._store.recent,
         )
         self._provisioner = StreamProvisioner(self._store, self._provision, self._clock)
         self._denials = Denials(self._pool, self._store, self._clock)

@@ -4,6 +4,7 @@ import asyncio
 from collections import defaultdict
 from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager, suppress
+from typing import Any
 
 import asyncpg
 import pytest
@@ -14,8 +15,9 @@ from kit.eventstore import relay as relay_module
 from kit.eventstore.consumer import MemoryFactApplier
 from kit.eventstore.envelope import from_message
 from kit.eventstore.facts import Fact
-from kit.eventstore.postgres import MIGRATIONS, PostgresEventStore
+from kit.eventstore.postgres import MIGRATIONS, PostgresEventStore, read_several
 from kit.eventstore.relay import Relay, rewind
+from kit.eventstore.store import Place
 from kit.postgres.migrate import migrate
 from kit.postgres.pool import Pool, connect_pool
 from kit.testing.eventually import eventually
@@ -79,7 +81,9 @@ def bus() -> FakeBus:
 
 
 def make_relay(database: str, store: PostgresEventStore, bus: FakeBus) -> Relay:
-    return Relay(database, service="registry", publish_many=bus.publish_many, appended=store.appended)
+    return Relay(
+        database, service="registry", publish_many=bus.publish_many, appended=store.appended, recent=store.recent
+    )
 
 
 @asynccontextmanager
@@ -140,6 +144,73 @@ async def test_a_relay_with_nothing_to_do_sleeps(database: str, store: PostgresE
         assert await relay.wait_published("acme", 1, timeout_s=10)
         await eventually(lambda: not store.appended.is_set())
     assert bus.tries == 1
+
+
+@pytest.fixture
+def read(monkeypatch: pytest.MonkeyPatch) -> list[list[int]]:
+    """The positions of facts that relays have read."""
+    told: list[list[int]] = []
+
+    async def noting(*args: Any) -> list[Fact]:
+        facts = await read_several(*args)
+        told.append([fact.position for fact in facts])
+        return facts
+
+    monkeypatch.setattr(relay_module, "read_several", noting)
+    return told
+
+
+async def test_what_its_own_process_commits_is_published_without_being_read_again(
+    database: str, store: PostgresEventStore, bus: FakeBus, read: list[list[int]]
+) -> None:
+    async with running(make_relay(database, store, bus)) as relay:
+        facts = await append(store, "acme", said("a"))
+        assert await relay.wait_published("acme", 1, timeout_s=10)
+        facts += await append(store, "acme", said("a"), said("b"))
+        assert await relay.wait_published("acme", 3, timeout_s=10)
+        assert await store.append_one(Place("acme", 3, 3), said("a"), META)
+        assert await relay.wait_published("acme", 4, timeout_s=10)
+        await eventually(lambda: recorded(store, "acme", 4))
+    # The first of all shows how far the others have come.
+    assert read == [[1]]
+    assert bus.facts() == [*facts, *await store.read("acme", 3)]
+
+
+async def test_what_another_replica_commits_in_between_is_published_in_its_place(
+    database: str, pool: Pool, store: PostgresEventStore, bus: FakeBus, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """B16."""
+    # Nobody would look by itself within this test.
+    monkeypatch.setattr(relay_module, "POLL_S", 1000.0)
+    async with running(make_relay(database, store, bus)) as relay:
+        await append(store, "acme", said("a"))
+        assert await relay.wait_published("acme", 1, timeout_s=10)
+        await append(PostgresEventStore(pool), "acme", said("a"))
+        await append(store, "acme", said("a"))
+        assert await relay.wait_published("acme", 3, timeout_s=10)
+        # What nobody handed over is looked for where somebody waits for it.
+        await append(PostgresEventStore(pool), "acme", said("a"))
+        assert await relay.wait_published("acme", 4, timeout_s=10)
+        await append(store, "acme", said("a"))
+        store.recent.drop()
+        assert await relay.wait_published("acme", 5, timeout_s=10)
+    assert bus.positions("acme") == [1, 2, 3, 4, 5]
+
+
+async def test_what_was_rewound_while_facts_are_handed_over_is_read_again(
+    database: str, pool: Pool, store: PostgresEventStore, bus: FakeBus, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """B5."""
+    monkeypatch.setattr(relay_module, "POLL_S", 1000.0)
+    async with running(make_relay(database, store, bus)) as relay:
+        await append(store, "acme", said("a"), said("a"))
+        assert await relay.wait_published("acme", 2, timeout_s=10)
+        await eventually(lambda: recorded(store, "acme", 2))
+        await rewind(pool, "acme", 1)
+        await append(store, "acme", said("a"))
+        assert await relay.wait_published("acme", 3, timeout_s=10)
+        await eventually(lambda: recorded(store, "acme", 3))
+    assert bus.positions("acme") == [1, 2, 3, 2, 3]
 
 
 async def test_a_waiter_of_a_position_from_before_the_relay_started_is_answered(
@@ -258,7 +329,9 @@ async def test_a_refusal_in_the_middle_records_only_what_comes_before_it(
             acks[2] = PubAck("", 0, error=Unavailable("refused"))
         return acks
 
-    relay = Relay(database, service="registry", publish_many=refuse_the_third_once, appended=store.appended)
+    relay = Relay(
+        database, service="registry", publish_many=refuse_the_third_once, appended=store.appended, recent=store.recent
+    )
     async with running(relay):
         assert await relay.wait_published("acme", 4, timeout_s=10)
     assert bus.positions("acme") == [1, 2, 3, 4, 3, 4]
