@@ -22,6 +22,15 @@ ACTION_LENGTH_MAX = 128
 TARGET_LENGTH_MAX = 512
 TEXT_LENGTH_MAX = 1_024
 
+EVENT_COLUMNS = (
+    "workspace", "index", "service", "position", "fact_id", "occur_time", "record_time", "principal", "action",
+    "target_type", "target_id", "target_display_name", "outcome", "changes", "changes_bytes", "request_id", "trace_id",
+    "credential",
+)  # fmt: skip
+FACT_COLUMNS = (
+    "workspace", "index", "service", "position", "stream", "version", "type", "data", "meta", "fact_id", "recorded_at",
+)  # fmt: skip
+
 queries = load_queries(Path(__file__).parent / "projections.sql")
 
 
@@ -35,14 +44,17 @@ async def record(service: str, connection: Connection, facts: Sequence[Fact]) ->
     head = await connection.fetchrow(queries.next_indexes, workspace, len(facts))
     assert head is not None, "an upsert returns its row"
     streams = {stream for content in contents for stream in content.streams}
-    rows = await connection.fetch(queries.states, workspace, service, list(streams))
-    states = {row["stream"]: row["state"] for row in rows}
+    found = await connection.fetch(queries.states, workspace, service, list(streams))
+    states = {row["stream"]: row["state"] for row in found}
     changed: dict[str, str] = {}
     descriptions = [_described(content, states, changed) for content in contents]
-    first = head["index"] - len(facts) + 1
-    events = [_event(*told, head["record_time"]) for told in zip(facts, descriptions, strict=True)]
-    await connection.execute(queries.record_events, workspace, service, first, *_columns(events))
-    await connection.execute(queries.record_facts, workspace, service, first, *_columns([_fact(one) for one in facts]))
+    first, moment = head["index"] - len(facts) + 1, head["record_time"]
+    numbered = list(enumerate(zip(facts, descriptions, strict=True), start=first))
+    events = [_event(service, index, moment, *told) for index, told in numbered]
+    # Encoding what COPY takes costs half of what arrays of parameters cost.
+    await connection.copy_records_to_table("audit_events", records=events, columns=EVENT_COLUMNS)
+    rows = [_fact(service, index, fact) for index, (fact, _) in numbered]
+    await connection.copy_records_to_table("audit_facts", records=rows, columns=FACT_COLUMNS)
     if changed:
         await connection.execute(queries.record_states, workspace, service, list(changed), list(changed.values()))
 
@@ -56,10 +68,13 @@ def _described(content: Content, states: dict[str, str], changed: dict[str, str]
     return description
 
 
-def _event(fact: Fact, description: Description, record_time: datetime) -> tuple[Any, ...]:
-    """The values of record_events."""
+def _event(service: str, index: int, record_time: datetime, fact: Fact, description: Description) -> tuple[Any, ...]:
+    """The values of EVENT_COLUMNS."""
     changes = orjson.dumps(description.changes)
     return (
+        fact.workspace,
+        index,
+        service,
         fact.position,
         fact.fact_id,
         fact.meta.occurred_at or fact.recorded_at,
@@ -78,9 +93,12 @@ def _event(fact: Fact, description: Description, record_time: datetime) -> tuple
     )
 
 
-def _fact(fact: Fact) -> tuple[Any, ...]:
-    """The values of record_facts."""
+def _fact(service: str, index: int, fact: Fact) -> tuple[Any, ...]:
+    """The values of FACT_COLUMNS."""
     return (
+        fact.workspace,
+        index,
+        service,
         fact.position,
         fact.stream,
         fact.version,
@@ -91,10 +109,6 @@ def _fact(fact: Fact) -> tuple[Any, ...]:
         fact.fact_id,
         fact.recorded_at,
     )
-
-
-def _columns(rows: Sequence[tuple[Any, ...]]) -> list[list[Any]]:
-    return [list(column) for column in zip(*rows, strict=True)]
 
 
 def _column(text: str, length_max: int) -> str:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from functools import cache
 from typing import Any
 
 import orjson
@@ -69,12 +70,14 @@ def read(fact: Fact) -> Content:
     except (UnknownFactError, json_format.ParseError):
         return Content(fact, _raw_fields(fact), {})
     fields = json_format.MessageToDict(message)
-    full = _with_defaults(message)
-    return Content(fact, fields, {name: full[name] for name in full.keys() - fields.keys()})
+    zeros = _zeros(type(message))
+    return Content(fact, fields, {name: zero for name, zero in zeros.items() if name not in fields})
 
 
-def _with_defaults(message: Message) -> dict[str, Any]:
-    return json_format.MessageToDict(message, always_print_fields_with_no_presence=True)
+@cache
+def _zeros(kind: type[Message]) -> Mapping[str, Any]:
+    """The zero values of a type's fields."""
+    return json_format.MessageToDict(kind(), always_print_fields_with_no_presence=True)
 
 
 def _raw_fields(fact: Fact) -> Mapping[str, Any]:
