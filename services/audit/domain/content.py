@@ -10,7 +10,6 @@ from typing import Any
 import orjson
 import structlog
 from google.protobuf import json_format
-from google.protobuf.message import Message
 
 from kit.eventstore.facts import Fact, UnknownFactError, fact_types
 from onward.registry.v1 import facts_pb2
@@ -70,14 +69,14 @@ def read(fact: Fact) -> Content:
     except (UnknownFactError, json_format.ParseError):
         return Content(fact, _raw_fields(fact), {})
     fields = json_format.MessageToDict(message)
-    zeros = _zeros(type(message))
+    zeros = _zeros(fact.type)
     return Content(fact, fields, {name: zero for name, zero in zeros.items() if name not in fields})
 
 
 @cache
-def _zeros(kind: type[Message]) -> Mapping[str, Any]:
+def _zeros(fact_type: str) -> Mapping[str, Any]:
     """The zero values of a type's fields."""
-    return json_format.MessageToDict(kind(), always_print_fields_with_no_presence=True)
+    return json_format.MessageToDict(FACT_TYPES[fact_type](), always_print_fields_with_no_presence=True)
 
 
 def _raw_fields(fact: Fact) -> Mapping[str, Any]:
