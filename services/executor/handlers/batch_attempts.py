@@ -70,7 +70,7 @@ class BatchAttempts:
     def _record_fault(self, item: Item, run: Run) -> None:
         """Record an event without its numbers: they may be what could not be recorded."""
         detail = details.failure(item, "Internal", "the outcome of the batch could not be recorded in full")
-        self._outcomes.record(item, errors.INTERNAL, replace(run, wall_us=0, cpu_us=0), detail)
+        self._outcomes.record(item, errors.INTERNAL, replace(run, wall_us=0, cpu_us=0, batch=None), detail)
 
     def _described(
         self, program: Program, batch: Batch, outcome: Outcome
@@ -108,6 +108,7 @@ def _saw_http_error(batch: Batch, outcome: Outcome) -> bool:
 def run_of_batch(program: Program, batch: Batch, outcome: Outcome) -> Run:
     """What each event of a batch ran with: its share of the time."""
     events = len(batch.items)
+    batch.wall_us, batch.cpu_us = outcome.wall_us, outcome.cpu_us
     return Run(
         program.version,
         program.settings_revision,
@@ -115,6 +116,7 @@ def run_of_batch(program: Program, batch: Batch, outcome: Outcome) -> Run:
         outcome.cpu_us // events,
         program.filter_revision,
         events,
+        batch,
     )
 
 

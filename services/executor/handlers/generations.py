@@ -20,13 +20,11 @@ from services.executor.handlers.places import Holder, Place, WorkerPlaces
 from services.executor.handlers.resolve import Program, Resolver
 from services.executor.handlers.settle import OutcomeLog
 from services.executor.handlers.turns import Turns
-from services.executor.handlers.work import Batch, Begun, Item
+from services.executor.handlers.work import BATCH_HANDLER, Batch, Begun, Item
 from services.executor.projections import View
 from services.executor.runtime.cuts import ERROR_MESSAGE_MAX, redacted_text
 from services.executor.runtime.pool import CodeError, HostRequest, Outcome, Worker, WorkerExit, Zygote
 
-# The handler that is given several events at once.
-BATCH_HANDLER = "onBatch"
 # Ends of workers that cost no attempt: asked for; of code that could not be loaded; of one that had nothing to do.
 STOPPED = "stopped"
 NOT_LOADED = "not_loaded"

@@ -19,16 +19,9 @@ from services.executor.domain.gathering import Gathering
 from services.executor.handlers import detail as details
 from services.executor.handlers.attempts import Attempts, run_of
 from services.executor.handlers.batching import BATCHES_MAX, Batcher, taken_back
-from services.executor.handlers.generations import (
-    BATCH_HANDLER,
-    Blame,
-    Generation,
-    Generations,
-    Refusal,
-    Services,
-)
+from services.executor.handlers.generations import Blame, Generation, Generations, Refusal, Services
 from services.executor.handlers.resolve import Program
-from services.executor.handlers.work import Begun, Item, Run
+from services.executor.handlers.work import BATCH_HANDLER, Begun, Item, Run
 from services.executor.runtime.egress import Scope
 from services.executor.runtime.pool import HostRequest, Job, Outcome, Worker
 

@@ -103,20 +103,20 @@ class Meters:
         """Count an attempt that ended, or did not begin.
 
         `route` is asked for where destinations are counted apart; `number` is its result times TYPES plus its error
-        type, `ran` wall and CPU time in us; `queue_us` is below 0 where nothing is known of it.
+        type, `ran` wall and CPU time in us where they count; `queue_us` is below 0 where nothing is known of it.
         """
         counts = self._all if route is None else self._of(route)
         counts.by_result[number] += 1
-        if ran is None:
-            return
-        wall_us, cpu_us = ran
-        # Not by Histogram.add: three calls are more than all the rest. Outcomes have 32 bits for these two.
-        wall, cpu, queue = counts.wall, counts.cpu, counts.queue
-        wall.counts[wall_us.bit_length()] += 1
-        wall.sum_us += wall_us
-        cpu.counts[cpu_us.bit_length()] += 1
-        cpu.sum_us += cpu_us
+        # Not by Histogram.add: three calls are more than all the rest. Outcomes have 32 bits for the first two.
+        if ran is not None:
+            wall_us, cpu_us = ran
+            wall, cpu = counts.wall, counts.cpu
+            wall.counts[wall_us.bit_length()] += 1
+            wall.sum_us += wall_us
+            cpu.counts[cpu_us.bit_length()] += 1
+            cpu.sum_us += cpu_us
         if queue_us >= 0:
+            queue = counts.queue
             queue.counts[min(queue_us.bit_length(), LAST)] += 1
             queue.sum_us += queue_us
 

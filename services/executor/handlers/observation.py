@@ -32,7 +32,7 @@ from services.executor.handlers.metering import (
     single,
 )
 from services.executor.handlers.places import WorkerPlaces
-from services.executor.handlers.work import Item, Run
+from services.executor.handlers.work import BATCH_HANDLER, Item, Run
 from services.executor.runtime.egress import EgressError
 from services.executor.runtime.egress_url import split_url
 
@@ -54,18 +54,20 @@ class Observer:
 
     def on_outcome(self, item: Item, verdict: Verdict, run: Run, reason: str, ended_us: int) -> None:
         """Count an attempt, and record its spans where its event's trace is sampled."""
-        route, wall_us = item.route, run.wall_us
+        route, batch = item.route, run.batch
+        wall_us, cpu_us = (run.wall_us, run.cpu_us) if batch is None else (batch.wall_us, batch.cpu_us)
         self.meters.outcome(
             (route.workspace, route.destination) if self._by_destination else None,
             verdict.result * TYPES + verdict.error_type,
-            (wall_us, run.cpu_us) if wall_us else None,
+            # A batch is one invocation: its first event stands for it.
+            (wall_us, cpu_us) if wall_us and (batch is None or batch.items[0] is item) else None,
             # Clocks of two machines may differ.
-            max(0, ended_us - wall_us - item.received_at_us) if item.attempt == 1 else -1,
+            max(0, ended_us - wall_us - item.received_at_us) if wall_us and item.attempt == 1 else -1,
         )
         if reason and verdict.result == pb.RESULT_FILTERED:
             self.meters.filtered[reason if reason in (DROP_EVENT, INTEGRATIONS) else "filter"] += 1
         if item.traceparent and self._traces and verdict.result not in _NOT_BEGUN:
-            self._record(item, verdict, run, ended_us * 1000)
+            self._record(item, verdict, run, (ended_us - wall_us) * 1000, ended_us * 1000)
 
     def on_fetch(self, exchange: Exchange) -> None:
         """Count a request that ended."""
@@ -76,8 +78,11 @@ class Observer:
         else:
             self.meters.fetched(host, outcome, int(exchange.duration_ms * 1000))
 
-    def _record(self, item: Item, verdict: Verdict, run: Run, ended_ns: int) -> None:
-        """Make the spans afterwards, from what is known by then: nothing is held while an attempt runs."""
+    def _record(self, item: Item, verdict: Verdict, run: Run, started_ns: int, ended_ns: int) -> None:
+        """Make the spans afterwards, from what is known by then: nothing is held while an attempt runs.
+
+        Each event of a batch has a span as long as the batch; its requests are told once in each trace.
+        """
         context = sampled(item.traceparent)
         if context is None:
             return
@@ -89,14 +94,18 @@ class Observer:
             "onward.attempt": item.attempt,
             "onward.result": result_name(verdict.result),
         }
-        handler = f"on{item.type.capitalize()}"
-        started_ns = ended_ns - run.wall_us * 1000
+        handler, exchanges = f"on{item.type.capitalize()}", item.exchanges
+        if run.batch is not None:
+            handler = BATCH_HANDLER
+            exchanges = [] if item.traceparent in run.batch.traced else run.batch.exchanges
+            run.batch.traced.add(item.traceparent)
+            attributes["messaging.batch.message_count"] = run.batch_events
         span = _tracer.start_span(f"execute {handler}", context, SpanKind.CONSUMER, attributes, start_time=started_ns)
         if verdict.result in _FAILED:
             span.set_attribute("error.type", error_name(verdict.error_type))
             span.set_status(StatusCode.ERROR)
         within = trace.set_span_in_context(span, context)
-        for exchange in item.exchanges:
+        for exchange in exchanges:
             began_ns = int(exchange.started_at.timestamp() * 1e9)
             method = _method(exchange)
             # As OpenTelemetry's conventions have it.

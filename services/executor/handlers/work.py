@@ -16,6 +16,10 @@ if TYPE_CHECKING:
     from services.executor.runtime.egress import Scope
 
 
+# The handler that is given several events at once.
+BATCH_HANDLER = "onBatch"
+
+
 class Ticket:
     """One JetStream message that is acknowledged when each of its deliveries has a stored outcome."""
 
@@ -122,6 +126,11 @@ class Batch:
     sampled: bool = False
     exchanges: list[Exchange] = field(default_factory=list)
     scope: Scope | None = None
+    # What all of it took, once it has ended.
+    wall_us: int = 0
+    cpu_us: int = 0
+    # Traces of its events that tell of its requests already.
+    traced: set[str] = field(default_factory=set)
 
     @property
     def events(self) -> bytes:
@@ -148,5 +157,7 @@ class Run:
     wall_us: int = 0
     cpu_us: int = 0
     filter_revision: int = 0
-    # How many events `onBatch` was given together; 0 where a single handler ran.
+    # How many events `onBatch` was given together; 0 where a single handler ran. The times are an event's share then.
     batch_events: int = 0
+    # The batch itself, for what is told of it as a whole.
+    batch: Batch | None = field(default=None, compare=False, repr=False)
