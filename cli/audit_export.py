@@ -1,4 +1,4 @@
-"""Files of exported records: JSON Lines as they were signed, or CSV for spreadsheets."""
+"""Files of exported records: lines as they were signed, and CSV for spreadsheets."""
 
 from __future__ import annotations
 
@@ -9,12 +9,16 @@ from pathlib import Path
 from typing import Any, Final
 
 import orjson
+from google.protobuf.timestamp_pb2 import Timestamp
 
 from cli.failures import CommandError
+from cli.output import enum_word
+from onward.audit.v1 import audit_service_pb2 as pb
 
 COLUMNS: Final = (
     "index", "occurTime", "recordTime", "principal", "credential", "action", "targetType", "targetId", "targetName",
-    "outcome", "changes", "requestId", "traceId", "service", "position", "factId",
+    "outcome", "changes", "requestId", "traceId", "service", "position", "factId", "clientAddress",
+    "userAgent",
 )  # fmt: skip
 # What spreadsheets take for the beginning of a formula.
 _FORMULA: Final = ("=", "+", "-", "@", "\t", "\r")
@@ -23,13 +27,26 @@ _CHUNK_BYTES: Final = 1 << 20
 LINE_BYTES_MAX: Final = 8 << 20
 
 
-def csv_row(record: bytes) -> bytes:
+def csv_row(one: pb.AuditEvent) -> bytes:
     """A record as a line of CSV, with COLUMNS; changes as JSON. No cell begins a formula."""
-    fields: dict[str, Any] = orjson.loads(record)
-    target = fields.pop("target")
-    fields |= {"targetType": target["type"], "targetId": target["id"], "targetName": target["displayName"]}
-    fields["changes"] = orjson.dumps(fields["changes"]).decode()
-    return _csv_line([_harmless(fields[column]) for column in COLUMNS])
+    changes = [{"after": each.after, "before": each.before, "field": each.field} for each in one.changes]
+    cells = (
+        one.index, _time(one.occur_time), _time(one.record_time), one.principal, one.credential, one.action,
+        one.target_type, one.target_id, one.target_display_name, enum_word(pb.Outcome.Name(one.outcome), "OUTCOME_"),
+        orjson.dumps(changes).decode(), one.request_id, one.trace_id, one.service, one.position, one.fact_id,
+        one.client_address, one.user_agent,
+    )  # fmt: skip
+    return _csv_line([_harmless(cell) for cell in cells])
+
+
+def _time(stamp: Timestamp) -> str:
+    """In UTC with six digits."""
+    return stamp.ToDatetime().isoformat(timespec="microseconds") + "Z"
+
+
+def beside(file: Path, kind: str) -> Path:
+    """Where the checkpoint or the key of an export is."""
+    return file.with_name(f"{file.name}.{kind}")
 
 
 def csv_head() -> bytes:

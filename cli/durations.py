@@ -1,8 +1,9 @@
-"""Durations as people write them: 30s, 15m, 1h, 7d."""
+"""Durations as people write them, such as 15m or 7d, and moments: so long ago, or a time."""
 
 from __future__ import annotations
 
 import re
+from datetime import UTC, datetime, timedelta
 
 from cli.failures import UsageError
 
@@ -21,3 +22,16 @@ def parse_duration(text: str) -> float:
     if seconds > DAYS_MAX * 86400:
         raise UsageError(f"{text} is too long: {DAYS_MAX}d at most")
     return seconds
+
+
+def parse_moment(text: str, now: datetime) -> datetime:
+    """Give the time that is a duration ago, or an ISO 8601 one; UTC unless it says otherwise. Raises UsageError."""
+    if _DURATION.fullmatch(text):
+        return now - timedelta(seconds=parse_duration(text))
+    try:
+        moment = datetime.fromisoformat(text)
+        return (moment if moment.tzinfo else moment.replace(tzinfo=UTC)).astimezone(UTC)
+    except (ValueError, OverflowError):
+        raise UsageError(
+            f"{text!r} is neither a duration nor a time: write 15m, 7d, 2026-03-01 or 2026-03-01T12:00"
+        ) from None

@@ -3,13 +3,11 @@
 from __future__ import annotations
 
 import sys
-from datetime import UTC, datetime, timedelta
-from typing import Literal
 
 from cyclopts import App
 from rich.text import Text
 
-from cli.durations import parse_duration
+from cli.audit_filter import EVERYTHING, Wanted
 from cli.failures import UsageError
 from cli.options import DEFAULTS, Options
 from cli.output import (
@@ -33,19 +31,18 @@ from onward.audit.v1 import audit_service_pb2_grpc as pb_grpc
 app = App(name="audit", help="See who changed what, when; refusals included.")
 for command, description in (
     ("show", "Show one record, with each field before and after."),
-    ("export", "Write the whole trail to a file that can be verified."),
+    ("export", "Write the trail to a file: whole and verifiable, or for other tools."),
     ("verify", "Check an exported trail without any server."),
     ("proof", "Have the server prove a record, and check the proof."),
     ("monitor", "Remember what was signed, and tell when it was changed."),
 ):
     # As in cli.main: the line here would hide the command's own help, with its example.
     asked = command in sys.argv[2:3]
-    module = "audit_monitor" if command == "monitor" else "audit_log"
+    module = {"monitor": "audit_monitor", "export": "audit_files"}.get(command, "audit_log")
     app.command(f"cli.commands.{module}:{command}", name=command, help=None if asked else description)
 
 # The trail of what belongs to no workspace. It has no members: the operator's token reads it.
 SYSTEM_WORKSPACE = "system"
-OutcomeWord = Literal["any", "succeeded", "denied"]
 COLUMNS = (">#", "when", "what", "on", "who")
 COLUMNS_WIDE = (*COLUMNS, "outcome", "~changes")
 CHANGES_CHARACTERS_MAX = 70
@@ -64,38 +61,27 @@ def audit_stub(session: Session) -> pb_grpc.AuditServiceAsyncStub:
 @app.command(name="list")
 async def list_events(
     *,
-    since: str = "",
-    principal: str = "",
-    action: str = "",
-    target: str = "",
-    outcome: OutcomeWord = "any",
+    oldest_first: bool = False,
     limit: int = 50,
+    wanted: Wanted = EVERYTHING,
     options: Options = DEFAULTS,
 ) -> None:
-    """List what was done in the workspace, newest first.
+    """List what was done in the workspace, newest first unless asked otherwise.
 
     Example: onward audit list --target functions/alerts
 
     Parameters
     ----------
-    since
-        Only what was done within this time: 30s, 15m, 1h, 7d.
-    principal
-        Only what this one did, such as member:ada, or what was done with this, such as token:5f0c.
-    action
-        Only this, such as VersionDeployed.
-    target
-        Only what was done to this, such as functions/alerts, or to this kind, such as functions.
-    outcome
-        Only what ended so.
+    oldest_first
+        Begin with the first that was ever done.
     limit
         How many at most.
     """
     if limit < 1:
         raise UsageError("--limit must be greater than 0")
-    request = pb.ListAuditEventsRequest(principal=principal, action=action, target=target, outcome=_outcome(outcome))
-    if since:
-        request.start_time.FromDatetime(datetime.now(UTC) - timedelta(seconds=parse_duration(since)))
+    request = wanted.request()
+    if oldest_first:
+        request.order = pb.ORDER_OLDEST_FIRST
     async with Session(options) as session:
         request.parent = session.workspace_name
         found = await collect(paged(audit_stub(session).ListAuditEvents, request), "audit_events", limit)
@@ -196,7 +182,3 @@ def _told(what: str, before: str, after: str) -> str:
 
 def _outcome_word(one: pb.AuditEvent) -> str:
     return enum_word(pb.Outcome.Name(one.outcome), "OUTCOME_")
-
-
-def _outcome(word: OutcomeWord) -> pb.Outcome.ValueType:
-    return pb.Outcome.Value("OUTCOME_" + ("UNSPECIFIED" if word == "any" else word.upper()))

@@ -1,16 +1,14 @@
-"""onward audit show, export, verify, proof"""
+"""onward audit show, verify, proof"""
 
 from __future__ import annotations
 
 from collections.abc import Iterable
 from pathlib import Path
-from typing import Annotated, Literal
 
 import orjson
-from cyclopts import Parameter
 from rich.text import Text
 
-from cli.audit_export import csv_head, csv_row, last_whole_line, read_lines
+from cli.audit_export import beside, read_lines
 from cli.audit_verifier import Checkpoint, Key, NotVerifiedError, Report, Verifier, leads_to, read_checkpoint
 from cli.commands.audit import audit_stub, audit_target, audit_who
 from cli.commands.functions import function_stub
@@ -22,10 +20,6 @@ from cli.session import Session
 from kit.errors import OnwardError
 from onward.audit.v1 import audit_service_pb2 as pb
 from onward.registry.v1 import function_service_pb2 as functions_pb
-
-Format = Literal["jsonl", "csv"]
-# Records between two lines of progress.
-PROGRESS_RECORDS = 50_000
 
 
 async def show(index: int, /, *, options: Options = DEFAULTS) -> None:
@@ -60,8 +54,23 @@ def _fields(one: pb.AuditEvent) -> Iterable[tuple[str, str]]:
     yield "outcome", enum_word(pb.Outcome.Name(one.outcome), "OUTCOME_")
     yield "when", when(one.occur_time)
     yield "recorded", when(one.record_time)
+    yield from _client(one)
     yield "request", one.request_id
     yield "trace", one.trace_id
+
+
+def _client(one: pb.AuditEvent) -> Iterable[tuple[str, str]]:
+    """Where it came from; what callers say of themselves is not verified."""
+    told = {
+        pb.CLIENT_STATE_ERASED: "erased",
+        pb.CLIENT_STATE_ALTERED: "not shown: what is kept is not what was recorded",
+        pb.CLIENT_STATE_UNAVAILABLE: "not known: the registry does not answer",
+    }
+    if one.client_state in told:
+        yield "from", told[one.client_state]
+    elif one.client_state == pb.CLIENT_STATE_KNOWN:
+        yield "from", f"{one.client_address or 'an unknown address'} (not verified)"
+        yield "with", f"{one.user_agent or 'an unknown program'} (not verified)"
 
 
 def _change(change: pb.FieldChange) -> Text:
@@ -83,75 +92,6 @@ async def _show_code(session: Session, one: pb.AuditEvent) -> None:
         print_diff((await function_stub(session).DiffVersions(request)).code_diff)
     except OnwardError as error:
         warn(f"the code cannot be shown: {error}")
-
-
-async def export(
-    file: Path,
-    /,
-    *,
-    format: Annotated[Format, Parameter(name="--format")] = "jsonl",
-    resume: bool = False,
-    options: Options = DEFAULTS,
-) -> None:
-    """Write the whole trail to a file. As JSON Lines it can be verified: its checkpoint and key go beside it.
-
-    Example: onward audit export trail.jsonl
-
-    Parameters
-    ----------
-    file
-        Where to. FILE.checkpoint and FILE.key are written too, but for CSV.
-    format
-        jsonl: each record as it was signed, a line each. csv: for spreadsheets; no cell begins a formula.
-    resume
-        Go on where an export to this file stopped, or add what came since.
-    """
-    if resume and format == "csv":
-        raise UsageError("--resume is for --format jsonl")
-    after = _last_index(file) if resume else 0
-    async with Session(options) as session:
-        note = await _write(session, file, format, after)
-        if format == "jsonl" and note:
-            await _write_evidence(session, file, note)
-
-
-async def _write(session: Session, file: Path, kind: Format, after: int) -> str:
-    request = pb.ExportAuditEventsRequest(parent=session.workspace_name, after_index=after)
-    note, told, last = "", after, after
-    with file.open("ab" if after else "wb") as target:
-        if kind == "csv":
-            target.write(csv_head())
-        async for part in audit_stub(session).ExportAuditEvents(request):
-            target.write(b"".join(csv_row(one) if kind == "csv" else one + b"\n" for one in part.records))
-            note, last = part.checkpoint, part.last_index
-            if last - told >= PROGRESS_RECORDS:
-                told = last
-                say(f"{last} of {part.until_index} records", style="dim")
-    say(f"{counted(last - after, 'record')} written to {file}" + (f", after {after} that were there" if after else ""))
-    return note
-
-
-async def _write_evidence(session: Session, file: Path, note: str) -> None:
-    """Put the checkpoint and the key beside an export."""
-    answer = await audit_stub(session).GetCheckpoint(pb.GetCheckpointRequest(parent=session.workspace_name))
-    _beside(file, "checkpoint").write_text(note)
-    _beside(file, "key").write_text(answer.verifier_key + "\n")
-    say(f"Its checkpoint and the key that signed it are in {_beside(file, 'checkpoint')} and {_beside(file, 'key')}.")
-    say("Keep the key apart from here: who verifies must have it from somebody he trusts.")
-
-
-def _last_index(file: Path) -> int:
-    if not file.exists():
-        return 0
-    line = last_whole_line(file)
-    try:
-        return int(orjson.loads(line)["index"]) if line else 0
-    except (ValueError, KeyError, TypeError):
-        raise CommandError(f"{file} is no export: its last line is no record") from None
-
-
-def _beside(file: Path, kind: str) -> Path:
-    return file.with_name(f"{file.name}.{kind}")
 
 
 def verify(
@@ -179,8 +119,8 @@ def verify(
     try:
         if not file.is_file():
             raise UsageError(f"there is no {file}")
-        trusted = Key(key or _key_beside(file))
-        own = [read_checkpoint(_text(path), trusted) for path in (_beside(file, "checkpoint"),) if path.exists()]
+        trusted = Key(key or _keybeside(file))
+        own = [read_checkpoint(_text(path), trusted) for path in (beside(file, "checkpoint"),) if path.exists()]
         kept = [read_checkpoint(_text(path), trusted) for path in _kept(checkpoint)]
         notes = _of_one_log(file, own + kept)
         report = _verified(file, notes, own[0].size if own else None)
@@ -201,8 +141,8 @@ def _verified(file: Path, checkpoints: list[Checkpoint], ends_at: int | None) ->
     return verifier.report()
 
 
-def _key_beside(file: Path) -> str:
-    path = _beside(file, "key")
+def _keybeside(file: Path) -> str:
+    path = beside(file, "key")
     if not path.exists():
         raise UsageError(f"there is no {path}: name the key that you trust with --key")
     return _text(path)

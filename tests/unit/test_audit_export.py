@@ -5,18 +5,20 @@ from __future__ import annotations
 import csv
 import io
 from pathlib import Path
+from typing import Any
 
 import orjson
 import pytest
 
 from cli.audit_export import COLUMNS, csv_head, csv_row, last_whole_line, read_lines
 from cli.failures import CommandError
+from onward.audit.v1 import audit_service_pb2 as pb
 
 
-def record(**changed: object) -> bytes:
-    fields: dict[str, object] = {column: f"some {column}" for column in COLUMNS}
-    fields |= {"index": 7, "changes": [], "target": {"type": "functions", "id": "alerts", "displayName": "Alerts"}}
-    return orjson.dumps(fields | changed)
+def record(**changed: Any) -> pb.AuditEvent:
+    return pb.AuditEvent(
+        **{"index": 7, "principal": "member:ada", "target_id": "alerts", "outcome": pb.OUTCOME_DENIED, **changed}
+    )
 
 
 def cells(line: bytes) -> dict[str, str]:
@@ -25,16 +27,22 @@ def cells(line: bytes) -> dict[str, str]:
 
 
 def test_a_row_has_a_cell_for_each_column() -> None:
-    row = cells(csv_row(record(changes=[{"field": "a", "before": "", "after": '"x,y"\n'}])))
-    assert (row["index"], row["targetId"], row["principal"]) == ("7", "alerts", "some principal")
+    one = record(changes=[pb.FieldChange(field="a", after='"x,y"\n')], client_address="192.0.2.7", user_agent="cli")
+    one.occur_time.FromJsonString("2026-03-01T12:00:00.5Z")
+    row = cells(csv_row(one))
+    assert (row["index"], row["targetId"], row["principal"], row["outcome"]) == ("7", "alerts", "member:ada", "denied")
+    assert (row["clientAddress"], row["userAgent"]) == ("192.0.2.7", "cli")
+    assert row["occurTime"] == "2026-03-01T12:00:00.500000Z"
     assert orjson.loads(row["changes"])[0]["after"] == '"x,y"\n'
     assert cells(csv_head()) == {column: column for column in COLUMNS}
 
 
 @pytest.mark.parametrize("text", ["=1+1", "+1", "-1", "@SUM(A1)", "\t=1", "\r=1"])
 def test_no_cell_begins_a_formula(text: str) -> None:
-    row = cells(csv_row(record(principal=text, target={"type": text, "id": text, "displayName": text})))
-    assert [row[column] for column in ("principal", "targetType", "targetId", "targetName")] == [f"'{text}"] * 4
+    odd = dict.fromkeys(("principal", "target_type", "target_id", "target_display_name", "user_agent"), text)
+    row = cells(csv_row(record(**odd)))
+    columns = ("principal", "targetType", "targetId", "targetName", "userAgent")
+    assert [row[column] for column in columns] == [f"'{text}"] * 5
 
 
 def test_a_line_that_was_cut_is_taken_off_before_an_export_goes_on(tmp_path: Path) -> None:
