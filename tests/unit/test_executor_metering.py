@@ -46,6 +46,16 @@ def test_hosts_beyond_the_bound_are_counted_together() -> None:
     assert counted.count(OTHER) == 1
 
 
+def test_hosts_that_never_answer_take_no_rows_from_those_that_do() -> None:
+    meters = Meters()
+    for number in range(HOSTS_MAX):
+        meters.fetched(f"made-up-{number}.example", "ENOTFOUND", 1_000)
+    meters.fetched("api.example", "2xx", 1_000)
+    meters.fetched("api.example", "ECONNRESET", 1_000)
+    counted = [(labels["server.address"], histogram.count) for labels, histogram in meters.fetches()]
+    assert counted == [(OTHER, HOSTS_MAX), ("api.example", 1), ("api.example", 1)]
+
+
 def test_destinations_are_told_only_where_the_operator_wants_it() -> None:
     meters = Meters()
     meters.outcome(None, 0, (10, 5), 3)

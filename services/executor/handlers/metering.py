@@ -19,9 +19,12 @@ from onward.executor.v1 import outcomes_pb2 as pb
 
 # Pairs of workspace and destination that are counted apart, where the operator wants that; more are counted together.
 DESTINATIONS_MAX = 2_000
-# Hosts that are counted apart; whatever functions make up, a backend keeps a row for each of them.
+# Hosts that are counted apart, of those that have ever answered: functions may make up any names, and a backend keeps a
+# row for each.
 HOSTS_MAX = 100
 OTHER = "other"
+# What classes of statuses end with, and no code of an error.
+ANSWERED = "xx"
 # What an outcome's result and error type become in one number.
 TYPES = 32
 
@@ -141,10 +144,10 @@ class Meters:
     def fetched(self, host: str, outcome: str, duration_us: int) -> None:
         """Count a request; `outcome` is a class of statuses such as "2xx", or a code such as "ECONNREFUSED"."""
         if host not in self._hosts:
-            if len(self._hosts) >= HOSTS_MAX:
-                host = OTHER
-            else:
+            if outcome.endswith(ANSWERED) and len(self._hosts) < HOSTS_MAX:
                 self._hosts.add(host)
+            else:
+                host = OTHER
         found = self._fetches.get((host, outcome))
         if found is None:
             found = self._fetches[host, outcome] = Histogram()
@@ -164,7 +167,7 @@ class Meters:
 
     def fetches(self) -> Iterator[tuple[dict[str, str], Histogram]]:
         for (host, outcome), histogram in list(self._fetches.items()):
-            said = "http.response.status_class" if outcome[1:] == "xx" else "error.type"
+            said = "http.response.status_class" if outcome.endswith(ANSWERED) else "error.type"
             yield {"server.address": host, said: outcome}, histogram
 
     def _counts(self) -> Iterator[tuple[dict[str, str], Counts]]:
