@@ -152,6 +152,42 @@ def test_a_slot_of_one_that_waits_for_an_api_goes_to_others() -> None:
     assert sum(lane.resumed for lane in lanes) == 1
 
 
+def test_who_was_refused_more_with_a_slot_asks_again_when_the_slot_is_gone() -> None:
+    """Or what it has queued would wait for its next event."""
+    machine = Machine()
+    lanes = _greedy(machine)
+    entered = [lane for lane in lanes if machine.shares.enter(lane.share)]
+    holder = entered[0]
+    machine.use(holder, 1.0, SLICE_S * 2)
+    machine.shares.look_at_holders(0.01)
+    assert not machine.shares.enter(holder.share)
+    for _ in range(2):
+        for lane in entered[1:]:
+            machine.use(lane, 0.5, 0.01)
+        machine.shares.look_at_holders(0.01)
+    assert (holder.share.holds, holder.resumed) == (False, 1)
+    assert not machine.shares.enter(holder.share)
+    assert holder.share.waits
+
+
+def test_who_wanted_nothing_more_is_not_asked_when_its_slot_is_gone() -> None:
+    machine = Machine()
+    lanes = _greedy(machine)
+    holder = next(lane for lane in lanes if machine.shares.enter(lane.share))
+    machine.shares.leave(holder.share)
+    assert holder.resumed == 0
+
+
+def test_workspaces_without_slots_are_forgotten() -> None:
+    machine = Machine()
+    for number in range(3):
+        (lane, *_) = _greedy(machine, workspace=f"w{number}")
+        machine.shares.enter(lane.share)
+        machine.shares.leave(lane.share)
+        machine.pass_time({}, looks=200)
+    assert len(machine.shares._holders) == 0
+
+
 def test_those_who_wait_go_on_when_cores_are_free_again() -> None:
     machine = Machine()
     lanes = _greedy(machine)

@@ -98,6 +98,8 @@ class Share:
     slice_s: float = 0.0
     holds: bool = False
     waits: bool = False
+    # It has one and wanted more than that gives: it asks again when it has none.
+    refused: bool = False
     idle_looks: int = 0
     event_cpu_s: float = EVENT_CPU_S
 
@@ -182,6 +184,7 @@ class CpuShares:
         if not share.gated or (share.holds and (share.slice_s > 0 or not self._waiting)):
             return True
         if share.holds or share.waits:
+            share.refused = share.holds
             return False
         workspace = share.runner.workspace
         if workspace not in self._waiting and self._slot_for(workspace):
@@ -199,24 +202,30 @@ class CpuShares:
             self.leave(share)
 
     def leave(self, share: Share) -> None:
-        """Note that a lane's worker has nothing to do any more."""
-        if share.holds:
-            share.holds = False
-            self._holders[share.runner.workspace] -= 1
-            self._grant()
+        """Note that a lane's worker has nothing to do any more, or must ask again."""
+        if not share.holds:
+            return
+        share.holds, refused, share.refused = False, share.refused, False
+        workspace = share.runner.workspace
+        self._holders[workspace] -= 1
+        if not self._holders[workspace]:
+            del self._holders[workspace]
+        self._grant()
+        if refused:
+            share.runner.resume()
 
     # --- slots -----------------------------------------------------------------------------------------------
 
     def _slot_for(self, workspace: str) -> bool:
         """One for each workspace in any case; what more there is only while nobody else wants it."""
         holds = self._holders[workspace]
-        claimants = len({one for one, held in self._holders.items() if held} | self._waiting.keys() | {workspace})
+        claimants = len(self._holders.keys() | self._waiting.keys() | {workspace})
         if claimants == 1:
             return holds < SLOTS_PER_CORE * self._cores
         return holds < max(1, math.ceil(self._cores / claimants))
 
     def _hold(self, share: Share) -> None:
-        share.holds, share.slice_s, share.idle_looks = True, SLICE_S, 0
+        share.holds, share.slice_s, share.idle_looks, share.refused = True, SLICE_S, 0, False
         self._holders[share.runner.workspace] += 1
 
     def _grant(self) -> None:
