@@ -135,6 +135,18 @@ def test_a_return_of_another_shape_or_length_records_nothing_and_gives_the_event
     ]  # fmt: skip
 
 
+def test_events_that_are_run_singly_are_as_they_came() -> None:
+    """Filters may be gone by the time of the next program, which would leave them cut."""
+    begun = batch(2)
+    for one in begun.items:
+        one.filtered = b'{"cut": "by a filter"}'
+    attempts = BatchAttempts("crm", cast(OutcomeLog, Recorded()), FakeClock())
+    assert [one.event for one in attempts.settle(PROGRAM, begun, replace(OK, unshaped=True))] == [
+        b'{"n":0}',
+        b'{"n":1}',
+    ]
+
+
 @pytest.mark.parametrize(
     ("explicit", "results"),
     [

@@ -130,4 +130,6 @@ def singled(batch: Batch) -> list[Item]:
     for item in batch.items:
         item.batch_max = 1
         item.unshaped = len(batch.items)
+        # The next program's filters are to see it as it came.
+        item.filtered = None
     return batch.items
