@@ -110,6 +110,22 @@ async def test_neighbours_of_code_that_v8_can_not_stop_run_again_and_count_no_at
     await world.all_acknowledged()
 
 
+async def test_an_endless_loop_is_recorded_with_its_time_its_limit_and_what_it_logged(world: World) -> None:
+    """E1"""
+    code = "function onTrack(e) { console.log('before', e.messageId); if (e.properties.bad) for (;;); }"
+    await world.registry.connect("one", Program(code))
+    events = [track(f"m{at}", properties={"bad": at == 1}) for at in range(3)]
+    await world.publish(orjson.dumps({"batch": events}))
+    attempts = {one.message_id: one for one in await world.attempts("one", 3)}
+    looped = attempts["m1"]
+    assert looped.error_type == pb.ERROR_TYPE_TIMEOUT
+    # A machine that is short of CPU takes longer for a second of it.
+    assert looped.detail.error_message.startswith(("the handler used up its CPU time of", "the handler did not settle"))
+    assert looped.cpu_us > 100_000
+    assert looped.wall_us >= looped.cpu_us - 20_000
+    assert [line["line"] for line in orjson.loads(looped.detail.logs)] == ["before m1"]
+
+
 async def test_a_neighbour_whose_request_had_left_ends_as_internal_and_others_run_again(
     world: World, hanging_api: HangingApi
 ) -> None:

@@ -407,9 +407,9 @@ async def test_an_array_for_code_without_on_batch_says_what_production_does(worl
 # --- limits ---------------------------------------------------------------------------------------------------
 
 RUNAWAY = {
-    "a synchronous loop": ("for (;;);", o.ERROR_TYPE_TIMEOUT, "CPU time"),
-    "microtasks without end": ("for (;;) await 0", o.ERROR_TYPE_TIMEOUT, "time"),
-    "a promise that never settles": ("await new Promise(() => {})", o.ERROR_TYPE_TIMEOUT, "in time"),
+    "a synchronous loop": ("for (;;);", o.ERROR_TYPE_TIMEOUT, "the handler "),
+    "microtasks without end": ("for (;;) await 0", o.ERROR_TYPE_TIMEOUT, "the handler "),
+    "a promise that never settles": ("await new Promise(() => {})", o.ERROR_TYPE_TIMEOUT, "did not settle within 2 s"),
     "memory": ("const a = []; for (;;) a.push(new Array(1000).fill(1.5))", o.ERROR_TYPE_INTERNAL, "out of memory"),
 }
 
@@ -422,6 +422,27 @@ async def test_runaway_code_ends_as_in_production_and_its_worker_is_gone(world: 
     assert (report.handler, report.result, report.error_type) == ("onTrack", o.RESULT_RETRYABLE, error_type)
     assert words in report.error.message
     assert (await world.run("function onTrack() { return 1 }")).value == "1"
+
+
+async def test_a_loop_is_told_by_its_cpu_time(world: TrialWorld) -> None:
+    # A machine that is short of CPU takes a multiple of it.
+    report = await world.run("function onTrack() { for (;;); }", timeout_ms=60_000)
+    assert "used up its CPU time of 1 s" in report.error.message
+
+
+@pytest.mark.parametrize("kind", RUNAWAY)
+async def test_what_runaway_code_had_logged_is_kept(world: TrialWorld, kind: str) -> None:
+    code = f"console.warn('begun', {{ at: 'ä' }}); await 1; console.log('going on'); {RUNAWAY[kind][0]}"
+    report = await world.run(f"async function onTrack() {{ {code} }}", timeout_ms=2000)
+    assert [(line.level, line.line) for line in report.logs] == [("warn", "begun { at: 'ä' }"), ("log", "going on")]
+    assert report.wall_us > 100_000
+
+
+async def test_of_many_lines_before_a_loop_the_last_ones_are_kept(world: TrialWorld) -> None:
+    code = "function onTrack() { for (let i = 0; i < 190; i++) console.log(i, 'x'.repeat(300)); for (;;); }"
+    lines = (await world.run(code)).logs
+    assert 50 < len(lines) < 190
+    assert [int(line.line.split()[0]) for line in lines] == list(range(190 - len(lines), 190))
 
 
 async def test_each_run_has_a_worker_of_its_own_that_is_gone_afterwards(world: TrialWorld) -> None:

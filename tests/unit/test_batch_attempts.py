@@ -65,7 +65,7 @@ class Given:
 
     def then(self, *again: tuple[str, int, bool], lost: list[tuple[Begun, str]] | None = None) -> None:
         assert [(one.message_id, one.batch_max, one.alone) for one in self.blame.again] == list(again)
-        assert self.blame.lost == (lost or [])
+        assert [(begun, loss.reason) for begun, loss in self.blame.lost] == (lost or [])
 
 
 given = Given

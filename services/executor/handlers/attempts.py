@@ -11,7 +11,7 @@ from services.executor.handlers import detail as details
 from services.executor.handlers.batch_attempts import BatchAttempts
 from services.executor.handlers.egress import forsake, http_error_status, retry_after_ms
 from services.executor.handlers.generations import Services
-from services.executor.handlers.judgement import as_thrown, lost_outcome, verdict_of
+from services.executor.handlers.judgement import Loss, as_thrown, lost_outcome, verdict_of
 from services.executor.handlers.resolve import Program
 from services.executor.handlers.work import Begun, Item, Run
 from services.executor.runtime.pool import Outcome, UserError
@@ -38,12 +38,13 @@ class Attempts:
             # Without its numbers: they may be what could not be recorded.
             self._outcomes.record(item, errors.INTERNAL, run_of(program), detail)
 
-    def lose(self, program: Program, begun: Begun, reason: str) -> None:
-        """End what a lost worker had begun; `reason` is the sandbox's."""
+    def lose(self, program: Program, begun: Begun, loss: Loss) -> None:
+        """End what a lost worker had begun."""
+        outcome = lost_outcome(loss, program.limits)
         if isinstance(begun, Item):
-            self.settle(program, begun, lost_outcome(reason))
+            self.settle(program, begun, outcome)
         else:
-            self.batches.settle(program, begun, lost_outcome(reason))
+            self.batches.settle(program, begun, outcome)
 
     def _settle(self, program: Program, item: Item, outcome: Outcome) -> None:
         # Not by run_of: every attempt comes here.

@@ -15,6 +15,7 @@ from services.executor.domain.gathering import Gathering
 from services.executor.handlers.batch_attempts import halved
 from services.executor.handlers.egress import Egress
 from services.executor.handlers.fairness import CpuShares, Share
+from services.executor.handlers.judgement import Loss
 from services.executor.handlers.metering import Meters
 from services.executor.handlers.places import Holder, Place, WorkerPlaces
 from services.executor.handlers.resolve import Program, Resolver
@@ -86,8 +87,8 @@ class Generation:
 class Blame:
     """What the loss of a worker means for the attempts that were in it."""
 
-    # Attempts that end, each with the sandbox's reason.
-    lost: list[tuple[Begun, str]] = field(default_factory=list)
+    # Attempts that end, each with what is known of its end.
+    lost: list[tuple[Begun, Loss]] = field(default_factory=list)
     # Attempts that are begun once more.
     again: list[Item] = field(default_factory=list)
 
@@ -212,9 +213,9 @@ def blamed(in_flight: dict[int, Begun], exit_: WorkerExit) -> Blame:
         guilty = next(iter(in_flight))
     for job_id, begun in in_flight.items():
         if job_id == guilty and (begun.exchanges or isinstance(begun, Item)):
-            blame.lost.append((begun, exit_.reason))
+            blame.lost.append((begun, Loss.of(exit_, job_id)))
         elif begun.exchanges:
-            blame.lost.append((begun, "lost"))
+            blame.lost.append((begun, Loss("lost", logs=exit_.logs.get(job_id, []))))
         elif isinstance(begun, Item):
             # Where nobody is known to be guilty each runs alone, so that the next loss names one.
             begun.alone = begun.alone or guilty is None

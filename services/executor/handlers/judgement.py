@@ -2,19 +2,33 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
 
 from services.executor.domain import errors
 from services.executor.domain.errors import Verdict, judge
 from services.executor.handlers.resolve import Program
-from services.executor.runtime.pool import Outcome, UserError
+from services.executor.runtime.pool import Limits, LogLine, Outcome, UserError, WorkerExit
 
-# The sandbox's reasons -> the kind of error that they are, and what people are told.
-_LOSSES = {
-    "timeout": ("Timeout", "the handler did not settle in time, or used up its CPU time"),
-    "out_of_memory": ("OutOfMemory", "the function ran out of memory"),
-}
-_LOST = ("Internal", "the worker that ran the function was lost")
+# The sandbox's reasons -> the kind of error that they are.
+_KINDS = {"timeout": "Timeout", "out_of_memory": "OutOfMemory"}
+_LOST = "the worker that ran the function was lost"
+_MIB = 1 << 20
+
+
+@dataclass(frozen=True, slots=True)
+class Loss:
+    """How an attempt ended with its worker; `reason` is the sandbox's, the times are 0 where they are not known."""
+
+    reason: str
+    wall_us: int = 0
+    cpu_us: int = 0
+    logs: Sequence[LogLine] = ()
+
+    @classmethod
+    def of(cls, exit_: WorkerExit, job_id: int) -> Loss:
+        """The loss of the attempt that the worker's end is blamed on."""
+        return cls(exit_.reason, exit_.wall_us, exit_.cpu_us, exit_.logs.get(job_id, []))
 
 
 def verdict_of(program: Program, outcome: Outcome) -> Verdict:
@@ -34,11 +48,27 @@ def ending_of(program: Program, status: int, message: str) -> tuple[Verdict, Use
     return judge(error.kind, status, network=False, retry_only_explicit=program.retry_only_explicit), error
 
 
-def lost_outcome(reason: str, wall_us: int = 0, cpu_us: int = 0) -> Outcome:
-    """The outcome of an attempt whose worker was lost; `reason` is the sandbox's."""
-    kind, message = _LOSSES.get(reason, _LOST)
-    error = UserError(kind=kind, name=kind, message=message, stack="")
-    return Outcome(id=0, ok=False, wall_us=wall_us, cpu_us=cpu_us, logs=[], value=None, error=error)
+def lost_outcome(loss: Loss, limits: Limits) -> Outcome:
+    """The outcome of an attempt whose worker was lost."""
+    kind = _KINDS.get(loss.reason, "Internal")
+    error = UserError(kind=kind, name=kind, message=_of_loss(loss, limits), stack="")
+    return Outcome(
+        id=0, ok=False, wall_us=loss.wall_us, cpu_us=loss.cpu_us, logs=list(loss.logs), value=None, error=error
+    )
+
+
+def _of_loss(loss: Loss, limits: Limits) -> str:
+    """What people are told: which limit it was, where that is known."""
+    wall, cpu = f"{limits.wall_ms / 1000:g} s", f"{limits.cpu_ms / 1000:g} s"
+    if loss.reason == "out_of_memory":
+        return f"the function ran out of memory: it may use {limits.heap_bytes // _MIB} MiB of heap"
+    if loss.reason != "timeout":
+        return _LOST
+    if loss.cpu_us >= limits.cpu_ms * 1000:
+        return f"the handler used up its CPU time of {cpu}, so it was ended: does a loop not end?"
+    if not loss.cpu_us and loss.wall_us < limits.wall_ms * 1000:
+        return f"the handler was ended: it may take {wall}, {cpu} of it CPU time"
+    return limits.overtime
 
 
 def as_thrown(outcome: Outcome, status: int) -> Outcome:

@@ -337,8 +337,8 @@ class Lane:
         """Note that a worker was lost: end the attempts that it took with it, begin the others once more."""
         if self._current is generation and generation.refusal is None:
             self._current = None
-        for begun, reason in blame.lost:
-            self._attempts.lose(generation.program, begun, reason)
+        for begun, loss in blame.lost:
+            self._attempts.lose(generation.program, begun, loss)
         self._queue.extendleft(reversed(blame.again + taken_back(generation)))
         if self._queue:
             self._schedule()

@@ -13,7 +13,7 @@ import structlog
 from kit.clock import Clock
 from kit.errors import Unavailable
 from services.executor.handlers.egress import Egress, Exchange, forsake
-from services.executor.handlers.judgement import lost_outcome
+from services.executor.handlers.judgement import Loss, lost_outcome
 from services.executor.handlers.resolve import Program
 from services.executor.handlers.trial_places import TrialPlaces
 from services.executor.runtime.addresses import Network
@@ -132,7 +132,7 @@ class _Run:
             self._egress.begin(self._worker, request, self, self._scope)
 
     def _on_exit(self, exit_: WorkerExit) -> None:
-        self._end_with(lost_outcome(exit_.reason, exit_.wall_us, exit_.cpu_us))
+        self._end_with(lost_outcome(Loss.of(exit_, _JOB), self._trial.program.limits))
 
     def _end_with(self, outcome: Outcome) -> None:
         if not self._done.done():

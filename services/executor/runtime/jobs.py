@@ -25,6 +25,11 @@ class Limits:
     heap_bytes: int = 64 << 20
     buffers_bytes: int = 128 << 20  # ArrayBuffers and whatever else the process needs
 
+    @property
+    def overtime(self) -> str:
+        """What people are told of an attempt that took too long."""
+        return f"the handler did not settle within {self.wall_ms / 1000:g} s"
+
 
 @dataclass(frozen=True, slots=True)
 class Job:
@@ -100,7 +105,8 @@ class WorkerExit:
 
     `reason`: stopped, killed, timeout, out_of_memory, crashed or lost. `guilty` is the job that ran then, or None where
     that is not known; it is among `unfinished`. Jobs in `sent_requests` have had an effect outside. `wall_us` and
-    `cpu_us` are what the guilty had used; a worker that could not tell has a CPU time of 0.
+    `cpu_us` are what the guilty had used; a worker that could not tell has a CPU time of 0. `logs` are the last console
+    lines of the unfinished: as many as were still in memory.
     """
 
     reason: str
@@ -110,6 +116,7 @@ class WorkerExit:
     signal: str | None = None
     wall_us: int = 0
     cpu_us: int = 0
+    logs: dict[int, list[LogLine]] = field(default_factory=dict)
 
 
 class CodeError(Exception):

@@ -32,6 +32,7 @@ from services.executor.runtime.jobs import (
     UserError,
     WorkerExit,
 )
+from services.executor.runtime.journal import CELL_BYTES
 from services.executor.runtime.rehearsal import SAMPLE, SAMPLE_SETTINGS
 from services.executor.runtime.watchdog import CLOSER_LOOKS, LOOK_S
 from services.executor.runtime.worker_link import Worker
@@ -378,8 +379,8 @@ class Zygote:
         ours, theirs = socket.socketpair()
         cell_fd = os.memfd_create("cell")
         try:
-            os.ftruncate(cell_fd, mmap.PAGESIZE)
-            cell = mmap.mmap(cell_fd, mmap.PAGESIZE)
+            os.ftruncate(cell_fd, CELL_BYTES)
+            cell = mmap.mmap(cell_fd, CELL_BYTES)
             for end in (ours, theirs):
                 end.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, _SOCKET_BUFFER_BYTES)
             socket.send_fds(control, [protocol.REQUEST.pack(protocol.FORK, 0)], [theirs.fileno(), cell_fd])

@@ -17,6 +17,7 @@ from dataclasses import dataclass, field
 from typing import Any, Final
 
 from services.executor.runtime.host_calls import HostCalls, Operation
+from services.executor.runtime.journal import CELL_BYTES
 from services.executor.runtime.prelude import LIBRARY_PART, Library, Prelude
 from services.executor.runtime.script_errors import compile_error, position_of
 from services.executor.runtime.v8 import PARSE_ERROR, Isolate, Raw, V8Error
@@ -69,7 +70,7 @@ _NOTHING: Final = Output()
 
 
 class Cell:
-    """The page that JavaScript, this process and the executor all see; pump.js says what stands in it."""
+    """The first page that JavaScript, this process and the executor all see; pump.js says what stands in it."""
 
     def __init__(self, address: int) -> None:
         self.ints: Any = (ctypes.c_int32 * 6).from_address(address)
@@ -97,7 +98,7 @@ class Cell:
 
 
 def overlay_cell(address: int, fd: int) -> int:
-    """Put the shared page `fd` over a page of the buffer at `address`; answers its offset in the buffer.
+    """Put the shared pages `fd` over pages of the buffer at `address`; answers their offset in the buffer.
 
     V8 takes no foreign memory for an ArrayBuffer, but it does not mind what lies under one that it keeps for ever.
     """
@@ -105,8 +106,8 @@ def overlay_cell(address: int, fd: int) -> int:
     libc.mmap.restype = ctypes.c_void_p
     libc.mmap.argtypes = [ctypes.c_void_p, ctypes.c_size_t, *[ctypes.c_int] * 3, ctypes.c_long]
     page = -(-address // mmap.PAGESIZE) * mmap.PAGESIZE
-    if libc.mmap(page, mmap.PAGESIZE, _PROT_READ_WRITE, _MAP_SHARED_FIXED, fd, 0) != page:
-        raise OSError(ctypes.get_errno(), "the shared page could not be mapped")
+    if libc.mmap(page, CELL_BYTES, _PROT_READ_WRITE, _MAP_SHARED_FIXED, fd, 0) != page:
+        raise OSError(ctypes.get_errno(), "the shared pages could not be mapped")
     return page - address
 
 

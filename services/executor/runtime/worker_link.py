@@ -10,7 +10,7 @@ import signal
 import struct
 import time
 from collections.abc import Callable, Iterable, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any, Final, TypeVar, cast
 
 import orjson
@@ -32,6 +32,7 @@ from services.executor.runtime.jobs import (
     is_of,
     loads,
 )
+from services.executor.runtime.journal import lines_by_seq
 from services.executor.runtime.recycling import Recycling
 from services.executor.runtime.script_errors import code_error
 from services.executor.runtime.watchdog import watch
@@ -56,6 +57,8 @@ _ATTRIBUTED: Final = re.compile(
     r"console|fetch|setTimeout|setInterval|setImmediate|cache|AWS|OAuth|Abort|crypto|eval|Function|constructor"
     r"|globalThis|\bthis\b|import|\\u"
 )
+# The kind of error that failure.js says of what waited too long; it does not know how long that is.
+_TIMEOUT: Final = "Timeout"
 _CELL: Final = struct.Struct("<i")
 # Sequence numbers and times of other frames, and of the outcomes that are stored, have as many bits.
 _U32_MAX: Final = 2**32 - 1
@@ -390,7 +393,9 @@ class Worker:
             if detail is None:
                 ended[seq] = Outcome(job.id, True, wall, cpu, [], None, None)
             else:
-                ended[seq] = detailed(job.id, wall, cpu, detail)
+                ended[seq] = outcome = detailed(job.id, wall, cpu, detail)
+                if outcome.error is not None and outcome.error.kind == _TIMEOUT:
+                    outcome.error = replace(outcome.error, message=self._limits.overtime)
         # Not before all of it was understood: what a worker leaves behind that sends nonsense has not ended.
         for seq in ended:
             del self._jobs[seq]
@@ -457,7 +462,9 @@ class Worker:
         unfinished = [job.id for job in self._jobs.values()]
         wall_us, cpu_us = ending.used_us or (0, 0)
         sent = self._sent_requests & set(unfinished)
-        return WorkerExit(reason, blamed, unfinished, sent, ending.signal, wall_us=wall_us, cpu_us=cpu_us)
+        kept = lines_by_seq(self._cell) if unfinished else {}
+        logs = {self._jobs[seq].id: lines for seq, lines in kept.items() if seq in self._jobs}
+        return WorkerExit(reason, blamed, unfinished, sent, ending.signal, wall_us=wall_us, cpu_us=cpu_us, logs=logs)
 
     def _release_waiters(self, exit_: WorkerExit) -> None:
         if not self.locked.done():

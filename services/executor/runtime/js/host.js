@@ -5,6 +5,8 @@
 // whatever happens in it belongs to `state.attempt`. Nothing here stores into an array or reads a missing property:
 // user code can put setters on Array.prototype and Object.prototype, and must neither see nor forge what we keep.
 
+import { keepLine } from './journal.js';
+
 const { apply, construct, defineProperty, deleteProperty, getPrototypeOf, ownKeys, setPrototypeOf } = Reflect;
 const uncurry = (method) => (self, ...args) => apply(method, self, args);
 
@@ -393,7 +395,9 @@ export function log(level, line) {
   }
   attempt.logLines += 1;
   attempt.logChars += text.length;
-  const entry = `[${stringify(`${level}`)},${now()},${stringify(text)}]`;
+  const time = now();
+  keepLine(attempt.seq, level, time, text);
+  const entry = `[${stringify(`${level}`)},${time},${stringify(text)}]`;
   attempt.logs = attempt.logs === '' ? entry : attempt.logs + ',' + entry;
 }
 

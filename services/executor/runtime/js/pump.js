@@ -12,6 +12,7 @@ import { resultsDetail } from './batch.js';
 import { resetConsole } from './console.js';
 import * as host from './host.js';
 import { describe, notDefined, timeout } from './failure.js';
+import { bindJournal } from './journal.js';
 import { addLibrary } from './modules.js';
 import { adopt, handlers, wrap } from './script.js';
 
@@ -31,10 +32,13 @@ const TURNS_LEFT = 1;
 const NEXT_DUE = 1; // in units of 8 bytes
 const RAN = 4; // whose turn it was, at the flush
 const ENDED_PLAINLY = 5; // 1: this turn did nothing but end its own attempt as a plain success
+// Places 8 to 12 are others': pump.py's beats and journal.js.
 const CELL_BYTES = 4096;
 const cellBuffer = new ArrayBuffer(4 * 64 * 1024);
 let cell = new Int32Array(cellBuffer, 0, CELL_BYTES / 4);
 let due = new Float64Array(cellBuffer, 0, CELL_BYTES / 8);
+
+bindJournal(cellBuffer, 0);
 
 const shareCell = () => cellBuffer;
 
@@ -42,6 +46,7 @@ const shareCell = () => cellBuffer;
 function bindCell(offset) {
   cell = new Int32Array(cellBuffer, +offset, CELL_BYTES / 4);
   due = new Float64Array(cellBuffer, +offset, CELL_BYTES / 8);
+  bindJournal(cellBuffer, +offset);
 }
 
 // ---- settings --------------------------------------------------------------------------------------------------
