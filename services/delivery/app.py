@@ -203,5 +203,5 @@ class DeliveryApp:
             self.credits.settle(destination, released.successes, released.failures)
         if applied.due or applied.released:
             assert self._releaser is not None
-            self._releaser.wake()
+            self._releaser.told({(key[0], key[1]) for key in applied.due} | applied.released.keys())
         self._watchers.tell(applied)

@@ -5,28 +5,82 @@ SELECT pg_try_advisory_lock(hashtextextended('onward delivery releaser', 0));
 
 -- name: gather
 -- Events that wait for others go when they make full batches, the oldest first; all of them when the first has waited.
-WITH waiting AS (
-    SELECT workspace, destination, stream_sequence, event_index,
-        count(*) OVER same AS events, min(batch_events_max) OVER same AS most, min(due_at_us) OVER same AS first_due_at_us,
-        row_number() OVER (same ORDER BY due_at_us, stream_sequence, event_index) AS place
-    FROM due
+-- The first of each destination is found by steps through the index; whether a batch is full is looked for only at
+-- those that are named. Of one destination at most $4 go, of all $5, and nothing while others of its own
+-- that were gathered before have not gone.
+WITH RECURSIVE firsts AS (
+    (SELECT workspace, destination, due_at_us, batch_events_max FROM due
     WHERE batch_events_max > 0 AND NOT gathered AND released_at_us IS NULL
-    WINDOW same AS (PARTITION BY workspace, destination)
+    ORDER BY workspace, destination, due_at_us LIMIT 1)
+    UNION ALL
+    SELECT n.* FROM firsts f CROSS JOIN LATERAL (
+        SELECT workspace, destination, due_at_us, batch_events_max FROM due
+        WHERE batch_events_max > 0 AND NOT gathered AND released_at_us IS NULL
+            AND (workspace, destination) > (f.workspace, f.destination)
+        ORDER BY workspace, destination, due_at_us LIMIT 1
+    ) AS n
+), ripe AS (
+    SELECT workspace, destination, due_at_us FROM firsts f
+    WHERE (f.due_at_us <= $1 OR (f.workspace, f.destination) IN (SELECT * FROM unnest($2::text[], $3::text[]))
+            AND (SELECT count(*) FROM (
+                SELECT FROM due d
+                WHERE d.workspace = f.workspace AND d.destination = f.destination
+                    AND batch_events_max > 0 AND NOT gathered AND released_at_us IS NULL
+                LIMIT f.batch_events_max) AS enough) = f.batch_events_max)
+        AND (SELECT NOT (w.gathered AND w.due_at_us <= $1) FROM due w
+             WHERE w.workspace = f.workspace AND w.destination = f.destination AND w.released_at_us IS NULL
+             ORDER BY w.due_at_us LIMIT 1)
+    ORDER BY due_at_us LIMIT $5
+), waiting AS (
+    SELECT w.*, f.due_at_us AS first_due_at_us FROM ripe f CROSS JOIN LATERAL (
+        SELECT workspace, destination, stream_sequence, event_index, due_at_us, batch_events_max FROM due d
+        WHERE d.workspace = f.workspace AND d.destination = f.destination
+            AND batch_events_max > 0 AND NOT gathered AND released_at_us IS NULL
+        ORDER BY d.due_at_us LIMIT $4
+    ) AS w
+    ORDER BY f.due_at_us, w.workspace, w.destination LIMIT $5::bigint + $4
+), counted AS (
+    SELECT *, count(*) OVER same AS events, min(batch_events_max) OVER same AS most,
+        row_number() OVER (same ORDER BY due_at_us, stream_sequence, event_index) AS place,
+        count(*) OVER (ORDER BY first_due_at_us, workspace, destination) AS total
+    FROM waiting WINDOW same AS (PARTITION BY workspace, destination)
 ), going AS (
-    SELECT d.workspace, d.destination, d.stream_sequence, d.event_index
-    FROM waiting w JOIN due d USING (workspace, destination, stream_sequence, event_index)
-    WHERE (w.first_due_at_us <= $1 OR w.place <= w.events - w.events % w.most) AND d.released_at_us IS NULL
-    -- What an outcome is changing right now goes with the next round; waiting for it might be a deadlock.
-    FOR UPDATE OF d SKIP LOCKED
+    SELECT d.* FROM counted c CROSS JOIN LATERAL (
+        SELECT workspace, destination, stream_sequence, event_index FROM due d
+        WHERE d.workspace = c.workspace AND d.destination = c.destination AND d.stream_sequence = c.stream_sequence
+            AND d.event_index = c.event_index AND d.released_at_us IS NULL
+        -- What an outcome is changing right now goes with the next round; waiting for it might be a deadlock.
+        FOR UPDATE SKIP LOCKED
+    ) AS d
+    WHERE total <= $5
+        AND place <= CASE WHEN first_due_at_us <= $1 AND events < $4 THEN events ELSE events - events % most END
 )
 UPDATE due d SET gathered = true, due_at_us = least(d.due_at_us, $1)
 FROM going g
 WHERE d.workspace = g.workspace AND d.destination = g.destination AND d.stream_sequence = g.stream_sequence
-    AND d.event_index = g.event_index;
+    AND d.event_index = g.event_index
+RETURNING true;
+
+-- name: gathering
+-- Destinations for which events wait for others, from one on.
+WITH RECURSIVE found AS (
+    (SELECT workspace, destination FROM due
+    WHERE batch_events_max > 0 AND NOT gathered AND released_at_us IS NULL AND (workspace, destination) > ($1, $2)
+    ORDER BY workspace, destination LIMIT 1)
+    UNION ALL
+    SELECT n.* FROM found f CROSS JOIN LATERAL (
+        SELECT workspace, destination FROM due
+        WHERE batch_events_max > 0 AND NOT gathered AND released_at_us IS NULL
+            AND (workspace, destination) > (f.workspace, f.destination)
+        ORDER BY workspace, destination LIMIT 1
+    ) AS n
+)
+SELECT * FROM found LIMIT $3;
 
 -- name: demand
 -- Destinations that have something waiting: how much of theirs is out, and when the first of the rest is due.
 SELECT d.workspace, d.destination, w.due_at_us, CASE WHEN w.gathered THEN w.batch_events_max ELSE 0 END AS batch_events,
+    w.batch_events_max > 0 AND NOT w.gathered AS gathering,
     (SELECT count(*) FROM due r
      WHERE r.workspace = d.workspace AND r.destination = d.destination AND r.released_at_us IS NOT NULL) AS released
 FROM (SELECT DISTINCT workspace, destination FROM destinations) AS d
@@ -49,7 +103,8 @@ WITH claimed AS (
         FOR UPDATE SKIP LOCKED
     ) AS c
 )
-UPDATE due d SET released_at_us = $4
+-- One that is due waits for no others, also if it was locked when its like were gathered.
+UPDATE due d SET released_at_us = $4, gathered = d.gathered OR d.batch_events_max > 0
 FROM claimed c
 WHERE d.workspace = c.workspace AND d.destination = c.destination
     AND d.stream_sequence = c.stream_sequence AND d.event_index = c.event_index

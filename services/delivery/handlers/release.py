@@ -29,7 +29,9 @@ from services.delivery.domain.credit import Credits
 from services.delivery.domain.identity import delivery_id
 from services.delivery.domain.schedule import SECOND_US
 from services.delivery.handlers.applied import AppliedOutcomes
+from services.delivery.handlers.gathering import Gathering
 from services.delivery.projections.rollups import columns
+from services.delivery.projections.standing import Destination
 
 log = structlog.get_logger(__name__)
 
@@ -91,6 +93,7 @@ class Releaser:
         self._credits = credits_
         self._clock = clock
         self._unanswered_after_s = unanswered_after_s
+        self._gathering = Gathering(clock)
         self._wake = asyncio.Event()
         self._reviewed_at = clock.monotonic()
         self.leading = False
@@ -98,6 +101,13 @@ class Releaser:
     def wake(self) -> None:
         """Something was added, or something that was out was answered."""
         self._wake.set()
+
+    def told(self, destinations: Iterable[Destination]) -> None:
+        """As `wake`, for deliveries to these destinations."""
+        # Who does not lead hears of nobody's changes in time, and goes through all when it begins to.
+        if self.leading:
+            self._gathering.changed(destinations)
+        self.wake()
 
     async def run(self) -> None:
         """Release until cancelled; a failing Postgres or bus is waited for."""
@@ -115,6 +125,7 @@ class Releaser:
             with translating():
                 while not await connection.fetchval(queries.try_to_lead):
                     await asyncio.sleep(POLL_S)
+                self._gathering.forget()
                 self.leading = True
                 log.info("releaser_leads")
                 while True:
@@ -138,14 +149,15 @@ class Releaser:
             self._reviewed_at = self._clock.monotonic()
             await self._review(connection)
         now_us = self.now_us()
-        await connection.execute(queries.gather, now_us)
+        await self._gathering.look(connection, now_us)
         wanted, sleep_s = self._wanted(await connection.fetch(queries.demand), now_us)
         if not wanted:
-            return sleep_s
+            return 0.0 if self._gathering.unfinished else sleep_s
         claimed = await connection.fetch(queries.claim, *columns(wanted, 3), now_us)
         if claimed:
+            self._gathering.changed({(row["workspace"], row["destination"]) for row in claimed if row["gathered"]})
             await self._publish(connection, claimed)
-        return 0.0 if claimed else SATURATED_POLL_S
+        return 0.0 if claimed or self._gathering.unfinished else SATURATED_POLL_S
 
     def now_us(self) -> int:
         return int(self._clock.now().timestamp() * SECOND_US)
@@ -158,6 +170,10 @@ class Releaser:
         for row in demand:
             if row["due_at_us"] > now_us:
                 sleep_s = min(sleep_s, (row["due_at_us"] - now_us) / SECOND_US)
+                continue
+            if row["gathering"]:
+                # It goes with the others that wait with it, by a look that has room for them.
+                sleep_s = 0.0
                 continue
             # A batch is one attempt: however little credit there is, one may be out whole.
             batch = row["batch_events"]
