@@ -161,17 +161,8 @@ def test_a_record_shows_where_it_came_from(onward: Onward, records: int) -> None
 
 def test_of_who_was_erased_no_address_is_shown_and_the_trail_is_whole(onward: Onward, tmp_path: Path) -> None:
     """D13."""
-    onward.done(
-        "members",
-        "add",
-        "eve",
-        "--display-name",
-        "Eve Canarybird",
-        "--email",
-        "eve@canarybird.example",
-        "--role",
-        "owner",
-    )
+    person = ("--display-name", "Eve Canarybird", "--email", "eve@canarybird.example")
+    onward.done("members", "add", "eve", *person, "--role", "owner")
     token = onward.json("tokens", "create", "laptop", "--member", "eve")["secret"]
     onward.done("sources", "create", "eves", "--token", token)
     before = tmp_path / "before.jsonl"
