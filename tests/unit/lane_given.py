@@ -16,7 +16,7 @@ from kit.clock import FakeClock
 from onward.executor.v1 import outcomes_pb2 as pb
 from services.executor.handlers.fairness import CpuShares
 from services.executor.handlers.generations import Services
-from services.executor.handlers.lanes import Lane
+from services.executor.handlers.lane_set import LaneSet
 from services.executor.handlers.metering import Meters
 from services.executor.handlers.places import WorkerPlaces
 from services.executor.handlers.resolve import Program
@@ -130,7 +130,9 @@ class LaneWorld:
             cast(Any, self.zygote), cast(Any, self.resolver), self.log, cast(Any, None), cast(Any, GivenView()),
             self.clock, self.places, Turns(self.clock), self.shares, self.meters,
         )  # fmt: skip
-        self.lane = Lane("acme", "crm", self.services, group)
+        self.lanes = LaneSet(self.services)
+        self.lanes._group = group
+        self.lane = self.lanes._lane("acme", "crm")
         self._sequence = 0
 
     def item(self, *, stored_at_us: int = 0, **fields: Any) -> Item:

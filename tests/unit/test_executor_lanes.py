@@ -8,6 +8,7 @@ import pytest
 
 from onward.executor.v1 import outcomes_pb2 as pb
 from services.executor.handlers.fairness import LOOK_S
+from services.executor.handlers.lane_set import IDLE_AFTER_S
 from services.executor.handlers.lanes import HANGS_AFTER_S
 from services.executor.runtime.jobs import CodeError, Outcome
 from tests.unit.lane_given import GivenWorker, lane_world, turns
@@ -136,3 +137,28 @@ async def test_ends_of_workers_are_counted_by_whether_they_cost_an_attempt() -> 
             await turns()
             assert world.meters.exits[end] == 1
         assert world.meters.exits.total() == 3
+
+
+async def test_a_lane_stays_while_attempts_run_in_a_worker_that_was_told_to_end() -> None:
+    async with lane_world() as world:
+        await world.push()
+        world.lane.give_way()
+        world.clock.advance(IDLE_AFTER_S + 1)
+        world.lanes._sweep()
+        assert len(world.lanes._lanes) == 1
+        world.zygote.workers[0].settles(1, 5, 5)
+        await turns()
+        world.lanes._sweep()
+        assert len(world.lanes._lanes) == 1
+        world.clock.advance(IDLE_AFTER_S + 1)
+        world.lanes._sweep()
+        assert not world.lanes._lanes
+
+
+async def test_a_worker_that_is_lost_after_it_was_told_to_end_keeps_no_lane() -> None:
+    async with lane_world() as world:
+        await world.push()
+        world.lane.give_way()
+        world.zygote.workers[0].ends()
+        await turns()
+        assert (len(world.attempts), world.lane.in_use) == (1, False)

@@ -59,7 +59,7 @@ class Refusal:
     message: str
 
 
-@dataclass(slots=True)
+@dataclass(eq=False, slots=True)
 class Generation:
     """A worker and what it runs; replaced when the version or the settings change."""
 
@@ -117,6 +117,12 @@ class Generations:
         self._group = group
         self._owner = owner
         self._closed = False
+        self._ending: set[Generation] = set()
+
+    @property
+    def ending(self) -> bool:
+        """Whether attempts still run in workers that were told to end."""
+        return bool(self._ending)
 
     async def make(self) -> Generation:
         """Get the program and a worker for it. Raises `OnwardError`, OSError and TimeoutError where it can't be had."""
@@ -167,6 +173,7 @@ class Generations:
             self._services.places.give_back(place)
 
     def _on_exit(self, generation: Generation, exit_: WorkerExit) -> None:
+        self._ending.discard(generation)
         self._services.shares.ended(self._owner.share, generation.pid)
         self._services.meters.exits[_counted_as(generation, exit_.reason)] += 1
         self._give_place_back(generation)
@@ -184,7 +191,10 @@ class Generations:
         generation.retired = True
         if generation.place is not None:
             self._services.places.leaves(generation.place, ending=not generation.in_flight)
-        if not generation.in_flight and generation.worker is not None:
+        if generation.in_flight:
+            self._ending.add(generation)
+        elif generation.worker is not None:
+            self._ending.discard(generation)
             worker, generation.worker = generation.worker, None
             if self._closed:
                 worker.kill()

@@ -106,7 +106,7 @@ class LaneSet:
         crowded = places.taken > CROWDED * places.most or places.used_bytes > CROWDED * places.memory_bytes
         patience_s = IDLE_CROWDED_AFTER_S if crowded else IDLE_AFTER_S
         for key, lane in list(self._lanes.items()):
-            if not lane.busy and now - lane.idle_since() > patience_s:
+            if not lane.in_use and now - lane.idle_since() > patience_s:
                 lane.release()
                 self._services.shares.remove(lane.share)
                 del self._lanes[key]

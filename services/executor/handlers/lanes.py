@@ -107,6 +107,11 @@ class Lane:
         return running or self._preparing or self._waiting
 
     @property
+    def in_use(self) -> bool:
+        """Whether anything is to be done or runs, be it in a worker that was told to end."""
+        return self.busy or self._generations.ending
+
+    @property
     def _waiting(self) -> bool:
         """Whether anything is still to be started."""
         gathering = self._current.gathering if self._current is not None else None
