@@ -117,6 +117,8 @@ class Report:
     workspace: str = ""
     faults: list[str] = field(default_factory=list)
     remarks: list[str] = field(default_factory=list)
+    # The first and the last record between two checkpoints of which the second does not hold, where there are such.
+    altered: tuple[int, int] | None = None
 
 
 class Verifier:
@@ -189,6 +191,7 @@ class Verifier:
     def _check(self, one: Checkpoint) -> None:
         since, self._uncovered_since = self._uncovered_since, ""
         if one.root != self._tree.root():
+            self._report.altered = self._report.altered or (self._last_good + 1, one.size)
             self._fault("root", f"records {self._last_good + 1} to {one.size} are not those that were signed")
             return
         # Of the first that is at hand nobody knows what came before it.

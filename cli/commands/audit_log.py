@@ -8,6 +8,7 @@ from pathlib import Path
 import orjson
 from rich.text import Text
 
+from cli import audit_online
 from cli.audit_export import beside, read_lines
 from cli.audit_verifier import Checkpoint, Key, NotVerifiedError, Report, Verifier, leads_to, read_checkpoint
 from cli.commands.audit import audit_stub, audit_target, audit_who
@@ -94,8 +95,8 @@ async def _show_code(session: Session, one: pb.AuditEvent) -> None:
         warn(f"the code cannot be shown: {error}")
 
 
-def verify(
-    file: Path,
+async def verify(
+    file: Path | None = None,
     /,
     *,
     checkpoint: tuple[Path, ...] = (),
@@ -105,6 +106,9 @@ def verify(
     """Check an exported trail, without any server: nothing altered, removed or inserted since it was signed.
 
     Example: onward audit verify trail.jsonl --checkpoint kept/000000000041.checkpoint
+
+    Without a file it reads the trail from the service, compares it with every checkpoint that this has, and names the
+    first record that was altered.
 
     Parameters
     ----------
@@ -117,13 +121,10 @@ def verify(
         The verifier key that you trust, such as onward+1a2b3c4d+AbC...; FILE.key where absent.
     """
     try:
-        if not file.is_file():
-            raise UsageError(f"there is no {file}")
-        trusted = Key(key or _keybeside(file))
-        own = [read_checkpoint(_text(path), trusted) for path in (beside(file, "checkpoint"),) if path.exists()]
-        kept = [read_checkpoint(_text(path), trusted) for path in _kept(checkpoint)]
-        notes = _of_one_log(file, own + kept)
-        report = _verified(file, notes, own[0].size if own else None)
+        if file is None:
+            trusted, notes, report = await _verified_online(checkpoint, key, options)
+        else:
+            trusted, notes, report = _verified_offline(file, checkpoint, key)
     except NotVerifiedError as error:
         raise CommandError(str(error)) from None
     if options.json:
@@ -132,6 +133,28 @@ def verify(
     else:
         _tell(report, trusted, len(notes))
     return 1 if report.faults else 0
+
+
+async def _verified_online(named: tuple[Path, ...], key: str, options: Options) -> tuple[Key, list[Checkpoint], Report]:
+    async with Session(options) as session:
+        stub, parent = audit_stub(session), session.workspace_name
+        trusted = Key(key or await audit_online.verifier_key(stub, parent))
+        kept = [read_checkpoint(_text(path), trusted) for path in _kept(named)]
+        shown = await audit_online.checkpoints(stub, parent, trusted)
+        # A folder may have those of other workspaces as well.
+        kept = [one for one in kept if one.origin == shown[-1].origin]
+        report = await audit_online.verify(stub, parent, shown, kept)
+    return trusted, [*shown, *kept], report
+
+
+def _verified_offline(file: Path, named: tuple[Path, ...], key: str) -> tuple[Key, list[Checkpoint], Report]:
+    if not file.is_file():
+        raise UsageError(f"there is no {file}")
+    trusted = Key(key or _keybeside(file))
+    own = [read_checkpoint(_text(path), trusted) for path in (beside(file, "checkpoint"),) if path.exists()]
+    kept = [read_checkpoint(_text(path), trusted) for path in _kept(named)]
+    notes = _of_one_log(file, own + kept)
+    return trusted, notes, _verified(file, notes, own[0].size if own else None)
 
 
 def _verified(file: Path, checkpoints: list[Checkpoint], ends_at: int | None) -> Report:
