@@ -114,9 +114,11 @@ async def remove(name: str, /, *, yes: Yes = False, options: Options = DEFAULTS)
 
 @app.command
 async def erase(name: str, /, *, yes: Yes = False, options: Options = DEFAULTS) -> None:
-    """Erase the name and address of a person who was removed, as the operator. The trail keeps the id alone.
+    """Erase what is known of a person who was removed, as the operator: name, e-mail, where calls came from.
 
     Example: onward members erase ada
+
+    The trail keeps the id alone.
 
     Parameters
     ----------
