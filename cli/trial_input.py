@@ -16,6 +16,9 @@ from onward.registry.v1.resources_pb2 import SettingDefinition, SettingType, Set
 # The executor's own limits, told before anything is sent.
 CODE_BYTES_MAX = 256 * 1024
 EVENT_BYTES_MAX = 2 * 1024 * 1024
+# As a function's may be.
+TIMEOUT_MIN_MS = 1000
+TIMEOUT_MAX_MS = 60_000
 STDIN = "-"
 
 _TYPES = {
@@ -44,6 +47,8 @@ class TrialInput:
         """Raises UsageError where they can't be meant."""
         if definitions is not None and code is None:
             raise UsageError("--definitions are for code in a file: a version has those that were saved with it")
+        if timeout_ms and not TIMEOUT_MIN_MS <= timeout_ms <= TIMEOUT_MAX_MS:
+            raise UsageError(f"--timeout-ms is {timeout_ms}: it goes from {TIMEOUT_MIN_MS} to {TIMEOUT_MAX_MS}")
         return cls(code, event, definitions, parse_assignments(assignments), timeout_ms)
 
     @property
@@ -59,8 +64,7 @@ class TrialInput:
     def event_text(self) -> str:
         """The event, or an array of them. Raises UsageError where it is no JSON."""
         if self.event == STDIN:
-            self._stdin = self._stdin or sys.stdin.read(EVENT_BYTES_MAX + 1)
-            text = self._stdin
+            text = self._stdin = self._stdin or _read_stdin()
         else:
             text = _read(Path(self.event), EVENT_BYTES_MAX, "an event")
         try:
@@ -91,6 +95,13 @@ class TrialInput:
             for name, value in self.settings.items()
             if name not in names
         ]
+
+
+def _read_stdin() -> str:
+    text = sys.stdin.read(EVENT_BYTES_MAX + 1)
+    if len(text.encode("utf-8", "surrogateescape")) > EVENT_BYTES_MAX:
+        raise UsageError(f"stdin has more than the {EVENT_BYTES_MAX:,} bytes that an event may have")
+    return text
 
 
 def _read(path: Path, bytes_max: int, what: str) -> str:

@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 from cli.commands.samples import sample_of
-from cli.commands.trials import SLACK_S, TIMEOUT_MAX_MS, Event, Verbose, check_event, execution_stub
+from cli.commands.trials import SLACK_S, Event, Verbose, check_event, execution_stub
 from cli.failures import Exit
 from cli.options import DEFAULTS, Options
 from cli.output import print_json
 from cli.run_text import Code, print_report, went_well
 from cli.session import Session
-from cli.trial_input import TrialInput
+from cli.trial_input import TIMEOUT_MAX_MS, TrialInput
 from kit.ids import uuid7
 from onward.executor.v1 import execution_service_pb2 as pb
 

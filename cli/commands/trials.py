@@ -18,15 +18,14 @@ from cli.options import DEFAULTS, Options
 from cli.output import print_json, print_json_line, say_code, warn
 from cli.run_text import Code, print_report, went_well
 from cli.session import Session
-from cli.trial_input import TrialInput
+from cli.trial_input import TIMEOUT_MAX_MS, TrialInput
 from cli.watching import watch
 from onward.executor.v1 import execution_service_pb2 as pb
 from onward.executor.v1 import execution_service_pb2_grpc as pb_grpc
 from onward.registry.v1 import function_service_pb2 as function_pb
 from onward.registry.v1 import resources_pb2
 
-# The longest that a function may take, and what comes before and after it on a machine under load.
-TIMEOUT_MAX_MS = 60_000
+# What comes before and after the function on a machine under load.
 SLACK_S = 20.0
 TYPES_FILE = RUNTIME_DIR / "onward.d.ts"
 

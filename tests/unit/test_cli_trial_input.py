@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import io
 import json
 from pathlib import Path
@@ -10,7 +11,10 @@ import pytest
 
 from cli.commands import trials
 from cli.failures import UsageError
-from cli.trial_input import CODE_BYTES_MAX, TrialInput
+from cli.trial_input import CODE_BYTES_MAX, EVENT_BYTES_MAX, TrialInput
+from kit.errors import InvalidArgument
+from kit.rpc.validation import validate
+from onward.executor.v1 import execution_service_pb2 as pb
 from onward.registry.v1 import resources_pb2 as r
 
 EVENT = '{"type": "page", "userId": "u1"}'
@@ -90,6 +94,28 @@ def test_an_event_that_is_none_is_told_before_anything_is_sent(
         path.write_bytes(content)
     with pytest.raises(UsageError, match=f"bad.json.*{message}"):
         given(code, str(path)).request(NAME)
+
+
+@pytest.mark.parametrize("long", ["x" * (EVENT_BYTES_MAX + 1), "€" * (EVENT_BYTES_MAX // 3 + 1)])
+def test_an_event_from_stdin_that_is_too_long_is_told_so(
+    code: Path, monkeypatch: pytest.MonkeyPatch, long: str
+) -> None:
+    monkeypatch.setattr("sys.stdin", io.StringIO(f'{{"type": "page", "x": "{long}"}}'))
+    with pytest.raises(UsageError, match="stdin has more than the 2,097,152 bytes that an event may have"):
+        given(code, "-").request(NAME)
+
+
+@pytest.mark.parametrize(("timeout_ms", "allowed"), [(0, True), (1000, True), (60_000, True), (999, False),
+                                                     (60_001, False), (-1, False)])  # fmt: skip
+def test_the_time_limit_is_one_that_a_function_may_have_for_the_server_as_well(
+    code: Path, event: str, timeout_ms: int, allowed: bool
+) -> None:
+    refused = contextlib.nullcontext() if allowed else pytest.raises(UsageError, match="1000 to 60000")
+    with refused:
+        TrialInput.of(code, event, None, [], timeout_ms)
+    request = pb.TestFunctionRequest(name=NAME, event=EVENT, code="1", timeout_ms=timeout_ms)
+    with contextlib.nullcontext() if allowed else pytest.raises(InvalidArgument, match="timeout_ms"):
+        validate(request)
 
 
 def test_code_that_is_too_long_is_told_before_anything_is_sent(code: Path, event: str) -> None:

@@ -253,7 +253,7 @@ class TestFunctionRequest(_message.Message):
     event: _builtins.str
     """One event as JSON, or an array of them, which goes to `onBatch`. At most 32 KiB an event, 500 events and 2 MiB."""
     timeout_ms: _builtins.int
-    """The time limit of `code`, milliseconds; 0 for 5 s. A version has its own."""
+    """The time limit of `code`, milliseconds, 1 to 60 s as a version's; 0 for 5 s. A version has its own."""
     @_builtins.property
     def definitions(self) -> _containers.RepeatedCompositeFieldContainer[_resources_pb2.SettingDefinition]:
         """What settings `code` defines."""
