@@ -92,14 +92,17 @@ class GivenZygote:
 
 
 class GivenResolver:
-    """Answers with the test's program."""
+    """Answers with the test's program, at once or when the test says."""
 
     def __init__(self) -> None:
         self.program_now = PROGRAM
         self.asked = 0
+        self.answers = asyncio.Event()
+        self.answers.set()
 
     async def program(self, workspace: str, destination: str) -> Program:
         self.asked += 1
+        await self.answers.wait()
         return self.program_now
 
 

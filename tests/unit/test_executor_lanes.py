@@ -9,7 +9,7 @@ import pytest
 from onward.executor.v1 import outcomes_pb2 as pb
 from services.executor.handlers.fairness import LOOK_S
 from services.executor.handlers.lane_set import IDLE_AFTER_S
-from services.executor.handlers.lanes import HANGS_AFTER_S
+from services.executor.handlers.lanes import CLOCKS_DIFFER_US, HANGS_AFTER_S
 from services.executor.runtime.jobs import CodeError, Outcome
 from tests.unit.lane_given import GivenWorker, lane_world, turns
 
@@ -162,3 +162,21 @@ async def test_a_worker_that_is_lost_after_it_was_told_to_end_keeps_no_lane() ->
         world.zygote.workers[0].ends()
         await turns()
         assert (len(world.attempts), world.lane.in_use) == (1, False)
+
+
+async def test_only_what_was_surely_stored_before_a_change_runs_as_before_it() -> None:
+    """The times are of two streams, whose servers' clocks may differ."""
+    changed_at_us = 10_000_000
+    async with lane_world() as world:
+        await world.push()
+        (old,) = world.zygote.workers
+        world.resolver.answers.clear()
+        world.lane.changed(changed_at_us)
+        await world.push(stored_at_us=changed_at_us - CLOCKS_DIFFER_US - 1)
+        assert old.in_flight == 2
+        await world.push(stored_at_us=changed_at_us - CLOCKS_DIFFER_US)
+        await world.push(stored_at_us=changed_at_us + 1)
+        assert old.in_flight == 2
+        world.resolver.answers.set()
+        await turns()
+        assert [worker.in_flight for worker in world.zygote.workers] == [2, 2]

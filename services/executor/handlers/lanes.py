@@ -38,6 +38,10 @@ DEFER_BUSY_AFTER_S = 1.5
 KEPT_FOR_PLACE_S = 6.0
 # A worker in which nothing has ended for so long, though something runs, may go on like that.
 HANGS_AFTER_S = 1.0
+# A change and an event are stored in two streams, each by the clock of the server that leads it: where there are several
+# servers, these may differ by this much. And a change is on the bus a moment after it was answered. Nearer events wait
+# for the next worker, whichever came first.
+CLOCKS_DIFFER_US = 1_000_000
 # Part of the successes that keep their logs, requests and callback return.
 SAMPLE_RATE = 0.01
 # A lane whose program could not be had asks again after this.
@@ -85,12 +89,13 @@ class Lane:
     def changed(self, stored_at_us: int = 0) -> None:
         """Take note that the destination changed, or ended: the next attempts run what the registry says then.
 
-        Events from before `stored_at_us` go on with the worker that is there until the next one is ready.
+        Events from before `stored_at_us` go on with the worker that is there until the next one is ready; those that
+        may be from after it do not.
         """
         self._epoch += 1
         current = self._current
         if current is not None and current.worker is not None and stored_at_us and self.busy:
-            current.until_us = current.until_us or stored_at_us
+            current.until_us = current.until_us or max(1, stored_at_us - CLOCKS_DIFFER_US)
             self._schedule()
         else:
             self.give_way()
