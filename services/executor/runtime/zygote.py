@@ -2,9 +2,9 @@
 
 Options: --jitless, --no-eval.
 
-It has imported everything and started V8 (without an isolate: those do not survive a fork), is single-threaded, and
-holds no secrets, no environment and no descriptor but its control socket. What a worker runs reaches it through its own
-socket after the fork. Control messages are one packet each; see REQUEST and REPORT.
+It has imported everything and started V8, with an isolate that nobody uses: isolates do not survive a fork, but what
+they share does. It holds no secrets, no environment and no descriptor but its control socket. What a worker runs
+reaches it through its own socket after the fork. Control messages are one packet each; see REQUEST and REPORT.
 """
 
 from __future__ import annotations
@@ -53,6 +53,7 @@ class Zygote:
         self._control = control
         self._prelude = prelude
         self._library = v8.initialise(jitless=jitless)
+        self._anchor = v8.anchor(self._library)
         self._workers: set[int] = set()
         self._pid = os.getpid()
 
