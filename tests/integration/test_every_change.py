@@ -290,6 +290,10 @@ async def test_each_change_leaves_its_facts_and_each_fact_one_record_with_who_di
     assert [(one.index, one.position) for one in events] == [(n, n) for n in range(1, len(events) + 1)]
     assert {one.outcome for one in events} == {apb.OUTCOME_SUCCEEDED}
     assert [one.action for one in events if not one.changes] == []
+    shown = await trail.read(done.owner, show_clients=True)
+    by_services = {fact for step in STEPS if step.by_service for fact in step.facts}
+    assert {one.client_state for one in shown if one.action not in by_services} == {apb.CLIENT_STATE_KNOWN}
+    assert {one.client_address for one in shown if one.action not in by_services} == {"127.0.0.1"}
 
 
 async def test_what_the_operator_does_to_keys_is_in_its_own_trail(trail: Trail) -> None:

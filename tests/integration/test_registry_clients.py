@@ -20,7 +20,8 @@ from onward.registry.v1 import source_service_pb2 as spb
 from onward.registry.v1 import workspace_service_pb2 as wpb
 from tests.integration import canary
 from tests.integration.people_world import ACME, ADA, OWNER, add, facts_of, remove, token_of
-from tests.integration.registry_world import Stubs, World, refused, running
+from tests.integration.registry_world import Stubs, World, a_function, connect, refused, running
+from tests.integration.registry_world import a_source as make_source
 
 pytestmark = pytest.mark.integration
 
@@ -178,3 +179,16 @@ async def test_only_services_may_ask(world: World) -> None:
         await owner.internal.ReadClients(ipb.ReadClientsRequest(workspace="acme", positions=[1]))
     async with refused("UNAUTHENTICATED", "INVALID_TOKEN"):
         await world.operator.internal.ReadClients(ipb.ReadClientsRequest(workspace="acme", positions=[1]))
+
+
+async def test_a_run_by_hand_has_the_address_of_who_asked_for_it_and_not_the_executors(world: World) -> None:
+    owner = await world.workspace()
+    await a_function(owner, [])
+    await make_source(owner)
+    destination = (await connect(owner)).destination.name
+    request = ipb.RecordInvocationRequest(name=destination, principal="member:ada", message_id="m")
+    request.client_address, request.user_agent = "192.0.2.7", "tool/1"
+    await world.service.internal.RecordInvocation(request)
+    fact = (await facts_of(world))[-1]
+    client = (await clients_of(world, fact.position))[fact.position]
+    assert (fact.type, client.client_address, client.user_agent) == ("DestinationInvoked", "192.0.2.7", "tool/1")
