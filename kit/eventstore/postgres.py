@@ -9,12 +9,9 @@ by the same lock. The price is one writer at a time in a workspace.
 """
 
 import asyncio
-import re
 from collections.abc import AsyncIterator, Mapping, Sequence
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from datetime import datetime
-from functools import lru_cache
-from itertools import accumulate, chain
 from pathlib import Path
 
 import asyncpg
@@ -23,6 +20,7 @@ import orjson
 from kit.clock import Clock, SystemClock
 from kit.eventstore.facts import Fact, FactData, Meta, NewFact, serialize, serialize_meta
 from kit.eventstore.recent import RecentFacts
+from kit.eventstore.statements import composed
 from kit.eventstore.store import (
     READ_BYTES_MAX,
     READ_FACTS_MAX,
@@ -46,12 +44,7 @@ MIGRATIONS = Path(__file__).parent / "migrations"
 
 queries = load_queries(Path(__file__).parent / "queries.sql")
 
-_PARAMETER = re.compile(r"\$(\d+)")
-# Those of `append_one` itself.
-_OWN_PARAMETERS = 9
 _NO_PROJECTION = Statement("SELECT recorded_at FROM head", ())
-# Shapes of `append_one`: a projection, with and without an answer that is remembered and a client that is kept.
-_SHAPES_KEPT_MAX = 256
 
 
 class PostgresEventStore:
@@ -95,15 +88,15 @@ class PostgresEventStore:
         data = serialize(fact.data)
         check_append([fact], [data])
         next_versions(place.workspace, [fact], {fact.stream: place.version - 1}, None)
-        projected, *others = also or [_NO_PROJECTION]
+        parts = [*(also or [_NO_PROJECTION])]
         if answered is not None:
-            others.append(_remembered(place.workspace, answered))
-        statement = _one_statement(projected.text, tuple(one.text for one in others), _counts(projected, *others))
+            parts.append(_remembered(place.workspace, answered))
         own = (fact.stream, place.version, fact.type, data.decode(), len(data))
         meta, fact_id = meta.at(self._clock.now()), self._ids.uuid7()
         args = (place.workspace, place.after_position, *own, serialize_meta(meta), fact_id)
+        statement = composed(queries.append_one, args, parts)
         try:
-            row = await self._pool.fetchrow(statement, *args, *chain(projected.args, *(one.args for one in others)))
+            row = await self._pool.fetchrow(statement.text, *statement.args)
         except (asyncpg.UniqueViolationError, asyncpg.NotNullViolationError):
             # The request_id is known, or the projection found no row.
             return None
@@ -347,20 +340,3 @@ def _fact(row: asyncpg.Record) -> Fact:
 def _remembered(workspace: str, one: Answered) -> Statement:
     check_answer(one.answer)
     return Statement(queries.remember_too, (workspace, one.principal, one.request_id, one.request_hash, one.answer))
-
-
-def _counts(*parts: Statement) -> tuple[int, ...]:
-    return tuple(len(part.args) for part in parts)
-
-
-@lru_cache(_SHAPES_KEPT_MAX)
-def _one_statement(projected: str, also: Sequence[str], counts: Sequence[int]) -> str:
-    """`append_one` with its parts, whose parameters follow its own; `counts` tells how many each has."""
-    firsts = accumulate(counts, initial=_OWN_PARAMETERS)
-    parts = [_moved(text, first) for text, first in zip((projected, *also), firsts, strict=False)]
-    written = "".join(f", also_{number} AS (\n    {part}\n)" for number, part in enumerate(parts[1:], 1))
-    return queries.append_one.replace("{projected}", parts[0]).replace("{also}", written)
-
-
-def _moved(text: str, first: int) -> str:
-    return _PARAMETER.sub(lambda found: f"${int(found[1]) + first}", text)

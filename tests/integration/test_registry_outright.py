@@ -17,8 +17,8 @@ from onward.registry.v1 import function_service_pb2 as pb
 from onward.registry.v1 import workspace_service_pb2 as wpb
 from services.registry import projections
 from services.registry.handlers.outright import OutrightChanges
-from tests.integration.functions_world import ADMIN, CRM, a_member, facts_of, get, grant
-from tests.integration.registry_world import Stubs, World, a_function, refused, running, save
+from tests.integration.functions_world import ADMIN, CRM, a_member, facts_of, get, grant, projected
+from tests.integration.registry_world import CODE, Stubs, World, a_function, definition, refused, running, save
 
 pytestmark = pytest.mark.integration
 
@@ -54,6 +54,7 @@ async def test_the_answer_is_what_is_read_afterwards_now_and_when_repeated(world
     """A3."""
     owner = await world.workspace()
     await a_function(owner, [])
+    made.clear()
     request = pb.UpdateFunctionRequest(
         name=CRM, description="Of '1'", labels=resources_pb2.Labels(labels={"b": "2", "a": "1"}), request_id="once"
     )
@@ -62,10 +63,55 @@ async def test_the_answer_is_what_is_read_afterwards_now_and_when_repeated(world
     assert await get(owner) == first.function
     await save(owner, [])
     assert await owner.functions.UpdateFunction(request) == first
-    assert made == [True, False]
+    assert made == [True, True, False]
     # The long way comes to the same.
     await world.rows("UPDATE request_answers SET request_id = 'other' WHERE request_id = 'once'")
     assert (await rename(owner, "New")).function == await get(owner)
+
+
+async def test_a_save_answers_what_is_read_afterwards_now_and_when_repeated(world: World, made: list[bool]) -> None:
+    """A3."""
+    owner = await world.workspace()
+    await a_function(owner, [])
+    made.clear()
+    definitions = [definition("region", description="of it"), definition("apiKey", encrypted=True)]
+    first = await save(owner, definitions, code=f"{CODE}// ü $1", request_id="once")
+    assert made == [True]
+    read = await owner.functions.GetVersion(pb.GetVersionRequest(name=f"{CRM}/versions/latest"))
+    assert (first.function, first.version) == (await get(owner), read.version)
+    assert list(first.version.definitions) == definitions
+    await rename(owner, "New")
+    checked = world.executor.checked
+    assert await save(owner, definitions, code=f"{CODE}// ü $1", request_id="once") == first
+    assert world.executor.checked == checked
+    # The long way comes to the same, and so does one that another replica makes at the same time.
+    both = await asyncio.gather(*(save(owner, definitions, code=CODE, request_id="both") for _ in range(4)))
+    assert all(answer == both[0] for answer in both)
+    assert both[0].version.number == first.version.number + 1
+    target = pb.DeploymentTarget(all=True)
+    request = pb.SaveFunctionRequest(name=CRM, code=CODE, keep_definitions=True, deploy_to=target)
+    made.clear()
+    deployed = await owner.functions.SaveFunction(request)
+    assert made == []
+    read = await owner.functions.GetVersion(pb.GetVersionRequest(name=f"{CRM}/versions/latest"))
+    assert (deployed.function, deployed.version) == (await get(owner), read.version)
+
+
+async def test_what_is_made_outright_is_what_a_rebuild_makes(world: World, database: str) -> None:
+    owner = await world.workspace()
+    await a_function(owner, [])
+    await rename(owner, "New")
+    await save(owner, [definition("region")])
+    await owner.functions.UpdateFunction(pb.UpdateFunctionRequest(name=CRM, description="x"))
+    before = await projected(world)
+    pool = await connect_pool(database, application_name="test")
+    store = PostgresEventStore(pool)
+    async with store.writing("acme") as unit:
+        await projections.rebuild(unit.connection, "acme", await store.read("acme", 0))
+    assert await projected(world) == before
+    # Rows that were made anew are found.
+    assert (await rename(owner, "Newer")).function == await get(owner)
+    await pool.close()
 
 
 async def test_a_change_that_changes_nothing_and_one_that_is_refused_are_answered_as_ever(
@@ -73,6 +119,7 @@ async def test_a_change_that_changes_nothing_and_one_that_is_refused_are_answere
 ) -> None:
     owner = await world.workspace()
     await a_function(owner, [])
+    made.clear()
     first = await rename(owner, "New", request_id="r1")
     assert (await rename(owner, "New", request_id="r2")).function == first.function
     # It is the first reading that the repeated request names, and it has been changed since, by itself.
@@ -141,6 +188,7 @@ async def waits_for_a_lock(world: World) -> bool:
 async def test_where_it_came_from_is_kept(world: World, made: list[bool]) -> None:
     owner = await world.workspace()
     await a_function(owner, [])
+    made.clear()
     position = (await rename(owner, "New")).position
     (kept,) = await world.rows("SELECT * FROM fact_clients WHERE position = $1", position)
     assert made == [True]

@@ -20,7 +20,7 @@ from services.registry.domain.state import State
 from services.registry.errors import InvalidField
 from services.registry.handlers.causes import meta_of
 from services.registry.handlers.clients import client_of, keep_client
-from services.registry.handlers.outright import Outright, OutrightChanges, stamp
+from services.registry.handlers.outright import Outright, OutrightChanges, Stamp
 from services.registry.handlers.repetition import Ask, Request, RequestHashes
 from services.registry.handlers.states import Known, StateCache
 
@@ -108,7 +108,7 @@ class Changes:
         self._states.keep(change.workspace, known)
         return facts, response
 
-    async def recall(self, workspace: str, request: Request, response: type[R]) -> R | None:
+    async def recall(self, workspace: str, request: Request, response: type[R], stamp: Stamp[R]) -> R | None:
         """The first answer to a repeated request, for mutations that do something slow before they decide."""
         if not request.request_id:
             return None
@@ -120,6 +120,7 @@ class Changes:
             # As `make` does: what was answered before is not for whoever lost the role since the call came in.
             async with self._store.writing(workspace) as unit:
                 await self._confirmed(unit, await self._states.load(unit))
+                stamp(answer, await unit.times(answer.position))
         return answer
 
     async def state(self, workspace: str) -> State:
@@ -138,9 +139,7 @@ class Changes:
             return None
         answer = await self._recalled(unit.answered, change.request, change.response)
         if answer is not None and change.outright is not None:
-            resource = change.outright.resource(answer)
-            if not resource.HasField("update_time"):
-                stamp(resource, await unit.times(answer.position))
+            change.outright.stamp(answer, await unit.times(answer.position))
         return answer
 
     async def _recalled(self, ask: Ask, request: Request, response: type[R]) -> R | None:

@@ -3,15 +3,17 @@
 from __future__ import annotations
 
 from collections.abc import Awaitable, Callable, Mapping, Sequence
+from dataclasses import replace
 
 from kit.auth.caller import current_caller
+from kit.auth.demand import NOTHING
 from kit.eventstore.facts import NewFact
-from kit.eventstore.store import Unit
+from kit.eventstore.store import Times, Unit
 from kit.eventstore.turns import Turns
 from kit.postgres.pool import Connection
 from kit.vault import Keyring
 from onward.executor.v1 import execution_service_pb2
-from onward.registry.v1 import facts_pb2, function_service_pb2
+from onward.registry.v1 import facts_pb2, function_service_pb2, resources_pb2
 from services.registry import queries
 from services.registry.domain import functions as domain
 from services.registry.domain import versions
@@ -79,7 +81,7 @@ class FunctionHandlers:
     ) -> SaveFunctionResponse:
         """The next version, deployed where the request says so."""
         # Not under the workspace's lock: the executor may take its time, or be away.
-        recalled = await self._changes.recall(workspace, request, SaveFunctionResponse)
+        recalled = await self._changes.recall(workspace, request, SaveFunctionResponse, _stamp_saved)
         if recalled is not None:
             return recalled
         names = await self._setting_names(request, workspace, function)
@@ -104,7 +106,10 @@ class FunctionHandlers:
                 warnings=warnings_of(found),
             )
 
-        return await self._changes.make(Change(workspace, request, SaveFunctionResponse, decide, answer))
+        change = Change(workspace, request, SaveFunctionResponse, decide, answer)
+        if not request.HasField("deploy_to"):
+            change = replace(change, outright=_saved_outright(request, workspace, function, found))
+        return await self._changes.make(change)
 
     async def deploy_version(
         self,
@@ -174,7 +179,7 @@ class FunctionHandlers:
         def answer_now(state: State) -> UpdateFunctionResponse:
             return UpdateFunctionResponse(function=function_queries.shown(workspace, state.functions[function]))
 
-        outright = Outright(decide_now, answer_now, lambda answered: answered.function)
+        outright = Outright(decide_now, answer_now, _stamp_function)
         change = Change(workspace, request, UpdateFunctionResponse, decide, answer, outright=outright)
         return await self._changes.make(change)
 
@@ -218,3 +223,45 @@ class FunctionHandlers:
         if found.HasField("error"):
             raise SyntaxInvalid(found.error.message, found.error.line, found.error.column)
         return found
+
+
+def _saved_outright(
+    request: function_service_pb2.SaveFunctionRequest,
+    workspace: str,
+    function: str,
+    found: execution_service_pb2.CheckCodeResponse,
+) -> Outright[SaveFunctionResponse]:
+    """Of a save that deploys nothing, so that no setting is touched."""
+    principal = current_caller().principal
+
+    def decide(state: State) -> list[NewFact]:
+        return versions.decide_save_function(
+            state, request, workspace, function, list(found.handlers), _no_hash, NOTHING
+        )
+
+    def answer(state: State) -> SaveFunctionResponse:
+        after = state.functions[function]
+        return SaveFunctionResponse(
+            function=function_queries.shown(workspace, after),
+            version=function_queries.shown_version(workspace, after, request.code, principal),
+            warnings=warnings_of(found),
+        )
+
+    return Outright(decide, answer, _stamp_saved)
+
+
+def _no_hash(destination: str, name: str, value: resources_pb2.SettingValue) -> str:
+    raise AssertionError("a save that deploys nothing changes no setting")
+
+
+def _stamp_function(answer: UpdateFunctionResponse, times: Times) -> None:
+    if not answer.function.HasField("update_time"):
+        answer.function.create_time.FromDatetime(times.created)
+        answer.function.update_time.FromDatetime(times.recorded)
+
+
+def _stamp_saved(answer: SaveFunctionResponse, times: Times) -> None:
+    if not answer.function.HasField("update_time"):
+        answer.function.create_time.FromDatetime(times.created)
+        answer.function.update_time.FromDatetime(times.recorded)
+        answer.version.create_time.FromDatetime(times.recorded)

@@ -10,7 +10,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import Any, Generic, NamedTuple, Protocol, TypeVar
+from typing import Generic, NamedTuple, Protocol, TypeAlias, TypeVar
 
 from kit.auth.caller import current_caller
 from kit.errors import OnwardError, Overloaded, Unavailable
@@ -25,18 +25,6 @@ from services.registry.handlers.repetition import Request, RequestHashes
 from services.registry.handlers.states import Known, StateCache
 
 
-class Timed(Protocol):
-    """A resource in an answer."""
-
-    @property
-    def create_time(self) -> Any: ...
-
-    @property
-    def update_time(self) -> Any: ...
-
-    def HasField(self, name: Any) -> bool: ...  # noqa: N802
-
-
 class Positioned(Protocol):
     """A mutation's answer."""
 
@@ -46,6 +34,9 @@ class Positioned(Protocol):
 
 
 R = TypeVar("R", bound=Positioned)
+
+# Fills in the times of an answer that was made before they were known, and leaves one alone that has them.
+Stamp: TypeAlias = Callable[[R, Times], None]
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,13 +48,7 @@ class Outright(Generic[R]):
 
     decide: Callable[[State], Sequence[NewFact]]
     answer: Callable[[State], R]
-    resource: Callable[[R], Timed]
-
-
-def stamp(resource: Timed, times: Times) -> None:
-    """Fills in the times of an answer that was made before they were known."""
-    resource.create_time.FromDatetime(times.created)
-    resource.update_time.FromDatetime(times.recorded)
+    stamp: Stamp[R]
 
 
 class _Ready(NamedTuple, Generic[R]):
@@ -100,15 +85,14 @@ class OutrightChanges:
             if ready is None or times is None:
                 return None
             self._states.keep(workspace, ready.after)
-        stamp(change.resource(ready.answer), times)
+        change.stamp(ready.answer, times)
         return [ready.fact], ready.answer
 
     async def _append(self, workspace: str, request: Request, ready: _Ready[R]) -> Times | None:
         caller = current_caller()
-        projected = projections.row(workspace, ready.version, ready.fact.data)
-        if projected is None:
+        also = [*projections.rows(workspace, ready.version, caller.principal, ready.fact.data)]
+        if not also:
             return None
-        also = [projected]
         client = client_of(caller)
         meta = meta_of(caller, client, request.request_id)
         if client:

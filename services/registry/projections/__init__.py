@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from types import MappingProxyType
 
 from google.protobuf.message import Message
@@ -12,7 +12,7 @@ from kit.eventstore.store import Statement
 from kit.postgres.pool import Connection
 from onward.registry.v1 import facts_pb2
 from services.registry.projections import connections, filters, functions, people
-from services.registry.projections.projector import Projector, Row
+from services.registry.projections.projector import Projector, Rows
 
 FACT_TYPES = fact_types(facts_pb2)
 # All that `rebuild` empties and fills again; tables of secrets and of persons are not among them.
@@ -35,13 +35,13 @@ _PROJECTORS: Mapping[type[Message], Projector] = MappingProxyType(
 )
 
 
-_ROWS: Mapping[type[Message], Row] = MappingProxyType({**functions.ROWS})
+_ROWS: Mapping[type[Message], Rows] = MappingProxyType({**functions.ROWS})
 
 
-def row(workspace: str, version: int, data: Message) -> Statement | None:
-    """The projection as a part of `append_one`; None for a fact that changes more than one row."""
+def rows(workspace: str, version: int, principal: str, data: Message) -> Sequence[Statement]:
+    """The projection as parts of `append_one`; none for a fact that is projected under the lock alone."""
     change = _ROWS.get(type(data))
-    return None if change is None else change(workspace, version, data)
+    return () if change is None else change(workspace, version, principal, data)
 
 
 async def project(connection: Connection, facts: Iterable[Fact]) -> None:

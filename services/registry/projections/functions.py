@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 import orjson
@@ -14,7 +14,7 @@ from kit.eventstore.store import Statement
 from kit.postgres.pool import Connection
 from kit.postgres.queries import load_queries
 from onward.registry.v1 import facts_pb2
-from services.registry.projections.projector import Projector, Row, by_row, labels_json
+from services.registry.projections.projector import Projector, Rows, by_rows, labels_json
 
 queries = load_queries(Path(__file__).parent / "functions.sql")
 
@@ -33,21 +33,16 @@ async def _function_created(connection: Connection, fact: Fact, data: facts_pb2.
     )
 
 
-async def _function_version_saved(connection: Connection, fact: Fact, data: facts_pb2.FunctionVersionSaved) -> None:
-    await connection.execute(
-        queries.function_version_saved,
-        fact.workspace,
-        fact.recorded_at,
-        data.function,
-        fact.version,
-        data.number,
-        data.code,
-        data.code_sha256,
-        orjson.dumps([json_format.MessageToDict(one) for one in data.definitions]).decode(),
-        data.timeout_ms,
-        list(data.handlers),
-        fact.meta.principal,
-    )
+def _function_version_saved(
+    workspace: str, version: int, principal: str, data: facts_pb2.FunctionVersionSaved
+) -> Sequence[Statement]:
+    handlers = list(data.handlers)
+    definitions = orjson.dumps([json_format.MessageToDict(one) for one in data.definitions]).decode()
+    saved = (workspace, data.function, data.number, data.code, data.code_sha256, definitions, data.timeout_ms, handlers)
+    return [
+        Statement(queries.function_version_saved, (workspace, data.function, version, data.number, handlers)),
+        Statement(queries.version_saved, (*saved, principal)),
+    ]
 
 
 async def _version_deployed(connection: Connection, fact: Fact, data: facts_pb2.VersionDeployed) -> None:
@@ -62,24 +57,29 @@ async def _version_deployed(connection: Connection, fact: Fact, data: facts_pb2.
     )
 
 
-def _function_updated(workspace: str, version: int, data: facts_pb2.FunctionUpdated) -> Statement:
+def _function_updated(
+    workspace: str, version: int, _principal: str, data: facts_pb2.FunctionUpdated
+) -> Sequence[Statement]:
     display_name = data.display_name if data.HasField("display_name") else None
     description = data.description if data.HasField("description") else None
     labels = labels_json(data.labels.labels) if data.HasField("labels") else None
     args = (workspace, data.function, version, display_name, description, labels)
-    return Statement(queries.function_updated, args)
+    return [Statement(queries.function_updated, args)]
 
 
 async def _function_deleted(connection: Connection, fact: Fact, data: facts_pb2.FunctionDeleted) -> None:
     await connection.execute(queries.function_deleted, fact.workspace, fact.recorded_at, data.function, fact.version)
 
 
-ROWS: Mapping[type[Message], Row] = {facts_pb2.FunctionUpdated: _function_updated}
+ROWS: Mapping[type[Message], Rows] = {
+    facts_pb2.FunctionUpdated: _function_updated,
+    facts_pb2.FunctionVersionSaved: _function_version_saved,
+}
 
 PROJECTORS: Mapping[type[Message], Projector] = {
     facts_pb2.FunctionCreated: _function_created,
-    facts_pb2.FunctionUpdated: by_row(_function_updated),
+    facts_pb2.FunctionUpdated: by_rows(_function_updated),
     facts_pb2.FunctionDeleted: _function_deleted,
-    facts_pb2.FunctionVersionSaved: _function_version_saved,
+    facts_pb2.FunctionVersionSaved: by_rows(_function_version_saved),
     facts_pb2.VersionDeployed: _version_deployed,
 }

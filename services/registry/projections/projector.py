@@ -2,29 +2,32 @@
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from typing import Any, TypeAlias
 
 import orjson
 
 from kit.eventstore.facts import Fact
+from kit.eventstore.statements import composed
 from kit.eventstore.store import Statement
 from kit.postgres.pool import Connection
 
 # Changes rows as one fact says.
 Projector: TypeAlias = Callable[[Connection, Fact, Any], Awaitable[None]]
-# The same for facts that change one row and no more: of the workspace, the version and the fact's data. The statement
-# takes the time from `head`, since it may be part of the very statement that appends the fact.
-Row: TypeAlias = Callable[[str, int, Any], Statement]
+# The same as statements: of the workspace, the version, the principal and the data of a fact. The first one changes the
+# entity's row. They take the time from `head`, since they may be parts of the very statement that appends the fact.
+Rows: TypeAlias = Callable[[str, int, str, Any], Sequence[Statement]]
+
+_OF_A_FACT = "WITH head AS (SELECT $1::timestamptz AS recorded_at){also} {projected}"
 
 
-def by_row(row: Row) -> Projector:
+def by_rows(rows: Rows) -> Projector:
     """The projector of a fact that was appended already."""
 
     async def project(connection: Connection, fact: Fact, data: Any) -> None:
-        text, args = row(fact.workspace, fact.version, data)
-        head = f"WITH head AS (SELECT ${len(args) + 1}::timestamptz AS recorded_at)"
-        await connection.execute(f"{head} {text}", *args, fact.recorded_at)
+        parts = rows(fact.workspace, fact.version, fact.meta.principal, data)
+        text, args = composed(_OF_A_FACT, (fact.recorded_at,), parts)
+        await connection.execute(text, *args)
 
     return project
 

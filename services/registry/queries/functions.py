@@ -54,6 +54,21 @@ def shown(workspace: str, function: FunctionState) -> resources_pb2.Function:
     )
 
 
+def shown_version(workspace: str, function: FunctionState, code: str, principal: str) -> resources_pb2.Version:
+    """The same as `get_version` of the newest one, which nobody has deployed yet, but for its time."""
+    version = function.latest
+    return resources_pb2.Version(
+        name=f"workspaces/{workspace}/functions/{function.id}/versions/{version.number}",
+        number=version.number,
+        code=code,
+        code_sha256=version.code_sha256,
+        definitions=version.definitions,
+        timeout_ms=version.timeout_ms,
+        handlers=version.handlers,
+        principal=principal,
+    )
+
+
 def _named(row: asyncpg.Record) -> resources_pb2.Function:
     return resources_pb2.Function(
         name=f"workspaces/{row['workspace']}/functions/{row['function']}", display_name=row["display_name"]
