@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from typing import Any
 
 import pytest
@@ -180,3 +181,24 @@ async def test_only_what_was_surely_stored_before_a_change_runs_as_before_it() -
         world.resolver.answers.set()
         await turns()
         assert [worker.in_flight for worker in world.zygote.workers] == [2, 2]
+
+
+async def test_a_worker_is_made_ready_only_where_there_is_room_to_spare() -> None:
+    async with lane_world(places_max=1) as world:
+        await world.lane.warm()
+        assert (world.zygote.workers, world.places.waits) == ([], 0)
+        # Events have the last place.
+        await world.push()
+        assert len(world.zygote.workers) == 1
+
+
+async def test_an_event_that_comes_while_a_worker_is_made_ready_without_room_waits_for_one_like_others() -> None:
+    async with lane_world(places_max=1) as world:
+        world.resolver.answers.clear()
+        warming = asyncio.ensure_future(world.lane.warm())
+        await turns()
+        await world.push()
+        world.resolver.answers.set()
+        await warming
+        await turns()
+        assert [worker.in_flight for worker in world.zygote.workers] == [1]

@@ -242,6 +242,29 @@ async def test_idle_workers_go_while_all_take_too_much() -> None:
     assert (idle.gave_way, busy.gave_way) == (1, 0)
 
 
+async def test_a_worker_that_nobody_needs_yet_takes_no_place_that_others_will_miss() -> None:
+    """By number as by memory, and it has nobody go."""
+    full, heavy, fine = House(most=5), House(most=100, memory_bytes=50 * MIB), House(most=100)
+    for house in (full, heavy, fine):
+        lanes = [await house.warm(used_bytes=9 * MIB) for _ in range(4)]
+        house.clock.advance(10)
+        house.places.look()
+        place = house.places.take_spare(Lane())
+        assert (place is not None) == (house is fine)
+        house.places.look()
+        assert sum(lane.gave_way for lane in lanes) == 0
+        assert house.places.waits == 0
+
+
+async def test_nobody_is_warmed_up_while_others_wait() -> None:
+    house = House(most=100)
+    tasks = [await house.asks() for _ in range(5)]
+    assert house.places.waiting == 1
+    assert house.places.take_spare(Lane()) is None
+    for _, task in tasks:
+        task.cancel()
+
+
 async def test_there_is_a_place_even_where_the_memory_is_too_little_for_one() -> None:
     house = House(memory_bytes=1)
     await house.warm()

@@ -124,8 +124,11 @@ class Generations:
         """Whether attempts still run in workers that were told to end."""
         return bool(self._ending)
 
-    async def make(self) -> Generation:
-        """Get the program and a worker for it. Raises `OnwardError`, OSError and TimeoutError where it can't be had."""
+    async def make(self, *, spare: bool = False) -> Generation | None:
+        """Get the program and a worker for it; None where it would be a `spare` one and there is no room to spare.
+
+        Raises `OnwardError`, OSError and TimeoutError where it can't be had.
+        """
         phase = self._services.meters.phases_from(self._services.clock.monotonic())
         program = await self._services.resolver.program(self._workspace, self._destination)
         generation = Generation(program)
@@ -133,12 +136,15 @@ class Generations:
         if program.invalid is not None:
             generation.refusal = Refusal(errors.INVALID_SETTINGS, "InvalidSettings", program.invalid)
             return generation
-        generation.place = await self._services.places.take(self._owner)
+        places = self._services.places
+        generation.place = places.take_spare(self._owner) if spare else await places.take(self._owner)
+        if generation.place is None:
+            return None
         phase("place", self._services.clock.monotonic())
         try:
             worker = generation.worker = await self._fork(generation)
             phase("start", self._services.clock.monotonic())
-            self._services.places.ready(generation.place, worker.pid)
+            places.ready(generation.place, worker.pid)
             if BATCH_HANDLER in worker.handlers and program.batching.events_max > 1:
                 generation.gathering = Gathering(program.batching)
         except CodeError as error:

@@ -20,8 +20,6 @@ CROWDED = 0.5
 USED_LATELY_S = 60.0
 # Destinations that may wait for that; a change that concerns more warms up the others with their next event.
 WARM_UPS_MAX = 1_000
-# Part of the places that may be taken: the rest is for whoever has events.
-WARM_UPS_WHILE = 0.8
 # The fact after which a destination gets its first events.
 ENABLED = "DestinationEnabled"
 
@@ -73,8 +71,8 @@ class LaneSet:
                 continue
             key = next(iter(self._to_warm))
             del self._to_warm[key]
-            places = self._services.places
-            if not places.waiting and places.taken < WARM_UPS_WHILE * places.most:
+            # What finds no room is started with its next event. Asked here as well: the program costs a question.
+            if self._services.places.has_spare:
                 await self._lane(*key).warm()
 
     async def run(self) -> None:

@@ -38,9 +38,9 @@ DEFER_BUSY_AFTER_S = 1.5
 KEPT_FOR_PLACE_S = 6.0
 # A worker in which nothing has ended for so long, though something runs, may go on like that.
 HANGS_AFTER_S = 1.0
-# A change and an event are stored in two streams, each by the clock of the server that leads it: where there are several
-# servers, these may differ by this much. And a change is on the bus a moment after it was answered. Nearer events wait
-# for the next worker, whichever came first.
+# A change and an event are stored in two streams, each by the clock of the server that leads it: where there are
+# several servers, these may differ by this much. And a change is on the bus a moment after it was answered. Nearer
+# events wait for the next worker, whichever came first.
 CLOCKS_DIFFER_US = 1_000_000
 # Part of the successes that keep their logs, requests and callback return.
 SAMPLE_RATE = 0.01
@@ -101,10 +101,10 @@ class Lane:
             self.give_way()
 
     async def warm(self) -> None:
-        """Have a worker ready before anything needs it."""
+        """Have a worker ready before anything needs it, where nobody misses its place."""
         if not self._preparing and not self._closed and (self._current is None or self._current.until_us):
             self._preparing = True
-            await self._prepare()
+            await self._prepare(spare=True)
 
     @property
     def busy(self) -> bool:
@@ -278,12 +278,14 @@ class Lane:
             item.filtered = event
         return True
 
-    async def _prepare(self) -> None:
+    async def _prepare(self, *, spare: bool = False) -> None:
         """Get the program and a worker for it; a change meanwhile makes it start over."""
         epoch = self._epoch
         try:
-            generation = await self._generations.make()
-            if epoch == self._epoch:
+            generation = await self._generations.make(spare=spare)
+            if generation is None:
+                log.info("warm_up_without_room", destination=self.destination)
+            elif epoch == self._epoch:
                 self.give_way()
                 self._current = generation
             else:

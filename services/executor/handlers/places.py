@@ -26,6 +26,10 @@ CHECKS_MAX = 4
 # and a check takes 9 at most.
 CHECK_WAIT_S = 2.0
 
+# Part of the places, and of the memory, that workers may take which are started before anybody needs them: the rest is
+# for whoever has events.
+SPARE_SHARE = 0.8
+
 # What a new worker is taken for until it has been measured: between idle (4 MB) and busy (up to 30 MB).
 EXPECTED_BYTES = 8 << 20
 # Pages that a worker shares with the zygote at first and has written to since: they are its own, and statm can't tell.
@@ -205,6 +209,21 @@ class WorkerPlaces:
         except BaseException:
             self._leave_queue(place, granted)
             raise
+        return place
+
+    @property
+    def has_spare(self) -> bool:
+        """Whether one more worker would come in nobody's way: it has nothing to do yet."""
+        used_bytes = self.used_bytes + EXPECTED_BYTES
+        fits = len(self._held) + 1 <= SPARE_SHARE * self.most and used_bytes <= SPARE_SHARE * self.memory_bytes
+        return fits and not self._waiting and self._room()
+
+    def take_spare(self, holder: Holder) -> Place | None:
+        """Take a place if there is one to spare, without waiting and without anybody's having to go."""
+        if not self.has_spare:
+            return None
+        place = Place(holder)
+        self._hold(place)
         return place
 
     def _leave_queue(self, place: Place, granted: asyncio.Future[None]) -> None:
