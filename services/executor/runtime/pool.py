@@ -33,6 +33,7 @@ from services.executor.runtime.jobs import (
     WorkerExit,
 )
 from services.executor.runtime.journal import CELL_BYTES
+from services.executor.runtime.prepared import PreparedSpares
 from services.executor.runtime.rehearsal import SAMPLE, SAMPLE_SETTINGS
 from services.executor.runtime.watchdog import CLOSER_LOOKS, LOOK_S
 from services.executor.runtime.worker_link import Worker
@@ -69,6 +70,7 @@ class Zygote:
         self._options = [_ARGUMENT_JITLESS] * jitless + [_ARGUMENT_NO_EVAL] * (not allow_eval)
         self._spares_wanted = spares
         self._spares: deque[Worker] = deque()
+        self._prepared = PreparedSpares()
         self._readers_wanted = readers
         self._readers: deque[Worker] = deque()
         self._rehearsing = False
@@ -98,6 +100,11 @@ class Zygote:
         """How many workers wait for a script to check."""
         return len(self._readers)
 
+    @property
+    def prepared(self) -> dict[tuple[str, ...], int]:
+        """The processes of workers that have been given libraries to evaluate ahead, by the globals of these."""
+        return self._prepared.ready
+
     # ---- life ----------------------------------------------------------------------------------------------------
 
     async def start(self) -> None:
@@ -105,6 +112,7 @@ class Zygote:
         self._stopping = False
         self._own(self._watch())
         worker = await self._fork()
+        self._prepared.read(self._runtime_dir)
         self._spares.append(worker)
         await self._refill_readers()
         self._own(self._refill())
@@ -118,6 +126,7 @@ class Zygote:
         await asyncio.gather(*tasks, return_exceptions=True)
         self._spares.clear()
         self._readers.clear()
+        self._prepared.clear()
         process = self._process
         self._hang_up()
         if process is not None:
@@ -202,6 +211,7 @@ class Zygote:
                 forked.set_result(pid)
         elif (worker := self._workers.pop(pid, None)) is not None:
             worker.ended(status)
+            self._prepared.remove(worker)
             for kept in (self._spares, self._readers):
                 with contextlib.suppress(ValueError):
                     kept.remove(worker)
@@ -210,6 +220,7 @@ class Zygote:
         self._hang_up()
         self._spares.clear()
         self._readers.clear()
+        self._prepared.clear()
         if self._process is not None:
             self._own(self._reap(self._process))
         self._lose_workers()
@@ -253,7 +264,7 @@ class Zygote:
         Raises CodeError when it does not compile or throws; OSError or TimeoutError when no worker can be had, which
         says nothing of the script.
         """
-        worker = await self._spare()
+        worker = self._prepared.take(self._prepared.names(code)) or await self._spare()
         worker.listen(on_outcomes, on_request, on_exit)
         if on_start is not None:
             on_start(worker)
@@ -349,6 +360,8 @@ class Zygote:
             await asyncio.sleep(_REFILL_AFTER_S)
             while len(self._spares) < self._spares_wanted and not self._stopping:
                 self._spares.append(await self._fork())
+            while (names := self._prepared.missing()) is not None and not self._stopping:
+                self._prepared.put(names, await self._fork())
         except (OSError, TimeoutError):
             return  # the next fork tries again, and tells its caller
         finally:

@@ -19,6 +19,7 @@ _FORBID_EVAL: Final = "globalThis.__forbidCodeOfStrings=true;"
 class Library:
     """A package that is evaluated only for scripts whose text contains its global."""
 
+    name: str
     mentioned: re.Pattern[str]
     source: str
 
@@ -47,8 +48,8 @@ class Prelude:
 def read_prelude(folder: Path, *, allow_eval: bool = True) -> Prelude:
     """Read what build.mjs has written. A missing file is an OSError: the runtime was not built."""
     source = ("" if allow_eval else _FORBID_EVAL) + (folder / "prelude.js").read_text("utf-8")
-    manifest = json.loads((folder / "packages.json").read_text("utf-8"))
-    lazy = [entry for entry in manifest["packages"] if entry.get("file")]
+    manifest = _manifest(folder)
+    lazy = _lazy(manifest)
     libraries = tuple(_library(folder, entry["global"], entry["file"]) for entry in lazy)
     checker = (folder / "check.js").read_text("utf-8")
     parts = {name: content for entry in lazy for name, content in _parts(folder, entry["package"], entry).items()}
@@ -56,10 +57,27 @@ def read_prelude(folder: Path, *, allow_eval: bool = True) -> Prelude:
     return Prelude(_named(source, "prelude"), libraries, _named(checker, "check"), parts)
 
 
+def read_mentions(folder: Path) -> dict[str, re.Pattern[str]]:
+    """By what a script names each library, by its global. A missing file is an OSError: the runtime was not built."""
+    return {entry["global"]: _mention(entry["global"]) for entry in _lazy(_manifest(folder))}
+
+
+def _manifest(folder: Path) -> dict[str, Any]:
+    manifest: dict[str, Any] = json.loads((folder / "packages.json").read_text("utf-8"))
+    return manifest
+
+
+def _lazy(manifest: dict[str, Any]) -> list[dict[str, Any]]:
+    return [entry for entry in manifest["packages"] if entry.get("file")]
+
+
 def _library(folder: Path, name: str, file: str) -> Library:
+    return Library(name, _mention(name), _named((folder / file).read_text("utf-8"), name))
+
+
+def _mention(name: str) -> re.Pattern[str]:
     # Not \b: in JavaScript `$` is a letter too.
-    mentioned = re.compile(rf"(?<![\w$]){re.escape(name)}(?![\w$])")
-    return Library(mentioned, _named((folder / file).read_text("utf-8"), name))
+    return re.compile(rf"(?<![\w$]){re.escape(name)}(?![\w$])")
 
 
 def _parts(folder: Path, kind: str, entry: dict[str, Any]) -> dict[bytes, bytes]:

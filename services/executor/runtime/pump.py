@@ -12,7 +12,7 @@ import json
 import mmap
 import threading
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Container, Mapping
 from dataclasses import dataclass, field
 from typing import Any, Final
 
@@ -149,6 +149,7 @@ class Pump:
         self._ints = self.cell.ints
         self._host = self._bind_host(operations)
         self._checker: Raw | None = None
+        self._prepared: set[str] = set()
         self._post_start = self.isolate.poster(self._entries["turn"], _TURN)
         self._post_flush = self.isolate.poster(self._entries["flush"], _FLUSH)
         # Called from another thread: makes the isolate's thread call `on_ended`.
@@ -197,7 +198,8 @@ class Pump:
             self.isolate.free(self._checker)
             self._checker = None
         for library in self._prelude.libraries_for(code):
-            self._add_library(library)
+            if library.name not in self._prepared:
+                self._add_library(library)
         self.isolate.call(self._entries["setSettings"], settings)
         wrapped = json.loads(self._call("wrap", code.encode("utf-8", "surrogatepass")) or b"{}")
         try:
@@ -213,6 +215,13 @@ class Pump:
         if "error" in result:
             result["error"].update(position_of(result["error"]["stack"]), compiled=True)
         return result
+
+    def prepare(self, names: Container[str]) -> None:
+        """Evaluate libraries ahead of the script, which names all of them."""
+        for library in self._prelude.libraries:
+            if library.name in names:
+                self._add_library(library)
+                self._prepared.add(library.name)
 
     def _add_library(self, library: Library) -> None:
         definition = self.isolate.evaluate(library.source)

@@ -22,6 +22,7 @@ class Kind(IntEnum):
     CHECK = 5  # CHECK_HEADER, a line of JSON with the names of the settings, code
     PROBE = 7  # JSON: {"names": [...], "targets": {...}} as probes.py reads them
     HEAP = 6  # answered by HEAP_USED once nothing runs
+    PREPARE = 9  # JSON: globals of the libraries to evaluate ahead of a script that names them
     TRIM = 8  # give back memory that is not needed; only while nothing runs
     # From the worker.
     LOCKED = 16  # JSON: list of degradations

@@ -160,6 +160,8 @@ class Worker:
             self.send(Kind.PROBED, json.dumps(attempt_all(**json.loads(body))).encode())
         elif kind == Kind.HEAP:
             self.send(Kind.HEAP_USED, wire.HEAP_USED_BODY.pack(self._pump.isolate.heap_used()))
+        elif kind == Kind.PREPARE:
+            self._prepare(body)
         elif kind == Kind.TRIM:
             self._trim()
         else:
@@ -187,6 +189,10 @@ class Worker:
         self._pump.isolate.while_waiting = self._pump.cell.beat
         self._loaded = True
         self.send(Kind.READY, json.dumps(result).encode())
+
+    def _prepare(self, body: bytes) -> None:
+        self._pump.prepare(json.loads(body))
+        _give_back_memory()
 
     def _check(self, body: bytes) -> None:
         """Read a script before any of it runs. Whatever this costs, loading it afterwards has limits of its own."""

@@ -227,6 +227,10 @@ class Worker:
         """Give a spare worker its owner."""
         self._callbacks = _Callbacks(on_outcomes, on_request, on_exit)
 
+    def prepare(self, names: Sequence[str]) -> None:
+        """Have it evaluate libraries, once, before the script, which must name all of them."""
+        self._write(Kind.PREPARE, orjson.dumps(names))
+
     async def check(self, code: str, setting_names: Sequence[str], limits: Limits) -> Any:
         """What check.js says of a script, before it is loaded: JSON of whatever shape a worker may send.
 
