@@ -9,7 +9,7 @@ import pytest
 
 from kit.errors import Overloaded
 from services.executor.domain.given import EVENTS_MAX, NotAnEvent, read_given
-from services.executor.handlers.trial_places import TrialPlaces
+from services.executor.handlers.trial_places import TRIALS_MAX, TrialPlaces, trials_within
 
 AT_US = 1_767_323_045_000_000
 PAGE = {"type": "page", "userId": "u1"}
@@ -74,6 +74,50 @@ async def test_a_workspace_that_has_its_places_keeps_nobody_else_waiting() -> No
         assert sorted(held) == ["greedy", "greedy", "modest"]
         end.set()
     assert sorted(held) == ["greedy"] * 4 + ["modest"]
+
+
+async def test_workspaces_that_try_nothing_yet_find_places_whatever_the_others_do() -> None:
+    """G1"""
+    places, end = TrialPlaces(most=8, most_per_workspace=2, wait_s=60), asyncio.Event()
+    held: list[str] = []
+    async with asyncio.TaskGroup() as group:
+        for workspace in ("a", "a", "b", "b", "c", "c", "d", "d"):
+            group.create_task(holding(places, workspace, held, end))
+        for workspace in ("e", "f"):
+            group.create_task(holding(places, workspace, held, end))
+        for _ in range(10):
+            await asyncio.sleep(0)
+        assert set(held) == set("abcdef")
+        end.set()
+    assert sorted(held) == sorted("aabbccddef")
+
+
+async def test_who_is_cancelled_leaves_his_place_to_the_next() -> None:
+    places, end = TrialPlaces(most=1, wait_s=60), asyncio.Event()
+    held: list[str] = []
+    tasks = [asyncio.ensure_future(holding(places, workspace, held, end)) for workspace in "abc"]
+    await asyncio.sleep(0)
+    # The second while it waits, the first while it holds the place.
+    for task in (tasks[1], tasks[0]):
+        task.cancel()
+        await asyncio.gather(task, return_exceptions=True)
+    for _ in range(3):
+        await asyncio.sleep(0)
+    assert held == ["a", "c"]
+    # At the same moment as it gets the place.
+    tasks.append(asyncio.ensure_future(holding(places, "d", held, end)))
+    await asyncio.sleep(0)
+    tasks[2].cancel()
+    await asyncio.sleep(0)
+    tasks[3].cancel()
+    await asyncio.gather(*tasks, return_exceptions=True)
+    async with places.taken("e"):
+        pass
+
+
+@pytest.mark.parametrize(("megabytes", "trials"), [(0, 2), (500, 2), (1000, 5), (64_000, TRIALS_MAX)])
+def test_no_more_run_at_once_than_fit_into_memory(megabytes: int, trials: int) -> None:
+    assert trials_within(megabytes << 20) == trials
 
 
 async def test_who_waits_too_long_is_told_to_try_again_and_leaves_nothing_behind() -> None:
