@@ -50,12 +50,12 @@ from services.executor.handlers.invocations import Invocations
 from services.executor.handlers.lane_set import LaneSet
 from services.executor.handlers.metering import Meters, expose
 from services.executor.handlers.observation import Observer, population
-from services.executor.handlers.places import CheckPlaces, WorkerPlaces
+from services.executor.handlers.places import CHECKS_MAX, CheckPlaces, WorkerPlaces
 from services.executor.handlers.reports import Reporter
 from services.executor.handlers.resolve import Resolver
 from services.executor.handlers.samples import Samples
 from services.executor.handlers.settle import OutcomeLog
-from services.executor.handlers.trial_places import TrialPlaces
+from services.executor.handlers.trial_places import TRIAL_BYTES, TRIALS_MAX, TrialPlaces, trials_within
 from services.executor.handlers.trials import Trials
 from services.executor.handlers.turns import Turns
 from services.executor.projections import Change, View
@@ -80,6 +80,9 @@ ROOM_INTERVAL_S = 5.0
 # Of the machine's or the container's memory. The rest is for this process, and for workers that grow before they are
 # measured again; on one machine with everything, also for Postgres, NATS and the other services.
 WORKERS_MEMORY_SHARE = 0.5
+# Of that: what runs by hand and checks of code may take at most, the latter 50 MB each.
+BY_HAND_SHARE = 0.25
+CHECK_BYTES = 50 << 20
 # Somebody waits for his run; the question to the bus takes a millisecond.
 FENCE_S = 3.0
 # Later than any message was stored.
@@ -146,7 +149,8 @@ class App:
 
     def _handlers(self, resolver: Resolver, turns: Turns, checks: CheckPlaces) -> Handlers:
         """What people may ask for."""
-        trials = Trials(self._zygote, self._egress, self._egress_ranges, TrialPlaces(), self._clock)
+        places = TrialPlaces(trials_within(_by_hand_bytes() - CHECKS_MAX * CHECK_BYTES))
+        trials = Trials(self._zygote, self._egress, self._egress_ranges, places, self._clock)
         return Handlers(
             FunctionTests(self._zygote, trials, checks, self._read_version, self._clock),
             Invocations(resolver, self._view, trials, self._record_invocation, turns, self._clock),
@@ -345,9 +349,16 @@ def _replica() -> str:
 
 
 def _workers_memory_bytes(settings: Settings) -> int:
+    """What the workers of destinations may take together."""
     if settings.workers_memory_mb is not None:
         return settings.workers_memory_mb << 20
-    return int(WORKERS_MEMORY_SHARE * read_memory()[1])
+    return int(WORKERS_MEMORY_SHARE * read_memory()[1]) - _by_hand_bytes()
+
+
+def _by_hand_bytes() -> int:
+    """What runs by hand and checks may take together."""
+    enough = TRIALS_MAX * TRIAL_BYTES + CHECKS_MAX * CHECK_BYTES
+    return min(enough, int(BY_HAND_SHARE * WORKERS_MEMORY_SHARE * read_memory()[1]))
 
 
 def _own_endpoints(settings: Settings) -> list[tuple[str, int]]:
