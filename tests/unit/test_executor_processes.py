@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from services.executor.runtime.processes import anonymous_bytes, read_memory
+from services.executor.runtime.processes import IdleShare, anonymous_bytes, cores, read_memory
 
 KIB = 1024
 
@@ -70,3 +70,60 @@ def test_a_process_that_is_gone_takes_nothing(proc: Path) -> None:
     (proc / "4711").mkdir()
     (proc / "4711" / "statm").write_text("5000 900 300 1 0 800 0\n")
     assert anonymous_bytes(4711, proc) == 600 * 4096
+
+
+@pytest.fixture
+def eight_cores(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("os.sched_getaffinity", lambda _: set(range(8)))
+
+
+def _grant(folder: Path, version: int, quota_us: int, used_us: int = 0) -> None:
+    """Have a cgroup grant this much of each 100 ms."""
+    folder.mkdir(parents=True, exist_ok=True)
+    if version == 2:
+        (folder / "cpu.max").write_text(f"{'max' if quota_us < 0 else quota_us} 100000\n")
+        (folder / "cpu.stat").write_text(f"usage_usec {used_us}\nuser_usec {used_us}\n")
+    else:
+        (folder / "cpu.cfs_quota_us").write_text(f"{quota_us}\n")
+        (folder / "cpu.cfs_period_us").write_text("100000\n")
+        (folder / "cpuacct.usage").write_text(f"{used_us * 1000}\n")
+
+
+CPU_FOLDERS = [(".", 2), ("slice", 2), ("slice/unit", 2), ("cpu", 1), ("cpu/jobs/one", 1)]
+
+
+@pytest.mark.parametrize(("folder", "version"), CPU_FOLDERS)
+@pytest.mark.parametrize(("quota_us", "expected"), [(-1, 8), (50_000, 1), (200_000, 2), (250_000, 3), (1_600_000, 8)])
+@pytest.mark.usefixtures("eight_cores")
+def test_a_container_has_the_cores_that_it_is_granted(
+    proc: Path, tmp_path: Path, folder: str, version: int, quota_us: int, expected: int
+) -> None:
+    cgroups = tmp_path / "cgroup"
+    assert cores(proc, cgroups) == 8
+    _grant(cgroups / folder, version, quota_us)
+    assert cores(proc, cgroups) == expected
+
+
+@pytest.mark.parametrize(("folder", "version"), CPU_FOLDERS)
+def test_cores_are_short_where_a_container_uses_what_it_is_granted_though_the_machine_is_idle(
+    proc: Path, tmp_path: Path, folder: str, version: int
+) -> None:
+    cgroups, now_ns = tmp_path / "cgroup", [0]
+    (proc / "stat").write_text("cpu  100 0 0 900 0 0 0 0\n")
+    _grant(cgroups / folder, version, 200_000, used_us=1_000_000)
+    share = IdleShare(proc, cgroups, now_ns=lambda: now_ns[0])
+    for used_us, left in ((1_190_000, 0.05), (1_290_000, 0.5), (1_290_000, 0.8), (9_000_000, 0.0)):
+        now_ns[0] += 100_000_000
+        (proc / "stat").write_text(
+            f"cpu  {100 + now_ns[0] // 10**8 * 20} 0 0 {900 + now_ns[0] // 10**8 * 80} 0 0 0 0\n"
+        )
+        _grant(cgroups / folder, version, 200_000, used_us)
+        assert share.read() == pytest.approx(left)
+
+
+def test_without_a_quota_the_machine_says_what_is_idle(proc: Path, tmp_path: Path) -> None:
+    (proc / "stat").write_text("cpu  100 0 0 900 0 0 0 0\n")
+    share = IdleShare(proc, tmp_path / "cgroup")
+    assert share.read() == 1.0
+    (proc / "stat").write_text("cpu  160 0 0 940 0 0 0 0\n")
+    assert share.read() == pytest.approx(0.4)

@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import math
 import os
 import resource
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
 from pathlib import Path
-from time import clock_gettime_ns
+from time import clock_gettime_ns, monotonic_ns
 from typing import Final
 
 _PAGE_BYTES: Final = resource.getpagesize()
@@ -18,9 +21,49 @@ PROC: Final = Path("/proc")
 CGROUPS: Final = Path("/sys/fs/cgroup")
 
 
-def cores() -> int:
-    """How many cores this process may use."""
-    return len(os.sched_getaffinity(0))
+def cores(proc: Path = PROC, cgroups: Path = CGROUPS) -> int:
+    """How many cores this process may use: those that it may run on, or as much time as its cgroups grant."""
+    granted = [math.ceil(quota.cores) for quota in _quotas(proc, cgroups)]
+    return max(1, min([len(os.sched_getaffinity(0)), *granted]))
+
+
+@dataclass(frozen=True, slots=True)
+class _Quota:
+    """The CPU time that a cgroup grants, as a number of cores, and where it says how much was used."""
+
+    cores: float
+    used: Path
+    version: int
+
+    def used_ns(self) -> int:
+        """CPU time of the cgroup; 0 where the kernel does not tell."""
+        try:
+            text = self.used.read_text()
+            if self.version == 1:
+                return int(text)
+            return int(dict(line.split() for line in text.splitlines())["usage_usec"]) * 1000
+        except (OSError, ValueError, KeyError):
+            return 0
+
+
+def _quotas(proc: Path, cgroups: Path) -> list[_Quota]:
+    """The quotas of every cgroup from the root to ours, of either version."""
+    found: list[_Quota] = []
+    for folder, version in _folders("cpu", proc, cgroups):
+        try:
+            if version == 2:
+                quota_us, period_us = (folder / "cpu.max").read_text().split()
+                used = folder / "cpu.stat"
+            else:
+                quota_us, period_us = ((folder / f"cpu.cfs_{name}_us").read_text() for name in ("quota", "period"))
+                used = folder / "cpuacct.usage"
+            granted = int(quota_us) / int(period_us)
+        except (OSError, ValueError, ZeroDivisionError):
+            # None here, or no limit ("max").
+            continue
+        if granted > 0:
+            found.append(_Quota(granted, used, version))
+    return found
 
 
 def raise_open_files() -> None:
@@ -47,18 +90,35 @@ def data_bytes(pid: int, proc: Path = PROC) -> int:
 
 
 class IdleShare:
-    """Part of all the machine's CPU time that was idle since the last question; 1 where the kernel does not tell."""
+    """Part of the CPU time that was idle since the last question; 1 where the kernel does not tell.
 
-    def __init__(self, proc: Path = PROC) -> None:
+    Of all the machine's time, or of what a cgroup grants to us and others in it, whichever has less left.
+    """
+
+    def __init__(self, proc: Path = PROC, cgroups: Path = CGROUPS, *, now_ns: Callable[[], int] = monotonic_ns) -> None:
         self._path = proc / "stat"
+        self._quotas = _quotas(proc, cgroups)
+        self._now_ns = now_ns
         self._idle, self._all = self._times()
+        self._asked_ns, self._used_ns = now_ns(), [quota.used_ns() for quota in self._quotas]
 
     def read(self) -> float:
-        """Takes 50 us."""
+        """Takes 50 us, and 20 more for each quota."""
         idle, in_all = self._times()
         passed, waited = in_all - self._all, idle - self._idle
         self._idle, self._all = idle, in_all
-        return waited / passed if passed > 0 else 1.0
+        return min([waited / passed if passed > 0 else 1.0, *self._left()])
+
+    def _left(self) -> list[float]:
+        """What was left of each quota."""
+        now_ns, used_ns = self._now_ns(), [quota.used_ns() for quota in self._quotas]
+        passed_ns = max(1, now_ns - self._asked_ns)
+        left = [
+            max(0.0, 1 - (now - before) / (quota.cores * passed_ns))
+            for quota, now, before in zip(self._quotas, used_ns, self._used_ns, strict=True)
+        ]
+        self._asked_ns, self._used_ns = now_ns, used_ns
+        return left
 
     def _times(self) -> tuple[int, int]:
         try:
@@ -103,20 +163,33 @@ def read_memory(proc: Path = PROC, cgroups: Path = CGROUPS) -> tuple[int, int]:
     return available, total
 
 
+# Names of the files, by the version of the cgroups.
+_MEMORY_FILES: Final = {
+    1: ("memory.limit_in_bytes", "memory.usage_in_bytes"),
+    2: ("memory.max", "memory.current"),
+}
+
+
 def _limits(proc: Path, cgroups: Path) -> list[tuple[int, int]]:
     """(limit, used) of every cgroup from the root to ours that limits memory, of either version."""
     found: list[tuple[int, int]] = []
-    for root, path, names in _memberships(proc, cgroups):
+    for folder, version in _folders("memory", proc, cgroups):
+        try:
+            limit, used = (int((folder / name).read_text()) for name in _MEMORY_FILES[version])
+        except (OSError, ValueError):
+            # None here, or no limit ("max").
+            continue
+        if limit < _NO_LIMIT:
+            found.append((limit, used))
+    return found
+
+
+def _folders(controller: str, proc: Path, cgroups: Path) -> Iterator[tuple[Path, int]]:
+    """Every cgroup from the root to ours that may limit something, with its version."""
+    for root, path, version in _memberships(controller, proc, cgroups):
         # Inside a container the path may be one of the host's, and the root is ours then.
         for folder in {root, *_upwards(root, path)}:
-            try:
-                limit, used = (int((folder / name).read_text()) for name in names)
-            except (OSError, ValueError):
-                # None here, or no limit ("max").
-                continue
-            if limit < _NO_LIMIT:
-                found.append((limit, used))
-    return found
+            yield folder, version
 
 
 def _upwards(root: Path, path: str) -> list[Path]:
@@ -124,10 +197,8 @@ def _upwards(root: Path, path: str) -> list[Path]:
     return [folder, *(parent for parent in folder.parents if parent.is_relative_to(root))]
 
 
-def _memberships(proc: Path, cgroups: Path) -> list[tuple[Path, str, tuple[str, str]]]:
-    version_2 = ("memory.max", "memory.current")
-    version_1 = ("memory.limit_in_bytes", "memory.usage_in_bytes")
-    found = [(cgroups, "", version_2), (cgroups / "memory", "", version_1)]
+def _memberships(controller: str, proc: Path, cgroups: Path) -> list[tuple[Path, str, int]]:
+    found = [(cgroups, "", 2), (cgroups / controller, "", 1)]
     try:
         lines = (proc / "self" / "cgroup").read_text().splitlines()
     except OSError:
@@ -135,7 +206,7 @@ def _memberships(proc: Path, cgroups: Path) -> list[tuple[Path, str, tuple[str, 
     for line in lines:
         _, controllers, path = line.split(":", 2)
         if not controllers:
-            found.append((cgroups, path, version_2))
-        elif "memory" in controllers.split(","):
-            found.append((cgroups / "memory", path, version_1))
+            found.append((cgroups, path, 2))
+        elif controller in controllers.split(","):
+            found.append((cgroups / controller, path, 1))
     return found
