@@ -6,9 +6,11 @@ import asyncio
 import base64
 import json
 from collections.abc import AsyncIterator
+from datetime import datetime, timedelta
 
 import pytest
 
+from kit.clock import SystemClock
 from kit.errors import InvalidArgument, NotFound, Overloaded
 from kit.testing.eventually import eventually
 from onward.executor.v1 import execution_service_pb2 as pb
@@ -72,6 +74,25 @@ async def test_a_run_that_goes_well_tells_handler_value_logs_and_what_it_used(wo
     assert 0 < report.cpu_us < 1_000_000
     assert 100_000 < report.heap_bytes < 64 << 20
     assert not report.HasField("error")
+
+
+class LateClock(SystemClock):
+    """Its first look is a second early: as if the worker got its job so long after it was sent."""
+
+    def __init__(self) -> None:
+        self._late = timedelta(seconds=1)
+
+    def now(self) -> datetime:
+        late, self._late = self._late, timedelta()
+        return super().now() - late
+
+
+async def test_times_count_from_the_handlers_start(world: TrialWorld, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(world.tests._trials, "_clock", LateClock())
+    code = "async function onTrack() { await new Promise((r) => setTimeout(r, 20)); console.log('at the end') }"
+    report = await world.run(code)
+    (line,) = report.logs
+    assert line.time.ToMicroseconds() - report.start_time.ToMicroseconds() <= report.wall_us
 
 
 async def test_an_error_has_the_codes_own_line_and_no_frame_of_ours(world: TrialWorld) -> None:
@@ -400,8 +421,8 @@ async def test_a_return_of_another_shape_says_that_each_event_would_run_singly(w
 
 async def test_an_array_for_code_without_on_batch_says_what_production_does(world: TrialWorld) -> None:
     report = await world.run("function onTrack() {}", [TRACK, TRACK])
-    assert (report.handler, report.error_type) == ("", o.ERROR_TYPE_UNSUPPORTED_EVENT_TYPE)
-    assert report.error.message.startswith("onBatch is not defined; where it is not, each event goes to the handler")
+    assert (report.handler, report.result, report.reason) == ("", o.RESULT_UNSPECIFIED, "unshaped")
+    assert not report.HasField("error")
 
 
 # --- limits ---------------------------------------------------------------------------------------------------

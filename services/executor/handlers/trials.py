@@ -6,7 +6,7 @@ import asyncio
 from collections.abc import Awaitable, Callable
 from contextlib import AbstractAsyncContextManager
 from dataclasses import dataclass, field
-from datetime import datetime
+from datetime import datetime, timedelta
 
 import structlog
 
@@ -54,6 +54,7 @@ class Observed:
     outcome: Outcome
     # Handlers that the code defines.
     handlers: list[str]
+    # When the handler was called; up to some milliseconds later under load.
     started_at: datetime
     exchanges: list[Exchange] = field(default_factory=list)
     # 0 where the worker was lost.
@@ -104,11 +105,14 @@ class _Run:
         self._worker = worker = await zygote.fork(
             program.code, program.settings, program.limits, self._on_outcomes, self._on_request, self._on_exit
         )
-        started_at = clock.now()
+        submitted_at = clock.now()
         # In a turn of its own, so that its times are its own.
         worker.submit([Job(_JOB, self._trial.handler, self._trial.event, capture=True)], alone=True)
         async with asyncio.timeout(program.limits.wall_ms / 1000 + OVERTIME_S):
             outcome = await self._done
+        # The worker says for how long the handler ran, but not since when.
+        began_at = clock.now() - timedelta(microseconds=outcome.wall_us) if outcome.wall_us else submitted_at
+        started_at = max(submitted_at, began_at)
         return Observed(outcome, worker.handlers, started_at, self.exchanges, await self._heap_bytes(worker))
 
     @staticmethod
