@@ -6,6 +6,7 @@ import math
 import os
 import resource
 from collections.abc import Callable, Iterator
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from time import clock_gettime_ns, monotonic_ns
@@ -138,7 +139,19 @@ def renice(pid: int, niceness: int, proc: Path = PROC) -> bool:
             os.setpriority(os.PRIO_PROCESS, int(thread), niceness)
     except OSError:
         return False
+    renice_group(pid, niceness, proc)
     return True
+
+
+def renice_group(pid: int, niceness: int, proc: Path = PROC) -> None:
+    """Give the group of a process that leads its session the same, where autogroups are in use.
+
+    There the niceness of a thread counts within its group only: beside others, a worker would get as much as before.
+    The kernel leaves this to root.
+    """
+    with suppress(OSError):
+        if os.getsid(pid) == pid:
+            (proc / str(pid) / "autogroup").write_text(str(niceness))
 
 
 def anonymous_bytes(pid: int, proc: Path = PROC) -> int:
