@@ -12,6 +12,7 @@ from onward.registry.v1 import resources_pb2
 EVENTS_DEFAULT = 100
 EVENTS_MAX = 500
 WAIT_MAX_S = 60
+NO_BATCHES = "each event goes to its single handler, since the code that runs has no onBatch"
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,6 +38,11 @@ class PolicyChange:
         if self.batch_wait is not None and parse_duration(self.batch_wait) > WAIT_MAX_S:
             raise UsageError(f"--batch-wait is {WAIT_MAX_S}s at most")
 
+    @property
+    def gathers(self) -> bool:
+        """Whether events are to be gathered."""
+        return bool(self.batches or self.batch_wait is not None or (self.batch_events or 0) > 1)
+
     def apply(self, policy: resources_pb2.DeliveryPolicy) -> None:
         """Change a policy in place."""
         for name in ("retry_only_explicit", "fail_on_http_error", "omit_idempotency_key"):
@@ -54,14 +60,17 @@ class PolicyChange:
             policy.batching.max_wait_ms = round(parse_duration(self.batch_wait) * 1000)
 
 
-def policy_lines(policy: resources_pb2.DeliveryPolicy) -> tuple[str, ...]:
-    """Tell what is retried, what counts as failed, and how events are gathered."""
+def policy_lines(policy: resources_pb2.DeliveryPolicy, *, takes_batches: bool | None = None) -> tuple[str, ...]:
+    """Tell what is retried, what counts as failed, and how events are gathered.
+
+    `takes_batches` is whether the code that runs has onBatch; None where that is not known.
+    """
     failed = "an answer of 400 or more is a failure"
     retried = "only a RetryError is retried"
     lines = (
         retried if policy.retry_only_explicit else "RetryError, network failures and answers of 5xx are retried",
-        failed if policy.fail_on_http_error else "what the code returns from is delivered",
-        _batching(policy),
+        failed if policy.fail_on_http_error else "what an API answers counts only if the handler throws",
+        _batching(policy) if takes_batches is not False else NO_BATCHES,
     )
     return (*lines, "requests carry no Idempotency-Key of ours") if policy.omit_idempotency_key else lines
 

@@ -7,18 +7,20 @@ from typing import Annotated
 
 from cyclopts import App, Parameter
 
+from cli.commands.functions import BATCH_HANDLER, function_stub
 from cli.confirmation import Yes, confirm
 from cli.delivery_policies import PolicyChange, policy_lines
 from cli.failures import CommandError
 from cli.options import DEFAULTS, Options
-from cli.output import last_part, print_json, print_record, print_table, say, tell, tell_list, when
+from cli.output import last_part, print_json, print_record, print_table, say, tell, tell_list, warn, when
 from cli.paging import collect, paged
 from cli.session import Session, as_id
 from cli.setting_values import parse_assignments, shown
-from kit.errors import WrongState
+from kit.errors import NotFound, PermissionDenied, WrongState
 from kit.ids import uuid7
 from onward.registry.v1 import destination_service_pb2 as pb
 from onward.registry.v1 import destination_service_pb2_grpc as pb_grpc
+from onward.registry.v1 import function_service_pb2 as function_pb
 from onward.registry.v1 import resources_pb2
 
 app = App(name="destinations", help="Connect functions to sources, set their settings, enable them.")
@@ -250,7 +252,25 @@ async def policy(
         # With the etag of what was read: a change of somebody else's is not undone by ours.
         request = pb.UpdateDeliveryPolicyRequest(name=full_name, policy=changed, etag=found.etag, request_id=uuid7())
         answer = await stub.UpdateDeliveryPolicy(request)
-    tell(answer, *(f"{name}: {one}." for one in policy_lines(answer.destination.policy)), as_json=options.json)
+        batches = await _takes_batches(session, answer.destination)
+    lines = policy_lines(answer.destination.policy, takes_batches=batches)
+    tell(answer, *(f"{name}: {one}." for one in lines), as_json=options.json)
+    if batches is False and change.gathers:
+        warn(f"{_running(answer.destination)} has no onBatch, so nothing is gathered until a version that has it runs")
+
+
+async def _takes_batches(session: Session, destination: resources_pb2.Destination) -> bool | None:
+    """Whether the code that runs has onBatch; None for who may not view it."""
+    request = function_pb.GetVersionRequest(name=f"{destination.function}/versions/{destination.version}")
+    try:
+        found = await function_stub(session).GetVersion(request)
+    except (NotFound, PermissionDenied):
+        return None
+    return BATCH_HANDLER in found.version.handlers
+
+
+def _running(destination: resources_pb2.Destination) -> str:
+    return f"{last_part(destination.function)}, version {destination.version},"
 
 
 @app.command(name="list")
@@ -284,6 +304,7 @@ async def show(name: str, /, *, options: Options = DEFAULTS) -> None:
     async with Session(options) as session:
         request = pb.GetDestinationRequest(name=session.name("destinations", name))
         destination = (await destination_stub(session).GetDestination(request)).destination
+        batches = None if options.json else await _takes_batches(session, destination)
     if options.json:
         print_json({"destination": destination})
         return
@@ -294,7 +315,7 @@ async def show(name: str, /, *, options: Options = DEFAULTS) -> None:
             ("function", f"{last_part(destination.function)}, version {destination.version}"),
             ("source", last_part(destination.source)),
             ("state", _state(destination)),
-            ("policy", "; ".join(policy_lines(destination.policy))),
+            ("policy", "; ".join(policy_lines(destination.policy, takes_batches=batches))),
             ("changed", when(destination.update_time)),
         ]
     )

@@ -58,6 +58,8 @@ for command, place, description in (
     asked = command in sys.argv[2:3]
     app.command(f"cli.commands.{place}", name=command, help=None if asked else description)
 
+# The handler of several events at once.
+BATCH_HANDLER = "onBatch"
 COLUMNS = ("function", ">version", "~handles", "changed")
 
 # The registry's own limit, told before anything is sent.
@@ -394,9 +396,13 @@ def parse_target(session: Session, text: str) -> pb.DeploymentTarget:
 
 
 def handler_words(handlers: Iterable[str]) -> str:
-    """Give the types of events: onTrack and onPage are "page, track"."""
-    words = sorted(one.removeprefix("on").lower() for one in handlers if one != "onBatch")
-    return "all types" if len(words) == len(EVENT_TYPES) else ", ".join(words) or "no type of event"
+    """Give the types of events: onTrack, onPage and onBatch are "page, track, and batches"."""
+    found = set(handlers)
+    words = sorted(one.removeprefix("on").lower() for one in found - {BATCH_HANDLER})
+    types = "all types" if len(words) == len(EVENT_TYPES) else ", ".join(words)
+    if BATCH_HANDLER in found:
+        return f"{types}, and batches" if types else "batches only"
+    return types or "no type of event"
 
 
 def _definition_names(version: resources_pb2.Version) -> str:

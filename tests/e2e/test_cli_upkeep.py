@@ -131,7 +131,23 @@ def test_a_policy_is_changed_in_part(onward: Onward) -> None:
     assert _policy(onward)["batching"] == {"maxEvents": 50, "maxWaitMs": 2500}
     shown = onward.done("destinations", "show", "rules-strict")
     assert "only a RetryError is retried" in shown
-    assert "onBatch gets 50 events, or what has come after 2.5 s" in shown
+    assert "since the code that runs has no onBatch" in shown
+
+
+def test_batches_for_code_that_takes_none_are_warned_of(onward: Onward) -> None:
+    onward.done("sources", "create", "gathered")
+    onward.done("functions", "create", "one-by-one")
+    onward.done("functions", "create", "together", "--template", "batch")
+    assert re.search(r"together +1 .*, and batches", onward.done("functions", "list"))
+    for function in ("one-by-one", "together"):
+        onward.done("destinations", "connect", function, "gathered")
+    single = onward("destinations", "policy", "one-by-one-gathered", "--batch-events", "50")
+    assert single.code == 0
+    assert "each event goes to its single handler" in single.out
+    assert "one-by-one, version 1, has no onBatch" in single.err
+    both = onward("destinations", "policy", "together-gathered", "--batch-events", "50", "--batch-wait", "2.5s")
+    assert "onBatch gets 50 events, or what has come after 2.5 s" in both.out
+    assert both.err == ""
 
 
 def _policy(onward: Onward) -> dict[str, Any]:

@@ -69,3 +69,24 @@ def test_a_key_may_be_left_out_and_put_back() -> None:
 def test_options_that_make_no_policy_are_refused(options: dict[str, Any]) -> None:
     with pytest.raises(UsageError):
         PolicyChange(**options)
+
+
+def test_code_without_on_batch_is_told() -> None:
+    policy = changed(batch_events=10)
+    assert "no onBatch" in policy_lines(policy, takes_batches=False)[2]
+    assert "10 at most" in policy_lines(policy, takes_batches=True)[2]
+
+
+@pytest.mark.parametrize(
+    ("options", "gathers"),
+    [
+        ({"batch_events": 10}, True),
+        ({"batch_wait": "1s"}, True),
+        ({"batches": True}, True),
+        ({"batch_events": 1}, False),
+        ({"batches": False}, False),
+        ({"fail_on_http_error": True}, False),
+    ],
+)
+def test_what_gathers_is_known(options: dict[str, Any], gathers: bool) -> None:
+    assert PolicyChange(**options).gathers == gathers
