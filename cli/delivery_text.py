@@ -8,6 +8,7 @@ from typing import Any
 
 from rich.text import Text
 
+from cli.error_hints import error_hint
 from cli.output import (
     CONTINUATION,
     Cell,
@@ -153,6 +154,8 @@ def _heading(attempt: pb.DeliveryAttempt) -> Text:
 def _print_detail(detail: outcomes_pb2.AttemptDetail) -> None:
     if detail.error_name or detail.error_message:
         say(f"  error    {detail.error_name}: {detail.error_message}")
+        if hint := error_hint(detail.error_name, detail.error_message):
+            say(f"{CONTINUATION}{hint}", style="yellow")
         stack = [line for line in detail.error_stack.splitlines() if line.lstrip().startswith("at ")]
         for line in stack[:STACK_LINES_MAX]:
             say(f"{CONTINUATION}{line.strip()}", style="dim")

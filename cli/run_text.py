@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from rich.text import Text
 
 from cli.code_frame import code_frame
+from cli.error_hints import error_hint
 from cli.output import CONTINUATION, counted, enum_word, milliseconds, say, say_line, shortened, shown, styled, warn
 from onward.executor.v1 import execution_service_pb2 as pb
 from onward.executor.v1 import outcomes_pb2 as o
@@ -48,7 +49,7 @@ def print_report(report: pb.RunReport, code: Code, *, verbose: bool, if_denied: 
         place = f"{code.name}:{one.line}:{one.column or 1}" if one.line else code.name
         warn(f"{place}: {one.message} ({one.rule})")
     say_line(_headline(report, code))
-    say(f"  {_in_production(report)}")
+    say(f"  {_in_production(report, code)}")
     _print_events(report.events)
     if report.HasField("error"):
         _print_error(report.error, code)
@@ -93,6 +94,8 @@ def _filtered(report: pb.RunReport, took: str) -> str:
 
 def _failed(report: pb.RunReport, code: Code, took: str) -> str:
     if report.reason == "unshaped":
+        if not report.handler:
+            return f"nothing was run: {code.name} has no onBatch, so give one event instead of an array"
         return f"{report.handler} returned something else than one {{status, errormessage}} for each event, in {took}"
     name = report.error.name
     if report.handler:
@@ -109,7 +112,9 @@ _ENDINGS = {
 }
 
 
-def _in_production(report: pb.RunReport) -> str:
+def _in_production(report: pb.RunReport, code: Code) -> str:
+    if _does_not_run(report) and not code.version:
+        return "In production: never, since `onward functions save` refuses this code."
     if report.reason == "unshaped":
         return "In production: each event would be run singly."
     if report.result == o.RESULT_DELIVERED:
@@ -117,6 +122,11 @@ def _in_production(report: pb.RunReport) -> str:
     if report.result == o.RESULT_FILTERED:
         return "In production: filtered, which is no failure."
     return f"In production: {_outcome(report.result, report.error_type)}."
+
+
+def _does_not_run(report: pb.RunReport) -> bool:
+    """Whether the code does not compile, or throws at its top level."""
+    return not report.handler and report.error_type == o.ERROR_TYPE_BAD_REQUEST
 
 
 def _outcome(result: int, error_type: int) -> str:
@@ -143,6 +153,8 @@ def _print_error(error: pb.RunError, code: Code) -> None:
     say()
     status = f" (status {error.http_status})" if error.http_status else ""
     say_line(styled("  ", (error.name, "bold red"), f": {error.message}{status}"))
+    if hint := error_hint(error.name, error.message):
+        say(f"  {hint}", style="yellow")
     frame = code_frame(code.text, error.line, error.column) if error.line and code.text else []
     if frame:
         say()

@@ -234,7 +234,7 @@ SYNTAX = {
     "const a = /(/": (1, 11, "Invalid regular expression: /(/: Unterminated group"),
     "function onTrack() {\n  await x()\n}": (2, 3, "await is only valid in async functions"),
     "let a = 1\nlet a = 2": (2, 5, "Identifier 'a' has already been declared"),
-    "\nimport x from 'y'": (2, 1, "Cannot use import statement outside a module"),
+    "\nimport x from 'y'": (2, 1, "Cannot use import statement outside a module (packages can't be loaded"),
     "a = 1\r\nlet b = ;\r\n": (2, 9, "Unexpected token ';'"),
     "a = 1\rlet b = ;\r": (2, 9, "Unexpected token ';'"),
     "\ufefflet b = ;": (1, 9, "Unexpected token ';'"),

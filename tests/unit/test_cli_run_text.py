@@ -9,6 +9,7 @@ from google.protobuf.timestamp_pb2 import Timestamp
 
 from cli import output
 from cli.code_frame import LINE_CHARACTERS_MAX, code_frame
+from cli.error_hints import error_hint
 from cli.run_text import DENIED, EVENTS_SHOWN_MAX, Code, print_report, went_well
 from onward.executor.v1 import execution_service_pb2 as pb
 from onward.executor.v1 import outcomes_pb2 as o
@@ -143,7 +144,7 @@ def test_a_value_that_can_not_be_indented_is_shown_as_it_came(capsys: pytest.Cap
                 result=o.RESULT_FAILED, error_type=o.ERROR_TYPE_BAD_REQUEST, error=pb.RunError(name="SyntaxError")
             ),
             "✗ alerts.js does not run",
-            "failed as bad request, not tried again",
+            "never, since `onward functions save` refuses this code",
         ),
         (
             pb.RunReport(handler="onTrack", result=o.RESULT_FILTERED, reason="drop_event", wall_us=1_000),
@@ -158,6 +159,11 @@ def test_a_value_that_can_not_be_indented_is_shown_as_it_came(capsys: pytest.Cap
         (
             pb.RunReport(handler="onBatch", reason="unshaped", wall_us=1_000),
             "✗ onBatch returned something else than one {status, errormessage} for each event, in 1.0 ms",
+            "each event would be run singly",
+        ),
+        (
+            pb.RunReport(reason="unshaped"),
+            "✗ nothing was run: alerts.js has no onBatch, so give one event instead of an array",
             "each event would be run singly",
         ),
     ],
@@ -275,3 +281,27 @@ def test_of_a_long_line_the_part_around_the_column_is_shown() -> None:
 def test_numbers_are_aligned_and_lines_end_as_v8_counts_them() -> None:
     code = "\r\n".join(str(number) for number in range(1, 12)).replace("\r\n3", "\u20283")
     assert code_frame(code, 10, 1) == ["   8 | 8", "   9 | 9", "> 10 | 10", "     | ^", "  11 | 11"]
+
+
+def test_a_saved_version_that_does_not_run_is_no_code_that_save_refuses(capsys: pytest.CaptureFixture[str]) -> None:
+    report = pb.RunReport(result=o.RESULT_FAILED, error_type=o.ERROR_TYPE_BAD_REQUEST)
+    lines = printed(capsys, report, Code("alerts", version=3))
+    assert lines[1] == "  In production: failed as bad request, not tried again."
+
+
+@pytest.mark.parametrize(
+    ("name", "message", "hint"),
+    [
+        ("ReferenceError", "require is not defined", "Use fetch for HTTP"),
+        ("Error", "Not supported", "Packages can't be loaded."),
+        ("ReferenceError", "process is not defined", "second argument"),
+        ("ReferenceError", "XMLHttpRequest is not defined", "lists the globals"),
+    ],
+)
+def test_what_node_has_and_functions_have_not_is_told(
+    capsys: pytest.CaptureFixture[str], name: str, message: str, hint: str
+) -> None:
+    report = pb.RunReport(handler="onTrack", result=o.RESULT_FAILED, error_type=o.ERROR_TYPE_BAD_REQUEST)
+    report.error.name, report.error.message = name, message
+    assert any(hint in line for line in printed(capsys, report))
+    assert error_hint("Error", message + " by the author's words") == ""

@@ -60,9 +60,16 @@ def of_run(program: Program, observed: Observed, given: Given) -> pb.RunReport:
         _add_events(report, program, outcome, verdict, len(given.events))
     _add_output(report, program.redactor, outcome)
     if given.is_batch and not report.handler:
-        report.error.message += "; where it is not, each event goes to the handler of its type"
+        _tell_of_no_batches(report)
     report.requests.extend(_requests(observed.exchanges, observed.started_at, program.redactor))
     return report
+
+
+def _tell_of_no_batches(report: pb.RunReport) -> None:
+    """Say that no array was run: production would not have given one."""
+    for name in ("error", "error_type", "events"):
+        report.ClearField(name)
+    report.result, report.reason = outcomes_pb2.RESULT_UNSPECIFIED, UNSHAPED
 
 
 def _add_events(report: pb.RunReport, program: Program, outcome: Outcome, verdict: Verdict, count: int) -> None:

@@ -14,6 +14,24 @@ _CARET: Final = re.compile(r"^( *)\^", re.MULTILINE)
 # What V8 counts as the end of a line.
 _LINE_END: Final = re.compile(r"\r\n|[\n\r\u2028\u2029]")
 
+# What V8 says where a script asks for packages -> what there is instead.
+_PACKAGES: Final = re.compile(
+    r"\brequire is not (?:defined|a function)|import statement outside a module|'import\.meta'"
+)
+_EXPORTS: Final = re.compile(r"Unexpected token 'export'")
+_TOP_LEVEL_AWAIT: Final = re.compile(r"await is only valid in async functions")
+_HINTS: Final = (
+    (_PACKAGES, "packages can't be loaded: use fetch for HTTP, and the globals that `onward functions types` lists"),
+    (_EXPORTS, "a function is a script, not a module: write `function onTrack(...)` without export"),
+    (_TOP_LEVEL_AWAIT, "make the function around it async; the top level can't wait"),
+)
+
+
+def hinted(message: str) -> str:
+    """The message, and what to do where V8's words do not say it."""
+    hint = next((hint for pattern, hint in _HINTS if pattern.search(message)), "")
+    return f"{message} ({hint})" if hint else message
+
 
 def compile_error(error: V8Error, columns: int) -> dict[str, Any]:
     """Message and position of a syntax error; `columns` stand before the user's first line."""
@@ -40,4 +58,4 @@ def code_error(code: str, error: dict[str, Any]) -> CodeError:
     lines = _LINE_END.split(code)
     if line is not None and line > len(lines):
         line, column = len(lines), len(lines[-1]) + 1
-    return CodeError(f"{error['name']}: {error['message']}", line, column, compiled="compiled" in error)
+    return CodeError(hinted(f"{error['name']}: {error['message']}"), line, column, compiled="compiled" in error)

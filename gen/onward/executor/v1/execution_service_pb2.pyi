@@ -433,7 +433,8 @@ class RunReport(_message.Message):
     """Why it failed; says with `result` whether production would try again."""
     reason: _builtins.str
     """The filter that dropped the event, "drop_event" or "integrations"; "unshaped" where `onBatch` returned something
-    else than one {status, errormessage} for each event, so that each would be run singly; else empty.
+    else than one {status, errormessage} for each event, or where there is none (`handler` is empty), so that each
+    would be run singly; else empty.
     """
     value: _builtins.str
     """What it returned, JSON, at most 16 KiB; empty where that was undefined or can't be shown."""
