@@ -150,7 +150,7 @@ async def _verified_online(named: tuple[Path, ...], key: str, options: Options) 
 def _verified_offline(file: Path, named: tuple[Path, ...], key: str) -> tuple[Key, list[Checkpoint], Report]:
     if not file.is_file():
         raise UsageError(f"there is no {file}")
-    trusted = Key(key or _keybeside(file))
+    trusted = Key(key or _key_beside(file))
     own = [read_checkpoint(_text(path), trusted) for path in (beside(file, "checkpoint"),) if path.exists()]
     kept = [read_checkpoint(_text(path), trusted) for path in _kept(named)]
     notes = _of_one_log(file, own + kept)
@@ -164,7 +164,7 @@ def _verified(file: Path, checkpoints: list[Checkpoint], ends_at: int | None) ->
     return verifier.report()
 
 
-def _keybeside(file: Path) -> str:
+def _key_beside(file: Path) -> str:
     path = beside(file, "key")
     if not path.exists():
         raise UsageError(f"there is no {path}: name the key that you trust with --key")
