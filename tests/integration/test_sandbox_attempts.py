@@ -49,7 +49,7 @@ async def test_requests_are_told_with_their_event(sandbox: Sandbox) -> None:
     ]  # fmt: skip
 
 
-async def test_a_script_that_hides_what_it_touches_is_run_again_event_by_event(sandbox: Sandbox) -> None:
+async def test_a_script_that_hides_what_it_touches_tells_its_events_apart_as_well(sandbox: Sandbox) -> None:
     code = "const say = (0, module.exports.x = [])['\\x66ilter']['construc' + 'tor']('t', 'con' + 'sole.log(t)');" + (
         "async function onTrack(e) { await null; say('event ' + e.n); return e.n }"
     )
@@ -60,7 +60,7 @@ async def test_a_script_that_hides_what_it_touches_is_run_again_event_by_event(s
     assert [run.logs(n) for n in range(3)] == [["event 0"], ["event 1"], ["event 2"]]
     assert [run.value(n) for n in range(3)] == [0, 1, 2]
     await run.events({"n": 3}, {"n": 4})
-    assert run.logs(4) == ["event 4"]
+    assert [run.logs(n) for n in (3, 4)] == [["event 3"], ["event 4"]]
 
 
 async def test_nothing_of_an_attempt_runs_on_or_is_recorded_after_its_end(sandbox: Sandbox) -> None:

@@ -81,3 +81,35 @@ def test_all_flags_are_known_to_v8() -> None:
     _claims(
         "f = isolate.evaluate(\"() => String(/(a*)*b/.test('a'.repeat(100000)))\")\nassert isolate.call(f) == b'false'"
     )
+
+
+KEPT = """
+isolate.expose_extras()
+isolate.free(isolate.evaluate('''
+  const { getContinuationPreservedEmbedderData: get, setContinuationPreservedEmbedderData: set } = globalThis[0];
+  let go, out = []; const gate = new Promise((done) => { go = done }), say = (who) => out.push(`${who}${get()}`);
+  const ways = [
+    async (n) => { await gate; say(n); await null; say(n) },
+    (n) => gate.then(() => say(n)),
+    async (n) => { await { then(done) { say(n); gate.then(done) } }; say(n) },
+    async (n) => { for await (const one of (async function* () { await gate; say(n); yield 1 })()) say(n) },
+    async (n) => { await Promise.all([gate, { then(done) { say(n); done() } }]); say(n) },
+  ];
+  for (let n = 1; n <= 2; n += 1) { set(n); for (const way of ways) way(n); set(undefined) }
+'''))
+isolate.free(isolate.evaluate("set(9); go(); set(undefined)"))
+out = isolate.evaluate("() => out.map((one) => one[0] === one.slice(1) ? '' : one).join('') + out.length")
+"""
+
+
+def test_v8_keeps_for_each_continuation_what_was_current_when_it_began_to_wait() -> None:
+    """Attempts are told apart by this."""
+    _claims(f"{KEPT}assert isolate.call(out) == b'18', isolate.call(out)")
+
+
+def test_a_library_without_what_tells_events_apart_is_refused() -> None:
+    _claims(
+        "v8._EXTRAS['_ZN2v87Isolate4GoneEv'] = (None, ())\n"
+        "try: v8.check_abi(library)\nexcept v8.AbiChangedError as error: assert 'told apart' in str(error)\n"
+        "else: os._exit(1)"
+    )

@@ -40,7 +40,6 @@ _ENDED_PLAINLY: Final = 5
 # In bytes; pump.js leaves this place alone.
 BEATS_AT: Final = 32
 
-_TRAPPED: Final = b"trapped"
 # Makes of a function with one argument one that takes it as `this`.
 _TAKING: Final = "(function () { 'use strict'; const f = this; return function () { 'use strict'; return f(this) } })"
 
@@ -123,8 +122,6 @@ class Pump:
         self.usage: dict[int, Usage] = {}
         self.busy_ns = 0
         self.out_of_memory_in: int | None = None
-        # Whether the script has touched what must know its attempt, and whether the last batch has to run once more.
-        self.trapped = self.rerun = False
         self.refused = False
         self.batch: tuple[int, int, bytes] | None = None  # wall_us and cpu_us in all, text of collect
         self.started: list[int] = []
@@ -163,6 +160,7 @@ class Pump:
 
     def _evaluate_prelude(self) -> dict[str, Raw]:
         isolate = self.isolate
+        isolate.expose_extras()
         isolate.free(isolate.evaluate(self._prelude.source))
         names = isolate.take(isolate.evaluate("Object.keys(__onward).join()")) or b""
         entries = {name: isolate.evaluate(f"__onward.{name}") for name in names.decode().split(",")}
@@ -234,7 +232,7 @@ class Pump:
     # ---- running -----------------------------------------------------------------------------------------------
 
     def start_all(self, text: bytes) -> None:
-        """Start a whole batch in one turn, without telling its events apart."""
+        """Start a whole batch in one turn, without measuring its events apart."""
         self._begin()
         self.isolate.post(self._entries["startAll"], _STARTED, text)
         self.isolate.post(self._entries["collect"], _COLLECTED)
@@ -392,8 +390,6 @@ class Pump:
         wall, cpu = time.monotonic_ns() - self._chain_began_ns, time.thread_time_ns() - self.turn_began_cpu_ns
         if failed or self.isolate.heap_exceeded():
             self.out_of_memory_in = self._ran
-        elif text == _TRAPPED:
-            self.trapped = self.rerun = True
         else:
             self.batch = (wall // 1000, cpu // 1000, text)
         self._ended()

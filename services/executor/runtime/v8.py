@@ -53,6 +53,20 @@ ERROR_CHARS_MAX: Final = 8 * 1024  # V8 quotes the offending line, which may be 
 Raw = int  # address of mini-racer's value struct
 _TYPE_AT: Final = 16  # in that struct
 
+# Members of V8's own API that mini-racer's library exports beside its own, by their mangled names: what puts the object
+# with V8's extras, which contexts keep from scripts, on the global object.
+_EXTRAS: Final = {
+    "_ZN2v87Isolate10GetCurrentEv": (ctypes.c_void_p, ()),
+    "_ZN2v87Isolate17GetCurrentContextEv": (ctypes.c_void_p, (ctypes.c_void_p,)),
+    "_ZN2v87Context22GetExtrasBindingObjectEv": (ctypes.c_void_p, (ctypes.c_void_p,)),
+    "_ZN2v87Context6GlobalEv": (ctypes.c_void_p, (ctypes.c_void_p,)),
+    "_ZN2v86Object3SetENS_5LocalINS_7ContextEEEjNS1_INS_5ValueEEE": (
+        ctypes.c_uint16, (ctypes.c_void_p, ctypes.c_void_p, ctypes.c_uint32, ctypes.c_void_p)
+    ),
+}  # fmt: skip
+_EXPOSING: Final = 2**32  # a callback id; owners use small ones
+_SET: Final = 0x0101  # Maybe<bool>: there is an answer, and it is true
+
 
 class V8Error(Exception):
     """JavaScript threw, or could not be compiled (`kind` tells)."""
@@ -93,6 +107,8 @@ def check_abi(library: ctypes.CDLL) -> None:
         raise AbiChangedError(f"mini-racer lays its values out differently: {layout}")
     if MR_CALLBACK._argtypes_[0] is not ctypes.c_uint64:
         raise AbiChangedError("mini-racer calls back with other arguments")
+    if missing := [name for name in _EXTRAS if not hasattr(library, name)]:
+        raise AbiChangedError(f"mini-racer does not export {', '.join(missing)}: events could not be told apart")
 
 
 def anchor(library: ctypes.CDLL) -> object:
@@ -130,6 +146,16 @@ def _quick(library: ctypes.CDLL) -> ctypes.PyDLL:
         function = getattr(quick, name)
         function.restype, function.argtypes = result, arguments
     return quick
+
+
+def _extras(library: ctypes.CDLL) -> list[Callable[..., Any]]:
+    functions = []
+    held = ctypes.PyDLL("", handle=library._handle)
+    for name, (result, arguments) in _EXTRAS.items():
+        function = getattr(held, name)
+        function.restype, function.argtypes = result, arguments
+        functions.append(function)
+    return functions
 
 
 class Isolate:
@@ -206,6 +232,25 @@ class Isolate:
     def function(self, callback_id: int) -> Raw:
         """A JavaScript function that calls back synchronously, on the isolate's thread."""
         return _address(self._library.mr_make_js_callback(self.context, callback_id))
+
+    def expose_extras(self) -> None:
+        """Put V8's extras on the global object, under 0; the prelude takes them away before user code runs."""
+        isolate, context, extras, global_object, set_ = _extras(self._library)
+
+        def expose(raw: Raw) -> None:
+            self.free(raw)
+            here = context(isolate())
+            if set_(global_object(here), here, 0, extras(here)) != _SET:
+                raise AbiChangedError("V8 does not give its extras: events could not be told apart")
+
+        # Only what JavaScript calls runs within a scope of handles.
+        self._callbacks[_EXPOSING] = expose
+        caller = self.evaluate("(function () { 'use strict'; this() })")
+        function = self.function(_EXPOSING)
+        self.free(self.call_raw(caller, value=function))
+        self.free(caller)
+        self.free(function)
+        del self._callbacks[_EXPOSING]
 
     def bytes_of(self, raw: Raw) -> bytes | None:
         """The UTF-8 of a string value, else None; the value is not freed."""

@@ -267,10 +267,6 @@ class Worker:
 
     def _post_next(self) -> bool:
         """Post what is to be done next. False when there is nothing, or only something for the first thread."""
-        if self._pump.rerun:
-            self._pump.rerun = False
-            self._start_each()
-            return True
         if not self._frames:
             self._receive(self._patience_ms(_LINGER_MS))
         # Neither may keep the other from ever coming.
@@ -289,15 +285,11 @@ class Worker:
             return True
         first, count, one_by_one = wire.BATCH_HEADER.unpack_from(body)
         self._batch = first, count, body[wire.BATCH_HEADER.size :]
-        if one_by_one or self._pump.trapped:
-            self._start_each()
+        if one_by_one:
+            self._pump.start_each(self._batch[2], first, count)
         else:
             self._pump.start_all(self._batch[2])
         return True
-
-    def _start_each(self) -> None:
-        first, count, text = self._batch
-        self._pump.start_each(text, first, count)
 
     def _post_due(self) -> bool:
         """Timers and deadlines whose time has come, and turns that are left."""

@@ -1,14 +1,23 @@
 // What the rest of the JavaScript side knows of its host: which attempt runs, how to ask the host for something,
 // timers and captured console lines. It is evaluated first, so that what it captures is still V8's own.
 //
-// The isolate runs in turns. A turn starts or resumes one attempt and lasts until the microtasks are drained, so
-// whatever happens in it belongs to `state.attempt`. Nothing here stores into an array or reads a missing property:
-// user code can put setters on Array.prototype and Object.prototype, and must neither see nor forge what we keep.
+// The isolate runs in turns. A turn starts or resumes one attempt and lasts until the microtasks are drained. Those may
+// be other attempts': whoever settles a promise makes all continue that wait for it. So V8 keeps for each continuation
+// what was current when somebody began to wait, as it does for AsyncLocalStorage and AsyncContext: here, the attempt.
+//
+// Nothing here stores into an array or reads a missing property: user code can put setters on Array.prototype and
+// Object.prototype, and must neither see nor forge what we keep.
 
 import { keepLine } from './journal.js';
 
 const { apply, construct, defineProperty, deleteProperty, getPrototypeOf, ownKeys, setPrototypeOf } = Reflect;
 const uncurry = (method) => (self, ...args) => apply(method, self, args);
+
+// v8.py has put there what V8 gives to embedders alone. Neither of these may ever get to user code, which could then
+// act for other events.
+const { getContinuationPreservedEmbedderData: current, setContinuationPreservedEmbedderData: makeCurrent } = globalThis[0];
+deleteProperty(globalThis, 0);
+if (typeof current !== 'function' || typeof makeCurrent !== 'function') throw new Error('this V8 does not keep the context of continuations');
 
 export const primordials = Object.freeze({
   __proto__: null,
@@ -111,27 +120,27 @@ export function callAtEnd(attempt) {
   attempt.lastAtEnd = null;
 }
 
-// `records` is the text that the next flush takes to the host. `pure` is the mode that starts a whole batch in one
-// turn; it holds only while nothing is touched that has to know its attempt.
+// `records` is the text that the next flush takes to the host. `attempt` is whose turn it is, `shown` the one that the
+// cell says runs; `show` makes it say another. Neither is there while a whole batch runs in one turn.
 export const state = {
   __proto__: null,
   attempt: null,
-  pure: false,
-  trapped: false,
+  shown: null,
+  show: null,
   loading: false,
   records: '',
 };
 
-class Trap extends Error {}
+// From here on `attempt` runs, and whatever waits for anything does so as its continuation; null: nobody does.
+export const enter = (attempt) => makeCurrent(attempt ?? undefined);
 
 // Everything that is tied to an attempt calls this first. It answers the attempt, or null when there is none any more.
+// What the script's top level has begun runs for whoever wakes it.
 export function touch() {
-  if (state.pure) {
-    state.trapped = true;
-    throw new Trap('this turn is run again, event by event');
-  }
-  const attempt = state.attempt;
-  return attempt === null || attempt.done ? null : attempt;
+  const attempt = current() ?? state.attempt;
+  if (attempt === null || attempt.done) return null;
+  if (attempt !== state.shown && state.attempt !== null) state.show(attempt);
+  return attempt;
 }
 
 // ---- turns: a queue as a linked list ---------------------------------------------------------------------------

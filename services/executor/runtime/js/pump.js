@@ -1,9 +1,10 @@
 // The pump: batches of events come in as one JSON text, outcomes and host requests go out as another. The worker
 // calls these entries as tasks of the isolate; between two tasks V8 drains the microtasks.
 //
-// Two modes. In the attributed one each event is started, and later resumed, in a turn of its own: `turn`, microtasks,
-// `flush`. In the pure one `startAll` starts a whole batch in one turn and `collect` gathers it; that is only for
-// scripts that touch nothing which belongs to an attempt, and `collect` answers TRAPPED if they did after all.
+// Two modes. Either each event is started in a turn of its own: `turn`, microtasks, `flush`. Or `startAll` starts a whole
+// batch in one turn and `collect` gathers it, for scripts that are not seen to wait for anything: that is quicker, but
+// times are a mean then, and what runs too long is found by running the events singly. What goes on later, at an answer
+// or a timer, does so in turns of its own.
 //
 // The texts are put together by concatenation of what JSON.stringify gave for primitives. A record is
 // [0,seq,{value?,error?,logs?}] for an outcome that is more than a plain success, or [1,seq,requestId,kind,payload].
@@ -20,11 +21,11 @@ const { addRecord, primordials, state } = host;
 const { apply, mapDelete, mapGet, mapSet, parse, stringify } = primordials;
 
 const VALUE_CHARS_MAX = 16 * 1024;
-const TRAPPED = 'trapped';
 // Its event is an array of events.
 const BATCH_HANDLER = 'onBatch';
 
-// The cell is memory that the parent process can read when this one is gone. It says which event runs.
+// The cell is memory that the parent process can read when this one is gone. It says which event runs: the one whose turn
+// it is, or another one that goes on in this turn, from its first touch to its end.
 const NOBODY = 0;
 const WHOLE_BATCH = -1;
 const RUNNING = 0;
@@ -49,6 +50,11 @@ function bindCell(offset) {
   bindJournal(cellBuffer, +offset);
 }
 
+state.show = (attempt) => {
+  state.shown = attempt;
+  cell[RUNNING] = attempt.seq;
+};
+
 // ---- settings --------------------------------------------------------------------------------------------------
 
 let freshSettings = () => ({});
@@ -69,6 +75,8 @@ const waiting = new Map();
 
 function settle(attempt, detail) {
   attempt.done = true;
+  // Whatever happens in the rest of the turn is not the doing of one that has ended.
+  if (attempt === state.shown && state.attempt !== null) state.show(state.attempt);
   if (attempt.lastTimer !== null) host.forgetTimers(attempt);
   if (attempt.lastAtEnd !== null) host.callAtEnd(attempt);
   if (attempt.listed) {
@@ -145,19 +153,20 @@ let batch = null;
 
 function startAll(text) {
   batch = attemptsOf(text, false);
-  state.pure = true;
-  for (let attempt = batch; attempt !== null && !state.trapped; attempt = attempt.next) {
+  if (batch.next === null) state.attempt = batch;
+  for (let attempt = batch; attempt !== null; attempt = attempt.next) {
     cell[RUNNING] = attempt.seq;
+    host.enter(attempt);
     run(attempt);
   }
+  host.enter(null);
   if (batch.next !== null) cell[RUNNING] = WHOLE_BATCH;
 }
 
 // Answers nothing when all ended as plain successes, else `unsettled;settled stragglers\nrecords`.
 function collect() {
-  state.pure = false;
+  state.attempt = state.shown = null;
   cell[RUNNING] = NOBODY;
-  if (state.trapped) return discard();
   let unsettled = '';
   for (let attempt = batch; attempt !== null; attempt = attempt.next) {
     if (attempt.done) continue;
@@ -166,15 +175,8 @@ function collect() {
     unsettled += unsettled === '' ? `${attempt.seq}` : `,${attempt.seq}`;
   }
   batch = null;
+  note();
   return taken(unsettled, ';');
-}
-
-function discard() {
-  for (let attempt = batch; attempt !== null; attempt = attempt.next) attempt.done = true;
-  batch = null;
-  state.trapped = false;
-  state.records = '';
-  return TRAPPED;
 }
 
 function taken(unsettled, separator) {
@@ -202,7 +204,9 @@ function turn() {
   }
   const { attempt } = next;
   state.attempt = attempt;
-  cell[RUNNING] = cell[RAN] = attempt.seq;
+  state.show(attempt);
+  host.enter(attempt);
+  cell[RAN] = attempt.seq;
   if (next.run === null) {
     run(attempt);
     return;
@@ -220,7 +224,8 @@ const note = () => {
 };
 
 function flush() {
-  state.attempt = null;
+  state.attempt = state.shown = null;
+  host.enter(null);
   cell[RUNNING] = NOBODY;
   note();
   const plainly = settledCount === 1 && lastSettled === cell[RAN] && state.records === '';
