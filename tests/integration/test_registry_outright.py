@@ -7,7 +7,7 @@ from collections.abc import AsyncIterator
 
 import pytest
 
-from kit.errors import Conflict
+from kit.errors import Conflict, InvalidToken, NotFound, PermissionDenied
 from kit.eventstore.facts import Meta, NewFact
 from kit.eventstore.postgres import PostgresEventStore
 from kit.postgres.pool import connect_pool
@@ -179,6 +179,33 @@ async def test_a_role_that_another_replica_takes_away_meanwhile_has_no_effect(
     assert made[-1] is False
     assert (await get(owner)).display_name == "Bob's"
     assert await world.rows("SELECT * FROM request_answers WHERE request_id = 'r1'") == []
+
+
+async def test_a_role_that_is_taken_away_while_a_call_waits_its_turn_has_no_effect(
+    world: World, made: list[bool]
+) -> None:
+    """H4."""
+    owner = await world.workspace()
+    await a_function(owner, [])
+    bob = await a_member(world, owner, "bob", grant(ADMIN))
+    await rename(bob, "Bob's")
+    store = world.app._store
+    assert store is not None
+    async with store.turn("acme"):
+        remove = wpb.RemoveMemberRequest(name="workspaces/acme/members/bob")
+        removed = asyncio.ensure_future(owner.workspaces.RemoveMember(remove))
+        await eventually(lambda: waiting(store, 1))
+        call = asyncio.ensure_future(rename(bob, "Taken over"))
+        await eventually(lambda: waiting(store, 2))
+    await removed
+    with pytest.raises((InvalidToken, NotFound, PermissionDenied)):
+        await call
+    assert made[-1] is False
+    assert (await get(owner)).display_name == "Bob's"
+
+
+def waiting(store: PostgresEventStore, count: int) -> bool:
+    return len(store._turns._locks["acme"]._waiters or ()) == count
 
 
 async def waits_for_a_lock(world: World) -> bool:

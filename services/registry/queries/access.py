@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
+from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
@@ -18,10 +19,20 @@ from services.registry.domain.rights import Rights, Target, granted
 queries = load_queries(Path(__file__).parent / "access.sql")
 
 
+# Of members and tokens that call often; bindings that list many ids take some kB each.
+_RIGHTS_KEPT_MAX = 512
+
+
 def rights_of(row: asyncpg.Record) -> Rights:
     """Of a row with `bindings` and, for tokens, `grants` that narrow them."""
-    bindings = granted(_grants(row["bindings"]), members_may_edit=row["members_may_edit_functions"])
-    grants = orjson.loads(row["grants"]) if row.get("grants") else []
+    return _rights(row["bindings"], row.get("grants"), row["members_may_edit_functions"])
+
+
+# The same text, read anew for each call, means the same.
+@lru_cache(_RIGHTS_KEPT_MAX)
+def _rights(bindings_json: str | None, grants_json: str | None, members_may_edit: bool) -> Rights:
+    bindings = granted(_grants(bindings_json), members_may_edit=members_may_edit)
+    grants = orjson.loads(grants_json) if grants_json else []
     # A token's grants speak of rights themselves; the policy about members has no part in them.
     return bindings & granted(_grants_of(grants)) if grants else bindings
 
