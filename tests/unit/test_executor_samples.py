@@ -11,11 +11,14 @@ import pytest
 
 from kit.bus.stored import StoredMessage
 from kit.clock import FakeClock
+from kit.errors import Overloaded
 from onward.executor.v1 import execution_service_pb2 as pb
 from onward.registry.v1 import internal_service_pb2 as registry_pb
 from onward.registry.v1 import resources_pb2 as r
+from services.executor.domain.events import EVENT_TYPES
 from services.executor.handlers import samples
 from services.executor.handlers.samples import Samples
+from services.executor.handlers.trial_places import TrialPlaces
 from services.executor.handlers.turns import Turns
 
 PAGE = {"type": "page", "userId": "u1"}
@@ -86,6 +89,40 @@ async def test_large_messages_end_the_search_within_bounds(monkeypatch: pytest.M
     source = Source(message(number, {"type": "x" * 400}) for number in range(100, 0, -1))
     assert await source.list() == []
     assert source.read == 3
+
+
+class BusyClock(FakeClock):
+    """A millisecond passes from one look to the next, so that ten of them make a turn."""
+
+    def monotonic(self) -> float:
+        self.advance(0.001)
+        return super().monotonic()
+
+
+@pytest.mark.parametrize("event", [PAGE, {"type": "odd"}])
+async def test_what_is_looked_through_takes_turns_with_everybody_else(event: Any) -> None:
+    source = Source([message(1, *[event] * 1000)])
+    handler = Samples(source.stored, source.filters, Turns(BusyClock()))
+    request = pb.ListSampleEventsRequest(parent=WEB, type=EVENT_TYPES["track"])  # type: ignore[arg-type]  # a number
+    looking = asyncio.ensure_future(handler.list(request, "acme", "web"))
+    others = 0
+    while not looking.done():
+        await asyncio.sleep(0)
+        others += 1
+    assert (len(looking.result().events), others >= 100) == (0, True)
+
+
+async def test_a_workspace_looks_once_at_a_time_and_leaves_others_theirs() -> None:
+    places = TrialPlaces(most=2, most_per_workspace=1, wait_s=0, too_many="Too many look.")
+    source = Source([], hangs=True)
+    handler = Samples(source.stored, source.filters, Turns(FakeClock()), places)
+    looking = asyncio.ensure_future(handler.list(pb.ListSampleEventsRequest(parent=WEB), "acme", "web"))
+    await asyncio.sleep(0)
+    with pytest.raises(Overloaded, match="Too many look"):
+        await handler.list(pb.ListSampleEventsRequest(parent=WEB), "acme", "web")
+    async with places.taken("apex"):
+        looking.cancel()
+    await asyncio.gather(looking, return_exceptions=True)
 
 
 async def test_a_stream_that_does_not_answer_ends_the_search_with_what_was_found(

@@ -16,6 +16,7 @@ from onward.registry.v1 import internal_service_pb2 as registry_pb
 from services.executor.domain.events import EVENT_TYPES, Event, Refused, accept, parse_message
 from services.executor.domain.filtering import filtered
 from services.executor.handlers.resolve import filter_chain
+from services.executor.handlers.trial_places import TrialPlaces
 from services.executor.handlers.turns import Turns
 
 EVENTS_DEFAULT = 20
@@ -26,6 +27,9 @@ MESSAGES_READ_MAX = 200
 BYTES_READ_MAX = 16 << 20
 # Somebody waits; a source that nobody has published to for long may cost a block of the stream for each message.
 READ_S = 3.0
+# Each holds a message and what is parsed of it, some 10 MB at most, and takes the CPU of a look through all of them.
+LOOKS_MAX = 4
+LOOKS_PER_WORKSPACE_MAX = 1
 
 log = structlog.get_logger(__name__)
 
@@ -37,15 +41,28 @@ ReadFilters = Callable[[str], Awaitable[registry_pb.ReadSourceFiltersResponse]]
 class Samples:
     """Shows what a source got, as handlers get it and filters leave it."""
 
-    def __init__(self, stored: Stored, read_filters: ReadFilters, turns: Turns) -> None:
+    def __init__(
+        self, stored: Stored, read_filters: ReadFilters, turns: Turns, places: TrialPlaces | None = None
+    ) -> None:
         self._stored = stored
         self._read_filters = read_filters
         self._turns = turns
+        busy = "Too many people look at samples at once (a workspace may look at {most})."
+        self._places = places or TrialPlaces(LOOKS_MAX, LOOKS_PER_WORKSPACE_MAX, too_many=busy)
 
     async def list(
         self, request: pb.ListSampleEventsRequest, workspace: str, source: str
     ) -> pb.ListSampleEventsResponse:
-        """At most 100, the newest first. Raises NotFound, and Unavailable where the stream can't be read."""
+        """At most 100, the newest first.
+
+        Raises NotFound, Unavailable where the stream can't be read, and Overloaded.
+        """
+        async with self._places.taken(workspace):
+            return await self._list(request, workspace, source)
+
+    async def _list(
+        self, request: pb.ListSampleEventsRequest, workspace: str, source: str
+    ) -> pb.ListSampleEventsResponse:
         chain = await self._chain(workspace, await self._read_filters(request.parent))
         answer = pb.ListSampleEventsResponse()
         if chain is None:
@@ -54,9 +71,7 @@ class Samples:
         size = request.page_size or EVENTS_DEFAULT
         async with aclosing(self._read(workspace, source)) as messages:
             async for message in messages:
-                for event in _events(message, workspace):
-                    if request.type and EVENT_TYPES[event.type] != request.type:
-                        continue
+                async for event in self._events(message, workspace, request.type):
                     payload = await self._shown(chain, event, workspace, source)
                     if payload is not None:
                         answer.events.append(_sample(event, payload, message.timestamp_ns))
@@ -90,6 +105,25 @@ class Samples:
             if data_bytes >= BYTES_READ_MAX:
                 return
 
+    async def _events(self, message: StoredMessage, workspace: str, type_: int) -> AsyncGenerator[Event, None]:
+        """The events of one type in a message, 0 for any; read in turns of the workspace's."""
+        events = _events(message, workspace)
+        found: list[Event] = []
+
+        def step() -> bool:
+            """Read until there is one, or the turn is over; whether there may be more."""
+            for event in events:
+                if event is not None and type_ in (0, EVENT_TYPES[event.type]):
+                    found.append(event)
+                    return True
+                if self._turns.over:
+                    return True
+            return False
+
+        while await self._turns.run(workspace, step):
+            if found:
+                yield found.pop()
+
     async def _shown(self, chain: FilterChain, event: Event, workspace: str, source: str) -> bytes | None:
         """What filters leave of an event; nothing where they can't be applied."""
         if chain.is_empty:
@@ -104,8 +138,8 @@ class Samples:
         return payload
 
 
-def _events(message: StoredMessage, workspace: str) -> Iterator[Event]:
-    """The events in a message that were accepted, the last first."""
+def _events(message: StoredMessage, workspace: str) -> Iterator[Event | None]:
+    """The events in a message, the last first; None for one that was refused."""
     try:
         documents = parse_message(message.data)
     except Refused:
@@ -115,7 +149,7 @@ def _events(message: StoredMessage, workspace: str) -> Iterator[Event]:
         try:
             yield accept(documents[index], message.timestamp_ns // 1000, made_id, len(message.data))
         except Refused:
-            continue
+            yield None
 
 
 def _sample(event: Event, payload: bytes, received_at_ns: int) -> pb.SampleEvent:

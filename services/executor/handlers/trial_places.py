@@ -34,7 +34,9 @@ class TrialPlaces:
         most: int = TRIALS_MAX,
         most_per_workspace: int = TRIALS_PER_WORKSPACE_MAX,
         wait_s: float = TRIAL_WAIT_S,
+        too_many: str = "Too many functions are being tried at once (a workspace may try {most}); nothing was run.",
     ) -> None:
+        self._too_many = too_many.format(most=most_per_workspace)
         self._free = most
         self._for_others = most // 2
         self._most_per_workspace = most_per_workspace
@@ -63,11 +65,7 @@ class TrialPlaces:
             self._leave(workspace, place)
             if not isinstance(error, TimeoutError):
                 raise
-            raise Overloaded(
-                f"Too many functions are being tried at once (a workspace may try {self._most_per_workspace}); nothing"
-                " was run. Try again.",
-                retry_after_s=1.0,
-            ) from None
+            raise Overloaded(f"{self._too_many} Try again.", retry_after_s=1.0) from None
 
     def _leave(self, workspace: str, place: asyncio.Future[None]) -> None:
         """Wait no longer; a place that was had at the same moment is somebody else's."""
