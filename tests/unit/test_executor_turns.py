@@ -19,7 +19,7 @@ from onward.registry.v1 import resources_pb2
 from services.executor.domain.errors import INVALID_SETTINGS, Verdict
 from services.executor.handlers.fairness import CpuShares
 from services.executor.handlers.generations import Generation, Refusal, Services
-from services.executor.handlers.lanes import Lane
+from services.executor.handlers.lanes import CLOCKS_DIFFER_US, Lane
 from services.executor.handlers.resolve import Program, Resolver
 from services.executor.handlers.turns import TURN_S, Turns
 from services.executor.handlers.work import Item, Ticket
@@ -269,7 +269,7 @@ async def test_only_events_from_before_a_change_go_on_with_the_worker_from_befor
     world.push(lane, 1)
     await a_turn_of_the_loop()
     lane._preparing = True  # the next worker is on its way
-    lane.changed(stored_at_us=100)
+    lane.changed(stored_at_us=CLOCKS_DIFFER_US + 100)
     for index, stored_at_us in enumerate((90, 99, 100, 120, 95)):
         item = world.item("acme", index)
         message = Message.build("events.acme.web", b"", timestamp_ns=stored_at_us * 1000)
