@@ -35,7 +35,7 @@ async def world(database: str, nats_url: str, owner: Owner, tmp_path: Path) -> A
 
 def ran(*words: object) -> subprocess.CompletedProcess[str]:
     """From a folder and with a path that have nothing of ours."""
-    program = [sys.executable, "-P", SCRIPT, *map(str, words)]
+    program = [sys.executable, "-P", str(SCRIPT), *map(str, words)]
     return subprocess.run(program, capture_output=True, text=True, timeout=60, cwd="/")
 
 

@@ -8,13 +8,14 @@ from kit.bus.connection import Bus
 from kit.clock import Clock
 from kit.postgres.pool import Pool
 from kit.rpc.methods import Servicer
-from kit.settings import ServiceSettings
 from kit.status.check import Check, Probe, counted, failure
 from kit.status.lag import Positions, judge_lag, still_behind
 from kit.status.nats import Backlog, backlog_probe, nats_probes, read_backlog
 from kit.status.postgres import postgres_probes
 from kit.status.process import process_probes
 from kit.status.servicer import status_servicer
+from services.audit.handlers.log_checks import log_probes
+from services.audit.settings import Settings
 
 # A transaction has 250; a trail that is well records thousands a second.
 FACTS_MAX = 10_000
@@ -27,10 +28,10 @@ SHORTER_ADVICE = (
 
 
 def audit_status(
-    settings: ServiceSettings, clock: Clock, pool: Pool, bus: Bus, heads: Positions, positions: Positions
+    settings: Settings, clock: Clock, pool: Pool, bus: Bus, heads: Positions, positions: Positions
 ) -> Servicer:
     """The audit service's StatusService. `heads` are the registry's, `positions` the trail's."""
-    own = audit_probes(heads, positions, bus)
+    own = [*audit_probes(heads, positions, bus), *log_probes(settings, clock, pool)]
     probes = [*process_probes(settings, clock), *nats_probes(settings, bus), *postgres_probes(pool, clock), *own]
     return status_servicer("audit", probes, clock)
 

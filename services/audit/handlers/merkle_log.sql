@@ -74,3 +74,20 @@ SELECT size, note FROM audit_checkpoints WHERE workspace = $1 AND size >= $2 ORD
 
 -- name: last_checkpoint
 SELECT size, note FROM audit_checkpoints WHERE workspace = $1 ORDER BY size DESC LIMIT 1;
+
+-- name: record_heads
+SELECT workspace, index FROM audit_heads;
+
+-- name: sizes
+SELECT workspace, size FROM audit_trees;
+
+-- name: uncovered
+-- The first record that no checkpoint covers, of all workspaces.
+SELECT e.workspace, e.record_time AS since
+FROM audit_heads h
+CROSS JOIN LATERAL (
+    SELECT coalesce(max(size), 0) AS size FROM audit_checkpoints c WHERE c.workspace = h.workspace
+) AS covered
+JOIN audit_events e ON e.workspace = h.workspace AND e.index = covered.size + 1
+WHERE h.index > covered.size
+ORDER BY e.record_time LIMIT 1;
