@@ -8,34 +8,22 @@ from __future__ import annotations
 import asyncio
 import random
 from collections import deque
-from itertools import islice
 
 import structlog
 
 from kit.errors import OnwardError
-from services.executor.domain import errors
-from services.executor.domain.filtering import filtered
 from services.executor.domain.gathering import Gathering
-from services.executor.handlers import detail as details
-from services.executor.handlers.attempts import Attempts, run_of
+from services.executor.handlers.attempts import Attempts
 from services.executor.handlers.batching import BATCHES_MAX, Batcher, taken_back
-from services.executor.handlers.generations import Blame, Generation, Generations, Refusal, Services
-from services.executor.handlers.resolve import Program
-from services.executor.handlers.work import BATCH_HANDLER, Begun, Item, Run
+from services.executor.handlers.generations import Blame, Generation, Generations, Services
+from services.executor.handlers.unstarted import DEFER_AFTER_S, Unstarted
+from services.executor.handlers.work import BATCH_HANDLER, Begun, Item
 from services.executor.runtime.egress import Scope
 from services.executor.runtime.pool import HostRequest, Job, Outcome, Worker
 
 # Attempts that one worker is given at once: two batches, so that the next is there when one ends.
 IN_FLIGHT_MAX = 256
 BATCH_MAX = 128
-# Attempts that end without a worker in one turn of the loop.
-REFUSED_MAX = 256
-# What cannot start within this is deferred, where the lane waits for somebody else's API or has no worker.
-DEFER_AFTER_S = 0.25
-# A lane that is merely short of CPU may take longer: deferring would only make the machine busier.
-DEFER_BUSY_AFTER_S = 1.5
-# Where places for workers go round, a lane keeps a batch for so long: its fork is to serve that, not the next event.
-KEPT_FOR_PLACE_S = 6.0
 # A worker in which nothing has ended for so long, though something runs, may go on like that.
 HANGS_AFTER_S = 1.0
 # A change and an event are stored in two streams, each by the clock of the server that leads it: where there are
@@ -64,6 +52,7 @@ class Lane:
         # Looks at what is being gathered though nothing comes.
         self._alarm: asyncio.TimerHandle | None = None
         self._queue: deque[Item] = deque()
+        self._unstarted = Unstarted(workspace, destination, services, self._queue)
         self._current: Generation | None = None
         self._preparing = False
         self._closed = False
@@ -72,7 +61,6 @@ class Lane:
         self._scheduled = False
         self._checking = False
         self._job_id = 0
-        self._finished = 0
         self._last_used = services.clock.monotonic()
         # When something ended in the worker, or began since nothing ran there.
         self._progress_at = self._last_used
@@ -156,18 +144,20 @@ class Lane:
             return
         generation = self._current
         if generation is None:
-            if self._queue and self._cancelled():
+            if self._queue and self._unstarted.cancelled():
                 return
             self._begin_to_prepare()
         elif generation.refusal is not None:
-            self._refuse_all(generation.program, generation.refusal)
+            self._unstarted.refuse(generation.program, generation.refusal)
+            if self._queue:
+                self._schedule()
         elif generation.worker is not None and self._services.shares.enter(self.share):
             if generation.until_us:
                 self._begin_to_prepare()
             self._fill(generation, generation.worker)
         if not self._checking and self._waiting:
             self._checking = True
-            self._finished = 0
+            self._unstarted.finished = 0
             asyncio.get_running_loop().call_later(DEFER_AFTER_S, self._check_waiting)
 
     def _begin_to_prepare(self) -> None:
@@ -230,7 +220,7 @@ class Lane:
                 jobs.append(self._job(generation, begun))
             self._queue.popleft()
             taken += 1
-            if program.filters is not None and not self._passes(program, item):
+            if program.filters is not None and not self._unstarted.passes(program, item):
                 continue
             if joins and gathering is not None:
                 self._batcher.add(gathering, item)
@@ -255,28 +245,6 @@ class Lane:
     @property
     def _turn_is_over(self) -> bool:
         return self._filters and self._services.turns.over
-
-    def _passes(self, program: Program, item: Item) -> bool:
-        """Apply the filters to an item's event; one that is dropped ends here."""
-        item.filtered = None
-        if program.filters is None:
-            return True
-        try:
-            event, dropped_by = filtered(program.filters, item.payload, item.delivered_as)
-        except Exception:
-            log.exception("event_not_filtered", destination=self.destination)
-            item.filtered = b""
-            detail = details.failure(item, "Internal", "the filters could not be applied; Onward's log says why")
-            self._services.outcomes.record(item, errors.INTERNAL, run_of(program), detail)
-            return False
-        if event is None:
-            self._finished += 1
-            reason = dropped_by.removeprefix(f"workspaces/{self.workspace}/")
-            self._services.outcomes.record(item, errors.FILTERED, run_of(program), reason=reason)
-            return False
-        if event is not item.payload:
-            item.filtered = event
-        return True
 
     async def _prepare(self, *, spare: bool = False) -> None:
         """Get the program and a worker for it; a change meanwhile makes it start over."""
@@ -313,14 +281,14 @@ class Lane:
             else:
                 again = self._attempts.batches.settle(generation.program, begun, outcome)
                 generation.batches -= 1
-                self._finished += len(begun.items) - 1
+                self._unstarted.finished += len(begun.items) - 1
                 self._queue.extendleft(reversed(again))
             del in_flight[outcome.id]
         generation.alone = generation.alone and bool(generation.in_flight)
         self.share.note(outcomes[-1].cpu_us)
         if self.share.holds and not generation.in_flight:
             self._services.shares.pause(self.share, more=self._waiting)
-        self._finished += len(outcomes)
+        self._unstarted.finished += len(outcomes)
         self._last_used = self._progress_at = self._services.clock.monotonic()
         if generation.retired:
             self._generations.retire(generation)
@@ -357,54 +325,17 @@ class Lane:
 
     # --- what cannot run -------------------------------------------------------------------------------------
 
-    def _refuse_all(self, program: Program, refusal: Refusal) -> None:
-        """End what is queued without running the code; a change of version or settings makes a new generation."""
-        run = run_of(program)
-        for taken in range(min(len(self._queue), REFUSED_MAX)):
-            if taken and self._turn_is_over:
-                break
-            item = self._queue.popleft()
-            if program.unfiltered:
-                item.filtered = b""
-            elif not self._passes(program, item):
-                continue
-            detail = details.failure(item, refusal.name, refusal.message)
-            self._services.outcomes.record(item, refusal.verdict, run, detail)
-        if self._queue:
-            self._schedule()
-
-    def _cancelled(self) -> bool:
-        """End what waits for a destination that was disconnected; nothing of it is run."""
-        reason = self._services.view.end_reason(self.workspace, self.destination)
-        if not reason:
-            return False
-        while self._queue:
-            item = self._queue.popleft()
-            run = Run(item.route.version, item.route.settings_revision)
-            self._services.outcomes.record(item, errors.CANCELLED, run, reason=reason)
-        return True
-
     def _check_waiting(self) -> None:
         """Defer what the lane will not start soon, judged by what it finished since the last look."""
         self._checking = False
-        finished, self._finished = self._finished, 0
         if self._current is not None:
             self._check_gathered(self._current)
         if self._queue:
-            self._defer_late(finished)
+            self._unstarted.defer_late(self._current)
+        self._unstarted.finished = 0
         if self._waiting:
             self._checking = True
             asyncio.get_running_loop().call_later(DEFER_AFTER_S, self._check_waiting)
-
-    def _defer_late(self, finished: int) -> None:
-        patience = DEFER_AFTER_S if self._waits_for_others(finished) else DEFER_BUSY_AFTER_S
-        waited_s = self._services.clock.monotonic() - self._queue[0].queued_at
-        if waited_s >= patience:
-            keep = int(finished * patience / DEFER_AFTER_S)
-            if self._current is None and waited_s < KEPT_FOR_PLACE_S and self._services.places.waiting:
-                keep = BATCH_MAX
-            reason = "no_worker" if self._current is None else "api" if patience == DEFER_AFTER_S else "cpu"
-            self._defer(max(0, len(self._queue) - keep), reason)
 
     def _check_gathered(self, generation: Generation) -> None:
         """Let a batch that finds no room wait like what is queued; what is not full by now waits in the tracker."""
@@ -413,26 +344,6 @@ class Lane:
             self._schedule()
         else:
             self._batcher.put_off(generation)
-
-    def _waits_for_others(self, finished: int) -> bool:
-        """Tell a lane whose worker waits (for an API, or for ever) from one that is short of CPU or starting."""
-        generation = self._current
-        if generation is None or not generation.in_flight:
-            return False
-        return finished == 0 or any(item.exchanges for item in islice(generation.in_flight.values(), 8))
-
-    def _defer(self, count: int, reason: str) -> None:
-        """Give the last `count` queued items to the tracker, which brings them back later."""
-        program = self._current.program if self._current else None
-        for _ in range(count):
-            item = self._queue.pop()
-            run = Run(item.route.version, program.settings_revision if program else item.route.settings_revision)
-            # What is deferred until it fails may be shown only as filters leave it, and they have not seen it.
-            item.filtered = None if program and program.filters is None and not program.unfiltered else b""
-            self._services.outcomes.record(item, errors.DEFERRED, run, details.event_only(item))
-        if count:
-            self._services.meters.deferrals[reason] += count
-            log.info("deliveries_deferred", destination=self.destination, count=count, reason=reason)
 
     # --- the end ---------------------------------------------------------------------------------------------
 
