@@ -11,7 +11,9 @@ from typing import Any
 import pytest
 from google.protobuf.timestamp_pb2 import Timestamp
 
+from kit.eventstore.facts import NewFact
 from onward.audit.v1 import audit_service_pb2 as pb
+from onward.registry.v1 import facts_pb2
 from services.audit.handlers import listing
 from services.audit.handlers.listing import any_case
 from tests.integration.audit_world import META, OTHER_TOKEN, Owner, World, owning, refusal, running
@@ -123,9 +125,8 @@ async def test_a_search_looks_at_a_bounded_number_of_records_a_page_and_finds_al
 async def test_a_page_of_large_events_that_match_is_shorter_and_none_is_left_out(world: World, owner: Owner) -> None:
     labels = {f"label{number}": "x" * 3000 for number in range(100)}
     for number in range(6):
-        fact = source(f"s{number}", "large")
-        fact.data.labels.update(labels)  # type: ignore[attr-defined]
-        await owner.happen(fact)
+        created = facts_pb2.SourceCreated(source=f"s{number}", display_name="large", labels=labels)
+        await owner.happen(NewFact(f"sources/s{number}", created))
     await world.recorded(6)
     found = await pages(world, text="large")
     assert len(found) > 1
