@@ -105,6 +105,11 @@ def warn(text: str) -> None:
     error_console().print(Text.assemble(("warning: ", "yellow"), shown_lines(text)))
 
 
+def note(text: str) -> None:
+    """Print a line to stderr that is for people, beside what stdout is for."""
+    error_console().print(Text(shown_lines(text), style="dim"))
+
+
 def print_error(line: str) -> None:
     """Print to stderr why a command ends."""
     error_console().print(Text.assemble(("error: ", "bold red"), shown_lines(line)))

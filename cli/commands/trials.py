@@ -15,7 +15,7 @@ from cli.commands.samples import sample_of
 from cli.failures import Exit, UsageError
 from cli.local_sandbox import DEFAULT_TIMEOUT_MS, RUNTIME_DIR, WORKSPACE, LocalSandbox
 from cli.options import DEFAULTS, Options
-from cli.output import print_json, print_json_line, say_code, warn
+from cli.output import note, print_json, print_json_line, say_code, warn
 from cli.run_text import Code, print_report, went_well
 from cli.session import Session
 from cli.trial_input import TIMEOUT_MAX_MS, TrialInput
@@ -29,6 +29,13 @@ from onward.registry.v1 import resources_pb2
 SLACK_S = 20.0
 TYPES_FILE = RUNTIME_DIR / "onward.d.ts"
 
+TYPES_HINT = (
+    "In a function's file, with this beside it as onward.d.ts:",
+    "  // @ts-check",
+    '  /// <reference path="./onward.d.ts" />',
+    "  /** @param {TrackEvent} event @param {OnwardSettings} settings */",
+    "  async function onTrack(event, settings) {",
+)
 OPENED_BY_OPERATOR = "Addresses that are not public are opened by the operator: onward workspaces allow-egress RANGE"
 OPENED_BY_OPTION = "Addresses that are not public are closed here: --allow-private opens those of private networks."
 
@@ -174,6 +181,8 @@ async def types(*, options: Options = DEFAULTS) -> None:
         print_json({"types": text})
     else:
         say_code(text)
+        for line in TYPES_HINT:
+            note(line)
 
 
 def file_of(target: str) -> Path | None:

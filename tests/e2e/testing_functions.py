@@ -103,7 +103,27 @@ counted among the deliveries and never retried. The trail tells who asked."""
 EDITORS = """\
 ## In your editor
 
-`onward functions types > onward.d.ts` writes the types of all that functions find, for completion and checks."""
+`onward functions types > onward.d.ts` writes the types of all that functions find. Comments tell editors that know
+TypeScript, such as VS Code, where they belong; completion and checks follow:
+
+```js
+// @ts-check
+/// <reference path="./onward.d.ts" />
+
+/** @param {TrackEvent} event @param {OnwardSettings} settings */
+async function onTrack(event, settings) {
+  console.log(event.event.toUpperCase())
+}
+```
+
+The other events are `IdentifyEvent`, `PageEvent`, `ScreenEvent`, `GroupEvent`, `AliasEvent` and `DeleteEvent`;
+`onBatch` gets `OnwardEvent[]`. An object of handlers takes one comment:
+`/** @type {OnwardHandlers} */ module.exports = { async onTrack(event, settings) { } }`.
+
+TypeScript 5 needs nothing else; where globals of browsers get in the way, as in TypeScript 7, `jsconfig.json` has to
+say `"lib": ["esnext"]`. A package whose types are not installed beside the file is `any`. For more,
+`npm install --save-dev aws-sdk @types/lodash @types/oauth @types/xml @types/node`, and turn `skipLibCheck` on, since
+some of these declare the same globals."""
 
 
 class Story:

@@ -96,6 +96,13 @@ def test_every_package_is_declared_once_for_editors() -> None:
     assert {entry["global"] for entry in MANIFEST} <= set(declared)
 
 
+def test_packages_whose_types_are_not_installed_are_no_errors_for_editors() -> None:
+    lines = (RUNTIME_DIR / "onward.d.ts").read_text("utf-8").splitlines()
+    imported = [at for at, line in enumerate(lines) if line.startswith("declare ") and "import(" in line]
+    assert len(imported) >= 6
+    assert [lines[at] for at in imported if not lines[at - 1].startswith("// @ts-ignore")] == []
+
+
 def test_the_lock_file_pins_by_integrity_and_names_no_registry() -> None:
     text = (SOURCES / "package-lock.json").read_text("utf-8")
     locked = json.loads(text)["packages"]

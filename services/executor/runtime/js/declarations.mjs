@@ -5,7 +5,9 @@ import { readFile } from 'node:fs/promises';
 const MARK = '// PACKAGES\n';
 
 function declaration({ global, package: name, version, types }) {
-  return `/** ${name} ${version} */\ndeclare const ${global}: ${types ?? 'any'};\n`;
+  // Where its types are not installed it is `any`, and no error.
+  const ignored = types?.includes('import(') ? '// @ts-ignore\n' : '';
+  return `/** ${name} ${version} */\n${ignored}declare const ${global}: ${types ?? 'any'};\n`;
 }
 
 export async function declarations(template, packages) {

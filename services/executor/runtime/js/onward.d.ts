@@ -1,8 +1,16 @@
-// What functions of Onward find around them. Reference it at the top of a function:
+/// <reference no-default-lib="true" />
+/// <reference lib="esnext" />
+// What functions of Onward find around them, for editors and for TypeScript's checkJs. At the top of a function's file:
+//   // @ts-check
 //   /// <reference path="./onward.d.ts" />
-// It describes a script, not a module, and wants "lib": ["esnext"] without "dom". Types of packages are theirs: install those
-// whose types you want (aws-sdk, @types/lodash, @types/oauth, @types/xml, @types/node), the others count as `any` where
-// "skipLibCheck" is on.
+//   /** @param {TrackEvent} event @param {OnwardSettings} settings */
+//   async function onTrack(event, settings) { ... }
+// Members of exports: /** @type {OnwardHandlers} */ module.exports = { async onTrack(event, settings) { ... } }.
+//
+// It describes a script without a browser: "lib" is esnext without "dom", as the lines above say to TypeScript 5.
+// Packages
+// have types of their own: of those that are installed here (aws-sdk, @types/lodash, @types/oauth, @types/xml, @types/node),
+// all is known, and the others are `any`. With @types/node, which declares the same globals, turn "skipLibCheck" on.
 
 /** An event of the Segment spec, a fresh copy for every attempt. */
 interface OnwardEvent {
@@ -265,7 +273,9 @@ declare function clearInterval(timer?: any): void;
 declare function clearImmediate(timer?: any): void;
 declare const performance: { now(): number; readonly timeOrigin: number };
 /** Node's crypto. */
+// @ts-ignore without @types/node it is any
 declare const crypto: typeof import('node:crypto');
+// @ts-ignore as above
 declare const Buffer: typeof import('node:buffer').Buffer;
 
 // PACKAGES
