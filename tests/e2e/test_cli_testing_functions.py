@@ -152,6 +152,16 @@ def test_an_event_that_would_be_refused_says_why(told: tuple[Onward, Api, list[S
         assert "`userId` or `anonymousId` is required" in ended.err
 
 
+def test_saving_warns_of_on_batch_alone_which_single_events_would_not_reach(
+    told: tuple[Onward, Api, list[Step]], tmp_path: Path
+) -> None:
+    onward, _, _ = told
+    (tmp_path / "batch.js").write_text("function onBatch(events) {}")
+    onward("functions", "create", "batches")
+    saved = onward("functions", "save", "batches", str(tmp_path / "batch.js"))
+    assert (saved.code, "events also come singly" in saved.err, "(batch-only)" in saved.err) == (OK, True, True), saved
+
+
 # --- without any server -----------------------------------------------------------------------------------------
 
 
