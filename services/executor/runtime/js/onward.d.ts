@@ -8,8 +8,7 @@
 // Members of exports: /** @type {OnwardHandlers} */ module.exports = { async onTrack(event, settings) { ... } }.
 //
 // It describes a script without a browser: "lib" is esnext without "dom", as the lines above say to TypeScript 5.
-// Packages
-// have types of their own: of those that are installed here (aws-sdk, @types/lodash, @types/oauth, @types/xml, @types/node),
+// Packages have types of their own: of those that are installed here (aws-sdk, @types/lodash, @types/oauth, @types/xml, @types/node),
 // all is known, and the others are `any`. With @types/node, which declares the same globals, turn "skipLibCheck" on.
 
 /** An event of the Segment spec, a fresh copy for every attempt. */
