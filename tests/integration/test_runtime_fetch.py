@@ -234,3 +234,23 @@ async def test_overwriting_globals_does_not_break_fetch(zygote: Zygote) -> None:
     body = """Buffer = URL = TextEncoder = null;
     return (await fetch('http://h/', {method: 'POST', body: 'é'})).text()"""
     assert await returned(zygote, body, lambda _: respond(b"ok")) == "ok"
+
+
+async def test_a_failed_fetch_names_the_line_that_waited_for_it(zygote: Zygote) -> None:
+    code = """async function send(url) {
+  return (await fetch(url)).status
+}
+async function onTrack(event) {
+  if (event.all) return await Promise.all([fetch('http://h/')])
+  return await send('http://h/')
+}"""
+    refuse = reject(code="ECONNREFUSED", type="system", message="connect ECONNREFUSED")
+    async with script(zygote, code, refuse) as running:
+        one, several = await running.track({}, {"all": True})
+    assert one.error is not None
+    assert one.error.stack.splitlines()[1:] == [
+        "    at async send (function.js:2:11)",
+        "    at async onTrack (function.js:6:10)",
+    ]
+    assert several.error is not None
+    assert "at async onTrack (function.js:5:" in several.error.stack
