@@ -13,6 +13,7 @@ import pytest
 from cli.audit_verifier import Key, Report, Verifier, is_consistent, leads_to, read_checkpoint
 from kit.testing.eventually import eventually
 from onward.audit.v1 import audit_service_pb2 as pb
+from services.audit.handlers import merkle_log
 from tests.integration.audit_world import ACME_TOKEN, OTHER_TOKEN, Owner, World, owning, refusal, running
 from tests.integration.test_audit_service import ACME, sources
 
@@ -194,6 +195,23 @@ async def test_records_of_before_the_log_are_in_it(database: str, nats_url: str,
         assert (await checkpoint(world, 5)).size == 5
         records, note = await exported(world)
         assert (await verified(world, records, note)).faults == []
+
+
+async def test_trees_are_signed_while_there_are_more_records_to_take_in(
+    database: str, nats_url: str, owner: Owner, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """D10"""
+    async with running(database, nats_url, owner.address) as earlier:
+        await owner.happen(*sources(60))
+        await earlier.recorded(60)
+        await as_superuser(earlier, "DELETE FROM audit_tiles", "DELETE FROM audit_trees")
+    monkeypatch.setattr(merkle_log, "RECORDS_MAX", 5)
+    monkeypatch.setattr(merkle_log, "UNSIGNED_MAX", 10)
+    settings = {**signing(tmp_path), "audit_checkpoint_seconds": 3_600}
+    async with running(database, nats_url, owner.address, **settings) as world:
+        await checkpoint(world, 60)
+        rows = await world.rows("SELECT size FROM audit_checkpoints WHERE workspace = 'acme' ORDER BY size")
+        assert [row["size"] for row in rows] == [10, 20, 30, 40, 50, 60]
 
 
 async def test_the_services_role_cannot_take_anything_back(world: World, owner: Owner) -> None:

@@ -48,13 +48,17 @@ class MerkleLog:
         """Grow and sign until cancelled."""
         if self._signing is None:
             log.warning("checkpoints_not_signed", advice="set ONWARD_AUDIT_SIGNING_KEY")
+        more = True
         while True:
-            with suppress(TimeoutError):
-                async with asyncio.timeout(POLL_S):
-                    await self._woken.wait()
+            if not more:
+                with suppress(TimeoutError):
+                    async with asyncio.timeout(POLL_S):
+                        await self._woken.wait()
             self._woken.clear()
+            more = False
             try:
-                await self.grow()
+                # Not all at once: while records go on coming, or there are millions of them, trees are signed as well.
+                more = await self.grow()
                 if self._grown >= UNSIGNED_MAX or self._clock.monotonic() - self._signed_at >= self._sign_every_s:
                     await self.sign()
             except (OnwardError, OSError) as error:
@@ -66,11 +70,13 @@ class MerkleLog:
                 log.exception("trees_not_grown", retry_in_s=FAULT_DELAY_S)
                 await asyncio.sleep(FAULT_DELAY_S)
 
-    async def grow(self) -> None:
-        """Bring every tree up to its workspace's last record."""
-        while behind := [row["workspace"] for row in await self._pool.fetch(queries.behind, WORKSPACES_MAX)]:
-            for workspace in behind:
-                self._grown += await self._grow(workspace)
+    async def grow(self) -> bool:
+        """Take the next records into each tree that is behind; whether there were any."""
+        behind = [row["workspace"] for row in await self._pool.fetch(queries.behind, WORKSPACES_MAX)]
+        # None where somebody has taken the records away.
+        taken = sum([await self._grow(workspace) for workspace in behind])
+        self._grown += taken
+        return taken > 0
 
     async def _grow(self, workspace: str) -> int:
         async with self._pool.transaction() as connection:
