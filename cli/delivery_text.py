@@ -33,6 +33,11 @@ REASON_CHARACTERS_MAX = 60
 BODY_CHARACTERS_MAX = 1000
 STACK_LINES_MAX = 12
 
+# Why an attempt may have no more than its result.
+_WITHOUT_DETAIL = {
+    outcomes_pb2.RESULT_DELIVERED: "nothing was captured: of successes, a sample is kept",
+    outcomes_pb2.RESULT_LOST: "nothing is known of it: its executor ended before it could tell",
+}
 _STYLES = {"delivered": "green", "failed": "red", "pending": "yellow"}
 
 
@@ -134,20 +139,20 @@ def print_attempts(attempts: Iterable[pb.DeliveryAttempt]) -> None:
         if attempt.HasField("detail"):
             _print_detail(attempt.detail)
         else:
-            say("  nothing was captured: of successes, a sample is kept")
+            say(f"  {_WITHOUT_DETAIL.get(attempt.result, 'nothing was captured')}")
 
 
 def _heading(attempt: pb.DeliveryAttempt) -> Text:
     result = enum_word(outcomes_pb2.Result.Name(attempt.result), "RESULT_")
     error = f", {error_word(attempt.error_type)}" if attempt.error_type else ""
     style = {"delivered": "green", "failed": "red", "retryable": "yellow"}.get(result, "")
-    took = milliseconds(attempt.wall_us / 1000)
+    took = f", {milliseconds(attempt.wall_us / 1000)}" if attempt.result != outcomes_pb2.RESULT_LOST else ""
     batch = f" in a batch of {attempt.batch_events}" if attempt.batch_events else ""
     return styled(
         (f"Attempt {attempt.number}", "bold"),
         "  ",
         (f"{result}{error}", style),
-        f"  {attempt.function} version {attempt.version}, {took}{batch}, ended {when(attempt.end_time)}",
+        f"  {attempt.function} version {attempt.version}{took}{batch}, ended {when(attempt.end_time)}",
     )
 
 

@@ -16,9 +16,18 @@ _HINTS = (
     ("ReferenceError", re.compile(r"(?:process|fs) is not defined"), NOT_NODE),
     ("ReferenceError", re.compile(r"[\w$]+ is not defined"), UNKNOWN),
 )
+_SETTING = re.compile(r"the setting `(.+)` must be a (string|boolean|list of strings|map of strings)")
+_FORMS = {
+    "string": "=text",
+    "boolean": ":=true",
+    "list of strings": ':=["Signed Up", "Order Completed"]',
+    "map of strings": ':={"key": "value"}',
+}
 
 
 def error_hint(name: str, message: str) -> str:
     """A sentence for people, or nothing."""
+    if name == "InvalidSettings" and (setting := _SETTING.fullmatch(message)):
+        return f"On the command line: '{setting[1]}{_FORMS[setting[2]]}'"
     found = (hint for kind, pattern, hint in _HINTS if name == kind and pattern.fullmatch(message))
     return next(found, "")

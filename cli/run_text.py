@@ -224,8 +224,8 @@ def _answer(one: pb.RunRequest) -> list[str | tuple[str, str]]:
     if one.status:
         return [" → ", (str(one.status), "green" if one.status < 400 else "red"), f" in {took}"]
     if one.error:
-        return [" ✗ ", (_reason(one), "red")]
-    return [(" → not awaited: sent, and its answer dropped", "yellow")]
+        return [" ✗ ", ("not awaited, and failed: " if one.not_awaited else "", "yellow"), (_reason(one), "red")]
+    return [(" → not awaited: the handler ended before it was answered", "yellow")]
 
 
 def _reason(one: pb.RunRequest) -> str:

@@ -175,6 +175,19 @@ async def test_a_request_that_nobody_awaits_is_sent_and_marked(world: TrialWorld
     await eventually(lambda: len(api.asked) == 1)
 
 
+async def test_a_request_that_nobody_awaits_and_that_is_refused_is_told_so(world: TrialWorld, api: Receiver) -> None:
+    code = """async function onTrack(event, settings) {
+      fetch('http://127.0.0.1:1/');
+      await fetch(settings.url + '/created');
+    }"""
+    first, _ = (await world.run(code, **with_url(api))).requests
+    assert "ECONNREFUSED" in first.error
+    code = "function onTrack() { fetch('http://127.0.0.1:1/') }"
+    (told,) = (await world.run(code)).requests
+    assert told.not_awaited
+    assert told.error == "" or "ECONNREFUSED" in told.error
+
+
 async def test_a_denied_address_is_told_in_the_words_of_fetch(world: TrialWorld) -> None:
     """F4"""
     report = await world.run("async function onTrack() { await fetch('http://169.254.169.254/latest') }")
@@ -302,7 +315,7 @@ async def test_settings_come_with_their_types_and_absent_ones_are_absent(world: 
     [
         ({}, "the required setting `apiKey` has no value"),
         ({"apiKey": text("")}, "the required setting `apiKey` has no value"),
-        ({"apiKey": r.SettingValue(bool_value=True)}, "the setting `apiKey` has a value of another type"),
+        ({"apiKey": r.SettingValue(bool_value=True)}, "the setting `apiKey` must be a string"),
     ],
 )
 async def test_invalid_settings_keep_the_code_from_running(

@@ -91,7 +91,7 @@ def test_a_failed_run_tells_why_where_and_what_it_did(capsys: pytest.CaptureFixt
         "  requests",
         "       +3 ms  POST https://a.example/ → 201 in 34 ms",
         "       +0 ms  GET https://b.example/ ✗ no route",
-        "       +0 ms  GET https://c.example/ → not awaited: sent, and its answer dropped",
+        "       +0 ms  GET https://c.example/ → not awaited: the handler ended before it was answered",
         "  41 ms, CPU 3.4 ms, heap 2.3 MB",
     ]
     assert not went_well(FAILED)
@@ -305,3 +305,14 @@ def test_what_node_has_and_functions_have_not_is_told(
     report.error.name, report.error.message = name, message
     assert any(hint in line for line in printed(capsys, report))
     assert error_hint("Error", message + " by the author's words") == ""
+
+
+def test_a_setting_of_another_type_is_told_with_its_form() -> None:
+    hint = error_hint("InvalidSettings", "the setting `events` must be a list of strings")
+    assert hint == """On the command line: 'events:=["Signed Up", "Order Completed"]'"""
+
+
+def test_a_request_that_failed_after_the_end_is_not_called_sent(capsys: pytest.CaptureFixture[str]) -> None:
+    one = pb.RunRequest(method="GET", url="https://a.example/", not_awaited=True, error="x failed, reason: refused")
+    report = pb.RunReport(handler="onTrack", result=o.RESULT_DELIVERED, requests=[one])
+    assert "       +0 ms  GET https://a.example/ ✗ not awaited, and failed: refused" in printed(capsys, report)

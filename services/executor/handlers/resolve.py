@@ -153,6 +153,14 @@ _FIELDS = {
     resources_pb2.SETTING_TYPE_STRING_LIST: "list_value",
     resources_pb2.SETTING_TYPE_STRING_MAP: "map_value",
 }
+# As the registry says it.
+_TYPE_WORDS = {
+    resources_pb2.SETTING_TYPE_STRING: "a string",
+    resources_pb2.SETTING_TYPE_BOOLEAN: "a boolean",
+    resources_pb2.SETTING_TYPE_STRING_LIST: "a list of strings",
+    resources_pb2.SETTING_TYPE_STRING_MAP: "a map of strings",
+}
+NO_TYPE = "of a type that this release knows"
 
 
 def plain_settings(
@@ -178,7 +186,7 @@ def _plain(definition: resources_pb2.SettingDefinition, value: resources_pb2.Set
     """Give the value as JSON has it; a value of another type than the definition's is an error."""
     field = value.WhichOneof("value")
     if field != _FIELDS.get(definition.type):
-        raise InvalidSettings(f"the setting `{definition.name}` has a value of another type")
+        raise InvalidSettings(f"the setting `{definition.name}` must be {_TYPE_WORDS.get(definition.type, NO_TYPE)}")
     if field == "list_value":
         return list(value.list_value.values)
     if field == "map_value":

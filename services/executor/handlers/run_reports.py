@@ -219,7 +219,8 @@ def _request(exchange: Exchange, started_at: datetime, redactor: Redactor) -> pb
         told.response_headers.update(_headers(answer["headers"]))
         told.response_body = _text(answer["body"])
         told.cut = told.cut or answer["body"]["cut"] or exchange.response_bytes > answer["body"]["bytes"]
-    if exchange.error is not None and exchange.awaited:
+    # Also of one that failed after the handler's end: it was not sent, or nobody took it.
+    if exchange.error is not None:
         told.error = _failure(exchange, record)
     return told
 
