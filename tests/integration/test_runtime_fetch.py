@@ -59,6 +59,7 @@ async def test_a_plain_fetch_sends_what_node_fetch_sends(zygote: Zygote) -> None
         "timeout_ms": None,
         "size": 0,
         "compress": True,
+        "plain": False,
     }
 
 

@@ -248,3 +248,70 @@ async def test_an_attempt_that_took_its_worker_along_has_used_its_time(sandbox: 
     exit_ = await run.end()
     assert (exit_.reason, exit_.guilty) == ("out_of_memory", 0)
     assert exit_.wall_us >= 50_000
+
+
+PAYLOAD = {
+    "id": int, "method": str, "url": str, "headers": list, "body": str, "redirect": str, "follow": int,
+    "timeout_ms": type(None), "size": int, "compress": bool, "plain": bool,
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("poison", ["new Array(1e5).fill([])", "'\\ud800'.repeat(1e5)", "{ method: 1 }"])
+async def test_what_the_host_gets_has_one_form_whatever_scripts_make_of_json(sandbox: Sandbox, poison: str) -> None:
+    code = f"""
+    const poison = {poison}, real = JSON.stringify;
+    for (const type of [Object, Array, String, Number, Boolean]) type.prototype.toJSON = () => poison;
+    const onTrack = () => fetch('https://a.test/\\ud800', {{ method: 'POST', body: 'x', headers: {{ a: 'b' }} }});"""
+    run = await sandbox.run(code, answer=at_once)
+    (request,) = run.requests
+    assert {name: type(value) for name, value in request.payload.items()} == PAYLOAD
+    assert ["a", "b"] in request.payload["headers"]
+    assert all(type(part) is str for header in request.payload["headers"] for part in header)
+
+
+async def test_a_request_that_is_too_large_does_not_reach_the_host(sandbox: Sandbox) -> None:
+    code = """
+    async function onTrack(e) {
+      const headers = {}; for (let i = 0; i < e.headers; i++) headers['x-' + i] = 'v';
+      const failed = (error) => [error.name, error.type, error.code, error.message.slice(-80)];
+      const init = { method: 'POST', headers, body: 'b'.repeat(e.body) };
+      return fetch('https://a.test/' + 'u'.repeat(e.url), init).then(() => 'sent', failed);
+    }"""
+    most = {"url": 1000, "headers": 100, "body": 5 * 2**20}
+    over = [most | {"url": 2**17}, most | {"headers": 4000}, most | {"body": 5 * 2**20 + 3}]
+    run = await sandbox.run(code, most, *over, answer=at_once, limits=Limits(cpu_ms=10_000, wall_ms=20_000))
+    assert run.value(0) == "sent"
+    head = "reason: the head of a request is over limit: 131072"
+    assert [run.value(n)[:3] for n in (1, 2, 3)] == [["FetchError", "max-size", "TOO_LARGE"]] * 3
+    assert [run.value(n)[3].endswith(head) for n in (1, 2)] == [True, True]
+    assert run.value(3)[3].endswith("over limit: 5242880")
+    assert len(run.requests) == 1
+
+
+async def test_a_flood_of_aborts_tells_the_host_of_those_alone_that_it_has(sandbox: Sandbox) -> None:
+    code = """
+    async function onTrack() {
+      for (let i = 0; i < 500; i++) {
+        const c = new AbortController();
+        fetch('https://a.test/' + i, { signal: c.signal }).catch(() => {});
+        c.abort(); c.abort();
+      }
+    }"""
+    run = await sandbox.run(code)
+    sent = [request.request_id for request in run.requests if request.kind == "fetch"]
+    aborted = [request.payload for request in run.requests if request.kind == "abort"]
+    assert len(sent) == 10
+    assert aborted == [{"id": number} for number in sent]
+
+
+async def test_a_request_that_was_aborted_while_it_waited_is_never_sent(sandbox: Sandbox) -> None:
+    code = """
+    async function onTrack() {
+      const c = new AbortController(), all = [];
+      for (let i = 0; i < 14; i++) all.push(fetch('https://a.test/' + i, i > 9 && i < 13 ? { signal: c.signal } : {}));
+      c.abort();
+      return (await Promise.allSettled(all)).map((one) => one.status[0]).join('');
+    }"""
+    run = await sandbox.run(code, answer=at_once)
+    assert run.value() == "f" * 10 + "r" * 3 + "f"
+    assert [request.payload["url"][15:] for request in run.requests] == [*map(str, range(10)), "13"]

@@ -184,3 +184,18 @@ async def test_nothing_lets_scripts_at_what_says_who_runs(sandbox: Sandbox) -> N
     Function.prototype.call = function (self, ...all) { note(this.name); return apply(this, self, all) };
     async function onTrack() { console.log(1); setTimeout(() => {}, 1); return [seen, zero === undefined] }"""
     assert (await sandbox.run(code)).value() == [[], True]
+
+
+async def test_a_shared_abort_is_each_events_own(sandbox: Sandbox) -> None:
+    code = """
+    const shared = new AbortController();
+    async function onTrack(e) {
+      const asked = fetch('https://a.test/' + e.n, { signal: shared.signal }).catch((error) => error.name);
+      if (e.n === 2) setTimeout(() => shared.abort(), 20);
+      const name = await asked; console.log(name, e.n); return name;
+    }"""
+    run = await sandbox.run(code, *EVENTS, limits=LIMITS)
+    assert [run.value(n) for n in range(3)] == ["AbortError"] * 3
+    assert [run.logs(n) for n in range(3)] == [[f"AbortError {n}"] for n in range(3)]
+    numbers = {one.job_id: one.request_id for one in run.requests if one.kind == "fetch"}
+    assert {one.job_id: one.payload["id"] for one in run.requests if one.kind == "abort"} == numbers

@@ -2,6 +2,8 @@
 
 import json
 
+import pytest
+
 from services.executor.runtime.jobs import Job, batch_text, detailed, loads
 
 
@@ -15,8 +17,23 @@ def test_types_and_captures_are_listed_one_by_one_only_where_they_differ() -> No
     assert json.loads(batch_text(1, jobs)) == {"n": 1, "t": ["onPage", "onBatch"], "c": [1, 0], "e": [{}, []]}
 
 
-def test_lone_surrogates_are_replaced_where_orjson_refuses_them() -> None:
-    assert loads(b'["\\ud800x"]') == ["?x"]
+@pytest.mark.parametrize(
+    "hostile",
+    [
+        b"[" + b",".join([b"[]"] * 3_000_000) + b"]",
+        b"[" + b",".join([b'""'] * 2_500_000) + b"]",
+        b'["' + b"\\ud800" * 10 + b'"]',
+    ],
+    ids=["lists", "texts", "lone surrogates"],
+)
+def test_what_would_keep_the_loop_is_refused_unparsed(hostile: bytes) -> None:
+    with pytest.raises(ValueError, match=r"parts|surrogate"):
+        loads(hostile)
+
+
+def test_a_text_may_hold_any_number_of_brackets_and_commas() -> None:
+    text = '[{,\\"' * 100_000
+    assert loads(json.dumps([text, text]).encode()) == [text, text]
 
 
 def test_a_detail_becomes_an_outcome() -> None:

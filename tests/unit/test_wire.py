@@ -4,7 +4,17 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from services.executor.runtime.wire import FRAME_BYTES_MAX, HEADER, FrameReader, FrameTooLargeError, Kind, frame
+from services.executor.runtime.wire import (
+    FRAME_BYTES_MAX,
+    FROM_WORKER_BYTES_MAX,
+    HEADER,
+    REPLY_BYTES,
+    FrameReader,
+    FrameTooLargeError,
+    Kind,
+    frame,
+    portions,
+)
 
 FRAMES = st.lists(st.tuples(st.sampled_from(list(Kind)), st.binary(max_size=50)), max_size=10)
 
@@ -26,3 +36,20 @@ def test_the_parts_of_a_frame_are_one_body() -> None:
 def test_a_frame_beyond_the_limit_is_refused_before_it_arrives() -> None:
     with pytest.raises(FrameTooLargeError, match="the limit is"):
         list(FrameReader().feed(HEADER.pack(FRAME_BYTES_MAX + 1, Kind.REPLY)))
+
+
+@pytest.mark.parametrize("kind", [*Kind, 255])
+def test_a_worker_may_send_so_much_of_each_kind_and_nothing_of_others(kind: int) -> None:
+    most = FROM_WORKER_BYTES_MAX.get(kind, 0)
+    reader = FrameReader(FROM_WORKER_BYTES_MAX)
+    assert list(reader.feed(HEADER.pack(most, kind) + bytes(most))) == [(kind, bytes(most))]
+    with pytest.raises(FrameTooLargeError):
+        list(reader.feed(HEADER.pack(most + 1, kind)))
+
+
+@given(st.lists(st.sampled_from([1, 100, REPLY_BYTES // 2, REPLY_BYTES, 2 * REPLY_BYTES]), max_size=8))
+def test_replies_hold_records_whole_in_order_and_not_too_many(sizes: list[int]) -> None:
+    records = [b"%d" % at * size for at, size in enumerate(sizes)]
+    found = portions(records)
+    assert b",".join(found) == b",".join(records)
+    assert all(len(one.replace(b",", b"")) <= REPLY_BYTES or b"," not in one for one in found)

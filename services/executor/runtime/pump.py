@@ -123,7 +123,7 @@ class Pump:
         self.busy_ns = 0
         self.out_of_memory_in: int | None = None
         self.refused = False
-        self.batch: tuple[int, int, bytes] | None = None  # wall_us and cpu_us in all, text of collect
+        self.batch: tuple[int, int, bytes] | None = None  # wall_us and cpu_us in all, those that go on
         self.started: list[int] = []
         # What is to happen when a batch or a chain of turns has ended; its owner sets it.
         self.on_ended: Callable[[], None] = lambda: None
@@ -370,7 +370,7 @@ class Pump:
         head, _, records = text.partition(b"\n")
         with self._lock:
             if records:
-                self._output.records.append(records)
+                self._output.records += records.split(b"\n")
             for seq in head.split(b",") if head else ():
                 self._settle(int(seq), now)
 
@@ -391,5 +391,9 @@ class Pump:
         if failed or self.isolate.heap_exceeded():
             self.out_of_memory_in = self._ran
         else:
-            self.batch = (wall // 1000, cpu // 1000, text)
+            head, _, records = text.partition(b"\n")
+            unsettled, _, late = head.partition(b";")
+            if late or records:
+                self._add(late + b"\n" + records, time.monotonic_ns())
+            self.batch = (wall // 1000, cpu // 1000, unsettled)
         self._ended()

@@ -21,7 +21,7 @@ import threading
 import time
 from collections import deque
 from collections.abc import Mapping
-from typing import Final, NoReturn
+from typing import Any, Final, NoReturn
 
 from services.executor.runtime import wire
 from services.executor.runtime.host_calls import Operation
@@ -74,6 +74,11 @@ def run_worker(
 def _data_bytes(memory: int) -> int:
     """VmData of this process: what RLIMIT_DATA limits."""
     return int(os.pread(memory, 200, 0).split()[5]) * _PAGE_BYTES
+
+
+def _as_json(value: Any) -> bytes:
+    """Without the lone surrogates that texts of JavaScript may hold."""
+    return json.dumps(value, ensure_ascii=False).encode("utf-8", "replace")
 
 
 def _give_back_memory() -> None:
@@ -188,7 +193,7 @@ class Worker:
             self._exit("out_of_memory", 0)
         self._pump.isolate.while_waiting = self._pump.cell.beat
         self._loaded = True
-        self.send(Kind.READY, json.dumps(result).encode())
+        self.send(Kind.READY, _as_json(result))
 
     def _prepare(self, body: bytes) -> None:
         self._pump.prepare(json.loads(body))
@@ -205,7 +210,7 @@ class Worker:
         except V8Error:
             self._exit("out_of_memory", 0)
         self._pump.isolate.while_waiting = lambda: None
-        self.send(Kind.CHECKED, found)
+        self.send(Kind.CHECKED, _as_json(json.loads(found)))
 
     def _limit(self, wall_ms: int, cpu_ms: int, heap: int, rest: int) -> int:
         """Set what V8 and the clocks limit; answers the most that the process's data may grow to, in bytes."""
@@ -252,18 +257,21 @@ class Worker:
             self._exit("out_of_memory", self._pump.out_of_memory_in)
         self._exit("crashed", first if count == 1 else WHOLE_BATCH)
 
-    def _reply_to_batch(self, wall_us: int, cpu_us: int, text: bytes) -> None:
+    def _reply_to_batch(self, wall_us: int, cpu_us: int, unsettled: bytes) -> None:
         first, count, _ = self._batch
         head = wire.BATCH_REPLY_HEADER.pack(first, count, wall_us // count, cpu_us // count)
-        self.send(Kind.BATCH_REPLY, head, text)
-        unsettled = text.partition(b";")[0]
+        self.send(Kind.BATCH_REPLY, head, unsettled)
         for seq in map(int, unsettled.split(b",") if unsettled else ()):
             self._pump.expect(seq)
 
     def _reply(self, output: Output) -> None:
-        if output.settled or output.records:
-            settled = ",".join(map(str, output.settled)).encode()
-            self.send(Kind.REPLY, b'{"settled":[', settled, b'],"records":[', b",".join(output.records), b"]}")
+        if not output.settled and not output.records:
+            return
+        *earlier, last = wire.portions(output.records)
+        for records in earlier:
+            self.send(Kind.REPLY, b'{"settled":[],"records":[', records, b"]}")
+        settled = ",".join(map(str, output.settled)).encode()
+        self.send(Kind.REPLY, b'{"settled":[', settled, b'],"records":[', last, b"]}")
 
     def _post_next(self) -> bool:
         """Post what is to be done next. False when there is nothing, or only something for the first thread."""

@@ -60,6 +60,10 @@ _ATTRIBUTED: Final = re.compile(
 # The kind of error that failure.js says of what waited too long; it does not know how long that is.
 _TIMEOUT: Final = "Timeout"
 _CELL: Final = struct.Struct("<i")
+# Requests of an attempt, each of which may be aborted; requests.js stops there as well.
+_CALLS_MAX: Final = 100
+# The details of a whole batch may come before the word that it has ended.
+_KEPT_BYTES_MAX: Final = 64 << 20
 # Sequence numbers and times of other frames, and of the outcomes that are stored, have as many bits.
 _U32_MAX: Final = 2**32 - 1
 
@@ -93,7 +97,7 @@ class _Ending:
 class _Protocol(asyncio.Protocol):
     def __init__(self, worker: Worker) -> None:
         self._worker = worker
-        self._reader = wire.FrameReader()
+        self._reader = wire.FrameReader(wire.FROM_WORKER_BYTES_MAX)
         self._distrusted = False
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
@@ -138,6 +142,10 @@ class Worker:
         self._one_by_one = True
         self._jobs: dict[int, Job] = {}
         self._sent_requests: set[int] = set()
+        # By sequence number: what was told of jobs that have not ended yet, and how many calls each has made.
+        self._details: dict[int, dict[str, Any]] = {}
+        self._kept_bytes = 0
+        self._calls: dict[int, int] = {}
         self._next_seq = 1
         self._progress_s = self._outcome_s = time.monotonic()
         self._watchdog = watch(pid, cell, self._limits)
@@ -321,7 +329,8 @@ class Worker:
         elif kind == Kind.REPLY:
             reply = loads(body)
             settled = [_u32(number) for number in reply["settled"]]
-            self._report(self._requests_and_details(reply["records"]), settled)
+            self._take_records(reply["records"], len(body))
+            self._report(settled)
         elif kind == Kind.EXIT:
             index, guilty, *used_us = wire.EXIT_HEADER.unpack(body)
             self._ending.reason, self._ending.guilty = wire.EXIT_REASONS[index], guilty
@@ -345,16 +354,11 @@ class Worker:
             raise ValueError("events that were never submitted")  # and perhaps four thousand million of them
         if count > len(self._jobs):
             raise ValueError(f"a worker told of {count} events, but had {len(self._jobs)}")
-        text = body[wire.BATCH_REPLY_HEADER.size :]
-        if not text:
-            self._report({}, None, range(first, first + count), wall_us, cpu_us)
-            return
-        head, _, records = text.partition(b"\n")
-        unsettled, _, late = head.partition(b";")
-        details = self._requests_and_details(loads(b"[" + records + b"]"))
-        waiting = set(_numbers(unsettled))
-        ended = [seq for seq in range(first, first + count) if seq not in waiting]
-        self._report(details, None, [*ended, *_numbers(late)], wall_us, cpu_us)
+        waiting = set(_numbers(body[wire.BATCH_REPLY_HEADER.size :]))
+        ended: Iterable[int] = range(first, first + count)
+        if waiting:
+            ended = [seq for seq in ended if seq not in waiting]
+        self._report(None, ended, wall_us, cpu_us)
 
     def _answer_heap(self, used_bytes: int) -> None:
         """Every question is answered, in their order; nobody may wait for one any more."""
@@ -362,23 +366,33 @@ class Worker:
         if not answer.done():
             answer.set_result(used_bytes)
 
-    def _requests_and_details(self, records: list[list[Any]]) -> dict[int, dict[str, Any]]:
-        details: dict[int, dict[str, Any]] = {}
+    def _take_records(self, records: list[list[Any]], size: int) -> None:
+        """Pass on requests, and keep what is told of events that are about to end."""
+        self._kept_bytes = self._kept_bytes + size if self._details else size
+        if self._kept_bytes > _KEPT_BYTES_MAX:
+            raise ValueError("a worker tells more and more of events, and ends none")
         for record in records:
             type_, seq, *rest = record
+            job = self._jobs.get(is_of(int, seq))
             if type_ == 0:
-                details[is_of(int, seq)] = is_of(dict, *rest)
+                detail = is_of(dict, *rest)
+                if job is not None:
+                    self._details[seq] = detail
                 continue
             request_id, kind, payload = rest
             request = is_of(int, request_id), is_of(str, kind), payload
-            if (job := self._jobs.get(is_of(int, seq))) is not None and self._callbacks is not None:
+            if job is not None and self._callbacks is not None:
+                self._count_call(seq)
                 self._sent_requests.add(job.id)
                 self._tell(self._callbacks.request, HostRequest(job.id, *request))
-        return details
+
+    def _count_call(self, seq: int) -> None:
+        self._calls[seq] = self._calls.get(seq, 0) + 1
+        if self._calls[seq] > _CALLS_MAX:
+            raise ValueError("more requests than an attempt may make")
 
     def _report(
         self,
-        details: dict[int, dict[str, Any]],
         settled: list[int] | None,
         seqs: Iterable[int] = (),
         wall_us: int = 0,
@@ -393,7 +407,7 @@ class Worker:
             job = known(seq)
             if job is None:
                 continue
-            detail = details.get(seq) if details else None
+            detail = self._details.get(seq)
             if detail is None:
                 ended[seq] = Outcome(job.id, True, wall, cpu, [], None, None)
             else:
@@ -403,6 +417,8 @@ class Worker:
         # Not before all of it was understood: what a worker leaves behind that sends nonsense has not ended.
         for seq in ended:
             del self._jobs[seq]
+            self._details.pop(seq, None)
+            self._calls.pop(seq, None)
         outcomes = list(ended.values())
         if outcomes:
             self._outcome_s = self._progress_s

@@ -1,9 +1,8 @@
 // What onBatch says of its events: one {status, errormessage} for each, in order. The script may return anything, so
 // each property is read once and under guard; reading happens within the attempt and its limits.
 
-import { capped, primordials } from './host.js';
+import { capped, quote } from './host.js';
 
-const { stringify } = primordials;
 const { isArray } = Array;
 
 // A batch has up to 500 of them.
@@ -24,7 +23,7 @@ export function resultsDetail(value, count) {
       const status = one.status;
       if (!isStatus(status)) return NOT_THE_SHAPE;
       const message = one.errormessage;
-      text += `${i === 0 ? '' : ','}[${status},${typeof message === 'string' ? stringify(capped(message, MESSAGE_CHARS_MAX)) : '""'}]`;
+      text += `${i === 0 ? '' : ','}[${status},${typeof message === 'string' ? quote(capped(message, MESSAGE_CHARS_MAX)) : '""'}]`;
     }
     return `"results":[${text}]`;
   } catch {

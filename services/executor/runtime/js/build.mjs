@@ -129,7 +129,7 @@ const LAZY_MODULES = [
 ];
 const LAZY_PACKAGES = ['node-inspect-extracted', 'tr46', 'virtual:mime-types'];
 // Modules of the prelude that lazy ones import: one instance for all.
-const SHARED_MODULES = ['host.js', 'inspect.js', 'library_parts.js', 'modules.js', 'web/network_failures.js'];
+const SHARED_MODULES = ['host.js', 'inspect.js', 'library_parts.js', 'modules.js', 'requests.js', 'web/network_failures.js'];
 
 const escaped = (text) => text.replace(/[.*+?^${}()|[\]\\/]/g, '\\$&');
 const names = (table) => new RegExp(`^(?:${Object.keys(table).map(escaped).join('|')})$`);

@@ -1,7 +1,8 @@
 // What lazy modules and packages may ask of the host. They are evaluated after user code has run, and call things that it
 // may have replaced, so it can get hold of all that they are given: each of these does no more than a script may do
 // anyway, and for the attempt whose turn it is. Whoever had host.js itself could end other events as it likes.
-import { clearTimer, enqueueTurn, hostCall, hostSync, primordials, setTimer, touch } from './host.js';
+import { clearTimer, enqueueTurn, hostSync, primordials, setTimer, touch } from './host.js';
+import { hostFetch } from './requests.js';
 
 const { uncurry } = primordials;
 const { freeze } = Object;
@@ -20,7 +21,7 @@ function tokenOf(attempt) {
 export const capabilities = freeze({
   __proto__: null,
   clearTimer,
-  hostCall,
+  hostFetch,
   hostSync,
   primordials,
   setTimer,

@@ -1,7 +1,7 @@
 // What a handler may throw, and what becomes of it: the five classes that say how an event ended, and the
 // description of any thrown value. Every property is read once and under guard, since it may be a getter.
 
-import { capped, primordials } from './host.js';
+import { capped, primordials, quote } from './host.js';
 import { isNetworkFailure } from './web/network_failures.js';
 
 const { isPrototypeOf, stringify } = primordials;
@@ -87,8 +87,8 @@ function asText(thrown) {
 }
 
 const failure = (kind, name, message, stack, status, network) =>
-  `{"kind":${stringify(kind)},"name":${stringify(capped(name, NAME_CHARS_MAX))},` +
-  `"message":${stringify(capped(message, MESSAGE_CHARS_MAX))},"stack":${stringify(capped(stack, STACK_CHARS_MAX))},` +
+  `{"kind":${quote(kind)},"name":${quote(capped(name, NAME_CHARS_MAX))},` +
+  `"message":${quote(capped(message, MESSAGE_CHARS_MAX))},"stack":${quote(capped(stack, STACK_CHARS_MAX))},` +
   `"status":${status},"network":${network}}`;
 
 // The JSON text that tells the host of anything that was thrown.

@@ -52,8 +52,6 @@ export const primordials = Object.freeze({
 const { stringify, mapGet, mapSet, mapDelete, slice, charCodeAt, now } = primordials;
 
 // Limits of one attempt. pool.py and cuts.py document the same numbers to the outside.
-const FETCHES_MAX = 50;
-const FETCHES_AT_ONCE = 10;
 const LOG_LINES_MAX = 200;
 const LOG_CHARS_MAX = 64 * 1024;
 const LOG_LINE_CHARS_MAX = 8 * 1024;
@@ -194,91 +192,14 @@ export function suspend() {
   };
 }
 
-// ---- host requests ---------------------------------------------------------------------------------------------
+// ---- records ---------------------------------------------------------------------------------------------------
 
-class Request {
-  constructor(id, attempt, kind, resolve, reject) {
-    this.id = id;
-    this.attempt = attempt;
-    this.kind = kind;
-    this.resolve = resolve;
-    this.reject = reject;
-    this.payload = '';
-    this.next = null;
-  }
-}
-detached(Request);
+// The JSON of a text. Python's parser takes no half of a pair of surrogates.
+export const quote = (text) => stringify(primordials.toWellFormed(text));
 
-const requests = new Map();
-let lastRequestId = 0;
-
-const send = (request) => {
-  mapSet(requests, request.id, request);
-  const { seq } = request.attempt;
-  addRecord(`[1,${seq},${request.id},${stringify(request.kind)},${request.payload}]`);
-  request.payload = '';
-};
-
-const addRecord = (record) => {
-  state.records = state.records === '' ? record : state.records + ',' + record;
-};
-export { addRecord };
-
-function admitFetch(request) {
-  const { attempt } = request;
-  if (attempt.fetchesRunning < FETCHES_AT_ONCE) {
-    attempt.fetchesRunning += 1;
-    send(request);
-  } else if (attempt.waitingLast === null) {
-    attempt.waitingFirst = attempt.waitingLast = request;
-  } else {
-    attempt.waitingLast = attempt.waitingLast.next = request;
-  }
-}
-
-function releaseFetch(attempt) {
-  attempt.fetchesRunning -= 1;
-  const waiting = attempt.waitingFirst;
-  if (waiting === null || attempt.done) return;
-  attempt.waitingFirst = waiting.next;
-  if (attempt.waitingFirst === null) attempt.waitingLast = null;
-  attempt.fetchesRunning += 1;
-  send(waiting);
-}
-
-const LIMIT = Object.freeze({
-  __proto__: null,
-  code: 'LIMIT',
-  type: 'limit',
-  message: `an attempt may make ${FETCHES_MAX} requests`,
-});
-
-// Queues a request of the current attempt. The promise resolves with the host's JSON answer, or rejects with the plain
-// object {code, type, message} that the host gave. After the end of its attempt it never settles.
-export function hostCall(kind, payload) {
-  const attempt = touch();
-  const text = stringify(payload) ?? 'null';
-  return new primordials.Promise((resolve, reject) => {
-    if (attempt === null) {
-      if (state.loading) reject({ __proto__: null, code: 'NO_ATTEMPT', type: 'limit', message: 'no event is being handled yet' });
-      return;
-    }
-    const request = new Request((lastRequestId += 1), attempt, kind, resolve, reject);
-    request.payload = text;
-    if (kind !== 'fetch') return send(request);
-    attempt.fetches += 1;
-    if (attempt.fetches > FETCHES_MAX) return reject(LIMIT);
-    admitFetch(request);
-  });
-}
-
-// The host's answer to a request: queues the turn in which its promise settles.
-export function answer(id, ok, value) {
-  const request = mapGet(requests, id);
-  if (request === undefined) return;
-  mapDelete(requests, id);
-  if (request.kind === 'fetch') releaseFetch(request.attempt);
-  enqueueTurn(request.attempt, () => (ok ? request.resolve(value) : request.reject(value)));
+// One line each; JSON has no line breaks of its own.
+export function addRecord(record) {
+  state.records = state.records === '' ? record : state.records + '\n' + record;
 }
 
 // ---- timers ----------------------------------------------------------------------------------------------------
@@ -406,7 +327,7 @@ export function log(level, line) {
   attempt.logChars += text.length;
   const time = now();
   keepLine(attempt.seq, level, time, text);
-  const entry = `[${stringify(`${level}`)},${time},${stringify(text)}]`;
+  const entry = `[${quote(`${level}`)},${time},${quote(text)}]`;
   attempt.logs = attempt.logs === '' ? entry : attempt.logs + ',' + entry;
 }
 

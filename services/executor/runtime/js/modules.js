@@ -39,6 +39,7 @@ export function load(name) {
 }
 
 provide('host.js', capabilities);
+provide('requests.js', capabilities);
 provide('web/network_failures.js', networkFailures);
 provide('library_parts.js', { part });
 provide('modules.js', { builtins, load });

@@ -6,7 +6,7 @@
 // times are a mean then, and what runs too long is found by running the events singly. What goes on later, at an answer
 // or a timer, does so in turns of its own.
 //
-// The texts are put together by concatenation of what JSON.stringify gave for primitives. A record is
+// The texts are put together by concatenation of what JSON.stringify gave for primitives. A record is a line with
 // [0,seq,{value?,error?,logs?}] for an outcome that is more than a plain success, or [1,seq,requestId,kind,payload].
 
 import { resultsDetail } from './batch.js';
@@ -15,9 +15,10 @@ import * as host from './host.js';
 import { describe, notDefined, timeout } from './failure.js';
 import { bindJournal } from './journal.js';
 import { addLibrary } from './modules.js';
+import { answer } from './requests.js';
 import { adopt, handlers, wrap } from './script.js';
 
-const { addRecord, primordials, state } = host;
+const { addRecord, primordials, quote, state } = host;
 const { apply, mapDelete, mapGet, mapSet, parse, stringify } = primordials;
 
 const VALUE_CHARS_MAX = 16 * 1024;
@@ -93,8 +94,8 @@ function valueDetail(value) {
   try {
     const text = stringify(value);
     if (text === undefined) return '';
-    if (text.length <= VALUE_CHARS_MAX) return `"value":${stringify(text)}`;
-    return `"value":${stringify(host.head(text, VALUE_CHARS_MAX))},"valueCut":true`;
+    if (text.length <= VALUE_CHARS_MAX) return `"value":${quote(text)}`;
+    return `"value":${quote(host.head(text, VALUE_CHARS_MAX))},"valueCut":true`;
   } catch (error) {
     return `"valueError":${describe(error)}`;
   }
@@ -241,7 +242,7 @@ function flush() {
 // [[requestId, ok, value], ...]
 function answers(text) {
   const list = parse(text);
-  for (let i = 0; i < list.length; i += 1) host.answer(list[i][0], list[i][1], list[i][2]);
+  for (let i = 0; i < list.length; i += 1) answer(list[i][0], list[i][1], list[i][2]);
   note();
 }
 

@@ -1,7 +1,8 @@
 // Node's `http` client for bundled packages, over the same host request as `fetch`: no sockets, no agents' pools, bodies
 // whole in memory. The broker sets Host, Content-Length and Connection, and bounds sizes and times.
 import { STATUS_CODES } from 'http-status-codes';
-import { clearTimer, hostCall, setTimer } from '../host.js';
+import { clearTimer, setTimer } from '../host.js';
+import { hostFetch } from '../requests.js';
 import { Buffer } from '../web/buffer.js';
 import { markNetworkFailure } from '../web/network_failures.js';
 import { EventEmitter, Readable, Writable } from './stream.js';
@@ -12,7 +13,6 @@ const { apply } = Reflect;
 const later = (run) => void Promise.resolve().then(run);
 // Node frames every other method as one with a body.
 const BODYLESS = new Set(['CONNECT', 'DELETE', 'GET', 'HEAD', 'OPTIONS', 'TRACE']);
-let lastId = 0;
 
 // As Node has them: https://nodejs.org/api/errors.html#common-system-errors
 export const ERRNO = { EPIPE: -32, ENETUNREACH: -101, ECONNRESET: -104, ETIMEDOUT: -110, ECONNREFUSED: -111, EHOSTUNREACH: -113, EAI_AGAIN: -3001, ENOTFOUND: -3008 };
@@ -85,8 +85,7 @@ function urlOf({ protocol, hostname, host, port, path }) {
 export class ClientRequest extends Writable {
   #headers = new Map();
   #chunks = [];
-  #id = `http ${(lastId += 1)}`;
-  #sent = false;
+  #sent = null;
   #timeout = 0;
   #timer = 0;
 
@@ -166,19 +165,20 @@ export class ClientRequest extends Writable {
     if (!this.aborted) this.#send();
   }
 
-  #payload() {
+  #wanted() {
     const headers = [...this.#headers.values()].flatMap(([name, value]) => [value].flat().map((one) => [name, `${one}`]));
     const framed = this.#chunks.length > 0 || this.hasHeader('content-length') || !BODYLESS.has(this.method);
     const body = framed ? apply(toBase64, Buffer.concat(this.#chunks), []) : null;
     this.#chunks = [];
     // Answers are given as they came: redirects, codings and all.
-    return { id: this.#id, method: this.method, url: this.url, headers, body, redirect: 'none', compress: false, plain: true };
+    const { method, url } = this;
+    return { method, url, headers, body, redirect: 'none', follow: null, timeout_ms: null, size: null, compress: false, plain: true };
   }
 
   #send() {
-    this.#sent = true;
+    this.#sent = hostFetch(this.#wanted());
     this.#watch();
-    hostCall('fetch', this.#payload()).then(
+    this.#sent.promise.then(
       (answer) => this.#settle(() => this.#respond(answer)),
       (rejection) => this.#settle(() => this.emit('error', socketError(rejection ?? {}))),
     );
@@ -206,7 +206,7 @@ export class ClientRequest extends Writable {
     Object.defineProperty(this, 'destroyed', { value: true });
     this.aborted = true;
     clearTimer(this.#timer);
-    if (this.#sent && !this.res) hostCall('abort', { id: this.#id });
+    if (!this.res) this.#sent?.abort();
     const reason = error ?? (this.res ? undefined : coded(Error, 'ECONNRESET', 'socket hang up'));
     later(() => {
       if (reason && this.listenerCount('error')) this.emit('error', reason);

@@ -3,7 +3,8 @@
 // the body is read.
 import nodeFetch from 'node-fetch';
 import { PassThrough } from '../node/stream.js';
-import { hostCall, touch } from '../host.js';
+import { touch } from '../host.js';
+import { hostFetch } from '../requests.js';
 import { Buffer } from './buffer.js';
 import { Blob, blobBytes } from './blob.js';
 import { named } from './named.js';
@@ -147,8 +148,7 @@ function makeResponse(answer, request) {
   });
 }
 
-const payloadOf = (request, bytes, id) => ({
-  id,
+const wantedOf = (request, bytes) => ({
   method: request.method,
   url: request.url,
   headers: requestHeaders(request),
@@ -158,9 +158,8 @@ const payloadOf = (request, bytes, id) => ({
   timeout_ms: request.timeout || null,
   size: 0,
   compress: Boolean(request.compress),
+  plain: false,
 });
-
-let lastFetchId = 0;
 
 // A failure whose error is still to be made.
 class Failure {
@@ -185,13 +184,12 @@ function begun(input, init) {
     const request = new Request(input, init);
     checkUrl(request.url);
     const { signal } = request;
-    const id = (lastFetchId += 1);
     let aborted = false;
-    let left = false;
+    let sent = null;
     const onAbort = () => {
       aborted = true;
       reject(new Failure(() => new AbortError('The user aborted a request.')));
-      if (left) hostCall('abort', { id });
+      sent?.abort();
     };
     if (signal?.aborted) return onAbort();
     signal?.addEventListener('abort', onAbort, { once: true });
@@ -203,8 +201,8 @@ function begun(input, init) {
       request.body,
       (bytes) => {
         if (aborted) return;
-        left = true;
-        hostCall('fetch', payloadOf(request, bytes, id)).then(
+        sent = hostFetch(wantedOf(request, bytes));
+        sent.promise.then(
           settle((answer) => resolve(makeResponse(answer, request))),
           settle((rejection) => {
             const make = () => fetchError(rejection ?? {}, request.url);
