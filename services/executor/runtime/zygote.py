@@ -18,6 +18,7 @@ import socket
 import struct
 import sys
 import traceback
+import warnings
 from pathlib import Path
 from typing import Final
 
@@ -133,6 +134,8 @@ class Zygote:
 def main(arguments: list[str]) -> None:
     """Entry point; the executor starts it with an empty environment."""
     die_with(os.getppid())
+    # The unused isolate's thread waits, and holds no lock that a child would miss; Python 3.12 warns of any thread.
+    warnings.filterwarnings("ignore", message=".*multi-threaded.*fork", category=DeprecationWarning)
     control = socket.socket(fileno=int(arguments[0]))
     prelude = read_prelude(Path(arguments[1]), allow_eval="--no-eval" not in arguments)
     Zygote(control, prelude, jitless="--jitless" in arguments).serve()
