@@ -3,8 +3,11 @@
 from __future__ import annotations
 
 import asyncio
+import errno
 import os
+import resource
 import signal
+import socket
 from collections.abc import AsyncIterator
 from contextlib import suppress
 from pathlib import Path
@@ -13,6 +16,7 @@ import pytest
 
 from kit.testing.eventually import eventually
 from services.executor.runtime import wire
+from services.executor.runtime import zygote as protocol
 from services.executor.runtime.pool import HostRequest, Limits, Worker
 from services.executor.runtime.wire import Kind
 from tests.integration.sandbox_bombs import AFTER_ITS_TURN, ENDING, LATE, NEVER_ENDING
@@ -375,3 +379,39 @@ async def test_a_worker_that_was_taken_over_and_says_nonsense_is_killed(sandbox:
     exit_ = await run.end()
     await pending
     assert (exit_.reason, exit_.unfinished, run.outcomes) == ("crashed", [0], {})
+
+
+async def test_a_worker_that_can_not_be_had_costs_no_other_worker(sandbox: Sandbox) -> None:
+    code = "async function onTrack(e) { if (e.wait) await new Promise((done) => setTimeout(done, 300)); return 'fine' }"
+    run = await sandbox.load(code)
+    running = asyncio.create_task(run.events({"wait": 1}))
+    files = Path(f"/proc/{sandbox.zygote.pid}/fd")
+    zygote, most = sandbox.zygote.pid, resource.prlimit(sandbox.zygote.pid, resource.RLIMIT_NOFILE)
+    resource.prlimit(zygote, resource.RLIMIT_NOFILE, (3, most[1]))
+    with pytest.raises(OSError, match="could not be forked"):
+        await sandbox.zygote.bare()
+    resource.prlimit(zygote, resource.RLIMIT_NOFILE, most)
+    await running
+    assert (run.value(), run.exit, sandbox.zygote.pid) == ("fine", None, zygote)
+    before = len(list(files.iterdir()))
+    assert (await sandbox.run("const onTrack = () => 1")).value() == 1
+    assert len(list(files.iterdir())) == before
+
+
+async def test_a_fork_that_the_system_refuses_is_reported(monkeypatch: pytest.MonkeyPatch) -> None:
+    def refused() -> int:
+        raise BlockingIOError(errno.EAGAIN, "no process left")
+
+    ours, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
+    monkeypatch.setattr(os, "fork", refused)
+    zygote = protocol.Zygote.__new__(protocol.Zygote)
+    zygote._control, zygote._workers = theirs, set()
+    with ours, theirs:
+        passed = [os.memfd_create("end"), os.memfd_create("cell")]
+        open_before = len(os.listdir("/proc/self/fd"))
+        socket.send_fds(ours, [protocol.REQUEST.pack(protocol.FORK, 0)], passed)
+        assert zygote._handle_request()
+        assert protocol.REPORT.unpack(ours.recv(100)) == (protocol.FORK_FAILED, 0, errno.EAGAIN)
+        assert len(os.listdir("/proc/self/fd")) == open_before
+        for end in passed:
+            os.close(end)

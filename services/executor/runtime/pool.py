@@ -14,6 +14,7 @@ import sys
 import time
 from collections import deque
 from collections.abc import Callable, Coroutine, Sequence
+from dataclasses import dataclass
 from itertools import count
 from pathlib import Path
 from typing import Any, Final
@@ -56,6 +57,14 @@ class ZygoteLostError(ConnectionError):
     """The zygote ended; the next fork starts another."""
 
 
+@dataclass(frozen=True, slots=True)
+class _Forking:
+    """A worker that was asked for."""
+
+    cell: mmap.mmap
+    worker: asyncio.Future[Worker]
+
+
 class Zygote:
     """Forks sandboxed workers. `degradations` names what the kernel has refused to them."""
 
@@ -78,7 +87,7 @@ class Zygote:
         self._process: asyncio.subprocess.Process | None = None
         self._control: socket.socket | None = None
         self._ready: asyncio.Future[None] | None = None
-        self._forking: deque[asyncio.Future[int]] = deque()
+        self._forking: deque[_Forking] = deque()
         self._workers: dict[int, Worker] = {}
         self._lock = asyncio.Lock()
         self._tasks: set[asyncio.Task[None]] = set()
@@ -180,7 +189,7 @@ class Zygote:
         self._control.close()
         self._control = None
         died = ZygoteLostError("the zygote ended; its log says why")
-        for waiting in (self._ready, *self._forking):
+        for waiting in (self._ready, *(forking.worker for forking in self._forking)):
             if waiting is not None and not waiting.done():
                 waiting.set_exception(died)
         self._forking.clear()
@@ -204,17 +213,25 @@ class Zygote:
             if self._ready is not None and not self._ready.done():
                 self._ready.set_result(None)
         elif event == protocol.FORKED:
-            forked = self._forking.popleft()
-            if forked.done():  # nobody waits any more
-                self.kill(pid)
-            else:
-                forked.set_result(pid)
+            self._forked(self._forking.popleft(), pid)
+        elif event == protocol.FORK_FAILED:
+            forking = self._forking.popleft()
+            if not forking.worker.done():
+                forking.worker.set_exception(OSError(status, f"a worker could not be forked: {os.strerror(status)}"))
         elif (worker := self._workers.pop(pid, None)) is not None:
             worker.ended(status)
             self._prepared.remove(worker)
             for kept in (self._spares, self._readers):
                 with contextlib.suppress(ValueError):
                     kept.remove(worker)
+
+    def _forked(self, forking: _Forking, pid: int) -> None:
+        if forking.worker.done():  # nobody waits any more
+            self.kill(pid)
+            return
+        # Known from here on: that it has ended may be the next thing to read.
+        self._workers[pid] = worker = Worker(pid, forking.cell, self.kill)
+        forking.worker.set_result(worker)
 
     def _on_zygote_end(self) -> None:
         self._hang_up()
@@ -369,17 +386,18 @@ class Zygote:
 
     async def _fork(self) -> Worker:
         control = await self._ensure_started()
-        ours, cell, forked = self._request_fork(control)
+        ours, forked = self._request_fork(control)
         worker: Worker | None = None
         try:
             async with asyncio.timeout(_FORK_TIMEOUT_S):
-                pid = await forked
-                worker = Worker(pid, cell, self.kill)
-                self._workers[pid] = worker
-                await asyncio.get_running_loop().create_unix_connection(lambda: worker.protocol, sock=ours)
+                worker = await forked
+                spoken = worker.protocol
+                await asyncio.get_running_loop().create_unix_connection(lambda: spoken, sock=ours)
                 self._note(await worker.locked)
         except BaseException:
             forked.cancel()
+            if worker is None and not forked.cancelled() and forked.exception() is None:
+                worker = forked.result()  # it came when nobody waited any more
             if worker is not None:
                 worker.kill()
             if worker is None or worker.transport is None:
@@ -387,8 +405,8 @@ class Zygote:
             raise
         return worker
 
-    def _request_fork(self, control: socket.socket) -> tuple[socket.socket, mmap.mmap, asyncio.Future[int]]:
-        """Send the zygote a new worker's socket and cell; answers our ends of both, and the pid to come."""
+    def _request_fork(self, control: socket.socket) -> tuple[socket.socket, asyncio.Future[Worker]]:
+        """Send the zygote a new worker's socket and cell; answers our end of the socket, and the worker to come."""
         ours, theirs = socket.socketpair()
         cell_fd = os.memfd_create("cell")
         try:
@@ -403,9 +421,9 @@ class Zygote:
         finally:
             os.close(cell_fd)
             theirs.close()
-        forked: asyncio.Future[int] = asyncio.get_running_loop().create_future()
-        self._forking.append(forked)
-        return ours, cell, forked
+        forked: asyncio.Future[Worker] = asyncio.get_running_loop().create_future()
+        self._forking.append(_Forking(cell, forked))
+        return ours, forked
 
     def _note(self, degradations: list[str]) -> None:
         self.degradations += [found for found in degradations if found not in self.degradations]

@@ -10,6 +10,7 @@ reaches it through its own socket after the fork. Control messages are one packe
 from __future__ import annotations
 
 import contextlib
+import errno
 import gc
 import os
 import select
@@ -32,11 +33,14 @@ from services.executor.runtime.worker import run_worker
 REQUEST: Final = struct.Struct("<BI")
 FORK: Final = 1
 KILL: Final = 2
-# Event, pid, exit status as waitpid gives it. READY comes once, FORKED in the order of the requests.
+_DESCRIPTORS: Final = 2
+# Event, pid, exit status as waitpid gives it, or the error number of a fork that failed. READY comes once, FORKED or
+# FORK_FAILED in the order of the requests.
 REPORT: Final = struct.Struct("<BIi")
 READY: Final = 1
 FORKED: Final = 2
 EXITED: Final = 3
+FORK_FAILED: Final = 4
 
 
 def leave_group() -> None:
@@ -87,24 +91,35 @@ class Zygote:
         return reader
 
     def _handle_request(self) -> bool:
-        data, descriptors, _, _ = socket.recv_fds(self._control, REQUEST.size, 2)
+        data, descriptors, _, _ = socket.recv_fds(self._control, REQUEST.size, _DESCRIPTORS)
         if not data:
             return False
         operation, pid = REQUEST.unpack(data)
         if operation == FORK:
-            self._fork(*descriptors)
+            self._fork(descriptors)
         elif pid in self._workers:  # not reaped, so the pid is still the worker's
             os.kill(pid, signal.SIGKILL)
         return True
 
-    def _fork(self, worker_socket: int, cell: int) -> None:
+    def _fork(self, descriptors: list[int]) -> None:
+        try:
+            pid = self._forked(descriptors)
+        except OSError as error:  # no memory, no process, no descriptor left: this worker can't be had, others go on
+            self._report(FORK_FAILED, 0, error.errno or errno.EAGAIN)
+        else:
+            self._workers.add(pid)
+            self._report(FORKED, pid)
+        finally:
+            for descriptor in descriptors:
+                os.close(descriptor)
+
+    def _forked(self, descriptors: list[int]) -> int:
+        if len(descriptors) != _DESCRIPTORS:
+            raise OSError(errno.EMFILE, "descriptors were lost on their way")
         pid = os.fork()
         if pid == 0:
-            self._become_worker(worker_socket, cell)
-        self._workers.add(pid)
-        os.close(worker_socket)
-        os.close(cell)
-        self._report(FORKED, pid)
+            self._become_worker(*descriptors)
+        return pid
 
     def _become_worker(self, worker_socket: int, cell: int) -> None:
         try:
