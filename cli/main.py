@@ -53,7 +53,7 @@ for order, (name, place, description) in enumerate(
         ("members", "members:app", "Add people and programs to a workspace."),
         ("roles", "roles:app", "Say what members may do."),
         ("tokens", "tokens:app", "Make and end the tokens of members."),
-        ("whoami", "whoami:whoami", "Tell what your token allows."),
+        ("whoami", "whoami:whoami", "Tell who you are, and what your token allows."),
         ("functions", "functions:app", "Write, save, compare and deploy functions."),
         ("sources", "sources:app", "Create sources of events, and write keys for their publishers."),
         ("destinations", "destinations:app", "Connect functions to sources, set and enable them."),

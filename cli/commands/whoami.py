@@ -35,13 +35,14 @@ _OF_WORKSPACE = (
 
 
 async def whoami(*, options: Options = DEFAULTS) -> None:
-    """Tell with which token commands are sent, and what it allows.
+    """Tell as whom and with which token commands are sent, and what it allows.
 
     Example: onward whoami --token onw_7c1x9k2m4q0z_...
     """
     async with Session(options) as session:
         token = _token_id(session.member_token())
-        held = {session.workspace_name: await _held(session, session.workspace_name, _OF_WORKSPACE)}
+        answer = await _asked(session, session.workspace_name, _OF_WORKSPACE)
+        held: dict[str, Sequence[Permission.ValueType]] = {session.workspace_name: answer.permissions}
         for name, asked in await _parts(session, held[session.workspace_name]):
             own = await _held(session, name, [one for one in asked if one not in held[session.workspace_name]])
             if own:
@@ -50,9 +51,10 @@ async def whoami(*, options: Options = DEFAULTS) -> None:
         permissions = [
             {"name": name, "permissions": [Permission.Name(one) for one in some]} for name, some in held.items()
         ]
-        print_json({"token": token, "workspace": session.workspace_name, "held": permissions})
+        who = {"principal": answer.principal, "token": token}
+        print_json({**who, "workspace": session.workspace_name, "held": permissions})
         return
-    say(f"The token {token} in the workspace {session.workspace}.")
+    say(f"{_who(answer.principal)} with the token {token} in the workspace {session.workspace}.")
     rows = [(_short(name), _words(some)) for name, some in held.items()]
     print_table(("on", "~may"), rows)
 
@@ -79,8 +81,16 @@ async def _parts(
 async def _held(session: Session, name: str, asked: Sequence[Permission.ValueType]) -> Sequence[Permission.ValueType]:
     if not asked:
         return ()
-    answer = await workspace_stub(session).TestPermissions(pb.TestPermissionsRequest(name=name, permissions=asked))
-    return answer.permissions
+    return (await _asked(session, name, asked)).permissions
+
+
+async def _asked(session: Session, name: str, asked: Sequence[Permission.ValueType]) -> pb.TestPermissionsResponse:
+    return await workspace_stub(session).TestPermissions(pb.TestPermissionsRequest(name=name, permissions=asked))
+
+
+def _who(principal: str) -> str:
+    kind, _, name = principal.partition(":")
+    return f"You are the {kind} {name}".rstrip()
 
 
 def _token_id(token: str) -> str:

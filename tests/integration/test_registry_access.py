@@ -166,7 +166,9 @@ async def test_a_caller_learns_what_it_may(world: World) -> None:
 
     async def held(caller: Stubs, name: str) -> set[int]:
         request = wpb.TestPermissionsRequest(name=name, permissions=everything * 2)
-        found = list((await caller.workspaces.TestPermissions(request)).permissions)
+        answer = await caller.workspaces.TestPermissions(request)
+        assert answer.principal == ("member:owner" if caller is owner else "member:ada")
+        found = list(answer.permissions)
         assert len(found) == len(set(found))
         return set(found)
 

@@ -116,5 +116,6 @@ class WorkspaceServicer(workspace_service_pb2_grpc.WorkspaceServiceServicer):
     async def TestPermissions(self, request: pb.TestPermissionsRequest, context: Any) -> pb.TestPermissionsResponse:
         if not any(one.matches(request.name) for one in _TESTABLE):
             raise malformed("name", f"must be of a form of {', '.join(one.text for one in _TESTABLE)}")
-        held = await self._authorizer.permitted(current_caller(), request.name, request.permissions)
-        return pb.TestPermissionsResponse(permissions=held)  # type: ignore[arg-type]  # plain numbers
+        caller = current_caller()
+        held = await self._authorizer.permitted(caller, request.name, request.permissions)
+        return pb.TestPermissionsResponse(permissions=held, principal=caller.principal)  # type: ignore[arg-type]  # plain numbers

@@ -829,6 +829,9 @@ class TestPermissionsResponse(_message.Message):
     DESCRIPTOR: _descriptor.Descriptor
 
     PERMISSIONS_FIELD_NUMBER: _builtins.int
+    PRINCIPAL_FIELD_NUMBER: _builtins.int
+    principal: _builtins.str
+    """Who the caller is, as the trail names it: "member:ada" or "operator"."""
     @_builtins.property
     def permissions(self) -> _containers.RepeatedScalarFieldContainer[_access_pb2.Permission.ValueType]:
         """Those of the request that the caller has."""
@@ -837,10 +840,11 @@ class TestPermissionsResponse(_message.Message):
         self,
         *,
         permissions: _abc.Iterable[_access_pb2.Permission.ValueType] | None = ...,
+        principal: _builtins.str = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["permissions", b"permissions"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["permissions", b"permissions", "principal", b"principal"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
