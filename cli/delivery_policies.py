@@ -28,15 +28,18 @@ class PolicyChange:
     batch_wait: str | None = None
 
     def __post_init__(self) -> None:
-        """Raise UsageError where nothing is to change, or an option is no good: before anything is asked."""
-        if not any(getattr(self, one.name) is not None for one in fields(self)):
-            raise UsageError("say what is to change, such as --retry-only-explicit, --batch-events or a --no- form")
+        """Raise UsageError where an option is no good: before anything is asked."""
         if self.batches is not None and (self.batch_events is not None or self.batch_wait is not None):
             raise UsageError("--batches and --no-batches exclude --batch-events and --batch-wait")
         if self.batch_events is not None and not 1 <= self.batch_events <= EVENTS_MAX:
             raise UsageError(f"--batch-events is from 1 to {EVENTS_MAX}")
         if self.batch_wait is not None and parse_duration(self.batch_wait) > WAIT_MAX_S:
             raise UsageError(f"--batch-wait is {WAIT_MAX_S}s at most")
+
+    @property
+    def changes(self) -> bool:
+        """Whether anything is to change."""
+        return any(getattr(self, one.name) is not None for one in fields(self))
 
     @property
     def gathers(self) -> bool:

@@ -38,6 +38,7 @@ _WITHOUT_DETAIL = {
     outcomes_pb2.RESULT_DELIVERED: "nothing was captured: of successes, a sample is kept",
     outcomes_pb2.RESULT_LOST: "nothing is known of it: its executor ended before it could tell",
 }
+_RESULTS = {"retryable": "failed, to be tried again"}
 _STYLES = {"delivered": "green", "failed": "red", "pending": "yellow"}
 
 
@@ -59,7 +60,14 @@ def event_words(one: pb.Delivery) -> str:
 
 
 def reason(one: pb.Delivery) -> str:
-    """Say why it failed, or failed last, or was dropped."""
+    """Say why it failed, or failed last, or was dropped; and when what waits goes on."""
+    text = _why(one)
+    if not one.HasField("next_attempt_time"):
+        return text
+    return "; ".join(part for part in (text, f"next attempt {when_short(one.next_attempt_time)}") if part)
+
+
+def _why(one: pb.Delivery) -> str:
     if not one.error_type:
         return shortened(one.error_message, REASON_CHARACTERS_MAX)
     return shortened(f"{error_word(one.error_type)}: {one.error_message}", REASON_CHARACTERS_MAX)
@@ -78,7 +86,14 @@ def delivery_row(one: pb.Delivery, *, wide: bool) -> tuple[Cell, ...]:
     start = (last_part(one.name), when_short(one.receive_time), last_part(one.destination), event_words(one))
     if wide:
         return (*start, state_word(one.state), one.attempts, one.message_id, reason(one))
-    return (*start, state_word(one.state), error_word(one.error_type) if one.error_type else reason(one))
+    return (*start, state_word(one.state), _short_reason(one))
+
+
+def _short_reason(one: pb.Delivery) -> str:
+    """As reason(), with the kind of error alone."""
+    if not one.error_type or not one.HasField("next_attempt_time"):
+        return error_word(one.error_type) if one.error_type else reason(one)
+    return f"{error_word(one.error_type)}; next attempt {when_short(one.next_attempt_time)}"
 
 
 def tail_line(one: pb.Delivery) -> Text:
@@ -144,14 +159,15 @@ def print_attempts(attempts: Iterable[pb.DeliveryAttempt]) -> None:
 
 def _heading(attempt: pb.DeliveryAttempt) -> Text:
     result = enum_word(outcomes_pb2.Result.Name(attempt.result), "RESULT_")
-    error = f", {error_word(attempt.error_type)}" if attempt.error_type else ""
+    word = error_word(attempt.error_type) if attempt.error_type else ""
+    error = f", {word}" if word not in ("", "retry") else ""
     style = {"delivered": "green", "failed": "red", "retryable": "yellow"}.get(result, "")
     took = f", {milliseconds(attempt.wall_us / 1000)}" if attempt.result != outcomes_pb2.RESULT_LOST else ""
     batch = f" in a batch of {attempt.batch_events}" if attempt.batch_events else ""
     return styled(
         (f"Attempt {attempt.number}", "bold"),
         "  ",
-        (f"{result}{error}", style),
+        (f"{_RESULTS.get(result, result)}{error}", style),
         f"  {attempt.function} version {attempt.version}{took}{batch}, ended {when(attempt.end_time)}",
     )
 

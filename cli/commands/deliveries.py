@@ -104,10 +104,11 @@ async def summary(*, destination: str = "", since: str = "1h", options: Options 
     destination
         Only this one.
     since
-        Events received within this time: 30s, 15m, 1h, 7d.
+        Events received within this time: 15m, 1h, 7d; from the beginning of its first minute.
     """
     request = pb.GetSummaryRequest()
-    request.start_time.FromDatetime(_ago(since))
+    # Counts are kept by the minute: a part of one is not known.
+    request.start_time.FromDatetime(_ago(since).replace(second=0, microsecond=0))
     async with Session(options) as session:
         request.parent = _parent(session, destination)
         found = await delivery_stub(session).GetSummary(request)
@@ -120,8 +121,8 @@ async def summary(*, destination: str = "", since: str = "1h", options: Options 
     print_table(
         summary_columns(skipped=skipped),
         summary_rows(found, skipped=skipped),
-        title=f"Events received since {when(request.start_time)}, the last {since}",
-        empty=f"No events were received within {since}.",
+        title=f"Events received since {when(request.start_time)}, in whole minutes",
+        empty=f"No events were received since {when(request.start_time)}.",
     )
     for source, count in sorted(found.failed_on_ingest.items()):
         verb = "was" if count == 1 else "were"

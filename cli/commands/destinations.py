@@ -105,8 +105,8 @@ async def _enabled(
     except WrongState as error:
         identifier = last_part(destination.name)
         raise CommandError(
-            f"{identifier} is connected, but can't be enabled yet. {error.message}"
-            f" Use: onward destinations set {identifier} name=value; onward destinations enable {identifier}"
+            f"the destination {identifier} was made and is kept, but is not enabled. {error.message}"
+            f" Next: onward destinations set {identifier} NAME=VALUE, then: onward destinations enable {identifier}"
         ) from error
 
 
@@ -219,7 +219,9 @@ async def policy(
     omit_idempotency_key: Annotated[bool | None, Parameter(negative="--no-omit-idempotency-key")] = None,
     options: Options = DEFAULTS,
 ) -> None:
-    """Change what counts as failed at a destination, what is retried, and how events are gathered for onBatch.
+    """Show or change what counts as failed at a destination, what is retried, and how events are gathered for onBatch.
+
+    Without an option it changes nothing.
 
     Example: onward destinations policy alerts-web --fail-on-http-error --batch-events 200 --batch-wait 10s
 
@@ -247,16 +249,25 @@ async def policy(
     async with Session(options) as session:
         stub, full_name = destination_stub(session), session.name("destinations", name)
         found = (await stub.GetDestination(pb.GetDestinationRequest(name=full_name))).destination
-        changed = found.policy
-        change.apply(changed)
-        # With the etag of what was read: a change of somebody else's is not undone by ours.
-        request = pb.UpdateDeliveryPolicyRequest(name=full_name, policy=changed, etag=found.etag, request_id=uuid7())
-        answer = await stub.UpdateDeliveryPolicy(request)
-        batches = await _takes_batches(session, answer.destination)
-    lines = policy_lines(answer.destination.policy, takes_batches=batches)
-    tell(answer, *(f"{name}: {one}." for one in lines), as_json=options.json)
+        answer = await _changed(stub, found, change) if change.changes else None
+        destination = answer.destination if answer else found
+        batches = await _takes_batches(session, destination)
+    lines = policy_lines(destination.policy, takes_batches=batches)
+    document = answer or pb.GetDestinationResponse(destination=destination)
+    tell(document, *(f"{name}: {one}." for one in lines), as_json=options.json)
     if batches is False and change.gathers:
-        warn(f"{_running(answer.destination)} has no onBatch, so nothing is gathered until a version that has it runs")
+        warn(f"{_running(destination)} has no onBatch, so nothing is gathered until a version that has it runs")
+
+
+async def _changed(
+    stub: pb_grpc.DestinationServiceAsyncStub, found: resources_pb2.Destination, change: PolicyChange
+) -> pb.UpdateDeliveryPolicyResponse:
+    policy = found.policy
+    change.apply(policy)
+    # With the etag of what was read: a change of somebody else's is not undone by ours.
+    return await stub.UpdateDeliveryPolicy(
+        pb.UpdateDeliveryPolicyRequest(name=found.name, policy=policy, etag=found.etag, request_id=uuid7())
+    )
 
 
 async def _takes_batches(session: Session, destination: resources_pb2.Destination) -> bool | None:

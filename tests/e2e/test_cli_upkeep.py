@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import re
+import shlex
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -129,6 +130,9 @@ def test_a_policy_is_changed_in_part(onward: Onward) -> None:
     assert _policy(onward) == {"retryOnlyExplicit": True, **plain, "failOnHttpError": False}
     onward.done("destinations", "policy", "rules-strict", "--batch-events", "50", "--batch-wait", "2.5s")
     assert _policy(onward)["batching"] == {"maxEvents": 50, "maxWaitMs": 2500}
+    before = _policy(onward)
+    assert "rules-strict: only a RetryError is retried." in onward.done("destinations", "policy", "rules-strict")
+    assert _policy(onward) == before
     shown = onward.done("destinations", "show", "rules-strict")
     assert "only a RetryError is retried" in shown
     assert "since the code that runs has no onBatch" in shown
@@ -155,6 +159,25 @@ def _policy(onward: Onward) -> dict[str, Any]:
     return found
 
 
+def test_the_commands_of_the_page_about_filters_work(onward: Onward, tmp_path: Path) -> None:
+    onward.done("sources", "create", "web-of-filters")
+    onward.done("functions", "create", "crm")
+    onward.done("destinations", "connect", "crm", "web-of-filters", "--name", "crm-web")
+    (tmp_path / "event.json").write_text(event("m", "test-1"))
+    page = (Path(__file__).resolve().parents[2] / "docs" / "filters.md").read_text()
+    commands = re.findall(r"^\$ onward (.*)$", page, re.MULTILINE)
+    assert len(commands) >= 8
+    said = []
+    for command in commands:
+        given = command.replace("event.json", str(tmp_path / "event.json")).replace(
+            "source web", "source web-of-filters"
+        )
+        said.append(onward.done(*shlex.split(given)))
+    assert "dropped by" in said[4]
+    for words in (("a-tenth-of-the-users", "--source", "web-of-filters"), ("hidden-addresses",)):
+        onward.done("filters", "delete", *words, "--yes")
+
+
 def test_what_is_deleted_is_gone_but_its_history(onward: Onward) -> None:
     onward.done("sources", "create", "brief")
     onward.done("functions", "create", "passing")
@@ -171,7 +194,9 @@ def test_what_is_deleted_is_gone_but_its_history(onward: Onward) -> None:
 def test_a_person_is_removed_and_erased(onward: Onward) -> None:
     onward.done("members", "add", "ada", "--email", "ada@example.com", "--role", "auditor")
     (token,) = re.findall(r"^onw_\w+$", onward.done("tokens", "create", "--member", "ada"), re.MULTILINE)
-    assert "audit view" in onward.done("whoami", "--token", token)
+    told = onward.done("whoami", "--token", token)
+    assert "You are the member ada with the token" in told
+    assert "audit view" in told
     assert onward.json("roles", "list", "--member", "ada")["roleBindings"][0]["grant"] == {"role": "ROLE_AUDITOR"}
     onward.done("members", "remove", "ada", "--yes")
     assert "not known, or it was revoked" in onward("whoami", "--token", token).err

@@ -57,7 +57,6 @@ def test_a_key_may_be_left_out_and_put_back() -> None:
 @pytest.mark.parametrize(
     "options",
     [
-        {},
         {"batch_events": 0},
         {"batch_events": 501},
         {"batch_wait": "61s"},
@@ -90,3 +89,8 @@ def test_code_without_on_batch_is_told() -> None:
 )
 def test_what_gathers_is_known(options: dict[str, Any], gathers: bool) -> None:
     assert PolicyChange(**options).gathers == gathers
+
+
+def test_no_option_changes_nothing() -> None:
+    assert not PolicyChange().changes
+    assert PolicyChange(batches=False).changes
