@@ -260,7 +260,9 @@ def milliseconds(value: float) -> str:
 
 def counted(number: int, noun: str) -> str:
     """Give a number and its noun: "1 event", "2,000 events"."""
-    return f"{number:,} {noun}" if number == 1 else f"{number:,} {noun}s"
+    if number == 1:
+        return f"{number:,} {noun}"
+    return f"{number:,} {noun}{'es' if noun.endswith(('s', 'sh', 'ch', 'x')) else 's'}"
 
 
 def shortened(text: str, characters_max: int) -> str:

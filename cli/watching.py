@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Awaitable, Callable, Sequence
+from datetime import datetime
 from pathlib import Path
 
 from cli.failures import explain
@@ -28,6 +29,8 @@ async def watch(files: Sequence[Path], run: Callable[[], Awaitable[object]], *, 
         seen = await _settled(files)
         if not quiet and console().is_terminal:
             console().clear()
+        if not quiet:
+            say(f"── {datetime.now().astimezone():%H:%M:%S} ──", style="dim")
         try:
             await run()
         except Exception as error:

@@ -60,7 +60,7 @@ async def sample(
         say_code(json.dumps(json.loads(found[0].event), indent=2, ensure_ascii=False))
     else:
         rows = [(one.message_id, when(one.receive_time), type_word(one.type), one.event_name) for one in found]
-        print_table(COLUMNS, rows, empty=f"{source} got no events within the last days that may be shown.")
+        print_table(COLUMNS, rows, empty=f"{source} has no event of the last days; what filters drop is not shown.")
         if found:
             say(f"One of them for a file: onward sources sample {source} {found[0].message_id} > event.json")
 
