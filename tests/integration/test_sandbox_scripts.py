@@ -2,6 +2,10 @@
 
 from __future__ import annotations
 
+import asyncio
+import os
+import signal
+import time
 from collections.abc import AsyncIterator
 from typing import Any
 
@@ -16,7 +20,7 @@ from services.executor.runtime.cuts import (
     redacted_text,
     redacted_value,
 )
-from services.executor.runtime.pool import CodeError
+from services.executor.runtime.pool import Limits, LoadLostError
 from services.executor.runtime.redaction import REDACTED, Redactor
 from tests.integration.sandbox_world import Sandbox, sandbox_of
 
@@ -104,8 +108,42 @@ async def test_huge_and_deep_scripts_are_refused_or_run_and_hurt_nobody(sandbox:
 async def test_a_top_level_that_does_not_end_is_refused(sandbox: Sandbox) -> None:
     """E1"""
     for code in ("for (;;);", "const a = []; for (;;) a.push({})", "'a'.repeat(2**28).split('')"):
-        with pytest.raises(CodeError, match="the script's top level ended the worker"):
+        result = await sandbox.zygote.check(code)
+        assert result.error is not None
+        assert result.error.message.startswith("the script's top level ended the worker")
+
+
+async def test_a_load_that_was_too_much_says_nothing_for_ever_of_code_that_has_loaded_before(sandbox: Sandbox) -> None:
+    """E1: as if the worker were lost, so that lanes try again."""
+    for code in ("for (;;);", "const a = []; for (;;) a.push({})", "'a'.repeat(2**28).split('')"):
+        with pytest.raises(LoadLostError, match="the script's top level ended the worker"):
             await sandbox.load(code)
+
+
+def hold_up(seconds: float) -> None:
+    """The event loop, that is."""
+    time.sleep(seconds)
+
+
+LOADING = "let a = 0; for (let i = 0; i < 2e6; i++) a += i; const onTrack = () => 'loaded';"
+
+
+async def test_an_executor_that_was_held_up_reads_what_its_worker_has_said(sandbox: Sandbox) -> None:
+    loading = asyncio.create_task(sandbox.load(LOADING, limits=Limits(wall_ms=100)))
+    while not any(one.transport and not one.handlers and one._callbacks for one in sandbox.zygote._workers.values()):
+        await asyncio.sleep(0)
+    hold_up(1.5)  # for longer than loading may take
+    assert (await (await loading).events({})).value() == "loaded"
+
+
+async def test_a_worker_that_stood_still_while_it_loaded_has_not_used_up_its_time(sandbox: Sandbox) -> None:
+    loading = asyncio.create_task(sandbox.load(LOADING, limits=Limits(wall_ms=500)))
+    await asyncio.sleep(0)
+    (pid, *_) = sandbox.zygote.worker_pids
+    os.kill(pid, signal.SIGSTOP)
+    await asyncio.sleep(0.8)
+    os.kill(pid, signal.SIGCONT)
+    assert (await (await loading).events({})).value() == "loaded"
 
 
 async def test_the_stack_has_the_users_numbers_and_no_frame_of_ours(sandbox: Sandbox) -> None:

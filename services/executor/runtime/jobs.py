@@ -124,8 +124,15 @@ class WorkerExit:
     logs: dict[int, list[LogLine]] = field(default_factory=dict)
 
 
+class LoadLostError(ConnectionError):
+    """A script was too much for its worker while it loaded, or took too long.
+
+    Of code that has loaded before this says little: the machine may be short of CPU or memory. To be tried again.
+    """
+
+
 class CodeError(Exception):
-    """The script does not compile, throws at top level, or does not end."""
+    """The script does not compile or throws at top level; in a check, also: its top level does not end."""
 
     def __init__(
         self, message: str, line: int | None = None, column: int | None = None, *, compiled: bool = True

@@ -28,6 +28,7 @@ from services.executor.runtime.jobs import (
     HostRequest,
     Job,
     Limits,
+    LoadLostError,
     LogLine,
     Outcome,
     UserError,
@@ -279,7 +280,7 @@ class Zygote:
         """A worker that has evaluated the script; `on_start` hears of it before it does.
 
         Raises CodeError when it does not compile or throws; OSError or TimeoutError when no worker can be had, which
-        says nothing of the script.
+        says nothing of the script, or little: LoadLostError, when it was too much for its worker.
         """
         worker = self._prepared.take(self._prepared.names(code)) or await self._spare()
         worker.listen(on_outcomes, on_request, on_exit)
@@ -325,6 +326,8 @@ class Zygote:
                 worker = await self.fork(code, settings, limits, _ignore, _ignore, _ignore)
         except CodeError as error:
             return CheckResult([], findings.clearest(error))
+        except LoadLostError as error:  # nobody has seen it load before
+            return CheckResult([], findings.clearest(CodeError(str(error))))
         self._own(worker.stop())
         return findings.result(worker.handlers)
 
@@ -434,6 +437,6 @@ def _ignore(_: object) -> None:
 
 
 __all__ = [
-    "CheckResult", "CodeError", "CodeWarning", "HostRequest", "Job", "Limits", "LogLine", "Outcome", "UserError",
-    "Worker", "WorkerExit", "Zygote", "ZygoteLostError",
+    "CheckResult", "CodeError", "CodeWarning", "HostRequest", "Job", "Limits", "LoadLostError", "LogLine", "Outcome",
+    "UserError", "Worker", "WorkerExit", "Zygote", "ZygoteLostError",
 ]  # fmt: skip

@@ -114,13 +114,13 @@ class Watchdog:
 
 def watch(pid: int, cell: Readable, limits: Limits) -> Watchdog:
     """A watchdog with the clocks of a real process."""
-    return Watchdog(cell, limits, lambda: cpu_ns(pid) / _NS_PER_S, lambda: _waited_ns(pid) / _NS_PER_S)
+    return Watchdog(cell, limits, lambda: cpu_ns(pid) / _NS_PER_S, lambda: waited_s(pid))
 
 
-def _waited_ns(pid: int) -> int:
+def waited_s(pid: int) -> float:
     """How long the thread that waited longest has waited for a CPU; 0 where the kernel does not count that."""
     try:
         found = [int(path.read_bytes().split()[1]) for path in (PROC / str(pid) / "task").glob("*/schedstat")]
     except (OSError, ValueError, IndexError):
         return 0
-    return max(found, default=0)
+    return max(found, default=0) / _NS_PER_S

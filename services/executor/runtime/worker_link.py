@@ -23,6 +23,7 @@ from services.executor.runtime.jobs import (
     HostRequest,
     Job,
     Limits,
+    LoadLostError,
     LogLine,
     Outcome,
     UserError,
@@ -35,12 +36,14 @@ from services.executor.runtime.jobs import (
 from services.executor.runtime.journal import lines_by_seq
 from services.executor.runtime.recycling import Recycling
 from services.executor.runtime.script_errors import code_error
-from services.executor.runtime.watchdog import watch
+from services.executor.runtime.watchdog import LOOK_S, waited_s, watch
 from services.executor.runtime.wire import Kind
 
 # How much longer than its limits allow a worker may take to load or read a script, to answer, or to end. Attempts are
 # watched more closely: watchdog.py.
 _GRACE_S: Final = 1.0
+# For so long a worker may wait for a CPU while it loads, before it counts as one that hangs.
+_STARVED_S_MAX: Final = 60.0
 # Some forty system calls, of which each is refused at once.
 _PROBE_S: Final = 5.0
 # How long to wait for the exit status after the socket has closed.
@@ -253,7 +256,10 @@ class Worker:
         return found
 
     async def load(self, code: str, settings: bytes, limits: Limits) -> None:
-        """Send the script, wait for its handlers. Raises CodeError; ConnectionError where the worker was lost."""
+        """Send the script, wait for its handlers.
+
+        Raises CodeError; ConnectionError where the worker was lost, and LoadLostError where the script was its end.
+        """
         self._limits = limits
         self._watchdog = watch(self.pid, self._cell, limits)
         self._one_by_one = _ATTRIBUTED.search(code) is not None
@@ -261,18 +267,33 @@ class Worker:
             limits.wall_ms, limits.cpu_ms, limits.heap_bytes, limits.buffers_bytes, len(settings)
         )
         self._write(Kind.LOAD, header, settings, code.encode("utf-8", "surrogatepass"))
-        try:
-            async with asyncio.timeout(limits.wall_ms / 1000 + _GRACE_S):
-                result = await self._loaded
-        except TimeoutError:
-            raise CodeError("the script does not end: its top level ran into the time limit") from None
+        result = await self._load_result(limits.wall_ms / 1000 + _GRACE_S)
         if "lost" in result:
             raise ConnectionError(f"a worker was lost while it loaded a script: {result['lost']}")
+        if "ended" in result:
+            raise LoadLostError(f"the script's top level ended the worker: {result['ended']}")
         if (error := result.get("error")) is not None:
             raise code_error(code, error)
         self.handlers = result["handlers"]
         self._recycling = Recycling(self.pid, limits)
         self._watchdog.begin()
+
+    async def _load_result(self, allowed_s: float) -> dict[str, Any]:
+        """As watchdog.py: the time in which it waited for a CPU does not count, and one look is never enough.
+
+        Where the executor itself was held up, the answer is there and only has to be read.
+        """
+        began_s, waited_before_s = time.monotonic(), waited_s(self.pid)
+        late = False
+        while True:
+            taken_s = time.monotonic() - began_s
+            left_s = allowed_s - taken_s + min(waited_s(self.pid) - waited_before_s, _STARVED_S_MAX)
+            if left_s <= 0 and late:
+                raise LoadLostError("the script does not end: its top level ran into the time limit")
+            late = left_s <= 0
+            done, _ = await asyncio.wait([self._loaded], timeout=max(left_s, LOOK_S))
+            if done:
+                return self._loaded.result()
 
     async def probe(self, request: bytes) -> Any:
         """What came of the probes of probes.py, before a script is loaded; JSON of whatever shape a worker may send.
@@ -503,8 +524,7 @@ class Worker:
         if exit_.reason in _NOT_THE_SCRIPT:
             self._loaded.set_result({"lost": exit_.signal})
         else:
-            message = f"the script's top level ended the worker: {exit_.reason}"
-            self._loaded.set_result({"error": {"name": "Error", "message": message}})
+            self._loaded.set_result({"ended": exit_.reason})
 
 
 def _reason_of(signal_name: str | None) -> str:
