@@ -12,7 +12,8 @@ from services.executor.runtime.watchdog import CLOSER_LOOKS, LOOK_S, Watchdog
 WALL_S, CPU_S = 5.0, 1.0
 # What a kill may be late after the limit.
 LATE_S = 0.25
-FOREVER = 10_000
+# So many may hold up one another that the worker is left alone for a minute.
+MANY = 10_000
 
 
 @dataclass
@@ -36,10 +37,10 @@ class Patient:
         page = struct.pack("<i", self.running).ljust(BEATS_AT, b"\0") + struct.pack("<I", self.beats % 2**32)
         return page[index]
 
-    def killed_after(self, *, cpu: float = 0.0, waited: float = 0.0, beats: int = 0) -> float | None:
-        """Run with so much CPU time, waiting and beats in each second, until it is killed; None for never."""
+    def killed_after(self, *, cpu: float = 0.0, waited: float = 0.0, beats: int = 0, until: float = 60) -> float | None:
+        """Run with so much CPU time, waiting and beats in each second, until killed; None for not by then."""
         carried = 0.0
-        while self.now < 200:
+        while self.now < until:
             self.now += LOOK_S
             self.cpu_s += cpu * LOOK_S
             self.waited_s += waited * LOOK_S
@@ -65,19 +66,19 @@ def test_a_worker_that_stands_still_is_killed_at_the_wall_time() -> None:
 
 
 def test_a_worker_whose_watchdog_works_is_left_to_it() -> None:
-    assert Patient(jobs=FOREVER).killed_after(cpu=1, beats=50) is None
+    assert Patient(jobs=MANY).killed_after(cpu=1, beats=50) is None
 
 
 def test_the_attempt_of_a_starved_worker_keeps_its_time() -> None:
     """It got a tenth of a CPU: nothing is known of it until it has had its own second."""
-    killed = Patient(jobs=FOREVER).killed_after(cpu=0.1, waited=0.9)
+    killed = Patient(jobs=MANY).killed_after(cpu=0.1, waited=0.9)
     assert killed is not None
     assert CPU_S / 0.1 <= killed <= CPU_S / 0.1 + LATE_S
-    assert Patient(jobs=FOREVER).killed_after(cpu=0, waited=1) is None
+    assert Patient(jobs=MANY).killed_after(cpu=0, waited=1) is None
 
 
 def test_time_begins_anew_with_another_event_of_the_batch() -> None:
-    patient = Patient(jobs=FOREVER)
+    patient = Patient(jobs=MANY)
     for running in range(1, 20):
         patient.running = running
         for _ in range(16):
@@ -98,7 +99,7 @@ def test_time_begins_anew_with_new_work() -> None:
 
 def test_one_look_never_kills() -> None:
     """What the worker has sent is read between two looks."""
-    patient = Patient(jobs=FOREVER)
+    patient = Patient(jobs=MANY)
     assert not patient.watchdog.overdue(0, 1, 0)
     patient.cpu_s = 100
     assert not patient.watchdog.overdue(50, 1, 50)
@@ -111,6 +112,13 @@ def test_a_worker_that_beats_and_ends_nothing_is_killed_in_the_end() -> None:
     killed = Patient(jobs=1).killed_after(beats=50)
     assert killed is not None
     assert WALL_S + CPU_S <= killed <= 60
+
+
+def test_however_many_events_hang_in_a_worker_they_do_so_for_a_minute() -> None:
+    """E22"""
+    killed = Patient(jobs=256).killed_after(beats=50, until=200)
+    assert killed is not None
+    assert killed <= WALL_S + 60 + LATE_S
 
 
 def test_a_worker_that_runs_without_work_is_found() -> None:

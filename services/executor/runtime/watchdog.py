@@ -29,6 +29,8 @@ _SLACK_S: Final = 0.05
 _IDLE_CPU_S: Final = 0.1
 # How much slower than alone a worker may be, where those of many functions run at once.
 _STARVED: Final = 20
+# However many there are: events must not hang for hours in a worker that was taken over.
+_OTHERS_S_MAX: Final = 60.0
 _NS_PER_S: Final = 1_000_000_000
 
 _RUNNING: Final = struct.Struct("<i")
@@ -109,7 +111,8 @@ class Watchdog:
 
         Each may wait its wall time, in which the CPU time of all others is not counted.
         """
-        return now_s - outcome_s >= self._wall_s + jobs * self._cpu_limit_s * _STARVED + _SLACK_S
+        others_s = min(jobs * self._cpu_limit_s * _STARVED, _OTHERS_S_MAX)
+        return now_s - outcome_s >= self._wall_s + others_s + _SLACK_S
 
 
 def watch(pid: int, cell: Readable, limits: Limits) -> Watchdog:
