@@ -64,4 +64,14 @@ class Options:
     debug: Annotated[bool, _option("--debug", "Show the traceback of an error.", None, _OUTPUT)] = False
 
 
+@Parameter(name="*")
+@dataclass(frozen=True)
+class LocalOptions:
+    """How to print, for commands that connect to nothing."""
+
+    json: Annotated[bool, _option("--json", "Print JSON, for programs.", None, _OUTPUT)] = False
+    debug: Annotated[bool, _option("--debug", "Show the traceback of an error.", None, _OUTPUT)] = False
+
+
+LOCAL_DEFAULTS = LocalOptions()
 DEFAULTS = Options()

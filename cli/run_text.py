@@ -10,13 +10,28 @@ from rich.text import Text
 
 from cli.code_frame import code_frame
 from cli.error_hints import error_hint
-from cli.output import CONTINUATION, counted, enum_word, milliseconds, say, say_line, shortened, shown, styled, warn
+from cli.output import (
+    CONTINUATION,
+    console,
+    counted,
+    enum_word,
+    milliseconds,
+    say,
+    say_line,
+    shortened,
+    shown,
+    styled,
+    warn,
+)
 from onward.executor.v1 import execution_service_pb2 as pb
 from onward.executor.v1 import outcomes_pb2 as o
 
 BODY_CHARACTERS_MAX = 1000
 VALUE_CHARACTERS_MAX = 1000
 STACK_LINES_MAX = 12
+# On a terminal, unless all is asked for.
+LOG_LINES_SHOWN_MAX = 40
+LOG_CHARACTERS_MAX = 1000
 # Of a batch's events, those that were not delivered.
 EVENTS_SHOWN_MAX = 20
 
@@ -54,7 +69,7 @@ def print_report(report: pb.RunReport, code: Code, *, verbose: bool, if_denied: 
     if report.HasField("error"):
         _print_error(report.error, code)
     _print_value(report, verbose=verbose)
-    _print_logs(report)
+    _print_logs(report, verbose=verbose)
     _print_requests(report.requests, verbose=verbose)
     if if_denied and any(one.error.endswith(DENIED) for one in report.requests):
         say()
@@ -193,16 +208,22 @@ def _indented(value: str) -> list[str]:
 # --- what it did ----------------------------------------------------------------------------------------------
 
 
-def _print_logs(report: pb.RunReport) -> None:
+def _print_logs(report: pb.RunReport, *, verbose: bool) -> None:
     if not report.logs:
         return
     say()
     say("  console", style="bold")
     started_ms = report.start_time.ToMilliseconds()
-    for one in report.logs:
+    # A screen has some forty lines; whoever reads from a pipe has room for all.
+    folds = console().is_terminal and not verbose
+    left_out = len(report.logs) - LOG_LINES_SHOWN_MAX if folds else 0
+    if left_out > 0:
+        say(f"{_INDENT}{left_out} lines before these: --verbose shows them", style="dim")
+    for one in report.logs[max(left_out, 0) :]:
         after = f"+{max(0, one.time.ToMilliseconds() - started_ms)} ms"
         style = _LEVELS.get(one.level, "")
-        first, *rest = one.line.split("\n")
+        text = shortened(one.line, LOG_CHARACTERS_MAX) if folds and len(one.line) > LOG_CHARACTERS_MAX else one.line
+        first, *rest = text.split("\n")
         say_line(styled((f"{_INDENT}{after:>8}  ", "dim"), (f"{one.level:<5}  ", style), first))
         for line in rest:
             say_line(styled(f"{_INDENT}{'':>17}{line}"))

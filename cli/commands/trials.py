@@ -14,7 +14,7 @@ from cli.commands.functions import function_stub
 from cli.commands.samples import sample_of
 from cli.failures import Exit, UsageError
 from cli.local_sandbox import DEFAULT_TIMEOUT_MS, RUNTIME_DIR, WORKSPACE, LocalSandbox
-from cli.options import DEFAULTS, Options
+from cli.options import DEFAULTS, LOCAL_DEFAULTS, LocalOptions, Options
 from cli.output import note, print_json, print_json_line, say_code, warn
 from cli.run_text import Code, print_report, went_well
 from cli.session import Session
@@ -68,10 +68,12 @@ async def try_function(
 ) -> int:
     """Run code once on the server against an event: a file, or what a function has saved. Requests really leave.
 
-    It runs with the limits and the address ranges of the workspace, and nothing of it is kept. The exit code is 0 where
-    the event would be delivered or filtered, 1 where the handler failed.
+    It runs with the limits and the address ranges of the workspace, and nothing
+    of it is kept. The exit code is 0 where the event would be delivered or
+    filtered, 1 where the handler failed.
 
-    Example: onward functions test alerts.js --event event.json --set endpoint=https://api.example.com --watch
+    Example: onward functions test alerts.js --event event.json \\
+        --set endpoint=https://api.example.com --watch
 
     Parameters
     ----------
@@ -125,14 +127,16 @@ async def run_local(
     allow_private: bool = False,
     verbose: Verbose = False,
     watch: bool = False,
-    options: Options = DEFAULTS,
+    options: LocalOptions = LOCAL_DEFAULTS,
 ) -> int:
     """Run code once on this machine against an event, without any server. Requests really leave.
 
-    In the same sandbox and with the same limits as on a server, but with the addresses that this machine reaches. The
-    exit code is 0 where the event would be delivered or filtered, 1 where the handler failed.
+    In the same sandbox and with the same limits as on a server, but with the
+    addresses that this machine reaches. The exit code is 0 where the event would
+    be delivered or filtered, 1 where the handler failed.
 
-    Example: onward functions run-local alerts.js --event event.json --set endpoint=https://api.example.com
+    Example: onward functions run-local alerts.js --event event.json \\
+        --set endpoint=https://api.example.com
 
     Parameters
     ----------
@@ -168,7 +172,7 @@ async def run_local(
         return await _once_or_more(run, given, watching=watch, options=options)
 
 
-async def types(*, options: Options = DEFAULTS) -> None:
+async def types(*, options: LocalOptions = LOCAL_DEFAULTS) -> None:
     """Print the types of all that functions find, for editors: event, settings, fetch, crypto, cache and the rest.
 
     Example: onward functions types > onward.d.ts
@@ -225,7 +229,7 @@ async def _saved(session: Session, function: str, number: int) -> resources_pb2.
 
 
 async def _once_or_more(
-    run: Callable[[], Awaitable[int]], given: TrialInput, *, watching: bool, options: Options
+    run: Callable[[], Awaitable[int]], given: TrialInput, *, watching: bool, options: Options | LocalOptions
 ) -> int:
     if not watching:
         return await run()
@@ -239,7 +243,7 @@ async def _once_or_more(
 class Told:
     """How a run is printed: for people, or for programs, with a line of JSON each where there may be more."""
 
-    options: Options
+    options: Options | LocalOptions
     if_denied: str
     _: KW_ONLY
     verbose: bool

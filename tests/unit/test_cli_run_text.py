@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from types import SimpleNamespace
 
 import pytest
 from google.protobuf.timestamp_pb2 import Timestamp
 
-from cli import output
+from cli import output, run_text
 from cli.code_frame import LINE_CHARACTERS_MAX, code_frame
 from cli.error_hints import error_hint
 from cli.run_text import DENIED, EVENTS_SHOWN_MAX, Code, print_report, went_well
@@ -316,3 +317,18 @@ def test_a_request_that_failed_after_the_end_is_not_called_sent(capsys: pytest.C
     one = pb.RunRequest(method="GET", url="https://a.example/", not_awaited=True, error="x failed, reason: refused")
     report = pb.RunReport(handler="onTrack", result=o.RESULT_DELIVERED, requests=[one])
     assert "       +0 ms  GET https://a.example/ ✗ not awaited, and failed: refused" in printed(capsys, report)
+
+
+@pytest.mark.parametrize(("terminal", "verbose", "shown"), [(True, False, 40), (True, True, 200), (False, False, 200)])
+def test_a_long_console_is_folded_on_a_terminal(
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch, terminal: bool, verbose: bool, shown: int
+) -> None:
+    monkeypatch.setattr(run_text, "console", lambda: SimpleNamespace(is_terminal=terminal))
+    report = pb.RunReport(handler="onTrack", result=o.RESULT_DELIVERED)
+    report.logs.extend(pb.RunLogLine(level="log", time=at(1), line=f"line {at_} {'x' * 2000}") for at_ in range(200))
+    lines = printed(capsys, report, verbose=verbose)
+    logged = [line for line in lines if "  line " in line]
+    assert len(logged) == shown
+    assert "line 199 " in logged[-1]
+    assert any("160 lines before these" in line for line in lines) == (shown == 40)
+    assert (len(logged[-1]) < 1100) == (shown == 40)
