@@ -30,7 +30,8 @@ A first function, from nothing (the first command keeps running, so use two term
     onward workspaces create acme
     onward functions create alerts --template http-post
     onward sources create web
-    onward destinations connect alerts web endpoint=https://api.example.com/events --enable
+    onward destinations connect alerts web --enable \\
+        endpoint=https://api.example.com/events
     onward events publish web events.ndjson
     onward deliveries summary
 

@@ -23,7 +23,8 @@ def create(
 
     Nothing else is changed, so it may run before every start.
 
-    Example: onward certificates create ./certs --host onward.example.com --host localhost
+    Example: onward certificates create ./certs --host onward.example.com \\
+        --host localhost
 
     Parameters
     ----------

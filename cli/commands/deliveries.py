@@ -190,7 +190,8 @@ async def show(
 ) -> None:
     """Show a delivery with its attempts: error, console lines, requests and answers.
 
-    Example: onward deliveries show --message-id ajs-next-74d90f6481637047867d7bde --destination alerts-web
+    Example: onward deliveries show \\
+        --message-id ajs-next-74d90f6481637047867d7bde --destination alerts-web
 
     Parameters
     ----------

@@ -21,8 +21,9 @@ from cli.output import counted, print_json, say, warn
 async def demo(*, data: Path | None = None, keep: bool = False, json: bool = False, debug: bool = False) -> int:
     """Show everything at work: set up, publish 2,000 events, deliver, retry, refuse, audit.
 
-    Uses a fresh data folder, runs real Postgres, NATS and services, and an API on this machine that is busy now
-    and then. All numbers are known beforehand; the exit code is 0 only if every one is as expected.
+    Uses a fresh data folder, runs real Postgres, NATS and services, and an API on
+    this machine that is busy now and then. All numbers are known beforehand; the
+    exit code is 0 only if every one is as expected.
 
     Example: onward demo --keep
 

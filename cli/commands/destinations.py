@@ -50,7 +50,8 @@ async def connect(
 ) -> None:
     """Connect a function to a source. The destination starts disabled, unless --enable is given.
 
-    Example: onward destinations connect alerts web endpoint=https://api.example.com/events apiKey=@key.txt --enable
+    Example: onward destinations connect alerts web \\
+        endpoint=https://api.example.com/events apiKey=@key.txt --enable
 
     Parameters
     ----------
@@ -122,7 +123,8 @@ async def set_settings(
 ) -> None:
     """Set values of a destination's settings; those that are not named keep theirs.
 
-    Example: onward destinations set alerts-web endpoint=https://api.example.com apiKey=@key.txt 'events:=["Signed Up"]'
+    Example: onward destinations set alerts-web \\
+        endpoint=https://api.example.com apiKey=@key.txt 'events:=["Signed Up"]'
 
     Parameters
     ----------
@@ -223,7 +225,8 @@ async def policy(
 
     Without an option it changes nothing.
 
-    Example: onward destinations policy alerts-web --fail-on-http-error --batch-events 200 --batch-wait 10s
+    Example: onward destinations policy alerts-web --fail-on-http-error \\
+        --batch-events 200 --batch-wait 10s
 
     Parameters
     ----------

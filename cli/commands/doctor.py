@@ -30,7 +30,8 @@ _WORDS = {OK: ("ok", "green"), WARNING: ("warning", "yellow"), FAILURE: ("failur
 async def doctor(*, options: Options = DEFAULTS) -> int:
     """Check everything: services, versions, durability, sandbox, clocks, disk, what lags; and say what to do.
 
-    Works also where nothing runs. Asks as the operator: with the data folder's token, or --token.
+    Works also where nothing runs. Asks as the operator: with the data folder's
+    token, or --token.
 
     Exit codes: 0 nothing has failed (there may be warnings), 1 something has.
 

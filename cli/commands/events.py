@@ -38,9 +38,11 @@ async def publish(
 ) -> int:
     """Publish events, one JSON object a line, until each one is stored.
 
-    An event without a messageId gets one. A line may also be a packed batch, {"batch": [...]}. What is no event is
-    counted and shown, the others are published; the exit code is 1 then. A lost connection is waited for and what
-    was not acknowledged is sent again. Of a stack elsewhere, --key, --nats and --workspace are all it needs.
+    An event without a messageId gets one. A line may also be a packed batch,
+    {"batch": [...]}. What is no event is counted and shown, the others are
+    published; the exit code is 1 then. A lost connection is waited for and what
+    was not acknowledged is sent again. Of a stack elsewhere, --key, --nats and
+    --workspace are all it needs.
 
     Example: onward events publish web events.ndjson
 

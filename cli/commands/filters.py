@@ -57,7 +57,8 @@ async def create(
 ) -> None:
     """Make a filter, as the last of its place; at most 10 each.
 
-    Example: onward filters create "No test orders" --destination crm-web --when "match(userId, 'test-*')" --drop
+    Example: onward filters create "No test orders" --destination crm-web \\
+        --when "match(userId, 'test-*')" --drop
 
     Parameters
     ----------
@@ -98,7 +99,8 @@ async def update(
 ) -> None:
     """Change a filter; what is not named stays, but actions that are given are all actions from now on.
 
-    Example: onward filters update no-test-orders --destination crm-web --sample 0.1 --by userId
+    Example: onward filters update no-test-orders --destination crm-web \\
+        --sample 0.1 --by userId
 
     Parameters
     ----------
@@ -260,7 +262,8 @@ async def preview(
 ) -> None:
     """Show what filters make of an event: all that it meets on its way, or one that is not saved yet.
 
-    Example: onward filters preview --destination crm-web --event event.json --when 'type = "track"' --drop
+    Example: onward filters preview --destination crm-web --event event.json \\
+        --when 'type = "track"' --drop
 
     Parameters
     ----------

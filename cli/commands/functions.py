@@ -150,7 +150,8 @@ async def save(
 ) -> None:
     """Save code as the next version and, with --deploy, have destinations run it.
 
-    Nothing that runs changes without --deploy. A refused deployment makes no version.
+    Nothing that runs changes without --deploy. A refused deployment makes no
+    version.
 
     Example: onward functions save alerts alerts.js --deploy all
 
@@ -281,7 +282,8 @@ async def update(
 ) -> None:
     """Change a function's name, description and labels; its code is changed by `onward functions save`.
 
-    Example: onward functions update alerts --description "Tells the team about orders"
+    Example: onward functions update alerts \\
+        --description "Tells the team about orders"
 
     Parameters
     ----------

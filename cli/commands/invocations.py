@@ -25,8 +25,9 @@ async def invoke(
 ) -> int:
     """Have a destination handle one event now, enabled or not, with its version, settings and filters.
 
-    Requests really leave. It is not counted among the deliveries and not retried; the audit trail tells who asked for
-    it. The exit code is 0 where the event was delivered or filtered, 1 where the handler failed.
+    Requests really leave. It is not counted among the deliveries and not retried;
+    the audit trail tells who asked for it. The exit code is 0 where the event was
+    delivered or filtered, 1 where the handler failed.
 
     Example: onward destinations invoke alerts-web --event event.json
 

@@ -55,7 +55,8 @@ async def add(
 ) -> None:
     """Add a person, or with --service-account a program, with first roles; then make a token for it.
 
-    Example: onward members add ada --email ada@example.com --role functions-admin:crm --role source-admin:web
+    Example: onward members add ada --email ada@example.com \\
+        --role functions-admin:crm --role source-admin:web
 
     Parameters
     ----------

@@ -72,7 +72,8 @@ async def update(
 ) -> None:
     """Change a source's name and labels; the subject stays.
 
-    Example: onward sources update web --display-name "Web shop" --label team=growth
+    Example: onward sources update web --display-name "Web shop" \\
+        --label team=growth
 
     Parameters
     ----------

@@ -24,9 +24,11 @@ WORDS = {
 async def up(*, plaintext: bool = False, options: Options = DEFAULTS) -> int:
     """Run Postgres, NATS and the four services from one data folder until Ctrl-C.
 
-    The folder is made where it does not exist; everything is kept in it and goes on at the next start.
+    The folder is made where it does not exist; everything is kept in it and goes
+    on at the next start.
 
-    Services speak TLS with certificates that are made here, and renewed at a start.
+    Services speak TLS with certificates that are made here, and renewed at a
+    start.
 
     Example: onward up --data ./onward-data
 
