@@ -44,7 +44,8 @@ async def wait(postgres: Connection, destination: str, sequences: Iterable[int],
         """INSERT INTO due (workspace, destination, stream_sequence, event_index, source, function, message_id, type,
             event_name, received_at_us, duplicate, event, attempt, retries_used, reason, error_type, error_message,
             first_ended_at_us, deferrals, losses, alone, due_at_us, batch_events_max)
-        SELECT 'acme', $1, s, 0, 'web', 'f', 'm', 1, 'x', 1, false, '{}', 1, 0, 2, 0, '', 0, 1, 0, false, $3::bigint + s, $4
+        SELECT 'acme', $1, s, 0, 'web', 'f', 'm', 1, 'x', 1, false, '{}', 1, 0, 2, 0, '', 0, 1, 0, false,
+            $3::bigint + s, $4
         FROM unnest($2::int[]) AS s""",
         destination,
         list(sequences),
