@@ -41,6 +41,26 @@ def answer(operation: int, data: bytes) -> tuple[int, bytes]:
     return status, found
 
 
+def test_an_answer_is_fetched_once_by_whoever_asked() -> None:
+    shared = ctypes.create_string_buffer(BUFFER_BYTES)
+    calls = HostCalls({1: lambda data: data * 3, 2: lambda data: b""}, ctypes.addressof(shared), BUFFER_BYTES)
+
+    def ask(operation: int, data: bytes = b"") -> tuple[int, ...]:
+        struct.pack_into("<iiii", shared, 0, operation, len(data), 0, 0)
+        ctypes.memmove(ctypes.addressof(shared) + 16, data, len(data))
+        calls.serve()
+        return struct.unpack_from("<iiii", shared)
+
+    refused = 0, 0, 0, 1
+    assert ask(-1) == refused
+    room = BUFFER_BYTES - 16
+    assert ask(1, b"s" * (room // 2)) == (room // 2 * 3, room, 0, 0)
+    assert ask(-1) == (room // 2 * 3, room // 2 * 3 - room, 0, 0)
+    assert ask(-1) == refused
+    assert ask(2) == (0, 0, 0, 0)
+    assert ask(-1) == refused
+
+
 def assert_answered(operation: int, data: bytes) -> None:
     status, found = answer(operation, data)
     if status == 0:

@@ -39,7 +39,8 @@ class HostCalls:
         self._chunk_bytes = length - _HEADER.size
         self._input = bytearray()
         self._input_bytes = 0
-        self._output = b""
+        # None once all of it was fetched: an answer is its caller's alone.
+        self._output: bytes | None = None
         self._sent = 0
         self._status = _OK
 
@@ -51,7 +52,10 @@ class HostCalls:
             if more:
                 return
             self._begin(operation)
-        self._send_chunk()
+        if self._output is None:
+            _HEADER.pack_into(self._memory, 0, 0, 0, 0, _REFUSED)
+        else:
+            self._send_chunk(self._output)
 
     def _take(self, length: int) -> None:
         self._input_bytes += length
@@ -76,8 +80,10 @@ class HostCalls:
         except BaseException:  # noqa: BLE001 - JavaScript must get an answer; a panic of Rust is no Exception
             self._output = b""
 
-    def _send_chunk(self) -> None:
-        part = self._output[self._sent : self._sent + self._chunk_bytes]
+    def _send_chunk(self, output: bytes) -> None:
+        part = output[self._sent : self._sent + self._chunk_bytes]
         self._memory[_HEADER.size : _HEADER.size + len(part)] = part
-        _HEADER.pack_into(self._memory, 0, len(self._output), len(part), 0, self._status)
+        _HEADER.pack_into(self._memory, 0, len(output), len(part), 0, self._status)
         self._sent += len(part)
+        if self._sent >= len(output):
+            self._output = None

@@ -407,7 +407,7 @@ export function hostSync(operation, data) {
 }
 
 function received() {
-  if (header[3] !== 0) throw new primordials.Error(text(chunk, header[1]));
+  refuse();
   const total = header[0];
   const out = new Bytes(total);
   for (let got = 0; ; ) {
@@ -416,5 +416,11 @@ function received() {
     if (got >= total) return out;
     header[0] = -1;
     callHost();
+    refuse();
+    if (header[1] === 0) throw new primordials.Error('the answer was cut');
   }
+}
+
+function refuse() {
+  if (header[3] !== 0) throw new primordials.Error(text(chunk, header[1]));
 }
