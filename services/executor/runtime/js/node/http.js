@@ -5,6 +5,7 @@ import { clearTimer, setTimer } from '../host.js';
 import { hostFetch } from '../requests.js';
 import { Buffer } from '../web/buffer.js';
 import { markNetworkFailure } from '../web/network_failures.js';
+import { joinedHeaders } from '../web/response_headers.js';
 import { EventEmitter, Readable, Writable } from './stream.js';
 
 const { toBase64 } = Uint8Array.prototype;
@@ -19,10 +20,6 @@ export const ERRNO = { EPIPE: -32, ENETUNREACH: -101, ECONNRESET: -104, ETIMEDOU
 const INVALID_PATH = /[^\u0021-\u00ff]/;
 const INVALID_NAME = /[^^_`a-zA-Z\-0-9!#$%&'*+.|~]/;
 const INVALID_VALUE = /[^\t\x20-\x7e\x80-\xff]/;
-// Node keeps the first of these and drops the others: https://nodejs.org/api/http.html#messageheaders
-const SINGLE = new Set(
-  'age authorization content-length content-type etag expires from host if-modified-since if-unmodified-since last-modified location max-forwards proxy-authorization referer retry-after server user-agent'.split(' '),
-);
 
 const coded = (type, code, message) => Object.assign(new type(message), { code });
 
@@ -38,24 +35,13 @@ function socketError(rejection) {
   return error;
 }
 
-function messageHeaders(pairs) {
-  const headers = {};
-  for (const [name, value] of pairs) {
-    const key = name.toLowerCase();
-    if (key === 'set-cookie') headers[key] = [...(headers[key] ?? []), value];
-    else if (headers[key] === undefined) headers[key] = value;
-    else if (!SINGLE.has(key)) headers[key] += (key === 'cookie' ? '; ' : ', ') + value;
-  }
-  return headers;
-}
-
 export class IncomingMessage extends Readable {
   constructor(answer, request) {
     super();
     this.httpVersion = '1.1';
     this.statusCode = answer.status;
     this.statusMessage = answer.statusText;
-    this.headers = messageHeaders(answer.headers);
+    this.headers = { ...joinedHeaders(answer.headers) };
     this.rawHeaders = answer.headers.flat();
     this.complete = true;
     this.req = request;

@@ -9,6 +9,7 @@ import { Buffer } from './buffer.js';
 import { Blob, blobBytes } from './blob.js';
 import { named } from './named.js';
 import { markNetworkFailure } from './network_failures.js';
+import { joinedHeaders } from './response_headers.js';
 
 const { AbortError, FetchError, Headers, Request, Response } = nodeFetch;
 
@@ -88,22 +89,13 @@ function requestHeaders(request) {
   return sent;
 }
 
-// Node keeps the first of these and drops the others: https://nodejs.org/api/http.html#messageheaders
-const SINGLE = new Set(
-  'age authorization content-length content-type etag expires from host if-modified-since if-unmodified-since last-modified location max-forwards proxy-authorization referer retry-after server user-agent'.split(' '),
-);
+const isValid = ([name, value]) => !/[^^_`a-zA-Z\-0-9!#$%&'*+.|~]/.test(name) && !/[^\t\x20-\x7e\x80-\xff]/.test(value);
 
 function responseHeaders(pairs) {
   const headers = new Headers();
   const raw = headers.raw();
-  for (const [name, value] of pairs) {
-    const key = name.toLowerCase();
-    if (/[^^_`a-zA-Z\-0-9!#$%&'*+.|~]/.test(key) || /[^\t\x20-\x7e\x80-\xff]/.test(value)) continue;
-    if (raw[key] === undefined) raw[key] = [value];
-    else if (key === 'set-cookie') raw[key].push(value);
-    else if (key === 'cookie') raw[key] = [`${raw[key][0]}; ${value}`];
-    else if (!SINGLE.has(key)) raw[key] = [`${raw[key][0]}, ${value}`];
-  }
+  const joined = joinedHeaders(pairs.filter(isValid));
+  for (const name of Object.keys(joined)) raw[name] = [joined[name]].flat();
   return headers;
 }
 
