@@ -1,6 +1,6 @@
 const seen = [];
 for (const label of ['utf-8', 'UTF8', ' utf-16le ', 'utf-16be', 'latin1', 'ascii', 'windows-1252', 'iso-8859-2', 'koi8-r', 'unicode-1-1-utf-8']) seen.push(new TextDecoder(label).encoding);
-for (const label of ['nope', '', null, 5]) try { seen.push(new TextDecoder(label).encoding); } catch (e) { seen.push([e.name, e.code]); }
+for (const label of ['nope', '', null, 5]) try { seen.push(new TextDecoder(label).encoding); } catch (e) { seen.push([e.name, e.code, e.message]); }
 const bom = new Uint8Array([0xef, 0xbb, 0xbf, 0x61]);
 seen.push(new TextDecoder().decode(bom), new TextDecoder('utf-8', { ignoreBOM: true }).decode(bom).length, new TextDecoder().fatal, new TextDecoder('utf-8', { fatal: true }).fatal, new TextDecoder().ignoreBOM);
 const d = new TextDecoder(); seen.push([d.decode(new Uint8Array([0xe2, 0x82]), { stream: true }), d.decode(new Uint8Array([0xac, 0x41]), { stream: true }), d.decode()]);

@@ -22,6 +22,8 @@ function coded(code, run) {
   }
 }
 
+const notSupported = (label) => Object.assign(new RangeError(`The "${label}" encoding is not supported`), { code: 'ERR_ENCODING_NOT_SUPPORTED' });
+
 const methods = {
   decode(input, options) {
     if (input !== undefined && !isBytes(input)) throw invalidType('list', 'an instance of SharedArrayBuffer, ArrayBuffer or ArrayBufferView', input);
@@ -53,7 +55,14 @@ for (const type of [TextDecoder, TextEncoder]) {
 }
 
 const Decoder = new Proxy(TextDecoder, {
-  construct: (target, args, made) => coded('ERR_ENCODING_NOT_SUPPORTED', () => construct(target, args, made)),
+  construct(target, args, made) {
+    try {
+      return construct(target, args, made);
+    } catch (error) {
+      if (error instanceof RangeError) throw notSupported(args[0]);
+      throw error;
+    }
+  },
 });
 Object.defineProperty(TextDecoder.prototype, 'constructor', { value: Decoder, writable: true, configurable: true });
 
