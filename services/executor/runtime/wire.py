@@ -20,10 +20,10 @@ class Kind(IntEnum):
     ANSWERS = 3  # [[request id, ok, value], ...]
     STOP = 4
     CHECK = 5  # CHECK_HEADER, a line of JSON with the names of the settings, code
-    PROBE = 7  # JSON: {"names": [...], "targets": {...}} as probes.py reads them
     HEAP = 6  # answered by HEAP_USED once nothing runs
-    PREPARE = 9  # JSON: globals of the libraries to evaluate ahead of a script that names them
+    PROBE = 7  # JSON: {"names": [...], "targets": {...}} as probes.py reads them
     TRIM = 8  # give back memory that is not needed; only while nothing runs
+    PREPARE = 9  # JSON: globals of the libraries to evaluate ahead of a script that names them
     # From the worker.
     LOCKED = 16  # JSON: list of degradations
     READY = 17  # JSON: {"handlers": [...]} or {"error": {...}}
@@ -31,9 +31,9 @@ class Kind(IntEnum):
     BATCH_REPLY = 19  # BATCH_REPLY_HEADER, then the events that have not ended, with commas between
     EXIT = 20  # EXIT_HEADER: the worker ends itself
     CHECKED = 21  # JSON: what check.js has found
-    FILLED = 24  # nothing: what lives in the heap is most of what may
-    PROBED = 23  # JSON: [[name, what came of it], ...]
     HEAP_USED = 22  # HEAP_USED_BODY
+    PROBED = 23  # JSON: [[name, what came of it], ...]
+    FILLED = 24  # nothing: what lives in the heap is most of what may
 
 
 HEADER: Final = struct.Struct("<IB")
