@@ -8,7 +8,9 @@ const script = () => TEXT;
 const isOurs = (f) => typeof f === 'function' && !/\[native code\]/.test(`${f}`) && !script().includes(`${f}`);
 
 // What no script may see: attempts, records, the pump, the buffers that Python shares, modules that bring all of it.
-const HOST = ['seq', 'handler', 'lastAtEnd', 'fetchesRunning', 'addRecord', 'nextTurn', 'bindSync', 'startEach', 'trapped', 'records'];
+const HOST = ['seq', 'handler', 'lastAtEnd', 'fetchesRunning', 'addRecord', 'nextTurn', 'bindSync', 'startEach', 'records', 'waitingFirst', 'makeCurrent', 'getContinuationPreservedEmbedderData'];
+// What lazy modules are given instead. A script may get hold of it, and of no more.
+const CAPABILITIES = ['clearTimer', 'enqueueTurn', 'hostFetch', 'hostSync', 'primordials', 'setTimer', 'touch'];
 const isHosts = (o) => { try { return o !== null && (typeof o === 'object' || typeof o === 'function') && HOST.some((k) => k in o) } catch { return false } };
 const isShared = (o) => { try { return o instanceof ArrayBuffer && (o.byteLength === 1048592 || o.byteLength === 262144) } catch { return false } };
 

@@ -45,6 +45,17 @@ async def test_an_attack_gets_nothing_and_changes_no_other_event(sandbox: Sandbo
     assert run.outcomes[0].value == b'"nothing"', (run.outcomes[0].value, run.outcomes[0].error)
     real = [("RetryError", "RetryError", "real"), b'"real"']
     assert _of_victims(run, 1, 2, 3, 4) == real * 2
+    assert {request.job_id for request in run.requests} <= {0}, "requests of the attacker's in another attempt"
+    assert all(_is_plain(request.payload) for request in run.requests)
+
+
+def _is_plain(payload: dict[str, object]) -> bool:
+    headers = payload.get("headers", [])
+    assert isinstance(headers, list)
+    flat = [value for name, value in payload.items() if name != "headers"]
+    return all(isinstance(value, str | int | None) for value in flat) and all(
+        isinstance(text, str) for header in headers for text in header
+    )
 
 
 # Every way to a function that is made of a text.
