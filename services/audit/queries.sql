@@ -1,7 +1,7 @@
 -- What the trail answers. Pages are by index, so that they stay stable while the trail grows.
 
 -- name: event
-SELECT * FROM audit_events WHERE workspace = $1 AND index = $2;
+SELECT * FROM audit_events WHERE workspace = $1 AND index BETWEEN $2 AND $2 ORDER BY index LIMIT 1;
 
 -- name: events_after
 -- Oldest first: up to $3 of at most $4 bytes in all, but one at least.
@@ -12,7 +12,10 @@ FROM (
         SELECT index, changes_bytes FROM audit_events WHERE workspace = $1 AND index > $2 ORDER BY index LIMIT $3
     ) AS candidates
 ) AS chosen
-JOIN audit_events e ON e.workspace = $1 AND e.index = chosen.index
+-- See handlers/merkle_log.sql.
+CROSS JOIN LATERAL (
+    SELECT * FROM audit_events WHERE workspace = $1 AND index BETWEEN chosen.index AND chosen.index ORDER BY index LIMIT 1
+) AS e
 WHERE chosen.bytes_so_far <= $4 OR chosen.bytes_so_far = chosen.changes_bytes
 ORDER BY e.index;
 

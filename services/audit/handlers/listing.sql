@@ -12,7 +12,11 @@ WITH RECURSIVE halves(low, high) AS (
     UNION ALL
     SELECT CASE WHEN e.record_time < $2 THEN e.index ELSE h.low END,
         CASE WHEN e.record_time < $2 THEN h.high ELSE e.index END
-    FROM halves h JOIN audit_events e ON e.workspace = $1 AND e.index = (h.low + h.high) / 2
+    FROM halves h
+    CROSS JOIN LATERAL (
+        SELECT index, record_time FROM audit_events
+        WHERE workspace = $1 AND index BETWEEN (h.low + h.high) / 2 AND (h.low + h.high) / 2 ORDER BY index LIMIT 1
+    ) AS e
     WHERE h.high - h.low > 1
 )
 SELECT max(low) + 1 AS earliest, min(high) AS latest FROM halves;
@@ -43,7 +47,11 @@ scanned AS MATERIALIZED (
             AND {matches_text}
             -- Where times do not matter, nothing else says what these are.
             AND coalesce($15::bigint, $16::bigint, $17::bigint, $18::bigint, 0) IS NOT NULL AS matches
-    FROM candidates c JOIN audit_events e ON e.workspace = $1 AND e.index = c.index
+    -- Looked up one by one; see merkle_log.sql.
+    FROM candidates c
+    CROSS JOIN LATERAL (
+        SELECT * FROM audit_events WHERE workspace = $1 AND index BETWEEN c.index AND c.index ORDER BY index LIMIT 1
+    ) AS e
 ),
 matching AS (
     SELECT index, changes_bytes, sum(changes_bytes) OVER (ORDER BY index DESC) AS bytes_so_far
@@ -53,5 +61,7 @@ chosen AS (SELECT index FROM matching WHERE bytes_so_far <= $14 OR bytes_so_far 
 SELECT e.*, (SELECT count(*) FROM matching) AS found, s.scanned, s.lowest, s.highest
 FROM (SELECT count(*) AS scanned, min(index) AS lowest, max(index) AS highest FROM candidates) AS s
 LEFT JOIN chosen ON true
-LEFT JOIN audit_events e ON e.workspace = $1 AND e.index = chosen.index
+LEFT JOIN LATERAL (
+    SELECT * FROM audit_events WHERE workspace = $1 AND index BETWEEN chosen.index AND chosen.index ORDER BY index LIMIT 1
+) AS e ON true
 ORDER BY e.index DESC;

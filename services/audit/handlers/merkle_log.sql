@@ -22,8 +22,14 @@ FROM (
         SELECT index, changes_bytes FROM audit_events WHERE workspace = $1 AND index > $2 ORDER BY index LIMIT $3
     ) AS candidates
 ) AS chosen
-JOIN audit_events e ON e.workspace = $1 AND e.index = chosen.index
-JOIN audit_facts f ON f.workspace = $1 AND f.index = chosen.index
+-- Looked up one by one by the primary key: its order is asked for, and so no other index will do. Of a workspace that is
+-- new Postgres believes that it has one row, and would look through all of them for each.
+CROSS JOIN LATERAL (
+    SELECT * FROM audit_events WHERE workspace = $1 AND index BETWEEN chosen.index AND chosen.index ORDER BY index LIMIT 1
+) AS e
+CROSS JOIN LATERAL (
+    SELECT * FROM audit_facts WHERE workspace = $1 AND index BETWEEN chosen.index AND chosen.index ORDER BY index LIMIT 1
+) AS f
 WHERE chosen.bytes_so_far <= $4 OR chosen.bytes_so_far = chosen.changes_bytes
 ORDER BY e.index;
 
