@@ -193,7 +193,7 @@ async def test_an_executor_tells_of_its_sandbox_its_view_and_what_waits(
         await eventually_right(address, "events")
         found = by_name(await ask(address))
         assert found["v8"].message == V8_VERSION
-        assert found["workers"].message == "0 of 200 are warm"
+        assert found["workers"].message == "0 of 1,000 are warm"
         assert found["view"].level == OK
         assert found["durability"].level == OK
         assert found["events"].message == "0 messages waiting"
@@ -202,7 +202,7 @@ async def test_an_executor_tells_of_its_sandbox_its_view_and_what_waits(
         await world.publish({"type": "track", "event": "x", "userId": "u"})
         await world.attempts("crm")
         found = by_name(await ask(address))
-        assert found["workers"].message == "1 of 200 are warm"
+        assert found["workers"].message == "1 of 1,000 are warm"
         # On the log, and not on the bus: until the next comparison the executor does not know.
         await world.registry.record("sources/app", facts_pb2.SourceCreated(source="app"), publish=False)
         check = by_name(await ask(address))["view"]
