@@ -37,8 +37,10 @@ async def heads_checkpoint(world: World, **sizes: int) -> pb.GetHeadsCheckpointR
     answers: list[pb.GetHeadsCheckpointResponse] = []
 
     async def signed() -> bool:
-        last = {head["workspace"]: head["size"] for head in map(orjson.loads, (await exported(world))[0])}
-        if last != sizes:
+        heads, note = await exported(world)
+        last = {head["workspace"]: head["size"] for head in map(orjson.loads, heads)}
+        # Heads are there a moment before their first checkpoint.
+        if last != sizes or not note:
             return False
         answers.append(await operator.GetHeadsCheckpoint(pb.GetHeadsCheckpointRequest()))
         return True

@@ -7,7 +7,7 @@ from functools import partial
 from typing import Final
 
 from kit.postgres.pool import Pool
-from kit.rpc.names import WORKSPACE, malformed
+from kit.rpc.names import WORKSPACE
 from onward.audit.v1 import audit_service_pb2 as pb
 from services.audit.domain import merkle
 from services.audit.domain.heads import HEADS
@@ -36,8 +36,8 @@ class HeadsProofs:
 
     async def proof(self, request: pb.GetHeadsProofRequest) -> pb.GetHeadsProofResponse:
         """That a workspace's last head is in a tree, and that the tree has grown from an older one."""
-        size = await self._proofs.tree_size(HEADS, request.tree_size)
-        answer = pb.GetHeadsProofResponse(tree_size=size, checkpoint=await self._proofs.note(HEADS, size))
+        size, note = await self._proofs.tree(HEADS, request.tree_size)
+        answer = pb.GetHeadsProofResponse(tree_size=size, checkpoint=note)
         if request.old_size:
             answer.consistency_hashes.extend(await self._proofs.consistency_hashes(HEADS, request.old_size, size))
         if request.workspace:
@@ -55,12 +55,7 @@ class HeadsProofs:
 
     async def export(self, after: int, until: int) -> AsyncIterator[pb.ExportHeadsResponse]:
         """Heads after an index, and the checkpoint with the last."""
-        size = await self._pool.fetchval(queries.size, HEADS) or 0
-        last = until or await self._proofs.covered(HEADS)
-        if last > size:
-            raise malformed("until_index", f"must not be above {size}, the number of heads")
-        found = await self._proofs.last_or_first(HEADS, last) if last else None
-        note = found[1] if found else ""
+        last, note = await self._proofs.end(HEADS, until, "the number of heads")
         if after >= last:
             yield pb.ExportHeadsResponse(last_index=after, until_index=last, checkpoint=note)
         while after < last:

@@ -66,7 +66,7 @@ class MerkleLog:
                 await asyncio.sleep(POLL_S)
             except Exception:
                 # A fault of ours, or tables that somebody has changed. Records must go on being made; that no tree
-                # follows them is told by the check "log".
+                # follows them is told by the check "trees".
                 log.exception("trees_not_grown", retry_in_s=FAULT_DELAY_S)
                 await asyncio.sleep(FAULT_DELAY_S)
 

@@ -38,25 +38,22 @@ class Proofs:
         rows = await self._pool.fetch(queries.records, workspace, index - 1, 1, RECORD_BYTES_MAX)
         if not rows or rows[0]["index"] != index:
             raise Missing(AUDIT_EVENT.format(workspace, index))
-        size = await self.tree_size(workspace, tree_size)
+        size, note = await self.tree(workspace, tree_size)
         if index > size:
             if tree_size:
                 raise malformed("tree_size", f"must be {index} at least, to have this record in it")
             raise Unavailable("No checkpoint covers this record yet; ask again.", retry_after_s=GROWS_WITHIN_S)
         hashes = await read_tree(self._pool, workspace, partial(merkle.inclusion_proof, index=index - 1, size=size))
         record = record_bytes(dict(rows[0]))
-        note = await self.note(workspace, size)
         return pb.GetInclusionProofResponse(
             record=record, index=index, tree_size=size, hashes=hashes, checkpoint=note
         )  # fmt: skip
 
     async def consistency(self, workspace: str, old_size: int, tree_size: int) -> pb.GetConsistencyProofResponse:
         """That a tree is the beginning of a later one."""
-        size = await self.tree_size(workspace, tree_size)
+        size, note = await self.tree(workspace, tree_size)
         hashes = await self.consistency_hashes(workspace, old_size, size)
-        return pb.GetConsistencyProofResponse(
-            hashes=hashes, tree_size=size, checkpoint=await self.note(workspace, size)
-        )  # fmt: skip
+        return pb.GetConsistencyProofResponse(hashes=hashes, tree_size=size, checkpoint=note)
 
     async def consistency_hashes(self, workspace: str, old_size: int, size: int) -> list[bytes]:
         """The proof itself."""
@@ -66,11 +63,7 @@ class Proofs:
 
     async def export(self, workspace: str, after: int, until: int) -> AsyncIterator[pb.ExportAuditEventsResponse]:
         """Records after an index, in messages of about 1 MB, and the checkpoint with the last."""
-        last = until or await self.covered(workspace)
-        if last > await self._size(workspace):
-            raise malformed("until_index", f"must not be above {await self._size(workspace)}, the last record's index")
-        found = await self.last_or_first(workspace, last) if last else None
-        note = found[1] if found else ""
+        last, note = await self.end(workspace, until, "the last record's index")
         if after >= last:
             yield pb.ExportAuditEventsResponse(last_index=after, until_index=last, checkpoint=note)
         while after < last:
@@ -90,23 +83,31 @@ class Proofs:
         row = await self._pool.fetchrow(*query)
         return (row["size"], row["note"]) if row else None
 
-    async def note(self, workspace: str, size: int) -> str:
-        """The checkpoint of just this size; "" where there is none."""
-        found = await self.last_or_first(workspace, size)
-        return found[1] if found and found[0] == size else ""
+    async def tree(self, workspace: str, wanted: int) -> tuple[int, str]:
+        """The size of a tree, and the checkpoint of just that size, "" where there is none.
 
-    async def covered(self, workspace: str) -> int:
-        """How many records the latest checkpoint covers; where nothing is signed, how many are in the tree."""
-        found = await self.last_or_first(workspace, 0)
-        return found[0] if found else await self._size(workspace)
+        Without a `wanted` size it is what the latest checkpoint covers; where nothing is signed, all that is there.
+        """
+        found = await self.last_or_first(workspace, wanted)
+        if not wanted:
+            return found or (await self._size(workspace), "")
+        if found is None:
+            await self._require(workspace, wanted, "tree_size", "the number of records")
+        return wanted, found[1] if found and found[0] == wanted else ""
+
+    async def end(self, workspace: str, until: int, what: str) -> tuple[int, str]:
+        """Where an export ends, and the first checkpoint that covers all of it; `what` names the most for errors."""
+        if not until:
+            return await self.tree(workspace, 0)
+        found = await self.last_or_first(workspace, until)
+        if found is None:
+            await self._require(workspace, until, "until_index", what)
+        return until, found[1] if found else ""
+
+    async def _require(self, workspace: str, wanted: int, field: str, what: str) -> None:
+        """What no checkpoint covers must be there nevertheless."""
+        if wanted > (size := await self._size(workspace)):
+            raise malformed(field, f"must not be above {size}, {what}")
 
     async def _size(self, workspace: str) -> int:
         return await self._pool.fetchval(queries.size, workspace) or 0
-
-    async def tree_size(self, workspace: str, wanted: int) -> int:
-        """The size that was asked for, or where none was, what `covered` answers."""
-        if not wanted:
-            return await self.covered(workspace)
-        if wanted > (size := await self._size(workspace)):
-            raise malformed("tree_size", f"must not be above {size}, the number of records")
-        return wanted
