@@ -17,12 +17,11 @@ import pytest
 
 from services.executor.runtime.broker import Broker
 from services.executor.runtime.pool import Job, Zygote
-from services.executor.runtime.worker_link import Outcome
 from tests.integration import runtime_world
+from tests.integration.node_reference import node_results
 from tests.integration.partner_api import PartnerApi
 from tests.integration.recording_receiver import Recorded
-from tests.integration.test_runtime_differential import ERROR_LEVELS, HEADERS_PLACED_ELSEWHERE, Asking
-from tools.build_runtime import SOURCES, node_folder
+from tests.integration.test_runtime_differential import HEADERS_PLACED_ELSEWHERE, Asking, result_of
 
 pytestmark = pytest.mark.integration
 
@@ -43,7 +42,8 @@ def found() -> dict[str, Result]:
     return asyncio.run(_run_all())
 
 
-def _given(script: Path, url: str = "{api}") -> dict[str, Any]:
+def read_given(script: Path, url: str = "{api}") -> dict[str, Any]:
+    """The JSON beside a script, with the address of its API in it."""
     given: dict[str, Any] = json.loads(script.with_suffix(".json").read_text("utf-8").replace("{api}", url))
     return given
 
@@ -51,7 +51,7 @@ def _given(script: Path, url: str = "{api}") -> dict[str, Any]:
 @contextlib.asynccontextmanager
 async def _apis() -> AsyncIterator[dict[str, PartnerApi]]:
     async with contextlib.AsyncExitStack() as stack:
-        apis = {script.name: PartnerApi(answers=_given(script)["answers"]) for script in SCRIPTS}
+        apis = {script.name: PartnerApi(answers=read_given(script)["answers"]) for script in SCRIPTS}
         for api in apis.values():
             await api.start()
             stack.push_async_callback(api.stop)
@@ -59,17 +59,10 @@ async def _apis() -> AsyncIterator[dict[str, PartnerApi]]:
 
 
 async def _run_reference() -> dict[str, Result]:
-    async with _apis() as apis, asyncio.timeout(REFERENCE_SECONDS_MAX):
-        urls = json.dumps({name: api.url for name, api in apis.items()})
-        command = [node_folder() / "bin" / "node", FOLDER / "node.mjs", SOURCES / "node_modules", urls, *SCRIPTS]
-        node = await asyncio.create_subprocess_exec(*map(str, command), stdout=asyncio.subprocess.PIPE)
-        try:
-            output, _ = await node.communicate()
-        finally:
-            if node.returncode is None:
-                node.kill()
-        assert node.returncode == 0
-        return {name: _whole(events, apis[name]) for name, events in json.loads(output).items()}
+    async with _apis() as apis:
+        urls = {name: api.url for name, api in apis.items()}
+        results = await node_results(FOLDER / "node.mjs", urls, SCRIPTS, REFERENCE_SECONDS_MAX)
+        return {name: _whole(events, apis[name]) for name, events in results.items()}
 
 
 async def _run_all() -> dict[str, Result]:
@@ -83,7 +76,7 @@ async def _run_all() -> dict[str, Result]:
 
 
 async def _run(zygote: Zygote, broker: Broker, script: Path, api: PartnerApi) -> Result:
-    given = _given(script, api.url)
+    given = read_given(script, api.url)
     running = Asking(runtime_world.nothing_expected, broker=broker)
     code, settings = script.read_text("utf-8"), json.dumps(given["settings"]).encode()
     async with (
@@ -93,15 +86,8 @@ async def _run(zygote: Zygote, broker: Broker, script: Path, api: PartnerApi) ->
         results = []
         for at, (type_, event) in enumerate(given["events"]):
             (outcome,) = await running.run(Job(at, type_, json.dumps(event).encode(), capture=True))
-            results.append(_result(outcome))
+            results.append(result_of(outcome))
     return _whole(results, api)
-
-
-def _result(outcome: Outcome) -> Result:
-    lines = [["error" if line.level in ERROR_LEVELS else "out", line.text] for line in outcome.logs]
-    value = json.loads(outcome.value) if outcome.value is not None else None
-    error = outcome.error and {"name": outcome.error.name or None, "message": outcome.error.message}
-    return {"lines": lines, "value": value, "error": error}
 
 
 def _whole(events: list[Result], api: PartnerApi) -> Result:
@@ -135,5 +121,5 @@ def test_a_handler_does_what_it_does_under_node(
 
 @pytest.mark.parametrize("script", [script.name for script in SCRIPTS])
 def test_no_request_of_a_handler_misses_the_list(script: str, found: dict[str, Result]) -> None:
-    listed = _given(FOLDER / script)["answers"]
+    listed = read_given(FOLDER / script)["answers"]
     assert {request["request"] for request in found[script]["requests"]} == set(listed)

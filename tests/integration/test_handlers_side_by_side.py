@@ -14,8 +14,8 @@ from services.executor.runtime.broker import Broker
 from services.executor.runtime.pool import HostRequest, Job, Zygote
 from tests.integration import runtime_world
 from tests.integration.partner_api import PartnerApi
-from tests.integration.test_handlers_as_written import SCRIPTS, _given, _result
-from tests.integration.test_runtime_differential import Asking
+from tests.integration.test_handlers_as_written import SCRIPTS, read_given
+from tests.integration.test_runtime_differential import Asking, result_of
 
 pytestmark = pytest.mark.integration
 
@@ -40,9 +40,9 @@ class Noting(Asking):
 
 async def _run(zygote: Zygote, broker: Broker, script: Path, *chosen: int) -> Told:
     """What came of these events of a script, in one batch of a new worker. The API always gives the last answer."""
-    api = PartnerApi(answers={asked: answers[-1:] for asked, answers in _given(script)["answers"].items()})
+    api = PartnerApi(answers={asked: answers[-1:] for asked, answers in read_given(script)["answers"].items()})
     await api.start()
-    given = _given(script, api.url)
+    given = read_given(script, api.url)
     running = Noting(runtime_world.nothing_expected, broker=broker)
     settings = json.dumps(given["settings"]).encode()
     try:
@@ -55,7 +55,9 @@ async def _run(zygote: Zygote, broker: Broker, script: Path, *chosen: int) -> To
                 outcomes = {outcome.id: outcome for outcome in await running.run(*jobs)}
     finally:
         await api.stop()
-    told = [{**_result(outcomes[at]), "requests": sorted(running.by_job.get(at, []), key=json.dumps)} for at in chosen]
+    told = [
+        {**result_of(outcomes[at]), "requests": sorted(running.by_job.get(at, []), key=json.dumps)} for at in chosen
+    ]
     cleaned: Told = json.loads(json.dumps(told).replace(f":{api.port}", ":PORT"))
     return cleaned
 
@@ -75,7 +77,7 @@ def found() -> dict[str, tuple[Told, Told]]:
 
 
 async def _both(zygote: Zygote, broker: Broker, script: Path) -> tuple[Told, Told]:
-    count = len(_given(script)["events"])
+    count = len(read_given(script)["events"])
     alone = [(await _run(zygote, broker, script, at))[0] for at in range(count)]
     return alone, await _run(zygote, broker, script, *range(count))
 

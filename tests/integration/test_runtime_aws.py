@@ -22,9 +22,9 @@ from services.executor.runtime.broker import Broker
 from services.executor.runtime.pool import Zygote
 from services.executor.runtime.worker_link import HostRequest, Outcome
 from tests.integration import runtime_world
+from tests.integration.node_reference import node_results
 from tests.integration.runtime_world import LIMITS, RejectionError, script
 from tests.integration.test_runtime_differential import FOLDER, REPLY, Asking, Result, result_of
-from tools.build_runtime import SOURCES, node_folder
 
 pytestmark = pytest.mark.integration
 
@@ -62,18 +62,8 @@ def _forget(moto: str) -> None:
 
 async def _run_reference(moto: str) -> dict[str, Result]:
     await asyncio.to_thread(_forget, moto)
-    urls = json.dumps({path.name: moto for path in SCRIPTS})
-    command = [node_folder() / "bin" / "node", FOLDER / "reference.mjs", SOURCES / "node_modules", urls, *SCRIPTS]
-    node = await asyncio.create_subprocess_exec(*map(str, command), stdout=asyncio.subprocess.PIPE)
-    try:
-        async with asyncio.timeout(REFERENCE_SECONDS_MAX):
-            output, _ = await node.communicate()
-    finally:
-        if node.returncode is None:
-            node.kill()
-    assert node.returncode == 0
-    results: dict[str, Result] = json.loads(output)
-    return results
+    urls = {path.name: moto for path in SCRIPTS}
+    return await node_results(FOLDER / "reference.mjs", urls, SCRIPTS, REFERENCE_SECONDS_MAX)
 
 
 async def _run_all(moto: str) -> dict[str, Result]:

@@ -24,8 +24,8 @@ from services.executor.runtime.egress import EgressError, EgressRequest, Scope
 from services.executor.runtime.pool import Zygote
 from services.executor.runtime.worker_link import HostRequest, Outcome
 from tests.integration import runtime_world
+from tests.integration.node_reference import node_results
 from tests.integration.recording_receiver import Receiver, Recorded
-from tools.build_runtime import SOURCES, node_folder
 
 pytestmark = pytest.mark.integration
 
@@ -94,17 +94,9 @@ async def _receivers(scripts: Iterable[Path]) -> AsyncIterator[dict[str, Receive
 
 
 async def _run_reference() -> dict[str, Result]:
-    async with _receivers(SCRIPTS) as receivers, asyncio.timeout(REFERENCE_SECONDS_MAX):
-        urls = json.dumps({name: receiver.url for name, receiver in receivers.items()})
-        command = [node_folder() / "bin" / "node", FOLDER / "reference.mjs", SOURCES / "node_modules", urls, *SCRIPTS]
-        node = await asyncio.create_subprocess_exec(*map(str, command), stdout=asyncio.subprocess.PIPE)
-        try:
-            output, _ = await node.communicate()
-        finally:
-            if node.returncode is None:
-                node.kill()
-        assert node.returncode == 0
-        results: dict[str, Result] = json.loads(output)
+    async with _receivers(SCRIPTS) as receivers:
+        urls = {name: receiver.url for name, receiver in receivers.items()}
+        results = await node_results(FOLDER / "reference.mjs", urls, SCRIPTS, REFERENCE_SECONDS_MAX)
         return {name: _with_requests(result, receivers.get(name)) for name, result in results.items()}
 
 
@@ -136,6 +128,7 @@ def _unfinished(error: Exception) -> Result:
 
 
 def result_of(outcome: Outcome) -> Result:
+    """What was observed of an attempt, as reference.mjs tells it of Node."""
     lines = [["error" if line.level in ERROR_LEVELS else "out", line.text] for line in outcome.logs]
     error = None
     if outcome.error is not None:
