@@ -13,8 +13,6 @@ const INSPECT_BYTES_MAX = 50; // Node's buffer.INSPECT_MAX_BYTES
 const { toBase64, toHex } = Uint8Array.prototype;
 const { apply } = Reflect;
 const wrapped = {
-  alloc: Buffer.alloc,
-  allocUnsafe: Buffer.allocUnsafe,
   compare: Buffer.compare,
   concat: Buffer.concat,
   from: Buffer.from,
@@ -22,7 +20,6 @@ const wrapped = {
   isEncoding: Buffer.isEncoding,
   toString: Buffer.prototype.toString,
   write: Buffer.prototype.write,
-  fill: Buffer.prototype.fill,
   indexOf: Buffer.prototype.indexOf,
   lastIndexOf: Buffer.prototype.lastIndexOf,
   includes: Buffer.prototype.includes,
@@ -73,6 +70,11 @@ function requireSize(size) {
   if (!(size >= 0 && size <= SIZE_MAX)) throw outOfRange('size', `>= 0 && <= ${SIZE_MAX}`, size);
 }
 
+function zeros(size) {
+  requireSize(size);
+  return asBuffer(new Uint8Array(size));
+}
+
 function requireEncoding(encoding) {
   if (encoding !== undefined && typeof encoding !== 'string') throw invalidType('encoding', 'of type string', encoding);
 }
@@ -92,20 +94,13 @@ const statics = {
     }
   },
   alloc(size, fill, encoding) {
-    requireSize(size);
-    const buffer = asBuffer(new Uint8Array(size));
+    const buffer = zeros(size);
     if (fill === undefined || fill === 0 || size === 0) return buffer;
     requireEncoding(encoding);
     return buffer.fill(fill, encoding);
   },
-  allocUnsafe(size) {
-    requireSize(size);
-    return asBuffer(new Uint8Array(size));
-  },
-  allocUnsafeSlow(size) {
-    requireSize(size);
-    return asBuffer(new Uint8Array(size));
-  },
+  allocUnsafe: (size) => zeros(size),
+  allocUnsafeSlow: (size) => zeros(size),
   compare(left, right) {
     return apply(wrapped.compare, Buffer, [bytesOf(left, 'buf1'), bytesOf(right, 'buf2')]);
   },
@@ -227,7 +222,7 @@ for (const name of ['indexOf', 'lastIndexOf', 'includes']) {
 function codeOf(error) {
   if (/^Unknown encoding/.test(error.message)) return 'ERR_UNKNOWN_ENCODING';
   if (/^Buffer size must be a multiple/.test(error.message)) return 'ERR_INVALID_BUFFER_SIZE';
-  if (error instanceof RangeError) return /beyond buffer length/.test(error.message) ? 'ERR_BUFFER_OUT_OF_BOUNDS' : 'ERR_OUT_OF_RANGE';
+  if (error instanceof RangeError) return 'ERR_OUT_OF_RANGE';
   return error instanceof TypeError ? 'ERR_INVALID_ARG_TYPE' : undefined;
 }
 
