@@ -315,9 +315,7 @@ async def control(world: World) -> float:
             connection = await asyncpg.connect(world.dsn)
             stack.push_async_callback(connection.close)
             calls.append(_inserting(connection))
-        await connection.execute(
-            "CREATE TABLE IF NOT EXISTS control (id bigserial PRIMARY KEY, fact text, answer bytea)"
-        )
+        await connection.execute(CONTROL_TABLE)
         return await per_second(calls, world.options.seconds)
 
 

@@ -33,7 +33,6 @@ MEMORY_NONE = 0.03
 
 VIEW_ADVICE = "restart it if it stays behind; its log says why: facts_behind, facts_unreadable"
 EVENTS_ADVICE = "run another executor, or see which functions are slow: `onward deliveries summary`"
-WORKERS_ADVICE = "destinations wait for one another: raise ONWARD_WORKERS_MAX, or run another executor"
 MEMORY_ADVICE = "lower ONWARD_WORKERS_MAX, or give the machine more memory"
 # What each layer of the sandbox is, and what a refusal of it usually comes from; docs/operations.md has the same.
 SANDBOX_ADVICE = {

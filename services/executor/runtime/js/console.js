@@ -48,8 +48,6 @@ function elapsed(label, data) {
   return true;
 }
 
-const isIndexed = (rows) => Array.isArray(rows) || ArrayBuffer.isView(rows);
-
 // The columns of console.table, as Node finds them: the index, one for each property name, and one for plain values.
 function table(rows, properties) {
   const cell = (value) => inspect(value, { depth: value !== null && typeof value === 'object' && !Array.isArray(value) && Object.keys(value).length > 2 ? -1 : 0, maxArrayLength: 3, breakLength: Infinity, colors: false });
