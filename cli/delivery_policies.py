@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, fields
+from itertools import pairwise
 
-from cli.durations import parse_duration
+from cli.durations import parse_duration, spelled
 from cli.failures import UsageError
 from onward.registry.v1 import resources_pb2
 
@@ -12,6 +13,14 @@ from onward.registry.v1 import resources_pb2
 EVENTS_DEFAULT = 100
 EVENTS_MAX = 500
 WAIT_MAX_S = 60
+# As resources.proto and the registry have it.
+PER_SECOND_MIN = 0.01
+PER_SECOND_MAX = 100_000.0
+IN_FLIGHT_MAX = 100_000
+SAMPLED_DEFAULT = 0.01
+DEFAULT = "default"
+NONE = "none"
+_UNITS_S = {"s": 1, "m": 60, "h": 3600}
 NO_BATCHES = "each event goes to its single handler, since the code that runs has no onBatch"
 
 
@@ -26,6 +35,15 @@ class PolicyChange:
     batches: bool | None = None
     batch_events: int | None = None
     batch_wait: str | None = None
+    # Offsets as "10s,1m,1h"; "default" and "none".
+    retries: str | None = None
+    # "100", "100/m" or "none".
+    rate: str | None = None
+    # 0 for no limit.
+    in_flight: int | None = None
+    # In percent; "default" for what every destination has.
+    sample_successes: str | None = None
+    breaker: bool | None = None
 
     def __post_init__(self) -> None:
         """Raise UsageError where an option is no good: before anything is asked."""
@@ -35,6 +53,10 @@ class PolicyChange:
             raise UsageError(f"--batch-events is from 1 to {EVENTS_MAX}")
         if self.batch_wait is not None and parse_duration(self.batch_wait) > WAIT_MAX_S:
             raise UsageError(f"--batch-wait is {WAIT_MAX_S}s at most")
+        if self.in_flight is not None and not 0 <= self.in_flight <= IN_FLIGHT_MAX:
+            raise UsageError(f"--in-flight is from 0, for no limit, to {IN_FLIGHT_MAX}")
+        # Parsed once more by apply: here so that a mistake is told before anything is asked.
+        self.apply(resources_pb2.DeliveryPolicy())
 
     @property
     def changes(self) -> bool:
@@ -61,6 +83,58 @@ class PolicyChange:
         if self.batch_wait is not None:
             policy.batching.max_events = policy.batching.max_events or EVENTS_DEFAULT
             policy.batching.max_wait_ms = round(parse_duration(self.batch_wait) * 1000)
+        self._apply_limits(policy)
+
+    def _apply_limits(self, policy: resources_pb2.DeliveryPolicy) -> None:
+        if self.retries is not None:
+            policy.ClearField("retries")
+            if self.retries != DEFAULT:
+                policy.retries.SetInParent()
+                policy.retries.offsets_s.extend(_offsets_s(self.retries))
+        if self.rate is not None:
+            policy.max_per_second = _per_second(self.rate)
+        if self.in_flight is not None:
+            policy.max_in_flight = self.in_flight
+        if self.sample_successes == DEFAULT:
+            policy.ClearField("success_sample_rate")
+        elif self.sample_successes is not None:
+            policy.success_sample_rate = _share(self.sample_successes)
+        if self.breaker is not None:
+            policy.breaker_disabled = not self.breaker
+
+
+def _offsets_s(text: str) -> list[int]:
+    if text == NONE:
+        return []
+    offsets_s = [round(parse_duration(one.strip())) for one in text.split(",")]
+    if offsets_s[0] < 1 or any(after <= before for before, after in pairwise(offsets_s)):
+        raise UsageError("--retries are times after the first attempt, from 1s on, each later than the one before")
+    return offsets_s
+
+
+def _per_second(text: str) -> float:
+    """A rate such as 100, 100/s, 30/m or 1000/h; "none" for no limit."""
+    if text == NONE:
+        return 0.0
+    count, _, unit = text.partition("/")
+    try:
+        rate = float(count) / _UNITS_S[unit or "s"]
+    except (ValueError, KeyError):
+        raise UsageError("--rate is a number of events a second, such as 100, or 30/m, 1000/h; or none") from None
+    # Not a number is neither.
+    if not PER_SECOND_MIN <= rate <= PER_SECOND_MAX:
+        raise UsageError(f"--rate is from {PER_SECOND_MIN:g} to {PER_SECOND_MAX:g} events a second, or none")
+    return rate
+
+
+def _share(text: str) -> float:
+    try:
+        share = float(text.removesuffix("%")) / 100
+    except ValueError:
+        share = -1.0
+    if not 0 <= share <= 1:
+        raise UsageError("--sample-successes is from 0% to 100%, or default")
+    return share
 
 
 def policy_lines(policy: resources_pb2.DeliveryPolicy, *, takes_batches: bool | None = None) -> tuple[str, ...]:
@@ -74,8 +148,33 @@ def policy_lines(policy: resources_pb2.DeliveryPolicy, *, takes_batches: bool | 
         retried if policy.retry_only_explicit else "RetryError, network failures and answers of 5xx are retried",
         failed if policy.fail_on_http_error else "what an API answers counts only if the handler throws",
         _batching(policy) if takes_batches is not False else NO_BATCHES,
+        _retries(policy),
+        *_limits(policy),
     )
     return (*lines, "requests carry no Idempotency-Key of ours") if policy.omit_idempotency_key else lines
+
+
+def _retries(policy: resources_pb2.DeliveryPolicy) -> str:
+    if not policy.HasField("retries"):
+        return "what may be retried is, as the installation has it"
+    offsets_s = policy.retries.offsets_s
+    if not offsets_s:
+        return "nothing is tried a second time"
+    return f"retries are {', '.join(spelled(one) for one in offsets_s)} after the first attempt"
+
+
+def _limits(policy: resources_pb2.DeliveryPolicy) -> list[str]:
+    """What is not as it is without a policy."""
+    told = []
+    if policy.max_per_second:
+        told.append(f"it is given {policy.max_per_second:g} events a second at most")
+    if policy.max_in_flight:
+        told.append(f"it is given {policy.max_in_flight} events at once at most")
+    if policy.HasField("success_sample_rate"):
+        told.append(f"{100 * policy.success_sample_rate:g} % of its successes keep their logs and requests")
+    if policy.breaker_disabled:
+        told.append("no circuit breaker holds its deliveries back")
+    return told
 
 
 def _batching(policy: resources_pb2.DeliveryPolicy) -> str:

@@ -24,6 +24,12 @@ def parse_duration(text: str) -> float:
     return seconds
 
 
+def spelled(seconds: int) -> str:
+    """Give whole seconds in the largest unit that they are a multiple of, as `parse_duration` reads it."""
+    unit = next((unit for unit in ("d", "h", "m") if seconds and seconds % _SECONDS[unit] == 0), "s")
+    return f"{seconds // _SECONDS[unit]}{unit}"
+
+
 def parse_moment(text: str, now: datetime) -> datetime:
     """Give the time that is a duration ago, or an ISO 8601 one; UTC unless it says otherwise. Raises UsageError."""
     if _DURATION.fullmatch(text):

@@ -219,14 +219,18 @@ async def policy(
     batch_wait: str | None = None,
     batches: Annotated[bool | None, Parameter(negative="--no-batches")] = None,
     omit_idempotency_key: Annotated[bool | None, Parameter(negative="--no-omit-idempotency-key")] = None,
+    retries: str | None = None,
+    rate: str | None = None,
+    in_flight: int | None = None,
+    sample_successes: str | None = None,
+    breaker: Annotated[bool | None, Parameter(negative="--no-breaker")] = None,
     options: Options = DEFAULTS,
 ) -> None:
-    """Show or change what counts as failed at a destination, what is retried, and how events are gathered for onBatch.
+    """Show or change what fails at a destination, what is retried and when, and how fast it is given events.
 
     Without an option it changes nothing.
 
-    Example: onward destinations policy alerts-web --fail-on-http-error \\
-        --batch-events 200 --batch-wait 10s
+    Example: onward destinations policy alerts-web --retries 30s,5m,1h --rate 100
 
     Parameters
     ----------
@@ -245,9 +249,30 @@ async def policy(
         event to its single handler.
     omit_idempotency_key
         Requests carry no Idempotency-Key that the code did not set.
+    retries
+        When a delivery that failed is tried again, after the end of its first attempt: 30s,5m,1h. The last one is
+        also the horizon. "none" for no retries, "default" for the installation's.
+    rate
+        The most events that it is given in a second, retries included: 100; or 30/m, 1000/h; "none" for no limit.
+    in_flight
+        The most events that it is given at once; 0 for no limit.
+    sample_successes
+        How many of its successes keep their logs, requests and callback return: 0% to 100%; "default" for 1%.
+    breaker
+        Hold deliveries back while nearly all fail, which is the default; --no-breaker lets them go on.
     """
     change = PolicyChange(
-        retry_only_explicit, fail_on_http_error, omit_idempotency_key, batches, batch_events, batch_wait
+        retry_only_explicit=retry_only_explicit,
+        fail_on_http_error=fail_on_http_error,
+        omit_idempotency_key=omit_idempotency_key,
+        batches=batches,
+        batch_events=batch_events,
+        batch_wait=batch_wait,
+        retries=retries,
+        rate=rate,
+        in_flight=in_flight,
+        sample_successes=sample_successes,
+        breaker=breaker,
     )
     async with Session(options) as session:
         stub, full_name = destination_stub(session), session.name("destinations", name)

@@ -7,6 +7,7 @@ from typing import Annotated
 from cyclopts import App, Parameter
 
 from cli.commands.members import workspace_stub
+from cli.durations import parse_duration, spelled
 from cli.failures import UsageError
 from cli.options import DEFAULTS, Options
 from cli.output import ABSENT, last_part, print_json, print_record, say, tell, tell_list, when
@@ -73,6 +74,13 @@ async def list_workspaces(*, options: Options = DEFAULTS) -> None:
     tell_list("workspaces", found, COLUMNS, _row, empty=empty, as_json=options.json)
 
 
+def _retries(one: resources_pb2.Workspace) -> str:
+    """What policies may say; only owners and the operator are told."""
+    if not one.retry_horizon_max_s:
+        return ABSENT
+    return f"{one.retries_max} within {spelled(one.retry_horizon_max_s)}"
+
+
 def _row(one: resources_pb2.Workspace) -> tuple[str | int, ...]:
     ranges = ", ".join(one.egress_ranges)
     return (last_part(one.name), one.display_name, one.functions_max, ranges, when(one.create_time))
@@ -95,6 +103,7 @@ async def show(*, options: Options = DEFAULTS) -> None:
         ("workspace", last_part(one.name)),
         ("display name", one.display_name),
         ("functions at most", one.functions_max or ABSENT),
+        ("retries at most", _retries(one)),
         ("private ranges", ", ".join(one.egress_ranges)),
         ("functions edited by", "every member" if one.members_may_edit_functions else "Functions Admins"),
         ("created", when(one.create_time)),
@@ -181,9 +190,21 @@ def _egress(workspace: resources_pb2.Workspace) -> str:
     return f"Functions of {last_part(workspace.name)} may call public addresses{ranges}."
 
 
+async def _functions_max(session: Session) -> int:
+    """What the workspace has now: a request to set limits always names it."""
+    found = await collect(paged(_stub(session).ListWorkspaces, pb.ListWorkspacesRequest()), "workspaces")
+    return next((one.functions_max for one in found if one.name == session.workspace_name), 0)
+
+
 @app.command(name="set-limits")
-async def set_limits(*, functions_max: int, options: Options = DEFAULTS) -> None:
-    """Set how many functions a workspace may hold, as the operator.
+async def set_limits(
+    *,
+    functions_max: int | None = None,
+    retries_max: int | None = None,
+    retry_horizon_max: str | None = None,
+    options: Options = DEFAULTS,
+) -> None:
+    """Set how many functions a workspace may hold and how long its policies may retry, as the operator.
 
     Example: onward workspaces set-limits --functions-max 50 --workspace acme
 
@@ -191,12 +212,24 @@ async def set_limits(*, functions_max: int, options: Options = DEFAULTS) -> None
     ----------
     functions_max
         0 to 10000.
+    retries_max
+        How many retries a destination's policy may have: 0 to 100.
+    retry_horizon_max
+        How long after the first attempt a destination's policy may retry: 1s to 7d.
     """
+    request = operator_pb.SetLimitsRequest(
+        retries_max=retries_max,
+        retry_horizon_max_s=None if retry_horizon_max is None else round(parse_duration(retry_horizon_max)),
+        request_id=uuid7(),
+    )
     async with Session(options) as session:
-        request = operator_pb.SetLimitsRequest(
-            name=session.workspace_name, functions_max=functions_max, request_id=uuid7()
-        )
+        request.name = session.workspace_name
+        if functions_max is None:
+            functions_max = await _functions_max(session)
+        request.functions_max = functions_max
         answer = await operator_stub(session).SetLimits(request)
     workspace = answer.workspace
     told = f"{last_part(workspace.name)} may hold {workspace.functions_max} functions."
-    tell(answer, told, as_json=options.json)
+    horizon = spelled(workspace.retry_horizon_max_s)
+    retries = f"Policies of its destinations may retry {workspace.retries_max} times within {horizon}."
+    tell(answer, told, retries, as_json=options.json)

@@ -91,6 +91,16 @@ class WorkspaceLimitReached(errors.LimitReached):
         )
 
 
+class RetriesLimitReached(errors.LimitReached):
+    """A delivery policy wants to retry more often, or for longer, than the operator lets the workspace."""
+
+    def __init__(self, limit: str, most: int, told: str) -> None:
+        super().__init__(
+            f"A delivery policy of this workspace may {told}. Retry less, or ask the operator for more.",
+            metadata={"limit": limit, "max": str(most)},
+        )
+
+
 class InvalidField(errors.InvalidArgument):
     """One field breaks a rule that the protos can't say."""
 

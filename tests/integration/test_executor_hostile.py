@@ -17,7 +17,7 @@ from kit.embedded.nats import EmbeddedNats
 from kit.testing.eventually import eventually
 from onward.delivery.v1 import internal_service_pb2 as delivery_pb
 from onward.executor.v1 import outcomes_pb2 as pb
-from services.executor.handlers import lanes
+from onward.registry.v1 import resources_pb2 as resources
 from services.executor.runtime import recycling
 from tests.integration.executor_world import Program, World, executor_world
 from tests.integration.sandbox_bombs import AFTER_ITS_TURN, ENDING, LATE, NEVER_ENDING
@@ -205,14 +205,14 @@ WRITTEN = {
 
 @pytest.mark.parametrize("written", WRITTEN)
 async def test_a_secret_is_masked_wherever_it_is_put_and_however_it_is_written(
-    world: World, api: str, written: str, monkeypatch: pytest.MonkeyPatch
+    world: World, api: str, written: str
 ) -> None:
     """G1"""
-    monkeypatch.setattr(lanes, "SAMPLE_RATE", 1.0)
+    every = resources.DeliveryPolicy(success_sample_rate=1)
     for number, leak in enumerate(LEAKS.values()):
         body = leak.replace("API", api)
         code = f"const f = {WRITTEN[written]}; async function onTrack(event, settings) {{ {body} }}"
-        await world.registry.connect(f"d{number}", Program(code, secrets={"key": SECRET}))
+        await world.registry.connect(f"d{number}", Program(code, secrets={"key": SECRET}, policy=every))
     await world.publish(track("m1"))
     for number, name in enumerate(LEAKS):
         attempt = (await world.attempts(f"d{number}"))[0]

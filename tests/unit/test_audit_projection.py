@@ -245,3 +245,25 @@ def test_every_stored_type_is_told_without_code_or_keyed_hashes(told: Told, path
 
 def test_every_fact_of_the_registry_has_a_golden_file_to_be_told_from() -> None:
     assert {path.stem.partition("-")[0] for path in GOLDEN} == set(FACT_TYPES) - {"SettingChange"}
+
+
+def test_what_a_policy_no_longer_names_is_told_from_what_it_sets_to_nothing(told: Told) -> None:
+    """No retries at all, and none of the successes kept, are other things than as the installation has it."""
+    connected = facts_pb2.DestinationConnected(destination="eu", display_name="EU", function="crm", source="web")
+    told.tell("destinations/eu", connected)
+
+    def updated(**fields: Any) -> list[tuple[str, Any, Any]]:
+        policy = resources_pb2.DeliveryPolicy(**fields)
+        return told.of("destinations/eu", facts_pb2.DeliveryPolicyUpdated(destination="eu", policy=policy))
+
+    schedule = resources_pb2.RetrySchedule(offsets_s=[10, 60])
+    assert updated(retries=schedule, max_per_second=5) == [
+        ("policy.maxPerSecond", "", 5),
+        ("policy.retries.offsetsS", "", [10, 60]),
+    ]
+    assert updated(retries=resources_pb2.RetrySchedule(), success_sample_rate=0) == [
+        ("policy.maxPerSecond", 5, 0),
+        ("policy.retries.offsetsS", [10, 60], []),
+        ("policy.successSampleRate", "", 0),
+    ]
+    assert updated() == [("policy.retries.offsetsS", [], ""), ("policy.successSampleRate", 0, "")]

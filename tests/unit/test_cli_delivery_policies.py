@@ -8,7 +8,7 @@ import pytest
 
 from cli.delivery_policies import PolicyChange, policy_lines
 from cli.failures import UsageError
-from onward.registry.v1.resources_pb2 import Batching, DeliveryPolicy
+from onward.registry.v1.resources_pb2 import Batching, DeliveryPolicy, RetrySchedule
 
 
 def changed(before: DeliveryPolicy | None = None, **options: Any) -> DeliveryPolicy:
@@ -55,8 +55,46 @@ def test_a_key_may_be_left_out_and_put_back() -> None:
 
 
 @pytest.mark.parametrize(
+    ("options", "policy", "told"),
+    [
+        (
+            {"retries": "30s,5m,1h"},
+            DeliveryPolicy(retries=RetrySchedule(offsets_s=[30, 300, 3600])),
+            "retries are 30s, 5m, 1h after the first attempt",
+        ),
+        ({"retries": "none"}, DeliveryPolicy(retries=RetrySchedule()), "nothing is tried a second time"),
+        ({"rate": "100"}, DeliveryPolicy(max_per_second=100), "100 events a second at most"),
+        ({"rate": "30/m"}, DeliveryPolicy(max_per_second=0.5), "0.5 events a second at most"),
+        ({"in_flight": 8}, DeliveryPolicy(max_in_flight=8), "8 events at once at most"),
+        ({"sample_successes": "25%"}, DeliveryPolicy(success_sample_rate=0.25), "25 % of its successes"),
+        ({"sample_successes": "0"}, DeliveryPolicy(success_sample_rate=0), "0 % of its successes"),
+        ({"breaker": False}, DeliveryPolicy(breaker_disabled=True), "no circuit breaker"),
+    ],
+)
+def test_options_change_when_and_how_fast_it_is_delivered(
+    options: dict[str, Any], policy: DeliveryPolicy, told: str
+) -> None:
+    assert changed(**options) == policy
+    assert any(told in line for line in policy_lines(policy))
+    undone = {"retries": "default", "rate": "none", "in_flight": 0, "sample_successes": "default", "breaker": True}
+    assert changed(policy, **{name: undone[name] for name in options}) == DeliveryPolicy()
+
+
+@pytest.mark.parametrize(
     "options",
     [
+        {"retries": "10"},
+        {"retries": "1h,10m"},
+        {"retries": "0s"},
+        {"retries": ""},
+        {"rate": "fast"},
+        {"rate": "0"},
+        {"rate": "nan"},
+        {"rate": "10/d"},
+        {"rate": "200000"},
+        {"in_flight": -1},
+        {"sample_successes": "101%"},
+        {"sample_successes": "nan"},
         {"batch_events": 0},
         {"batch_events": 501},
         {"batch_wait": "61s"},

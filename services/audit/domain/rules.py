@@ -135,11 +135,19 @@ def _disabled(content: Content, state: State) -> Fields:
     return {**state, "enabled": False}
 
 
+# Fields of a policy that mean the installation's value where they are absent, so that zero is a value of theirs.
+_DEFAULTED = frozenset({"policy.retries.offsetsS", "policy.successSampleRate"})
+
+
 def _policy_updated(content: Content, state: State) -> Fields:
-    policy = flattened("policy", content.fields.get("policy", {}))
+    said = content.fields.get("policy", {})
+    policy = flattened("policy", said)
+    if "retries" in said:
+        policy.setdefault("policy.retries.offsetsS", [])
+    kept = {path: value for path, value in state.items() if path not in _DEFAULTED}
     # What is no longer in it has its zero value, which is always false or empty.
-    zeros = {path: type(value)() for path, value in state.items() if path.startswith("policy.")}
-    return {**state, **zeros, **policy}
+    zeros = {path: type(value)() for path, value in kept.items() if path.startswith("policy.")}
+    return {**kept, **zeros, **policy}
 
 
 def _settings_changed(content: Content, state: State) -> Fields:

@@ -30,8 +30,6 @@ HANGS_AFTER_S = 1.0
 # several servers, these may differ by this much. And a change is on the bus a moment after it was answered. Nearer
 # events wait for the next worker, whichever came first.
 CLOCKS_DIFFER_US = 1_000_000
-# Part of the successes that keep their logs, requests and callback return.
-SAMPLE_RATE = 0.01
 # A lane whose program could not be had asks again after this.
 RETRY_PROGRAM_S = 0.5
 
@@ -234,7 +232,7 @@ class Lane:
         """Note what is begun, and say what the worker is to run."""
         self._job_id += 1
         generation.in_flight[self._job_id] = begun
-        sampled = begun.sampled = random.random() < SAMPLE_RATE  # noqa: S311
+        sampled = begun.sampled = random.random() < generation.program.success_sample_rate  # noqa: S311
         if isinstance(begun, Item):
             generation.alone = begun.alone
             event = begun.payload if begun.filtered is None else begun.filtered

@@ -20,6 +20,9 @@ from services.executor.handlers.turns import Turns
 from services.executor.runtime.pool import Limits
 from services.executor.runtime.redaction import Redactor
 
+# Where the policy names none: enough to see what a destination does, for a fraction of what failures take.
+SUCCESS_SAMPLE_RATE = 0.01
+
 log = structlog.get_logger()
 
 Resolve = Callable[[str], Awaitable[internal_service_pb2.ResolveDestinationResponse]]
@@ -52,6 +55,8 @@ class Program:
     # How events are gathered, where the code has `onBatch`.
     batching: Batching = field(default_factory=Batching)
     omit_idempotency_key: bool = False
+    # Part of the successes that keep their logs, requests and callback return.
+    success_sample_rate: float = SUCCESS_SAMPLE_RATE
 
 
 class Resolver:
@@ -96,6 +101,9 @@ class Resolver:
             unfiltered=unfiltered,
             batching=_batching(policy),
             omit_idempotency_key=policy.omit_idempotency_key,
+            success_sample_rate=(
+                policy.success_sample_rate if policy.HasField("success_sample_rate") else SUCCESS_SAMPLE_RATE
+            ),
         )
 
     def _settings(

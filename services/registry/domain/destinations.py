@@ -5,13 +5,13 @@ from __future__ import annotations
 from kit.eventstore.facts import NewFact
 from onward.registry.v1 import destination_service_pb2, facts_pb2
 from services.registry.domain import ids
+from services.registry.domain.delivery_policies import require_policy
 from services.registry.domain.evolve import evolve
 from services.registry.domain.functions import destination_name, require_function, require_version
 from services.registry.domain.settings import KeyedHash, change_settings, missing_settings
 from services.registry.domain.state import DestinationState, State, VersionState
 from services.registry.errors import (
     DisplayNameTaken,
-    InvalidField,
     Missing,
     SettingsMissing,
     WorkspaceLimitReached,
@@ -137,10 +137,9 @@ def decide_update_policy(
 ) -> list[NewFact]:
     """Nothing for a policy that is the same."""
     destination = _current(state, workspace, destination_id, request.etag)
-    if request.policy.ordering_key:
-        raise InvalidField("policy.ordering_key", "is reserved: leave it empty")
     if request.policy == destination.policy:
         return []
+    require_policy(state, request.policy, destination.policy)
     fact = facts_pb2.DeliveryPolicyUpdated(destination=destination.id, policy=request.policy)
     return [NewFact(f"destinations/{destination.id}", fact)]
 

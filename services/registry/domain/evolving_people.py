@@ -29,6 +29,10 @@ def _workspace_updated(state: State, fact: facts_pb2.WorkspaceUpdated) -> State:
 
 
 def _limits_set(state: State, fact: facts_pb2.LimitsSet) -> State:
+    if fact.HasField("retries_max"):
+        state = replace(state, retries_max=fact.retries_max)
+    if fact.HasField("retry_horizon_max_s"):
+        state = replace(state, retry_horizon_max_s=fact.retry_horizon_max_s)
     return replace(state, revision=state.revision + 1, functions_max=fact.functions_max)
 
 

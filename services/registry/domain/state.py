@@ -163,6 +163,9 @@ class State:
     revision: int = 0
     display_name: str = ""
     functions_max: int = 0
+    # None where the operator has not said.
+    retries_max: int | None = None
+    retry_horizon_max_s: int | None = None
     members_may_edit_functions: bool = False
     egress_ranges: tuple[str, ...] = ()
     filters: tuple[FilterState, ...] = ()

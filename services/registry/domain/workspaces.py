@@ -13,6 +13,10 @@ from services.registry.errors import IdTaken, InvalidField, Missing, WorkspaceLi
 
 # The documents' number; the operator may set another.
 FUNCTIONS_MAX_DEFAULT = 10
+# What retries may take up of the tracker where the operator has not said so: twice the installation's nine, and a day,
+# after which most events are of no use to anybody.
+RETRIES_MAX_DEFAULT = 20
+RETRY_HORIZON_MAX_DEFAULT_S = 24 * 3600
 # The executor tests each connection against each range.
 EGRESS_RANGES_MAX = 100
 # The event log keeps facts of no workspace under this name.
@@ -61,9 +65,25 @@ def decide_update_workspace(
 
 def decide_set_limits(state: State, request: operator_service_pb2.SetLimitsRequest) -> list[NewFact]:
     """A limit below what is held already is allowed: it only stops what comes next."""
-    if request.functions_max == state.functions_max:
+    limits = facts_pb2.LimitsSet(functions_max=request.functions_max)
+    if request.HasField("retries_max") and request.retries_max != retries_max(state):
+        limits.retries_max = request.retries_max
+    horizon_max_s = request.retry_horizon_max_s
+    if request.HasField("retry_horizon_max_s") and horizon_max_s != retry_horizon_max_s(state):
+        limits.retry_horizon_max_s = horizon_max_s
+    if limits == facts_pb2.LimitsSet(functions_max=state.functions_max):
         return []
-    return [NewFact("workspace", facts_pb2.LimitsSet(functions_max=request.functions_max))]
+    return [NewFact("workspace", limits)]
+
+
+def retries_max(state: State) -> int:
+    """How many retries a destination's policy may have."""
+    return RETRIES_MAX_DEFAULT if state.retries_max is None else state.retries_max
+
+
+def retry_horizon_max_s(state: State) -> int:
+    """How long after the first attempt's end a destination's policy may retry."""
+    return RETRY_HORIZON_MAX_DEFAULT_S if state.retry_horizon_max_s is None else state.retry_horizon_max_s
 
 
 def decide_allow_egress_range(state: State, request: operator_service_pb2.AllowEgressRangeRequest) -> list[NewFact]:

@@ -43,7 +43,14 @@ async def _workspace_updated(connection: Connection, fact: Fact, data: facts_pb2
 
 
 async def _limits_set(connection: Connection, fact: Fact, data: facts_pb2.LimitsSet) -> None:
-    await connection.execute(queries.limits_set, fact.workspace, fact.version, data.functions_max)
+    await connection.execute(
+        queries.limits_set,
+        fact.workspace,
+        fact.version,
+        data.functions_max,
+        data.retries_max if data.HasField("retries_max") else None,
+        data.retry_horizon_max_s if data.HasField("retry_horizon_max_s") else None,
+    )
 
 
 async def _egress_range_allowed(connection: Connection, fact: Fact, data: facts_pb2.EgressRangeAllowed) -> None:

@@ -9,7 +9,9 @@ UPDATE workspaces SET revision = $2, display_name = coalesce($3, display_name),
 WHERE workspace = $1;
 
 -- name: limits_set
-UPDATE workspaces SET revision = $2, functions_max = $3 WHERE workspace = $1;
+UPDATE workspaces SET revision = $2, functions_max = $3, retries_max = coalesce($4, retries_max),
+    retry_horizon_max_s = coalesce($5, retry_horizon_max_s)
+WHERE workspace = $1;
 
 -- name: egress_range_allowed
 UPDATE workspaces SET revision = $2, egress_ranges = egress_ranges || $3::text WHERE workspace = $1;

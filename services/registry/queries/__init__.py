@@ -99,6 +99,8 @@ def _workspace(row: asyncpg.Record) -> resources_pb2.Workspace:
         egress_ranges=row["egress_ranges"],
         members_may_edit_functions=row["members_may_edit_functions"],
         etag=ids.workspace_etag(row["revision"]),
+        retries_max=row["retries_max"],
+        retry_horizon_max_s=row["retry_horizon_max_s"],
     )
 
 

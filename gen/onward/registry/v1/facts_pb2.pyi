@@ -57,18 +57,35 @@ class LimitsSet(_message.Message):
     DESCRIPTOR: _descriptor.Descriptor
 
     FUNCTIONS_MAX_FIELD_NUMBER: _builtins.int
+    RETRIES_MAX_FIELD_NUMBER: _builtins.int
+    RETRY_HORIZON_MAX_S_FIELD_NUMBER: _builtins.int
     functions_max: _builtins.int
     """How many functions it may hold."""
+    retries_max: _builtins.int
+    """How many retries a destination's policy may have; absent in facts from before there was such a limit, and where it
+    stayed as it was.
+    """
+    retry_horizon_max_s: _builtins.int
+    """How long after the first attempt's end a destination's policy may retry, seconds; absent as above."""
     def __init__(
         self,
         *,
         functions_max: _builtins.int = ...,
+        retries_max: _builtins.int | None = ...,
+        retry_horizon_max_s: _builtins.int | None = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["_retries_max", b"_retries_max", "_retry_horizon_max_s", b"_retry_horizon_max_s", "retries_max", b"retries_max", "retry_horizon_max_s", b"retry_horizon_max_s"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["functions_max", b"functions_max"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["_retries_max", b"_retries_max", "_retry_horizon_max_s", b"_retry_horizon_max_s", "functions_max", b"functions_max", "retries_max", b"retries_max", "retry_horizon_max_s", b"retry_horizon_max_s"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
-    def WhichOneof(self, oneof_group: _Never) -> None: ...
+    _WhichOneofReturnType__retries_max: _TypeAlias = _typing.Literal["retries_max"]  # noqa: Y015
+    _WhichOneofArgType__retries_max: _TypeAlias = _typing.Literal["_retries_max", b"_retries_max"]  # noqa: Y015
+    _WhichOneofReturnType__retry_horizon_max_s: _TypeAlias = _typing.Literal["retry_horizon_max_s"]  # noqa: Y015
+    _WhichOneofArgType__retry_horizon_max_s: _TypeAlias = _typing.Literal["_retry_horizon_max_s", b"_retry_horizon_max_s"]  # noqa: Y015
+    @_typing.overload
+    def WhichOneof(self, oneof_group: _WhichOneofArgType__retries_max) -> _WhichOneofReturnType__retries_max | None: ...
+    @_typing.overload
+    def WhichOneof(self, oneof_group: _WhichOneofArgType__retry_horizon_max_s) -> _WhichOneofReturnType__retry_horizon_max_s | None: ...
 
 Global___LimitsSet: _TypeAlias = LimitsSet  # noqa: Y015
 

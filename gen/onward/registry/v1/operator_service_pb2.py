@@ -27,7 +27,7 @@ from onward.common.v1 import access_pb2 as onward_dot_common_dot_v1_dot_access__
 from onward.registry.v1 import resources_pb2 as onward_dot_registry_dot_v1_dot_resources__pb2
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n)onward/registry/v1/operator_service.proto\x12\x12onward.registry.v1\x1a\x1b\x62uf/validate/validate.proto\x1a\x1donward/common/v1/access.proto\x1a\"onward/registry/v1/resources.proto\"a\n\x10SetLimitsRequest\x12\x0c\n\x04name\x18\x01 \x01(\t\x12!\n\rfunctions_max\x18\x02 \x01(\x05\x42\n\xbaH\x07\x1a\x05\x18\x90N(\x00\x12\x1c\n\nrequest_id\x18\x03 \x01(\tB\x08\xbaH\x05r\x03\x18\x80\x01\"W\n\x11SetLimitsResponse\x12\x30\n\tworkspace\x18\x01 \x01(\x0b\x32\x1d.onward.registry.v1.Workspace\x12\x10\n\x08position\x18\x02 \x01(\x03\"_\n\x17\x41llowEgressRangeRequest\x12\x0c\n\x04name\x18\x01 \x01(\t\x12\x18\n\x05range\x18\x02 \x01(\tB\t\xbaH\x06r\x04\x10\x01\x18@\x12\x1c\n\nrequest_id\x18\x03 \x01(\tB\x08\xbaH\x05r\x03\x18\x80\x01\"^\n\x18\x41llowEgressRangeResponse\x12\x30\n\tworkspace\x18\x01 \x01(\x0b\x32\x1d.onward.registry.v1.Workspace\x12\x10\n\x08position\x18\x02 \x01(\x03\"b\n\x1a\x44isallowEgressRangeRequest\x12\x0c\n\x04name\x18\x01 \x01(\t\x12\x18\n\x05range\x18\x02 \x01(\tB\t\xbaH\x06r\x04\x10\x01\x18@\x12\x1c\n\nrequest_id\x18\x03 \x01(\tB\x08\xbaH\x05r\x03\x18\x80\x01\"a\n\x1b\x44isallowEgressRangeResponse\x12\x30\n\tworkspace\x18\x01 \x01(\x0b\x32\x1d.onward.registry.v1.Workspace\x12\x10\n\x08position\x18\x02 \x01(\x03\"L\n\x11RotateKeysRequest\x12\x19\n\x05limit\x18\x01 \x01(\x05\x42\n\xbaH\x07\x1a\x05\x18\x90N(\x00\x12\x1c\n\nrequest_id\x18\x02 \x01(\tB\x08\xbaH\x05r\x03\x18\x80\x01\"Y\n\x12RotateKeysResponse\x12\x11\n\trewrapped\x18\x01 \x01(\x03\x12\x0e\n\x06\x62\x65hind\x18\x02 \x01(\x03\x12\x0e\n\x06key_id\x18\x03 \x01(\t\x12\x10\n\x08position\x18\x04 \x01(\x03\"\x15\n\x13GetKeyStatusRequest\"k\n\x14GetKeyStatusResponse\x12\x16\n\x0e\x63urrent_key_id\x18\x01 \x01(\t\x12+\n\x04keys\x18\x02 \x03(\x0b\x32\x1d.onward.registry.v1.KeyStatus\x12\x0e\n\x06\x62\x65hind\x18\x03 \x01(\x03\"B\n\tKeyStatus\x12\x0e\n\x06key_id\x18\x01 \x01(\t\x12\x12\n\nconfigured\x18\x02 \x01(\x08\x12\x11\n\tdata_keys\x18\x03 \x01(\x03\"@\n\x12\x45rasePersonRequest\x12\x0c\n\x04name\x18\x01 \x01(\t\x12\x1c\n\nrequest_id\x18\x02 \x01(\tB\x08\xbaH\x05r\x03\x18\x80\x01\"\'\n\x13\x45rasePersonResponse\x12\x10\n\x08position\x18\x01 \x01(\x03\x32\xa4\x05\n\x0fOperatorService\x12`\n\tSetLimits\x12$.onward.registry.v1.SetLimitsRequest\x1a%.onward.registry.v1.SetLimitsResponse\"\x06\xca\xf3\x18\x02\x08\x02\x12u\n\x10\x41llowEgressRange\x12+.onward.registry.v1.AllowEgressRangeRequest\x1a,.onward.registry.v1.AllowEgressRangeResponse\"\x06\xca\xf3\x18\x02\x08\x02\x12~\n\x13\x44isallowEgressRange\x12..onward.registry.v1.DisallowEgressRangeRequest\x1a/.onward.registry.v1.DisallowEgressRangeResponse\"\x06\xca\xf3\x18\x02\x08\x02\x12\x63\n\nRotateKeys\x12%.onward.registry.v1.RotateKeysRequest\x1a&.onward.registry.v1.RotateKeysResponse\"\x06\xca\xf3\x18\x02\x08\x02\x12k\n\x0cGetKeyStatus\x12\'.onward.registry.v1.GetKeyStatusRequest\x1a(.onward.registry.v1.GetKeyStatusResponse\"\x08\xca\xf3\x18\x04\x08\x02\x18\x01\x12\x66\n\x0b\x45rasePerson\x12&.onward.registry.v1.ErasePersonRequest\x1a\'.onward.registry.v1.ErasePersonResponse\"\x06\xca\xf3\x18\x02\x08\x02\x62\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n)onward/registry/v1/operator_service.proto\x12\x12onward.registry.v1\x1a\x1b\x62uf/validate/validate.proto\x1a\x1donward/common/v1/access.proto\x1a\"onward/registry/v1/resources.proto\"\xdd\x01\n\x10SetLimitsRequest\x12\x0c\n\x04name\x18\x01 \x01(\t\x12!\n\rfunctions_max\x18\x02 \x01(\x05\x42\n\xbaH\x07\x1a\x05\x18\x90N(\x00\x12\x1c\n\nrequest_id\x18\x03 \x01(\tB\x08\xbaH\x05r\x03\x18\x80\x01\x12#\n\x0bretries_max\x18\x04 \x01(\x05\x42\t\xbaH\x06\x1a\x04\x18\x64(\x00H\x00\x88\x01\x01\x12-\n\x13retry_horizon_max_s\x18\x05 \x01(\x05\x42\x0b\xbaH\x08\x1a\x06\x18\x80\xf5$(\x01H\x01\x88\x01\x01\x42\x0e\n\x0c_retries_maxB\x16\n\x14_retry_horizon_max_s\"W\n\x11SetLimitsResponse\x12\x30\n\tworkspace\x18\x01 \x01(\x0b\x32\x1d.onward.registry.v1.Workspace\x12\x10\n\x08position\x18\x02 \x01(\x03\"_\n\x17\x41llowEgressRangeRequest\x12\x0c\n\x04name\x18\x01 \x01(\t\x12\x18\n\x05range\x18\x02 \x01(\tB\t\xbaH\x06r\x04\x10\x01\x18@\x12\x1c\n\nrequest_id\x18\x03 \x01(\tB\x08\xbaH\x05r\x03\x18\x80\x01\"^\n\x18\x41llowEgressRangeResponse\x12\x30\n\tworkspace\x18\x01 \x01(\x0b\x32\x1d.onward.registry.v1.Workspace\x12\x10\n\x08position\x18\x02 \x01(\x03\"b\n\x1a\x44isallowEgressRangeRequest\x12\x0c\n\x04name\x18\x01 \x01(\t\x12\x18\n\x05range\x18\x02 \x01(\tB\t\xbaH\x06r\x04\x10\x01\x18@\x12\x1c\n\nrequest_id\x18\x03 \x01(\tB\x08\xbaH\x05r\x03\x18\x80\x01\"a\n\x1b\x44isallowEgressRangeResponse\x12\x30\n\tworkspace\x18\x01 \x01(\x0b\x32\x1d.onward.registry.v1.Workspace\x12\x10\n\x08position\x18\x02 \x01(\x03\"L\n\x11RotateKeysRequest\x12\x19\n\x05limit\x18\x01 \x01(\x05\x42\n\xbaH\x07\x1a\x05\x18\x90N(\x00\x12\x1c\n\nrequest_id\x18\x02 \x01(\tB\x08\xbaH\x05r\x03\x18\x80\x01\"Y\n\x12RotateKeysResponse\x12\x11\n\trewrapped\x18\x01 \x01(\x03\x12\x0e\n\x06\x62\x65hind\x18\x02 \x01(\x03\x12\x0e\n\x06key_id\x18\x03 \x01(\t\x12\x10\n\x08position\x18\x04 \x01(\x03\"\x15\n\x13GetKeyStatusRequest\"k\n\x14GetKeyStatusResponse\x12\x16\n\x0e\x63urrent_key_id\x18\x01 \x01(\t\x12+\n\x04keys\x18\x02 \x03(\x0b\x32\x1d.onward.registry.v1.KeyStatus\x12\x0e\n\x06\x62\x65hind\x18\x03 \x01(\x03\"B\n\tKeyStatus\x12\x0e\n\x06key_id\x18\x01 \x01(\t\x12\x12\n\nconfigured\x18\x02 \x01(\x08\x12\x11\n\tdata_keys\x18\x03 \x01(\x03\"@\n\x12\x45rasePersonRequest\x12\x0c\n\x04name\x18\x01 \x01(\t\x12\x1c\n\nrequest_id\x18\x02 \x01(\tB\x08\xbaH\x05r\x03\x18\x80\x01\"\'\n\x13\x45rasePersonResponse\x12\x10\n\x08position\x18\x01 \x01(\x03\x32\xa4\x05\n\x0fOperatorService\x12`\n\tSetLimits\x12$.onward.registry.v1.SetLimitsRequest\x1a%.onward.registry.v1.SetLimitsResponse\"\x06\xca\xf3\x18\x02\x08\x02\x12u\n\x10\x41llowEgressRange\x12+.onward.registry.v1.AllowEgressRangeRequest\x1a,.onward.registry.v1.AllowEgressRangeResponse\"\x06\xca\xf3\x18\x02\x08\x02\x12~\n\x13\x44isallowEgressRange\x12..onward.registry.v1.DisallowEgressRangeRequest\x1a/.onward.registry.v1.DisallowEgressRangeResponse\"\x06\xca\xf3\x18\x02\x08\x02\x12\x63\n\nRotateKeys\x12%.onward.registry.v1.RotateKeysRequest\x1a&.onward.registry.v1.RotateKeysResponse\"\x06\xca\xf3\x18\x02\x08\x02\x12k\n\x0cGetKeyStatus\x12\'.onward.registry.v1.GetKeyStatusRequest\x1a(.onward.registry.v1.GetKeyStatusResponse\"\x08\xca\xf3\x18\x04\x08\x02\x18\x01\x12\x66\n\x0b\x45rasePerson\x12&.onward.registry.v1.ErasePersonRequest\x1a\'.onward.registry.v1.ErasePersonResponse\"\x06\xca\xf3\x18\x02\x08\x02\x62\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
@@ -38,6 +38,10 @@ if not _descriptor._USE_C_DESCRIPTORS:
   _globals['_SETLIMITSREQUEST'].fields_by_name['functions_max']._serialized_options = b'\272H\007\032\005\030\220N(\000'
   _globals['_SETLIMITSREQUEST'].fields_by_name['request_id']._loaded_options = None
   _globals['_SETLIMITSREQUEST'].fields_by_name['request_id']._serialized_options = b'\272H\005r\003\030\200\001'
+  _globals['_SETLIMITSREQUEST'].fields_by_name['retries_max']._loaded_options = None
+  _globals['_SETLIMITSREQUEST'].fields_by_name['retries_max']._serialized_options = b'\272H\006\032\004\030d(\000'
+  _globals['_SETLIMITSREQUEST'].fields_by_name['retry_horizon_max_s']._loaded_options = None
+  _globals['_SETLIMITSREQUEST'].fields_by_name['retry_horizon_max_s']._serialized_options = b'\272H\010\032\006\030\200\365$(\001'
   _globals['_ALLOWEGRESSRANGEREQUEST'].fields_by_name['range']._loaded_options = None
   _globals['_ALLOWEGRESSRANGEREQUEST'].fields_by_name['range']._serialized_options = b'\272H\006r\004\020\001\030@'
   _globals['_ALLOWEGRESSRANGEREQUEST'].fields_by_name['request_id']._loaded_options = None
@@ -64,32 +68,32 @@ if not _descriptor._USE_C_DESCRIPTORS:
   _globals['_OPERATORSERVICE'].methods_by_name['GetKeyStatus']._serialized_options = b'\312\363\030\004\010\002\030\001'
   _globals['_OPERATORSERVICE'].methods_by_name['ErasePerson']._loaded_options = None
   _globals['_OPERATORSERVICE'].methods_by_name['ErasePerson']._serialized_options = b'\312\363\030\002\010\002'
-  _globals['_SETLIMITSREQUEST']._serialized_start=161
-  _globals['_SETLIMITSREQUEST']._serialized_end=258
-  _globals['_SETLIMITSRESPONSE']._serialized_start=260
-  _globals['_SETLIMITSRESPONSE']._serialized_end=347
-  _globals['_ALLOWEGRESSRANGEREQUEST']._serialized_start=349
-  _globals['_ALLOWEGRESSRANGEREQUEST']._serialized_end=444
-  _globals['_ALLOWEGRESSRANGERESPONSE']._serialized_start=446
-  _globals['_ALLOWEGRESSRANGERESPONSE']._serialized_end=540
-  _globals['_DISALLOWEGRESSRANGEREQUEST']._serialized_start=542
-  _globals['_DISALLOWEGRESSRANGEREQUEST']._serialized_end=640
-  _globals['_DISALLOWEGRESSRANGERESPONSE']._serialized_start=642
-  _globals['_DISALLOWEGRESSRANGERESPONSE']._serialized_end=739
-  _globals['_ROTATEKEYSREQUEST']._serialized_start=741
-  _globals['_ROTATEKEYSREQUEST']._serialized_end=817
-  _globals['_ROTATEKEYSRESPONSE']._serialized_start=819
-  _globals['_ROTATEKEYSRESPONSE']._serialized_end=908
-  _globals['_GETKEYSTATUSREQUEST']._serialized_start=910
-  _globals['_GETKEYSTATUSREQUEST']._serialized_end=931
-  _globals['_GETKEYSTATUSRESPONSE']._serialized_start=933
-  _globals['_GETKEYSTATUSRESPONSE']._serialized_end=1040
-  _globals['_KEYSTATUS']._serialized_start=1042
-  _globals['_KEYSTATUS']._serialized_end=1108
-  _globals['_ERASEPERSONREQUEST']._serialized_start=1110
-  _globals['_ERASEPERSONREQUEST']._serialized_end=1174
-  _globals['_ERASEPERSONRESPONSE']._serialized_start=1176
-  _globals['_ERASEPERSONRESPONSE']._serialized_end=1215
-  _globals['_OPERATORSERVICE']._serialized_start=1218
-  _globals['_OPERATORSERVICE']._serialized_end=1894
+  _globals['_SETLIMITSREQUEST']._serialized_start=162
+  _globals['_SETLIMITSREQUEST']._serialized_end=383
+  _globals['_SETLIMITSRESPONSE']._serialized_start=385
+  _globals['_SETLIMITSRESPONSE']._serialized_end=472
+  _globals['_ALLOWEGRESSRANGEREQUEST']._serialized_start=474
+  _globals['_ALLOWEGRESSRANGEREQUEST']._serialized_end=569
+  _globals['_ALLOWEGRESSRANGERESPONSE']._serialized_start=571
+  _globals['_ALLOWEGRESSRANGERESPONSE']._serialized_end=665
+  _globals['_DISALLOWEGRESSRANGEREQUEST']._serialized_start=667
+  _globals['_DISALLOWEGRESSRANGEREQUEST']._serialized_end=765
+  _globals['_DISALLOWEGRESSRANGERESPONSE']._serialized_start=767
+  _globals['_DISALLOWEGRESSRANGERESPONSE']._serialized_end=864
+  _globals['_ROTATEKEYSREQUEST']._serialized_start=866
+  _globals['_ROTATEKEYSREQUEST']._serialized_end=942
+  _globals['_ROTATEKEYSRESPONSE']._serialized_start=944
+  _globals['_ROTATEKEYSRESPONSE']._serialized_end=1033
+  _globals['_GETKEYSTATUSREQUEST']._serialized_start=1035
+  _globals['_GETKEYSTATUSREQUEST']._serialized_end=1056
+  _globals['_GETKEYSTATUSRESPONSE']._serialized_start=1058
+  _globals['_GETKEYSTATUSRESPONSE']._serialized_end=1165
+  _globals['_KEYSTATUS']._serialized_start=1167
+  _globals['_KEYSTATUS']._serialized_end=1233
+  _globals['_ERASEPERSONREQUEST']._serialized_start=1235
+  _globals['_ERASEPERSONREQUEST']._serialized_end=1299
+  _globals['_ERASEPERSONRESPONSE']._serialized_start=1301
+  _globals['_ERASEPERSONRESPONSE']._serialized_end=1340
+  _globals['_OPERATORSERVICE']._serialized_start=1343
+  _globals['_OPERATORSERVICE']._serialized_end=2019
 # @@protoc_insertion_point(module_scope)

@@ -28,24 +28,41 @@ class SetLimitsRequest(_message.Message):
     NAME_FIELD_NUMBER: _builtins.int
     FUNCTIONS_MAX_FIELD_NUMBER: _builtins.int
     REQUEST_ID_FIELD_NUMBER: _builtins.int
+    RETRIES_MAX_FIELD_NUMBER: _builtins.int
+    RETRY_HORIZON_MAX_S_FIELD_NUMBER: _builtins.int
     name: _builtins.str
     """`workspaces/{workspace}`."""
     functions_max: _builtins.int
     """How many functions it may hold."""
     request_id: _builtins.str
     """Makes the call repeatable."""
+    retries_max: _builtins.int
+    """How many retries a destination's policy may have. Absent: as it is. Policies that have more keep them."""
+    retry_horizon_max_s: _builtins.int
+    """How long after the first attempt's end a destination's policy may retry, seconds. Absent: as it is. Policies that retry
+    for longer keep doing so.
+    """
     def __init__(
         self,
         *,
         name: _builtins.str = ...,
         functions_max: _builtins.int = ...,
         request_id: _builtins.str = ...,
+        retries_max: _builtins.int | None = ...,
+        retry_horizon_max_s: _builtins.int | None = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["_retries_max", b"_retries_max", "_retry_horizon_max_s", b"_retry_horizon_max_s", "retries_max", b"retries_max", "retry_horizon_max_s", b"retry_horizon_max_s"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["functions_max", b"functions_max", "name", b"name", "request_id", b"request_id"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["_retries_max", b"_retries_max", "_retry_horizon_max_s", b"_retry_horizon_max_s", "functions_max", b"functions_max", "name", b"name", "request_id", b"request_id", "retries_max", b"retries_max", "retry_horizon_max_s", b"retry_horizon_max_s"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
-    def WhichOneof(self, oneof_group: _Never) -> None: ...
+    _WhichOneofReturnType__retries_max: _TypeAlias = _typing.Literal["retries_max"]  # noqa: Y015
+    _WhichOneofArgType__retries_max: _TypeAlias = _typing.Literal["_retries_max", b"_retries_max"]  # noqa: Y015
+    _WhichOneofReturnType__retry_horizon_max_s: _TypeAlias = _typing.Literal["retry_horizon_max_s"]  # noqa: Y015
+    _WhichOneofArgType__retry_horizon_max_s: _TypeAlias = _typing.Literal["_retry_horizon_max_s", b"_retry_horizon_max_s"]  # noqa: Y015
+    @_typing.overload
+    def WhichOneof(self, oneof_group: _WhichOneofArgType__retries_max) -> _WhichOneofReturnType__retries_max | None: ...
+    @_typing.overload
+    def WhichOneof(self, oneof_group: _WhichOneofArgType__retry_horizon_max_s) -> _WhichOneofReturnType__retry_horizon_max_s | None: ...
 
 Global___SetLimitsRequest: _TypeAlias = SetLimitsRequest  # noqa: Y015
 

@@ -72,7 +72,7 @@ class OperatorServiceServicer:
     """
 
     def SetLimits(self, request, context):
-        """Sets how many functions a workspace may hold.
+        """Sets how many functions a workspace may hold, and how often and for how long its destinations may retry.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')

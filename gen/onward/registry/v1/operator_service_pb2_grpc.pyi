@@ -34,7 +34,7 @@ class OperatorServiceStub:
     @_typing.overload
     def __new__(cls, channel: _aio.Channel) -> OperatorServiceAsyncStub: ...
     SetLimits: _grpc.UnaryUnaryMultiCallable[_operator_service_pb2.SetLimitsRequest, _operator_service_pb2.SetLimitsResponse]
-    """Sets how many functions a workspace may hold."""
+    """Sets how many functions a workspace may hold, and how often and for how long its destinations may retry."""
     AllowEgressRange: _grpc.UnaryUnaryMultiCallable[_operator_service_pb2.AllowEgressRangeRequest, _operator_service_pb2.AllowEgressRangeResponse]
     """Allows a workspace's functions to call a private address range."""
     DisallowEgressRange: _grpc.UnaryUnaryMultiCallable[_operator_service_pb2.DisallowEgressRangeRequest, _operator_service_pb2.DisallowEgressRangeResponse]
@@ -54,7 +54,7 @@ class OperatorServiceAsyncStub(OperatorServiceStub):
 
     def __init__(self, channel: _aio.Channel) -> None: ...
     SetLimits: _aio.UnaryUnaryMultiCallable[_operator_service_pb2.SetLimitsRequest, _operator_service_pb2.SetLimitsResponse]  # type: ignore[assignment]
-    """Sets how many functions a workspace may hold."""
+    """Sets how many functions a workspace may hold, and how often and for how long its destinations may retry."""
     AllowEgressRange: _aio.UnaryUnaryMultiCallable[_operator_service_pb2.AllowEgressRangeRequest, _operator_service_pb2.AllowEgressRangeResponse]  # type: ignore[assignment]
     """Allows a workspace's functions to call a private address range."""
     DisallowEgressRange: _aio.UnaryUnaryMultiCallable[_operator_service_pb2.DisallowEgressRangeRequest, _operator_service_pb2.DisallowEgressRangeResponse]  # type: ignore[assignment]
@@ -77,7 +77,7 @@ class OperatorServiceServicer(metaclass=_abc_1.ABCMeta):
         request: _operator_service_pb2.SetLimitsRequest,
         context: _ServicerContext,
     ) -> _typing.Union[_operator_service_pb2.SetLimitsResponse, _abc.Awaitable[_operator_service_pb2.SetLimitsResponse]]:
-        """Sets how many functions a workspace may hold."""
+        """Sets how many functions a workspace may hold, and how often and for how long its destinations may retry."""
 
     @_abc_1.abstractmethod
     def AllowEgressRange(

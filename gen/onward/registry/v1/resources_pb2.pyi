@@ -149,6 +149,8 @@ class Workspace(_message.Message):
     EGRESS_RANGES_FIELD_NUMBER: _builtins.int
     MEMBERS_MAY_EDIT_FUNCTIONS_FIELD_NUMBER: _builtins.int
     ETAG_FIELD_NUMBER: _builtins.int
+    RETRIES_MAX_FIELD_NUMBER: _builtins.int
+    RETRY_HORIZON_MAX_S_FIELD_NUMBER: _builtins.int
     name: _builtins.str
     """`workspaces/{workspace}`."""
     display_name: _builtins.str
@@ -159,6 +161,10 @@ class Workspace(_message.Message):
     """Every member may edit functions, whatever its roles."""
     etag: _builtins.str
     """Changes with every change of the workspace itself."""
+    retries_max: _builtins.int
+    """How many retries a destination's policy may have."""
+    retry_horizon_max_s: _builtins.int
+    """How long after the first attempt's end a destination's policy may retry, seconds."""
     @_builtins.property
     def create_time(self) -> _timestamp_pb2.Timestamp:
         """Set by the service."""
@@ -177,10 +183,12 @@ class Workspace(_message.Message):
         egress_ranges: _abc.Iterable[_builtins.str] | None = ...,
         members_may_edit_functions: _builtins.bool = ...,
         etag: _builtins.str = ...,
+        retries_max: _builtins.int = ...,
+        retry_horizon_max_s: _builtins.int = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["create_time", b"create_time"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["create_time", b"create_time", "display_name", b"display_name", "egress_ranges", b"egress_ranges", "etag", b"etag", "functions_max", b"functions_max", "members_may_edit_functions", b"members_may_edit_functions", "name", b"name"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["create_time", b"create_time", "display_name", b"display_name", "egress_ranges", b"egress_ranges", "etag", b"etag", "functions_max", b"functions_max", "members_may_edit_functions", b"members_may_edit_functions", "name", b"name", "retries_max", b"retries_max", "retry_horizon_max_s", b"retry_horizon_max_s"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -1055,6 +1063,11 @@ class DeliveryPolicy(_message.Message):
     ORDERING_KEY_FIELD_NUMBER: _builtins.int
     BATCHING_FIELD_NUMBER: _builtins.int
     OMIT_IDEMPOTENCY_KEY_FIELD_NUMBER: _builtins.int
+    RETRIES_FIELD_NUMBER: _builtins.int
+    MAX_PER_SECOND_FIELD_NUMBER: _builtins.int
+    MAX_IN_FLIGHT_FIELD_NUMBER: _builtins.int
+    SUCCESS_SAMPLE_RATE_FIELD_NUMBER: _builtins.int
+    BREAKER_DISABLED_FIELD_NUMBER: _builtins.int
     retry_only_explicit: _builtins.bool
     """Only errors that the code marks with RetryError are retried."""
     fail_on_http_error: _builtins.bool
@@ -1063,9 +1076,23 @@ class DeliveryPolicy(_message.Message):
     """Reserved for ordered delivery; must be empty."""
     omit_idempotency_key: _builtins.bool
     """Requests carry no Idempotency-Key that the code did not set."""
+    max_per_second: _builtins.float
+    """Events a second that the destination is given at most, retries and replays included, by all executors together. 0: no
+    limit; else at least 0.01.
+    """
+    max_in_flight: _builtins.int
+    """Events that may be out for the destination at once, by all executors together; a batch goes whole. 0: no limit."""
+    success_sample_rate: _builtins.float
+    """Part of the successes that keep their logs, requests and callback return, 0 to 1. Absent: 0.01."""
+    breaker_disabled: _builtins.bool
+    """Deliveries go on however many fail: no circuit breaker holds them back."""
     @_builtins.property
     def batching(self) -> Global___Batching:
         """How events are gathered for `onBatch`. Absent: those that arrive together, at most 100; none waits for others."""
+
+    @_builtins.property
+    def retries(self) -> Global___RetrySchedule:
+        """When a delivery that failed is tried again. Absent: as the installation has it."""
 
     def __init__(
         self,
@@ -1075,14 +1102,45 @@ class DeliveryPolicy(_message.Message):
         ordering_key: _builtins.str = ...,
         batching: Global___Batching | None = ...,
         omit_idempotency_key: _builtins.bool = ...,
+        retries: Global___RetrySchedule | None = ...,
+        max_per_second: _builtins.float = ...,
+        max_in_flight: _builtins.int = ...,
+        success_sample_rate: _builtins.float | None = ...,
+        breaker_disabled: _builtins.bool = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _typing.Literal["batching", b"batching"]  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["_success_sample_rate", b"_success_sample_rate", "batching", b"batching", "retries", b"retries", "success_sample_rate", b"success_sample_rate"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["batching", b"batching", "fail_on_http_error", b"fail_on_http_error", "omit_idempotency_key", b"omit_idempotency_key", "ordering_key", b"ordering_key", "retry_only_explicit", b"retry_only_explicit"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["_success_sample_rate", b"_success_sample_rate", "batching", b"batching", "breaker_disabled", b"breaker_disabled", "fail_on_http_error", b"fail_on_http_error", "max_in_flight", b"max_in_flight", "max_per_second", b"max_per_second", "omit_idempotency_key", b"omit_idempotency_key", "ordering_key", b"ordering_key", "retries", b"retries", "retry_only_explicit", b"retry_only_explicit", "success_sample_rate", b"success_sample_rate"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    _WhichOneofReturnType__success_sample_rate: _TypeAlias = _typing.Literal["success_sample_rate"]  # noqa: Y015
+    _WhichOneofArgType__success_sample_rate: _TypeAlias = _typing.Literal["_success_sample_rate", b"_success_sample_rate"]  # noqa: Y015
+    def WhichOneof(self, oneof_group: _WhichOneofArgType__success_sample_rate) -> _WhichOneofReturnType__success_sample_rate | None: ...
+
+Global___DeliveryPolicy: _TypeAlias = DeliveryPolicy  # noqa: Y015
+
+@_typing.final
+class RetrySchedule(_message.Message):
+    """When a delivery that failed is tried again."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    OFFSETS_S_FIELD_NUMBER: _builtins.int
+    @_builtins.property
+    def offsets_s(self) -> _containers.RepeatedScalarFieldContainer[_builtins.int]:
+        """Seconds after the end of the first attempt, ascending; the last one is the horizon. Empty: it is not tried again."""
+
+    def __init__(
+        self,
+        *,
+        offsets_s: _abc.Iterable[_builtins.int] | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["offsets_s", b"offsets_s"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
-Global___DeliveryPolicy: _TypeAlias = DeliveryPolicy  # noqa: Y015
+Global___RetrySchedule: _TypeAlias = RetrySchedule  # noqa: Y015
 
 @_typing.final
 class Batching(_message.Message):
