@@ -4,6 +4,9 @@ from __future__ import annotations
 
 from dataclasses import dataclass, fields
 from itertools import pairwise
+from typing import Annotated
+
+from cyclopts import Group, Parameter
 
 from cli.durations import parse_duration, spelled
 from cli.failures import UsageError
@@ -24,26 +27,90 @@ _UNITS_S = {"s": 1, "m": 60, "h": 3600}
 NO_BATCHES = "each event goes to its single handler, since the code that runs has no onBatch"
 
 
-@dataclass(frozen=True, slots=True)
+_POLICY = Group("The policy", sort_key=5)
+
+
+def _option(name: str, description: str, negative: str = "") -> Parameter:
+    return Parameter(name=name, help=description, group=_POLICY, negative=negative, show_default=False)
+
+
+@Parameter(name="*")
+@dataclass(frozen=True)
 class PolicyChange:
     """What is to change; None leaves it as it is."""
 
-    retry_only_explicit: bool | None = None
-    fail_on_http_error: bool | None = None
-    omit_idempotency_key: bool | None = None
-    # False: each event for itself; True: the default.
-    batches: bool | None = None
-    batch_events: int | None = None
-    batch_wait: str | None = None
-    # Offsets as "10s,1m,1h"; "default" and "none".
-    retries: str | None = None
-    # "100", "100/m" or "none".
-    rate: str | None = None
-    # 0 for no limit.
-    in_flight: int | None = None
-    # In percent; "default" for what every destination has.
-    sample_successes: str | None = None
-    breaker: bool | None = None
+    retry_only_explicit: Annotated[
+        bool | None,
+        _option(
+            "--retry-only-explicit",
+            "Only what the code throws as RetryError is retried, not network failures and answers of 5xx.",
+            "--no-retry-only-explicit",
+        ),
+    ] = None
+    fail_on_http_error: Annotated[
+        bool | None,
+        _option(
+            "--fail-on-http-error",
+            "A delivery that saw an answer of 400 or more failed, even if the code returned.",
+            "--no-fail-on-http-error",
+        ),
+    ] = None
+    omit_idempotency_key: Annotated[
+        bool | None,
+        _option(
+            "--omit-idempotency-key",
+            "Requests carry no Idempotency-Key that the code did not set.",
+            "--no-omit-idempotency-key",
+        ),
+    ] = None
+    batches: Annotated[
+        bool | None,
+        _option(
+            "--batches",
+            "Give onBatch the events that arrive together, 100 at most, which is the default; --no-batches gives each"
+            " event to its single handler.",
+            "--no-batches",
+        ),
+    ] = None
+    batch_events: Annotated[
+        int | None, _option("--batch-events", "The most events that onBatch is given together, 1 to 500.")
+    ] = None
+    batch_wait: Annotated[
+        str | None, _option("--batch-wait", "How long an event may wait for others to fill a batch: 0s to 60s.")
+    ] = None
+    retries: Annotated[
+        str | None,
+        _option(
+            "--retries",
+            "When a delivery that failed is tried again, after the end of its first attempt: 30s,5m,1h. The last one is"
+            ' also the horizon. "none" for no retries, "default" for the installation\'s.',
+        ),
+    ] = None
+    rate: Annotated[
+        str | None,
+        _option(
+            "--rate",
+            'The most events that it is given in a second, with retries: 100; or 30/m, 1000/h; "none" for no limit.',
+        ),
+    ] = None
+    in_flight: Annotated[
+        int | None, _option("--in-flight", "The most events that it is given at once; 0 for no limit.")
+    ] = None
+    sample_successes: Annotated[
+        str | None,
+        _option(
+            "--sample-successes",
+            'How many of its successes keep their logs, requests and callback return: 0% to 100%; "default" for 1%.',
+        ),
+    ] = None
+    breaker: Annotated[
+        bool | None,
+        _option(
+            "--breaker",
+            "Hold deliveries back while nearly all fail, which is the default; --no-breaker lets them go on.",
+            "--no-breaker",
+        ),
+    ] = None
 
     def __post_init__(self) -> None:
         """Raise UsageError where an option is no good: before anything is asked."""
@@ -135,6 +202,9 @@ def _share(text: str) -> float:
     if not 0 <= share <= 1:
         raise UsageError("--sample-successes is from 0% to 100%, or default")
     return share
+
+
+NO_CHANGE = PolicyChange()
 
 
 def policy_lines(policy: resources_pb2.DeliveryPolicy, *, takes_batches: bool | None = None) -> tuple[str, ...]:

@@ -3,13 +3,12 @@
 from __future__ import annotations
 
 import sys
-from typing import Annotated
 
-from cyclopts import App, Parameter
+from cyclopts import App
 
 from cli.commands.functions import BATCH_HANDLER, function_stub
 from cli.confirmation import Yes, confirm
-from cli.delivery_policies import PolicyChange, policy_lines
+from cli.delivery_policies import NO_CHANGE, PolicyChange, policy_lines
 from cli.failures import CommandError
 from cli.options import DEFAULTS, Options
 from cli.output import last_part, print_json, print_record, print_table, say, tell, tell_list, warn, when
@@ -213,17 +212,7 @@ async def policy(
     name: str,
     /,
     *,
-    retry_only_explicit: Annotated[bool | None, Parameter(negative="--no-retry-only-explicit")] = None,
-    fail_on_http_error: Annotated[bool | None, Parameter(negative="--no-fail-on-http-error")] = None,
-    batch_events: int | None = None,
-    batch_wait: str | None = None,
-    batches: Annotated[bool | None, Parameter(negative="--no-batches")] = None,
-    omit_idempotency_key: Annotated[bool | None, Parameter(negative="--no-omit-idempotency-key")] = None,
-    retries: str | None = None,
-    rate: str | None = None,
-    in_flight: int | None = None,
-    sample_successes: str | None = None,
-    breaker: Annotated[bool | None, Parameter(negative="--no-breaker")] = None,
+    change: PolicyChange = NO_CHANGE,
     options: Options = DEFAULTS,
 ) -> None:
     """Show or change what fails at a destination, what is retried and when, and how fast it is given events.
@@ -236,44 +225,7 @@ async def policy(
     ----------
     name
         The destination's id.
-    retry_only_explicit
-        Only what the code throws as RetryError is retried, not network failures and answers of 5xx.
-    fail_on_http_error
-        A delivery that saw an answer of 400 or more failed, even if the code returned.
-    batch_events
-        The most events that onBatch is given together, 1 to 500.
-    batch_wait
-        How long an event may wait for others to fill a batch: 0s to 60s.
-    batches
-        Give onBatch the events that arrive together, 100 at most, which is the default; --no-batches gives each
-        event to its single handler.
-    omit_idempotency_key
-        Requests carry no Idempotency-Key that the code did not set.
-    retries
-        When a delivery that failed is tried again, after the end of its first attempt: 30s,5m,1h. The last one is
-        also the horizon. "none" for no retries, "default" for the installation's.
-    rate
-        The most events that it is given in a second, retries included: 100; or 30/m, 1000/h; "none" for no limit.
-    in_flight
-        The most events that it is given at once; 0 for no limit.
-    sample_successes
-        How many of its successes keep their logs, requests and callback return: 0% to 100%; "default" for 1%.
-    breaker
-        Hold deliveries back while nearly all fail, which is the default; --no-breaker lets them go on.
     """
-    change = PolicyChange(
-        retry_only_explicit=retry_only_explicit,
-        fail_on_http_error=fail_on_http_error,
-        omit_idempotency_key=omit_idempotency_key,
-        batches=batches,
-        batch_events=batch_events,
-        batch_wait=batch_wait,
-        retries=retries,
-        rate=rate,
-        in_flight=in_flight,
-        sample_successes=sample_successes,
-        breaker=breaker,
-    )
     async with Session(options) as session:
         stub, full_name = destination_stub(session), session.name("destinations", name)
         found = (await stub.GetDestination(pb.GetDestinationRequest(name=full_name))).destination
