@@ -50,6 +50,7 @@ from kit.rpc.client import open_channel
 from kit.rpc.probe import status
 from kit.rpc.server import RpcServer
 from kit.testing import servers
+from kit.testing.tracker_log import a_tracker_log
 from onward.audit.v1 import audit_service_pb2 as pb
 from onward.audit.v1 import audit_service_pb2_grpc as rpc
 from onward.common.v1.facts_pb2 import ReadFactsResponse
@@ -85,7 +86,9 @@ class Registry(registry_rpc.InternalServiceServicer):
 class World:
     """The servers, and the service as it is started and stopped."""
 
-    def __init__(self, postgres: EmbeddedPostgres, nats: EmbeddedNats, registry_address: str) -> None:
+    def __init__(
+        self, postgres: EmbeddedPostgres, nats: EmbeddedNats, registry_address: str, delivery_address: str
+    ) -> None:
         self.dsn = postgres.dsn(DATABASE)
         self.nats_url = nats.url(servers.TEST_USER)
         self.address = f"127.0.0.1:{free_port()}"
@@ -95,6 +98,7 @@ class World:
             "ONWARD_NATS_URL": self.nats_url,
             "ONWARD_NATS_MONITORING_URL": nats.monitor_url,
             "ONWARD_REGISTRY_ADDRESS": registry_address,
+            "ONWARD_DELIVERY_ADDRESS": delivery_address,
             "ONWARD_LISTEN": self.address,
             "ONWARD_SERVICE_TOKEN": SERVICE_TOKEN,
             "ONWARD_AUDIT_SIGNING_KEY": base64.b64encode(b"k" * 32).decode(),
@@ -287,8 +291,8 @@ async def bench(options: argparse.Namespace) -> dict[str, float]:
         Gate(Everybody(), SERVICE_TOKEN),
     )
     await stubbed.start()
-    async with own_servers() as (postgres, nats):
-        world = World(postgres, nats, stubbed.address)
+    async with own_servers() as (postgres, nats), a_tracker_log(SERVICE_TOKEN) as tracker:
+        world = World(postgres, nats, stubbed.address, tracker.address)
         await migrate(world.dsn, [EVENT_LOG_MIGRATIONS, MIGRATIONS])
         connection = await asyncpg.connect(world.dsn)
         await seed(connection, sizes)

@@ -107,6 +107,8 @@ EXECUTOR = Service(
 DELIVERY = Service(
     (
         "due.>",
+        "facts.delivery.>",
+        *_found("FACTS"),
         *_owned("OUTCOMES"),
         *_owned("DUE"),
         *_consumer("OUTCOMES", "delivery"),

@@ -20,8 +20,8 @@ from kit.bus.streams import facts_consumer, facts_stream, provision
 from kit.clock import SystemClock
 from kit.errors import OnwardError
 from kit.eventstore.consumer import PostgresFactApplier
+from kit.eventstore.owner_log import OwnerLog, delivery_log, registry_log
 from kit.eventstore.postgres import MIGRATIONS as EVENT_LOG_MIGRATIONS
-from kit.eventstore.registry_log import RegistryLog
 from kit.postgres.migrate import migrate
 from kit.postgres.pool import Pool, connect_pool
 from kit.rpc.client import open_channel
@@ -32,10 +32,10 @@ from kit.rpc.tls import service_tls
 from onward.audit.v1.audit_service_pb2_grpc import add_AuditServiceServicer_to_server
 from onward.registry.v1 import internal_service_pb2_grpc as registry_rpc
 from onward.registry.v1.internal_service_pb2 import Client, ReadClientsRequest
-from services.audit.consumers import COMPARE_INTERVAL_S, FactsIntake, LogFollower
+from services.audit.consumers import COMPARE_INTERVAL_S, FactsIntake, LogFollower, Recorder
 from services.audit.domain.checkpoints import Signer
 from services.audit.handlers.checkpoint_folder import CheckpointFolder
-from services.audit.handlers.checks import audit_status
+from services.audit.handlers.checks import Log, audit_status
 from services.audit.handlers.clients import Clients
 from services.audit.handlers.merkle_log import MerkleLog
 from services.audit.handlers.owners_log import OwnersLog
@@ -72,18 +72,19 @@ class AuditApp:
         self._settings = settings
         self._compare_interval_s = compare_interval_s
         self._tls = service_tls(settings, SERVICE)
-        self._registry = open_channel(
-            settings.registry_address,
-            settings.service_token.get_secret_value(),
-            service=SERVICE,
-            credentials=self._tls.client,
-        )
+        token, credentials = settings.service_token.get_secret_value(), self._tls.client
+        self._registry = open_channel(settings.registry_address, token, service=SERVICE, credentials=credentials)
+        self._delivery = open_channel(settings.delivery_address, token, service=SERVICE, credentials=credentials)
+        # Those whose facts are recorded.
+        self._owners = [registry_log(self._registry), delivery_log(self._delivery)]
         self._denials = DenialLog(registry_denials(self._registry))
         self._pool: Pool | None = None
         self._bus: Bus | None = None
         self._server: RpcServer | None = None
         self._puller: Puller | None = None
-        self._follower: LogFollower | None = None
+        self._followers: list[LogFollower] = []
+        # Owners whose log was compared with the trail since the start.
+        self._complete: set[str] = set()
         self._growth: Growth | None = None
         self._trees: MerkleLog | None = None
 
@@ -112,12 +113,12 @@ class AuditApp:
     async def run(self) -> None:
         """Record and answer until cancelled."""
         assert self._puller is not None
-        assert self._follower is not None
         assert self._growth is not None
         assert self._trees is not None
         async with asyncio.TaskGroup() as tasks:
             tasks.create_task(self._puller.run(), name="facts")
-            tasks.create_task(self._follower.run(), name="follower")
+            for follower in self._followers:
+                tasks.create_task(follower.run(), name=f"follower-{follower.service}")
             tasks.create_task(self._growth.run(), name="growth")
             tasks.create_task(self._trees.run(), name="trees")
             tasks.create_task(self._keep_provisioned(), name="provision")
@@ -129,6 +130,7 @@ class AuditApp:
             await self._server.stop(self._settings.drain_seconds)
         await self._denials.drain()
         await self._registry.close()
+        await self._delivery.close()
         if self._bus is not None:
             await self._bus.close()
         if self._pool is not None:
@@ -139,23 +141,29 @@ class AuditApp:
         clients = Clients(pool, REGISTRY, self._read_clients)
         servicer = AuditServicer(pool, PageTokens(token), growth, proofs, clients)
         gate = Gate(RegistryAuthorizer(registry_ask(self._registry)), token)
-        heads, positions = RegistryLog(self._registry).heads, partial(applied_positions, pool, SERVICE, REGISTRY)
+        logs = {
+            one.service: Log(one.heads, partial(applied_positions, pool, SERVICE, one.service)) for one in self._owners
+        }
         servicers: list[Servicer] = [
             (add_AuditServiceServicer_to_server, servicer),
-            audit_status(self._settings, SystemClock(), pool, bus, heads, positions),
+            audit_status(self._settings, SystemClock(), pool, bus, logs),
         ]
         return RpcServer(self._settings.listen, servicers, gate, tls=self._tls, denials=self._denials)
 
     def _make_consumers(self, pool: Pool, bus: Bus) -> None:
-        owner = RegistryLog(self._registry)
+        intake = FactsIntake(bus, {one.service: self._follow(pool, one) for one in self._owners}, self._recorded)
+        self._puller = Puller(bus, STREAM.name, SERVICE, batch=PULL_FACTS, on_batch=intake.on_batch)
+
+    def _follow(self, pool: Pool, owner: OwnerLog) -> Recorder:
+        service = owner.service
         believed = OwnersLog(pool, owner)
         applier = PostgresFactApplier(
-            pool, consumer=SERVICE, service=REGISTRY, apply=partial(record, REGISTRY), read_facts=believed.read_facts
+            pool, consumer=SERVICE, service=service, apply=partial(record, service), read_facts=believed.read_facts
         )
-        intake = FactsIntake(bus, {REGISTRY: applier}, believed.compare, self._recorded)
-        self._puller = Puller(bus, STREAM.name, SERVICE, batch=PULL_FACTS, on_batch=intake.on_batch)
-        positions = partial(applied_positions, pool, SERVICE, REGISTRY)
-        self._follower = LogFollower(owner, applier, positions, self._compared, self._compare_interval_s)
+        positions = partial(applied_positions, pool, SERVICE, service)
+        compared = partial(self._compared, service)
+        self._followers.append(LogFollower(owner, applier, positions, compared, self._compare_interval_s))
+        return Recorder(applier, believed.compare)
 
     async def _read_clients(self, workspace: str, positions: Sequence[int]) -> Mapping[int, Client]:
         stub: registry_rpc.InternalServiceAsyncStub = registry_rpc.InternalServiceStub(self._registry)
@@ -168,10 +176,12 @@ class AuditApp:
         self._growth.wake()
         self._trees.wake()
 
-    async def _compared(self) -> None:
+    async def _compared(self, service: str) -> None:
         assert self._server is not None
         self._recorded()
-        await self._server.ready()
+        self._complete.add(service)
+        if len(self._complete) == len(self._owners):
+            await self._server.ready()
 
     async def _keep_provisioned(self) -> None:
         while True:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 from collections import defaultdict
 from collections.abc import Awaitable, Callable, Mapping, Sequence
+from typing import NamedTuple
 
 import structlog
 
@@ -15,7 +16,7 @@ from kit.errors import OnwardError, Unavailable
 from kit.eventstore import envelope
 from kit.eventstore.consumer import FactApplier
 from kit.eventstore.facts import Fact
-from kit.eventstore.registry_log import RegistryLog
+from kit.eventstore.owner_log import OwnerLog
 
 log = structlog.get_logger(__name__)
 
@@ -33,19 +34,23 @@ Compare = Callable[[str, str, Sequence[Fact]], Awaitable[None]]
 Arrived = list[tuple[Message, Fact]]
 
 
+class Recorder(NamedTuple):
+    """What records the facts of one service, and compares those that come again."""
+
+    applier: FactApplier
+    compare: Compare
+
+
 class FactsIntake:
     """Records what the bus brings, and acknowledges what is recorded.
 
-    `appliers` has one for each service that owns a log. Facts of others are given up: whoever adds a service adds
+    `recorders` has one for each service that owns a log. Facts of others are given up: whoever adds a service adds
     its log, and the trail then begins with its first fact.
     """
 
-    def __init__(
-        self, bus: Bus, appliers: Mapping[str, FactApplier], compare: Compare, recorded: Callable[[], None]
-    ) -> None:
+    def __init__(self, bus: Bus, recorders: Mapping[str, Recorder], recorded: Callable[[], None]) -> None:
         self._bus = bus
-        self._appliers = appliers
-        self._compare = compare
+        self._recorders = recorders
         self._recorded = recorded
 
     async def on_batch(self, messages: Sequence[Message]) -> None:
@@ -65,7 +70,7 @@ class FactsIntake:
 
     def _read(self, message: Message) -> envelope.OwnedFact:
         owned = envelope.from_message(message.data, message.headers)
-        if owned.service not in self._appliers:
+        if owned.service not in self._recorders:
             raise envelope.MalformedFactError(f"{owned.service} owns no log")
         # Subjects are what the bus allows a service to publish to; a header may say anything.
         if message.subject != envelope.subject(owned.service, owned.fact):
@@ -74,11 +79,11 @@ class FactsIntake:
 
     async def _record(self, service: str, workspace: str, pairs: Arrived) -> None:
         messages, facts = [message for message, _ in pairs], [fact for _, fact in pairs]
-        applier = self._appliers[service]
+        applier, compare = self._recorders[service]
         try:
             position = await applier.position(workspace)
             if again := [fact for fact in facts if fact.position <= position]:
-                await self._compare(service, workspace, again)
+                await compare(service, workspace, again)
             await applier.deliver(facts)
         except OnwardError as error:
             log.warning("facts_deferred", service=service, workspace=workspace, error=str(error))
@@ -100,12 +105,13 @@ class LogFollower:
 
     def __init__(
         self,
-        owner: RegistryLog,
+        owner: OwnerLog,
         applier: FactApplier,
         positions: Positions,
         compared: Callable[[], Awaitable[None]],
         interval_s: float = COMPARE_INTERVAL_S,
     ) -> None:
+        self.service = owner.service
         self._owner = owner
         self._applier = applier
         self._positions = positions
@@ -119,7 +125,7 @@ class LogFollower:
             try:
                 await self.compare()
             except OnwardError as error:
-                log.warning("trail_incomplete", error=str(error), retry_in_s=delay_s)
+                log.warning("trail_incomplete", service=self.service, error=str(error), retry_in_s=delay_s)
                 await asyncio.sleep(delay_s)
                 delay_s = min(2 * delay_s, RETRY_DELAY_MAX_S)
             else:
@@ -135,8 +141,10 @@ class LogFollower:
         behind = [workspace for workspace, head in sorted(heads.items()) if positions.get(workspace, 0) < head]
         failed = [workspace for workspace in behind if not await self._caught_up(workspace)]
         for workspace, position in positions.items():
-            if position > heads.get(workspace, 0):
-                log.error("log_shorter_than_trail", workspace=workspace, trail=position, log=heads.get(workspace, 0))
+            head = heads.get(workspace, 0)
+            if position > head:
+                place = {"service": self.service, "workspace": workspace}
+                log.error("log_shorter_than_trail", **place, trail=position, log=head)
         if failed:
             raise Unavailable(f"{len(failed)} workspaces are not complete, {failed[0]} among them.")
 
@@ -144,10 +152,10 @@ class LogFollower:
         try:
             await self._applier.catch_up(workspace)
         except OnwardError as error:
-            log.warning("catching_up_failed", workspace=workspace, error=str(error))
+            log.warning("catching_up_failed", service=self.service, workspace=workspace, error=str(error))
             return False
         except Exception:
             # A fault of ours in one workspace must not keep the others from being recorded.
-            log.exception("catching_up_failed", workspace=workspace)
+            log.exception("catching_up_failed", service=self.service, workspace=workspace)
             return False
         return True

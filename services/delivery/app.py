@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import gc
 import random
+from datetime import timedelta
 from pathlib import Path
 
 import structlog
@@ -17,10 +18,13 @@ from kit.bus.connection import Bus
 from kit.bus.publish import Publisher
 from kit.bus.puller import Puller
 from kit.bus.service_bus import connect_service
-from kit.bus.streams import DUE, OUTCOMES, provision
+from kit.bus.streams import DUE, FACTS, OUTCOMES, provision
 from kit.clock import Clock, SystemClock
+from kit.errors import Unavailable
+from kit.eventstore.owner_log import registry_log
 from kit.eventstore.postgres import MIGRATIONS as EVENT_LOG_MIGRATIONS
-from kit.eventstore.registry_log import RegistryLog
+from kit.eventstore.postgres import PostgresEventStore
+from kit.eventstore.relay import Relay
 from kit.postgres.migrate import migrate
 from kit.postgres.pool import Pool, connect_pool
 from kit.rpc.client import open_channel
@@ -33,9 +37,11 @@ from onward.delivery.v1.internal_service_pb2_grpc import add_InternalServiceServ
 from services.delivery.consumers import PULL_MESSAGES, OutcomesConsumer
 from services.delivery.domain.credit import Credits
 from services.delivery.domain.schedule import Random, Schedule
+from services.delivery.handlers.acts import Acts
 from services.delivery.handlers.applied import AppliedOutcomes
 from services.delivery.handlers.checks import delivery_status
-from services.delivery.handlers.departures import Departures
+from services.delivery.handlers.following import RegistryFollower
+from services.delivery.handlers.interventions import Interventions
 from services.delivery.handlers.maintenance import Maintenance
 from services.delivery.handlers.release import UNANSWERED_AFTER_S, Releaser
 from services.delivery.handlers.watch import Watchers
@@ -53,6 +59,11 @@ MIGRATIONS = Path(__file__).parent / "migrations"
 # Every transaction makes some ten thousand tuples that hold no cycles, and the collector looked through them time and
 # again: a fifth of the CPU time of an attempt, measured.
 COLLECTOR_THRESHOLDS = (100_000, 20, 20)
+# An answer waits this long for its facts to be on the bus; a bus that is away must not make answers slow.
+PUBLISHED_WAIT_S = 0.5
+# Nobody repeats a request after so long; until then its answer is kept.
+ANSWERS_KEPT = timedelta(days=7)
+FORGET_INTERVAL_S = 3600.0
 
 
 def calm_collector() -> None:
@@ -106,7 +117,9 @@ class DeliveryApp:
         self._puller: Puller | None = None
         self._consumer: OutcomesConsumer | None = None
         self._releaser: Releaser | None = None
-        self._departures: Departures | None = None
+        self._store: PostgresEventStore | None = None
+        self._relay: Relay | None = None
+        self._follower: RegistryFollower | None = None
 
     @property
     def address(self) -> str:
@@ -135,17 +148,25 @@ class DeliveryApp:
         await self._maintenance.maintain()
         pool = self._pool = await connect_pool(self._dsn, application_name="onward-delivery")
         bus = self._bus = await connect_service("delivery", self._settings)
-        await provision(bus, [OUTCOMES, DUE])
+        await provision(bus, [OUTCOMES, DUE, FACTS])
         applied = AppliedOutcomes(bus, self._clock)
         publisher = Publisher(bus)
+        store = self._store = PostgresEventStore(pool, clock=self._clock)
+        self._relay = Relay(
+            self._dsn,
+            service=SERVICE,
+            publish_many=publisher.publish_many,
+            appended=store.appended,
+            recent=store.recent,
+        )
         self._releaser = Releaser(
             self._dsn, pool, bus, publisher.publish_many, applied, self.credits, self._clock, self._unanswered_after_s
         )
-        self._departures = Departures(pool, RegistryLog(self._registry), self._clock, self._releaser.wake)
+        self._follower = RegistryFollower(pool, registry_log(self._registry), self._clock, self._releaser.wake)
         writer = BatchWriter(Schedule(parse_offsets(self._settings.retry_offsets_s)), self._jitter)
         consumer = self._consumer = OutcomesConsumer(bus, pool, writer, self._clock, self._told)
         self._puller = Puller(bus, "OUTCOMES", SERVICE, batch=PULL_MESSAGES, on_batch=consumer.on_messages)
-        self._server = self._make_server(pool, bus, applied)
+        self._server = self._make_server(pool, bus, applied, writer, store)
         await self._server.start()
         await self._server.ready()
 
@@ -153,12 +174,15 @@ class DeliveryApp:
         """Apply, release and maintain until cancelled; then finish what is being applied."""
         assert self._puller is not None
         assert self._releaser is not None
-        assert self._departures is not None
+        assert self._follower is not None
+        assert self._relay is not None
         async with asyncio.TaskGroup() as tasks:
             tasks.create_task(self._releaser.run(), name="releaser")
             tasks.create_task(self._maintenance.run(), name="maintenance")
-            tasks.create_task(self._departures.run(), name="departures")
+            tasks.create_task(self._follower.run(), name="registry")
             tasks.create_task(self._denials.run(), name="denials")
+            tasks.create_task(self._relay.run(), name="relay")
+            tasks.create_task(self._forget_answers(), name="forget-answers")
             pulling = tasks.create_task(self._puller.run(), name="outcomes")
             try:
                 await asyncio.shield(pulling)
@@ -186,12 +210,17 @@ class DeliveryApp:
         except TimeoutError:
             log.warning("drain_incomplete")
 
-    def _make_server(self, pool: Pool, bus: Bus, applied: AppliedOutcomes) -> RpcServer:
+    def _make_server(
+        self, pool: Pool, bus: Bus, applied: AppliedOutcomes, writer: BatchWriter, store: PostgresEventStore
+    ) -> RpcServer:
+        assert self._releaser is not None
         service_token = self._settings.service_token.get_secret_value()
-        deliveries = DeliveryServicer(pool, PageTokens(service_token), self._watchers, self._clock)
+        acts = Acts(store, self._published)
+        interventions = Interventions(acts, writer, self._clock, self._told, self._releaser.wake)
+        deliveries = DeliveryServicer(pool, PageTokens(service_token), self._watchers, self._clock, interventions)
         servicers: list[Servicer] = [
             (add_DeliveryServiceServicer_to_server, deliveries),
-            (add_InternalServiceServicer_to_server, InternalServicer(pool, applied, self._clock)),
+            (add_InternalServiceServicer_to_server, InternalServicer(pool, applied, self._clock, store)),
             delivery_status(self._settings, self._clock, pool, bus),
         ]
         gate = Gate(self._authorizer, service_token)
@@ -205,3 +234,16 @@ class DeliveryApp:
             assert self._releaser is not None
             self._releaser.told({(key[0], key[1]) for key in applied.due} | applied.released.keys())
         self._watchers.tell(applied)
+
+    async def _published(self, workspace: str, position: int) -> None:
+        assert self._relay is not None
+        await self._relay.wait_published(workspace, position, PUBLISHED_WAIT_S)
+
+    async def _forget_answers(self) -> None:
+        while True:
+            assert self._store is not None
+            try:
+                await self._store.forget_answers(self._clock.now() - ANSWERS_KEPT)
+            except Unavailable:
+                log.warning("answers_not_forgotten", retry_in_s=FORGET_INTERVAL_S)
+            await asyncio.sleep(FORGET_INTERVAL_S)

@@ -25,7 +25,7 @@ from kit.bus.streams import DUE, OUTCOMES, events_stream, events_stream_name, fa
 from kit.bus.tracing import inject
 from kit.clock import SystemClock
 from kit.errors import LimitReached, OnwardError, Unavailable
-from kit.eventstore.registry_log import RegistryLog
+from kit.eventstore.owner_log import registry_log
 from kit.ids import SystemIds
 from kit.rpc.client import open_channel
 from kit.rpc.server import RpcServer
@@ -107,7 +107,7 @@ class App:
         self._delivery = open_channel(settings.delivery_address, token, service="executor", credentials=tls.client)
         self._registry_stub: registry_rpc.InternalServiceAsyncStub = registry_rpc.InternalServiceStub(self._registry)
         self._delivery_stub: delivery_rpc.InternalServiceAsyncStub = delivery_rpc.InternalServiceStub(self._delivery)
-        self._log = RegistryLog(self._registry)
+        self._log = registry_log(self._registry)
         self._publisher = Publisher(bus)
         self._tickets = Tickets(bus, self._clock)
         self._outcomes = OutcomeLog(self._publish, self._tickets.settled, self._clock)

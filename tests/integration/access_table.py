@@ -67,6 +67,7 @@ DELETED = "functions/gon"
 _SEES = "owner admin admin-crm reader reader-crm keeper keeper-web builder member narrow robot"
 _KEEPS_WEB = "owner keeper keeper-web builder narrow robot"
 _KEEPS_ALL = "owner keeper"
+_CHANGES_SOME = "owner builder narrow robot"
 _READS_CRM = "owner admin admin-crm reader reader-crm builder narrow robot"
 _READS_ALL = "owner admin reader robot"
 _ANY_SOURCE_OR_FUNCTION = "owner admin admin-crm reader reader-crm keeper keeper-web builder narrow robot"
@@ -125,7 +126,8 @@ WHO: Mapping[str, Mapping[str, str]] = {
         "": _ANY_SOURCE_OR_FUNCTION,
         **_SEES_DESTINATION,
     },
-    READS_AND_KEEPS: _CHANGES_DESTINATION,
+    # Of the workspace or a delivery it is asked where a part is enough.
+    READS_AND_KEEPS: {**_CHANGES_DESTINATION, "": _CHANGES_SOME, "deliveries/d1": _CHANGES_SOME},
     KEEPS: {
         "": _KEEPS_WEB,
         "deliveries/d1": _KEEPS_WEB,
@@ -227,6 +229,9 @@ NEEDS: Mapping[str, str] = {
     "executor.ExecutionService.CheckCode": SERVICES,
     "executor.ExecutionService.DescribeRuntime": NOTHING,
     "delivery.InternalService.LookupOutcomes": SERVICES,
+    "delivery.InternalService.ReadFacts": SERVICES,
+    "delivery.DeliveryService.RetryDelivery": READS_AND_KEEPS,
+    "delivery.DeliveryService.CancelDelivery": READS_AND_KEEPS,
     "delivery.DeliveryService.GetSummary": READS_OR_KEEPS,
     "delivery.DeliveryService.ListDeliveries": KEEPS,
     "delivery.DeliveryService.GetDelivery": KEEPS,

@@ -25,6 +25,7 @@ from kit.eventstore.memory import MemoryEventStore
 from kit.rpc.client import open_channel
 from kit.rpc.server import RpcServer
 from kit.testing.eventually import eventually
+from kit.testing.tracker_log import a_tracker_log
 from onward.audit.v1 import audit_service_pb2 as pb
 from onward.audit.v1 import audit_service_pb2_grpc
 from onward.common.v1 import access_pb2
@@ -190,20 +191,31 @@ async def running(
     **more: Any,
 ) -> AsyncIterator[World]:
     """An audit service from start to stop, ready unless that is not to be waited for; `more` are further settings."""
-    own = settings(database, nats_url, registry_address, **more)
-    app = await build(own, compare_interval_s=compare_interval_s)
-    world = World(app, database)
-    try:
-        await app.start()
-        async with asyncio.TaskGroup() as group:
-            work = group.create_task(app.run())
-            if ready:
-                await eventually(world.serving)
-            yield world
-            work.cancel()
-    finally:
-        await world.close()
-        await app.stop()
+    async with _tracker(more.pop("delivery_address", "")) as delivery_address:
+        own = settings(database, nats_url, registry_address, delivery_address=delivery_address, **more)
+        app = await build(own, compare_interval_s=compare_interval_s)
+        world = World(app, database)
+        try:
+            await app.start()
+            async with asyncio.TaskGroup() as group:
+                work = group.create_task(app.run())
+                if ready:
+                    await eventually(world.serving)
+                yield world
+                work.cancel()
+        finally:
+            await world.close()
+            await app.stop()
+
+
+@asynccontextmanager
+async def _tracker(address: str) -> AsyncIterator[str]:
+    """The address of a tracker; of one in which nothing happened where there is none."""
+    if address:
+        yield address
+        return
+    async with a_tracker_log(SERVICE_TOKEN) as log:
+        yield log.address
 
 
 async def refusal(call: Callable[[], Any]) -> tuple[str, str]:

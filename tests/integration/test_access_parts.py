@@ -60,6 +60,8 @@ RESOURCES: Mapping[str, Sequence[str]] = {
     "delivery.DeliveryService.ListDeliveries": ("", *DESTINATIONS),
     "delivery.DeliveryService.GetDelivery": ("deliveries/d1",),
     "delivery.DeliveryService.WatchDeliveries": ("", *DESTINATIONS),
+    "delivery.DeliveryService.RetryDelivery": ("deliveries/d1",),
+    "delivery.DeliveryService.CancelDelivery": ("deliveries/d1",),
     "delivery.DeliveryService.ListIngestFailures": ("",),
     "executor.ExecutionService.TestFunction": ("", *FUNCTIONS),
     "executor.ExecutionService.InvokeDestination": DESTINATIONS,

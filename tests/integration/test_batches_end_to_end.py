@@ -73,7 +73,8 @@ class Pair:
         self.registry = registry
         self.tracker = tracker
         self.settings = settings
-        self._world = executor_world.World(tracker.bus, registry, executor_world.FakeTracker(), settings)
+        unasked = executor_world.FakeTracker()  # type: ignore[abstract]  # the real one answers
+        self._world = executor_world.World(tracker.bus, registry, unasked, settings)
 
     async def start(self) -> None:
         await self.tracker.start()

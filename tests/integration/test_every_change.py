@@ -1,4 +1,4 @@
-"""Every call that changes something leaves its facts, and each fact one record that names who did it."""
+"""Every call of the registry that changes something leaves facts, and each fact one record that names who did it."""
 
 from __future__ import annotations
 
@@ -11,19 +11,21 @@ import pytest
 from google.protobuf.descriptor import FileDescriptor
 
 from kit.embedded.postgres import EmbeddedPostgres
+from kit.eventstore.facts import fact_types
 from kit.rpc.access import declared_access
 from kit.testing.eventually import eventually
 from kit.vault import DataKey, Vault
 from onward.audit.v1 import audit_service_pb2 as apb
 from onward.common.v1 import access_pb2
 from onward.registry.v1 import destination_service_pb2 as dpb
+from onward.registry.v1 import facts_pb2
 from onward.registry.v1 import function_service_pb2 as fpb
 from onward.registry.v1 import internal_service_pb2 as ipb
 from onward.registry.v1 import operator_service_pb2 as opb
 from onward.registry.v1 import resources_pb2 as r
 from onward.registry.v1 import source_service_pb2 as spb
 from onward.registry.v1 import workspace_service_pb2 as wpb
-from services.audit.domain.content import DENIALS, FACT_TYPES
+from services.audit.domain.content import DENIALS
 from tests.integration.registry_world import CODE, OPERATOR_TOKEN, Stubs
 from tests.integration.trail_world import Trail, running
 
@@ -253,7 +255,7 @@ def test_every_call_that_changes_something_is_tried_here() -> None:
 def test_every_type_of_fact_is_left_by_one_of_them() -> None:
     """D1."""
     left = {one for step in (*STEPS, ROTATION) for one in step.facts}
-    assert left == set(FACT_TYPES) - DENIALS - {"SettingChange"}
+    assert left == set(fact_types(facts_pb2)) - DENIALS - {"SettingChange"}
 
 
 async def do(trail: Trail, done: Done, step: Step, request_id: str) -> None:

@@ -186,7 +186,8 @@ ALLOWED_STREAM_CALLS = {
     "executor": {"STREAM.CREATE.FACTS", "STREAM.CREATE.OUTCOMES", "STREAM.CREATE.DUE"}
     # Streams that are nobody's are not told from workspaces'.
     | {"STREAM.PURGE.EVENTS_acme", "STREAM.PURGE.OTHER"},
-    "delivery": {f"STREAM.{verb}.{stream}" for verb in ("CREATE", "UPDATE") for stream in ("OUTCOMES", "DUE")},
+    "delivery": {f"STREAM.{verb}.{stream}" for verb in ("CREATE", "UPDATE") for stream in ("OUTCOMES", "DUE")}
+    | {"STREAM.CREATE.FACTS"},
     "audit": {"STREAM.CREATE.FACTS"},
 }
 MORE_CALLS = {
@@ -235,7 +236,8 @@ ACKS = {
 }
 SUBJECTS = {
     "facts.registry.acme.X": "registry",
-    "facts.delivery.acme.X": None,
+    "facts.delivery.acme.X": "delivery",
+    "facts.executor.acme.X": None,
     "outcomes.acme": "executor",
     "due.acme.1": "delivery",
     "events.acme.web": None,

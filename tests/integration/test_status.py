@@ -144,7 +144,7 @@ async def test_audit_compares_its_trail_with_the_log_and_asks_the_registry_who_t
             await ask(audit.app.address, owner_token)
         await audit.rows("UPDATE consumer_positions SET position = position + 5 WHERE workspace = 'acme'")
         found = by_name(await ask(audit.app.address))
-        assert (found["log"].level, found["log"].message) == (FAILURE, "the registry's log lacks 5 facts of acme")
+        assert (found["log"].level, found["log"].message) == (FAILURE, "the log of registry lacks 5 facts of acme")
         await registry.rows("UPDATE workspace_heads SET position = position + 8 WHERE workspace = 'acme'")
         found = by_name(await ask(audit.app.address))
     assert (found["trail"].level, found["trail"].message) == (WARNING, "the workspace acme is 3 facts behind")

@@ -35,7 +35,8 @@ def comment_on_field(method: MethodDescriptor, field: str) -> str:
 
 
 def proto_of(method: MethodDescriptor) -> str:
-    return (ROOT / "protos" / method.containing_service.file.name).read_text()
+    """The file that has the method's request."""
+    return (ROOT / "protos" / method.input_type.file.name).read_text()
 
 
 def test_every_rpc_declares_who_may_call_it() -> None:

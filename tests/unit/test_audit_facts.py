@@ -1,4 +1,4 @@
-"""How each fact of the registry reads in the trail: one row a type."""
+"""How each fact reads in the trail: one row a type."""
 
 from __future__ import annotations
 
@@ -15,6 +15,7 @@ from google.protobuf.message import Message
 
 from kit.eventstore.facts import Fact, Meta, serialize
 from onward.audit.v1 import audit_service_pb2 as pb
+from onward.delivery.v1 import facts_pb2 as d
 from onward.registry.v1 import facts_pb2 as f
 from onward.registry.v1 import resources_pb2 as r
 from services.audit.domain.content import FACT_TYPES, read
@@ -318,6 +319,18 @@ ROWS: Mapping[str, Row] = MappingProxyType(
             "EU",
             [("messageId", "", "m-1")],
             before=[DESTINATION],
+        ),
+        "DeliveryRetried": Row(
+            ("deliveries/2026-01-02", d.DeliveryRetried(destination="eu", delivery="d1-0-a", message_id="m-1")),
+            "destinations/eu",
+            "",
+            [("delivery", "", "d1-0-a"), ("messageId", "", "m-1")],
+        ),
+        "DeliveryCancelled": Row(
+            ("deliveries/2026-01-02", d.DeliveryCancelled(destination="eu", delivery="d1-0-a", message_id="m-1")),
+            "destinations/eu",
+            "",
+            [("delivery", "", "d1-0-a"), ("messageId", "", "m-1")],
         ),
         "DestinationDisconnected": Row(
             ("destinations/eu", f.DestinationDisconnected(destination="eu")),

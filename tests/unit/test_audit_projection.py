@@ -20,7 +20,9 @@ from services.audit.domain.description import Description, describe, trace_id
 from services.audit.domain.fields import CHANGES_MAX, VALUE_BYTES_MAX
 
 AT = datetime(2026, 1, 2, 3, 4, 5, tzinfo=UTC)
-GOLDEN = sorted((Path(__file__).parents[1] / "golden" / "registry").glob("*.json"))
+GOLDEN = sorted(
+    path for owner in ("registry", "delivery") for path in (Path(__file__).parents[1] / "golden" / owner).glob("*.json")
+)
 CODE = "async function onTrack(event) { return 'the code' }"
 
 Seen = list[tuple[str, Any, Any]]
@@ -243,7 +245,7 @@ def test_every_stored_type_is_told_without_code_or_keyed_hashes(told: Told, path
     assert "abababab" not in shown
 
 
-def test_every_fact_of_the_registry_has_a_golden_file_to_be_told_from() -> None:
+def test_every_fact_has_a_golden_file_to_be_told_from() -> None:
     assert {path.stem.partition("-")[0] for path in GOLDEN} == set(FACT_TYPES) - {"SettingChange"}
 
 

@@ -163,7 +163,7 @@ def test_the_stream_that_holds_most_is_named() -> None:
 def test_a_trail_beyond_its_log_is_a_failure_that_names_the_workspace() -> None:
     assert judge_log({"acme": 5, "beta": 2}, {"acme": 5, "beta": 9}) == []
     (check,) = judge_log({"acme": 7, "gone": 3}, {"acme": 5})
-    assert (check.level, check.message) == (FAILURE, "the registry's log lacks 3 facts of gone")
+    assert (check.level, check.message) == (FAILURE, "the log of registry lacks 3 facts of gone")
 
 
 def test_each_degradation_of_the_sandbox_is_told_with_advice_of_its_own() -> None:

@@ -12,15 +12,16 @@ import structlog
 from google.protobuf import json_format
 
 from kit.eventstore.facts import Fact, UnknownFactError, fact_types
+from onward.delivery.v1 import facts_pb2 as delivery_facts
 from onward.registry.v1 import facts_pb2
 
 log = structlog.get_logger(__name__)
 
-FACT_TYPES = fact_types(facts_pb2)
+FACT_TYPES = {**fact_types(facts_pb2), **fact_types(delivery_facts)}
 # Facts that tell of a refusal.
 DENIALS = frozenset({"AccessDenied"})
 # Facts that tell of something that was done with their target and left it as it was, in streams of their own.
-USES = frozenset({"DestinationInvoked"})
+USES = frozenset({"DestinationInvoked", "DeliveryRetried", "DeliveryCancelled"})
 
 
 @dataclass(frozen=True, slots=True)

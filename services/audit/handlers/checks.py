@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from typing import NamedTuple
 
 from kit.bus.connection import Bus
 from kit.clock import Clock
@@ -27,35 +28,48 @@ SHORTER_ADVICE = (
 )
 
 
-def audit_status(
-    settings: Settings, clock: Clock, pool: Pool, bus: Bus, heads: Positions, positions: Positions
-) -> Servicer:
-    """The audit service's StatusService. `heads` are the registry's, `positions` the trail's."""
-    own = [*audit_probes(heads, positions, bus), *log_probes(settings, clock, pool)]
+class Log(NamedTuple):
+    """How far an owner's log is, and how much of it is in the trail."""
+
+    heads: Positions
+    positions: Positions
+
+
+def audit_status(settings: Settings, clock: Clock, pool: Pool, bus: Bus, logs: Mapping[str, Log]) -> Servicer:
+    """The audit service's StatusService. `logs` are by the service that owns them."""
+    own = [*audit_probes(logs, bus), *log_probes(settings, clock, pool)]
     probes = [*process_probes(settings, clock), *nats_probes(settings, bus), *postgres_probes(pool, clock), *own]
     return status_servicer("audit", probes, clock)
 
 
-def audit_probes(heads: Positions, positions: Positions, bus: Bus) -> list[Probe]:
-    """Compare the trail with the registry's log, and tell what waits on the bus."""
-
-    async def ask() -> Sequence[Check]:
-        # In this order: facts that are recorded meanwhile must not look as if the log had lost them.
-        recorded = await positions()
-        known = await heads()
-        missing = await still_behind(known, positions)
-        return [*judge_log(recorded, known), judge_lag("trail", missing, len(known), LAG_ADVICE)]
+def audit_probes(logs: Mapping[str, Log], bus: Bus) -> list[Probe]:
+    """Compare the trail with the owners' logs, and tell what waits on the bus."""
 
     async def facts() -> Sequence[Backlog]:
         return [await read_backlog(bus, "FACTS", "audit")]
 
-    return [Probe("trail", ask), backlog_probe("facts", facts, FACTS_MAX, LAG_ADVICE, refills=True)]
+    trails = [_trail_probe(service, log) for service, log in logs.items()]
+    return [*trails, backlog_probe("facts", facts, FACTS_MAX, LAG_ADVICE, refills=True)]
 
 
-def judge_log(recorded: Mapping[str, int], heads: Mapping[str, int]) -> list[Check]:
+def _trail_probe(service: str, log: Log) -> Probe:
+    # The registry's is what people mean by the trail.
+    name = "trail" if service == "registry" else f"trail of {service}"
+
+    async def ask() -> Sequence[Check]:
+        # In this order: facts that are recorded meanwhile must not look as if the log had lost them.
+        recorded = await log.positions()
+        known = await log.heads()
+        missing = await still_behind(known, log.positions)
+        return [*judge_log(recorded, known, service), judge_lag(name, missing, len(known), LAG_ADVICE)]
+
+    return Probe(name, ask)
+
+
+def judge_log(recorded: Mapping[str, int], heads: Mapping[str, int], service: str = "registry") -> list[Check]:
     """Tell where the trail holds facts that the log does not; nothing where it is as it should be."""
     lost = {name: position - heads.get(name, 0) for name, position in recorded.items() if position > heads.get(name, 0)}
     if not lost:
         return []
     worst = max(lost, key=lambda workspace: lost[workspace])
-    return [failure("log", f"the registry's log lacks {counted(lost[worst], 'fact')} of {worst}", SHORTER_ADVICE)]
+    return [failure("log", f"the log of {service} lacks {counted(lost[worst], 'fact')} of {worst}", SHORTER_ADVICE)]

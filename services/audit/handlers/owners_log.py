@@ -13,7 +13,7 @@ import structlog
 from kit.eventstore import envelope
 from kit.eventstore.envelope import OwnedFact
 from kit.eventstore.facts import Fact
-from kit.eventstore.registry_log import RegistryLog
+from kit.eventstore.owner_log import OwnerLog
 from kit.postgres.pool import Pool
 from kit.postgres.queries import load_queries
 from onward.common.v1.facts_pb2 import ReadFactsRequest
@@ -32,7 +32,7 @@ class OwnersLog:
     is noticed at the next gap: each read begins with the last fact that is recorded.
     """
 
-    def __init__(self, pool: Pool, owner: RegistryLog) -> None:
+    def __init__(self, pool: Pool, owner: OwnerLog) -> None:
         self._pool = pool
         self._owner = owner
 

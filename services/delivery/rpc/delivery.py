@@ -19,8 +19,10 @@ from onward.delivery.v1 import delivery_service_pb2_grpc
 from services.delivery import queries
 from services.delivery.domain.identity import parse_delivery_id
 from services.delivery.domain.schedule import SECOND_US
+from services.delivery.handlers.interventions import Interventions
 from services.delivery.handlers.watch import Watchers
 from services.delivery.queries import Cursor, Span, Wanted
+from services.delivery.rpc.interventions import InterventionCalls
 
 HOUR_US = 3600 * SECOND_US
 # Above every event that can be: PostgreSQL's bigint is far larger.
@@ -29,10 +31,13 @@ TIME_MAX_US = 253_402_300_799 * SECOND_US
 WATCHED_AT_ONCE_MAX = 500
 
 
-class DeliveryServicer(delivery_service_pb2_grpc.DeliveryServiceServicer):
+class DeliveryServicer(InterventionCalls, delivery_service_pb2_grpc.DeliveryServiceServicer):
     """See the proto."""
 
-    def __init__(self, pool: Pool, pages: PageTokens, watchers: Watchers, clock: Clock) -> None:
+    def __init__(
+        self, pool: Pool, pages: PageTokens, watchers: Watchers, clock: Clock, interventions: Interventions
+    ) -> None:
+        self._interventions = interventions
         self._pool = pool
         self._pages = pages
         self._watchers = watchers

@@ -5,6 +5,8 @@ from __future__ import annotations
 from typing import Any
 
 from kit.clock import Clock
+from kit.eventstore.owner_log import answer_facts
+from kit.eventstore.store import EventStore
 from kit.postgres.pool import Pool
 from kit.rpc.names import is_id, malformed
 from onward.delivery.v1 import internal_service_pb2 as pb
@@ -13,6 +15,7 @@ from services.delivery import queries
 from services.delivery.domain.schedule import SECOND_US
 from services.delivery.handlers.applied import AppliedOutcomes
 
+SERVICE = "delivery"
 # As the proto says.
 EVENTS_MAX = 1000
 
@@ -20,10 +23,14 @@ EVENTS_MAX = 1000
 class InternalServicer(internal_service_pb2_grpc.InternalServiceServicer):
     """See the proto."""
 
-    def __init__(self, pool: Pool, applied: AppliedOutcomes, clock: Clock) -> None:
+    def __init__(self, pool: Pool, applied: AppliedOutcomes, clock: Clock, store: EventStore) -> None:
+        self._store = store
         self._pool = pool
         self._applied = applied
         self._clock = clock
+
+    async def ReadFacts(self, request: pb.ReadFactsRequest, context: Any) -> pb.ReadFactsResponse:
+        return pb.ReadFactsResponse(read=await answer_facts(SERVICE, self._store, request.read))
 
     async def LookupOutcomes(self, request: pb.LookupOutcomesRequest, context: Any) -> pb.LookupOutcomesResponse:
         if not is_id(request.workspace):

@@ -7,17 +7,16 @@ from dataclasses import dataclass
 from functools import partial
 from typing import Generic, Protocol, TypeVar
 
-from google.protobuf.descriptor import FieldDescriptor
 from google.protobuf.message import Message
 
 from kit.auth.caller import Caller, current_caller, set_caller
 from kit.eventstore.facts import NewFact
 from kit.eventstore.store import EventStore, Unit
 from kit.postgres.pool import Connection
+from kit.rpc.nul import refuse_nul
 from services.registry import projections
 from services.registry.domain.room import require_room
 from services.registry.domain.state import State
-from services.registry.errors import InvalidField
 from services.registry.handlers.causes import meta_of
 from services.registry.handlers.clients import client_of, keep_client
 from services.registry.handlers.outright import Outright, OutrightChanges, Stamp
@@ -173,43 +172,3 @@ class Changes:
         principal, request_id = current_caller().principal, change.request.request_id
         request_hash = self.hashes.current(change.request)
         await unit.remember(principal, request_id, request_hash, kept.SerializeToString(deterministic=True))
-
-
-def refuse_nul(request: Message) -> None:
-    """Raises InvalidField for a string with a NUL character, which Postgres can't store; all else is literal."""
-    for path, text in _strings(request, ""):
-        if "\0" in text:
-            raise InvalidField(path, "must not contain the character U+0000")
-
-
-def _strings(message: Message, prefix: str) -> list[tuple[str, str]]:
-    found: list[tuple[str, str]] = []
-    for field, value in message.ListFields():
-        found += _in_field(field, value, prefix + field.name)
-    return found
-
-
-def _in_field(field: FieldDescriptor, value: object, path: str) -> list[tuple[str, str]]:
-    if isinstance(value, str):
-        return [(path, value)]
-    if isinstance(value, Message):
-        return _strings(value, f"{path}.")
-    if isinstance(value, (bool, int, float, bytes)):
-        return []
-    if field.message_type is not None and field.message_type.GetOptions().map_entry:
-        return _in_map(value, path)
-    assert isinstance(value, Sequence)
-    return [pair for index, one in enumerate(value) for pair in _in_field(field, one, f"{path}[{index}]")]
-
-
-def _in_map(value: object, path: str) -> list[tuple[str, str]]:
-    found: list[tuple[str, str]] = []
-    assert hasattr(value, "items")
-    for key, one in value.items():
-        if isinstance(key, str):
-            found.append((f"{path} (a key)", key))
-        if isinstance(one, str):
-            found.append((f"{path}[{key!r}]", one))
-        elif isinstance(one, Message):
-            found += _strings(one, f"{path}[{key!r}].")
-    return found

@@ -11,10 +11,10 @@ from kit.auth.caller import current_caller
 from kit.eventstore.facts import SYSTEM_WORKSPACE, Meta, NewFact
 from kit.eventstore.store import EventStore
 from kit.postgres.pool import Connection, Pool
+from kit.rpc.nul import refuse_nul
 from kit.telemetry.trace import traceparent
 from kit.vault import DataKey, Keyring, UnknownKeyError, VaultError, WrongKeyError
 from onward.registry.v1 import facts_pb2, operator_service_pb2
-from services.registry.handlers.changes import refuse_nul
 from services.registry.handlers.clients import client_of, keep_client
 from services.registry.handlers.repetition import RequestHashes
 from services.registry.queries.keys import count_data_keys, queries

@@ -22,11 +22,10 @@ from kit.auth.denials import (
 from kit.auth.registry import PRINCIPAL_KEY
 from kit.auth.tokens import TOKEN_LENGTH_MAX
 from kit.errors import OnwardError
-from kit.eventstore.envelope import to_stored
+from kit.eventstore.owner_log import answer_facts
 from kit.eventstore.store import EventStore
 from kit.postgres.pool import Pool
 from kit.rpc import names
-from onward.common.v1 import facts_pb2
 from onward.registry.v1 import internal_service_pb2 as pb
 from onward.registry.v1 import internal_service_pb2_grpc
 from services.registry import queries
@@ -35,7 +34,6 @@ from services.registry.handlers.deployments import note_report
 from services.registry.handlers.invocations import Invocations
 
 SERVICE = "registry"
-FACTS_DEFAULT = 500
 # Revoked rights end everywhere within this time.
 LEASE_MS = 1000
 
@@ -62,13 +60,7 @@ class InternalServicer(internal_service_pb2_grpc.InternalServiceServicer):
         self._invocations = invocations
 
     async def ReadFacts(self, request: pb.ReadFactsRequest, context: Any) -> pb.ReadFactsResponse:
-        asked = request.read
-        if not asked.workspace:
-            heads = dict(await self._store.workspaces())
-            return pb.ReadFactsResponse(read=facts_pb2.ReadFactsResponse(heads=heads))
-        found = await self._store.read(asked.workspace, asked.after_position, asked.limit or FACTS_DEFAULT)
-        facts = [to_stored(SERVICE, fact) for fact in found]
-        return pb.ReadFactsResponse(read=facts_pb2.ReadFactsResponse(facts=facts))
+        return pb.ReadFactsResponse(read=await answer_facts(SERVICE, self._store, request.read))
 
     async def ResolveDestination(
         self, request: pb.ResolveDestinationRequest, context: Any

@@ -3,6 +3,7 @@
 import grpc
 import warnings
 
+from onward.delivery.v1 import acts_pb2 as onward_dot_delivery_dot_v1_dot_acts__pb2
 from onward.delivery.v1 import delivery_service_pb2 as onward_dot_delivery_dot_v1_dot_delivery__service__pb2
 
 GRPC_GENERATED_VERSION = '1.85.1'
@@ -26,7 +27,7 @@ if _version_not_supported:
 
 
 class DeliveryServiceStub:
-    """Shows deliveries and their numbers.
+    """Shows deliveries and their numbers, and changes what becomes of those that wait.
     """
 
     def __init__(self, channel):
@@ -60,10 +61,20 @@ class DeliveryServiceStub:
                 request_serializer=onward_dot_delivery_dot_v1_dot_delivery__service__pb2.ListIngestFailuresRequest.SerializeToString,
                 response_deserializer=onward_dot_delivery_dot_v1_dot_delivery__service__pb2.ListIngestFailuresResponse.FromString,
                 _registered_method=True)
+        self.RetryDelivery = channel.unary_unary(
+                '/onward.delivery.v1.DeliveryService/RetryDelivery',
+                request_serializer=onward_dot_delivery_dot_v1_dot_acts__pb2.RetryDeliveryRequest.SerializeToString,
+                response_deserializer=onward_dot_delivery_dot_v1_dot_acts__pb2.RetryDeliveryResponse.FromString,
+                _registered_method=True)
+        self.CancelDelivery = channel.unary_unary(
+                '/onward.delivery.v1.DeliveryService/CancelDelivery',
+                request_serializer=onward_dot_delivery_dot_v1_dot_acts__pb2.CancelDeliveryRequest.SerializeToString,
+                response_deserializer=onward_dot_delivery_dot_v1_dot_acts__pb2.CancelDeliveryResponse.FromString,
+                _registered_method=True)
 
 
 class DeliveryServiceServicer:
-    """Shows deliveries and their numbers.
+    """Shows deliveries and their numbers, and changes what becomes of those that wait.
     """
 
     def GetSummary(self, request, context):
@@ -101,6 +112,20 @@ class DeliveryServiceServicer:
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
+    def RetryDelivery(self, request, context):
+        """Has a delivery that waits tried at once. It uses up no retry, and the time of those that follow stays what it was.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def CancelDelivery(self, request, context):
+        """Ends a delivery that waits. What runs at this moment ends by itself.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
 
 def add_DeliveryServiceServicer_to_server(servicer, server):
     rpc_method_handlers = {
@@ -129,6 +154,16 @@ def add_DeliveryServiceServicer_to_server(servicer, server):
                     request_deserializer=onward_dot_delivery_dot_v1_dot_delivery__service__pb2.ListIngestFailuresRequest.FromString,
                     response_serializer=onward_dot_delivery_dot_v1_dot_delivery__service__pb2.ListIngestFailuresResponse.SerializeToString,
             ),
+            'RetryDelivery': grpc.unary_unary_rpc_method_handler(
+                    servicer.RetryDelivery,
+                    request_deserializer=onward_dot_delivery_dot_v1_dot_acts__pb2.RetryDeliveryRequest.FromString,
+                    response_serializer=onward_dot_delivery_dot_v1_dot_acts__pb2.RetryDeliveryResponse.SerializeToString,
+            ),
+            'CancelDelivery': grpc.unary_unary_rpc_method_handler(
+                    servicer.CancelDelivery,
+                    request_deserializer=onward_dot_delivery_dot_v1_dot_acts__pb2.CancelDeliveryRequest.FromString,
+                    response_serializer=onward_dot_delivery_dot_v1_dot_acts__pb2.CancelDeliveryResponse.SerializeToString,
+            ),
     }
     generic_handler = grpc.method_handlers_generic_handler(
             'onward.delivery.v1.DeliveryService', rpc_method_handlers)
@@ -138,7 +173,7 @@ def add_DeliveryServiceServicer_to_server(servicer, server):
 
  # This class is part of an EXPERIMENTAL API.
 class DeliveryService:
-    """Shows deliveries and their numbers.
+    """Shows deliveries and their numbers, and changes what becomes of those that wait.
     """
 
     @staticmethod
@@ -266,6 +301,60 @@ class DeliveryService:
             '/onward.delivery.v1.DeliveryService/ListIngestFailures',
             onward_dot_delivery_dot_v1_dot_delivery__service__pb2.ListIngestFailuresRequest.SerializeToString,
             onward_dot_delivery_dot_v1_dot_delivery__service__pb2.ListIngestFailuresResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def RetryDelivery(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/onward.delivery.v1.DeliveryService/RetryDelivery',
+            onward_dot_delivery_dot_v1_dot_acts__pb2.RetryDeliveryRequest.SerializeToString,
+            onward_dot_delivery_dot_v1_dot_acts__pb2.RetryDeliveryResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def CancelDelivery(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/onward.delivery.v1.DeliveryService/CancelDelivery',
+            onward_dot_delivery_dot_v1_dot_acts__pb2.CancelDeliveryRequest.SerializeToString,
+            onward_dot_delivery_dot_v1_dot_acts__pb2.CancelDeliveryResponse.FromString,
             options,
             channel_credentials,
             insecure,

@@ -5,6 +5,7 @@ Deliveries: what became of every event for every destination."""
 
 from collections import abc as _abc
 from grpc import aio as _aio
+from onward.delivery.v1 import acts_pb2 as _acts_pb2
 from onward.delivery.v1 import delivery_service_pb2 as _delivery_service_pb2
 import abc as _abc_1
 import grpc as _grpc
@@ -27,7 +28,7 @@ GRPC_GENERATED_VERSION: str
 GRPC_VERSION: str
 
 class DeliveryServiceStub:
-    """Shows deliveries and their numbers."""
+    """Shows deliveries and their numbers, and changes what becomes of those that wait."""
 
     @_typing.overload
     def __new__(cls, channel: _grpc.Channel) -> _Self: ...
@@ -43,10 +44,14 @@ class DeliveryServiceStub:
     """Streams deliveries as their attempts are recorded."""
     ListIngestFailures: _grpc.UnaryUnaryMultiCallable[_delivery_service_pb2.ListIngestFailuresRequest, _delivery_service_pb2.ListIngestFailuresResponse]
     """Lists events that were refused at intake, newest first."""
+    RetryDelivery: _grpc.UnaryUnaryMultiCallable[_acts_pb2.RetryDeliveryRequest, _acts_pb2.RetryDeliveryResponse]
+    """Has a delivery that waits tried at once. It uses up no retry, and the time of those that follow stays what it was."""
+    CancelDelivery: _grpc.UnaryUnaryMultiCallable[_acts_pb2.CancelDeliveryRequest, _acts_pb2.CancelDeliveryResponse]
+    """Ends a delivery that waits. What runs at this moment ends by itself."""
 
 @_typing.type_check_only
 class DeliveryServiceAsyncStub(DeliveryServiceStub):
-    """Shows deliveries and their numbers."""
+    """Shows deliveries and their numbers, and changes what becomes of those that wait."""
 
     def __init__(self, channel: _aio.Channel) -> None: ...
     GetSummary: _aio.UnaryUnaryMultiCallable[_delivery_service_pb2.GetSummaryRequest, _delivery_service_pb2.GetSummaryResponse]  # type: ignore[assignment]
@@ -59,9 +64,13 @@ class DeliveryServiceAsyncStub(DeliveryServiceStub):
     """Streams deliveries as their attempts are recorded."""
     ListIngestFailures: _aio.UnaryUnaryMultiCallable[_delivery_service_pb2.ListIngestFailuresRequest, _delivery_service_pb2.ListIngestFailuresResponse]  # type: ignore[assignment]
     """Lists events that were refused at intake, newest first."""
+    RetryDelivery: _aio.UnaryUnaryMultiCallable[_acts_pb2.RetryDeliveryRequest, _acts_pb2.RetryDeliveryResponse]  # type: ignore[assignment]
+    """Has a delivery that waits tried at once. It uses up no retry, and the time of those that follow stays what it was."""
+    CancelDelivery: _aio.UnaryUnaryMultiCallable[_acts_pb2.CancelDeliveryRequest, _acts_pb2.CancelDeliveryResponse]  # type: ignore[assignment]
+    """Ends a delivery that waits. What runs at this moment ends by itself."""
 
 class DeliveryServiceServicer(metaclass=_abc_1.ABCMeta):
-    """Shows deliveries and their numbers."""
+    """Shows deliveries and their numbers, and changes what becomes of those that wait."""
 
     @_abc_1.abstractmethod
     def GetSummary(
@@ -102,5 +111,21 @@ class DeliveryServiceServicer(metaclass=_abc_1.ABCMeta):
         context: _ServicerContext,
     ) -> _typing.Union[_delivery_service_pb2.ListIngestFailuresResponse, _abc.Awaitable[_delivery_service_pb2.ListIngestFailuresResponse]]:
         """Lists events that were refused at intake, newest first."""
+
+    @_abc_1.abstractmethod
+    def RetryDelivery(
+        self,
+        request: _acts_pb2.RetryDeliveryRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_acts_pb2.RetryDeliveryResponse, _abc.Awaitable[_acts_pb2.RetryDeliveryResponse]]:
+        """Has a delivery that waits tried at once. It uses up no retry, and the time of those that follow stays what it was."""
+
+    @_abc_1.abstractmethod
+    def CancelDelivery(
+        self,
+        request: _acts_pb2.CancelDeliveryRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_acts_pb2.CancelDeliveryResponse, _abc.Awaitable[_acts_pb2.CancelDeliveryResponse]]:
+        """Ends a delivery that waits. What runs at this moment ends by itself."""
 
 def add_DeliveryServiceServicer_to_server(servicer: DeliveryServiceServicer, server: _typing.Union[_grpc.Server, _aio.Server]) -> None: ...

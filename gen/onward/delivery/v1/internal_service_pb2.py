@@ -23,26 +23,33 @@ _sym_db = _symbol_database.Default()
 
 
 from onward.common.v1 import access_pb2 as onward_dot_common_dot_v1_dot_access__pb2
+from onward.common.v1 import facts_pb2 as onward_dot_common_dot_v1_dot_facts__pb2
 from onward.executor.v1 import outcomes_pb2 as onward_dot_executor_dot_v1_dot_outcomes__pb2
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n)onward/delivery/v1/internal_service.proto\x12\x12onward.delivery.v1\x1a\x1donward/common/v1/access.proto\x1a!onward/executor/v1/outcomes.proto\"y\n\x15LookupOutcomesRequest\x12\x11\n\tworkspace\x18\x01 \x01(\t\x12\x19\n\x11outcomes_sequence\x18\x02 \x01(\x04\x12\x32\n\x06\x65vents\x18\x03 \x03(\x0b\x32\".onward.delivery.v1.EventReference\"8\n\x0e\x45ventReference\x12\x17\n\x0fstream_sequence\x18\x01 \x01(\x04\x12\r\n\x05index\x18\x02 \x01(\r\"L\n\x16LookupOutcomesResponse\x12\x32\n\x08outcomes\x18\x01 \x03(\x0b\x32 .onward.delivery.v1.KnownOutcome\"\x93\x01\n\x0cKnownOutcome\x12\x31\n\x05\x65vent\x18\x01 \x01(\x0b\x32\".onward.delivery.v1.EventReference\x12\x13\n\x0b\x64\x65stination\x18\x02 \x01(\t\x12\x0f\n\x07\x61ttempt\x18\x03 \x01(\r\x12*\n\x06result\x18\x04 \x01(\x0e\x32\x1a.onward.executor.v1.Result2\x84\x01\n\x0fInternalService\x12q\n\x0eLookupOutcomes\x12).onward.delivery.v1.LookupOutcomesRequest\x1a*.onward.delivery.v1.LookupOutcomesResponse\"\x08\xca\xf3\x18\x04\x08\x03\x18\x01\x62\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n)onward/delivery/v1/internal_service.proto\x12\x12onward.delivery.v1\x1a\x1donward/common/v1/access.proto\x1a\x1conward/common/v1/facts.proto\x1a!onward/executor/v1/outcomes.proto\"D\n\x10ReadFactsRequest\x12\x30\n\x04read\x18\x01 \x01(\x0b\x32\".onward.common.v1.ReadFactsRequest\"F\n\x11ReadFactsResponse\x12\x31\n\x04read\x18\x01 \x01(\x0b\x32#.onward.common.v1.ReadFactsResponse\"y\n\x15LookupOutcomesRequest\x12\x11\n\tworkspace\x18\x01 \x01(\t\x12\x19\n\x11outcomes_sequence\x18\x02 \x01(\x04\x12\x32\n\x06\x65vents\x18\x03 \x03(\x0b\x32\".onward.delivery.v1.EventReference\"8\n\x0e\x45ventReference\x12\x17\n\x0fstream_sequence\x18\x01 \x01(\x04\x12\r\n\x05index\x18\x02 \x01(\r\"L\n\x16LookupOutcomesResponse\x12\x32\n\x08outcomes\x18\x01 \x03(\x0b\x32 .onward.delivery.v1.KnownOutcome\"\x93\x01\n\x0cKnownOutcome\x12\x31\n\x05\x65vent\x18\x01 \x01(\x0b\x32\".onward.delivery.v1.EventReference\x12\x13\n\x0b\x64\x65stination\x18\x02 \x01(\t\x12\x0f\n\x07\x61ttempt\x18\x03 \x01(\r\x12*\n\x06result\x18\x04 \x01(\x0e\x32\x1a.onward.executor.v1.Result2\xe8\x01\n\x0fInternalService\x12\x62\n\tReadFacts\x12$.onward.delivery.v1.ReadFactsRequest\x1a%.onward.delivery.v1.ReadFactsResponse\"\x08\xca\xf3\x18\x04\x08\x03\x18\x01\x12q\n\x0eLookupOutcomes\x12).onward.delivery.v1.LookupOutcomesRequest\x1a*.onward.delivery.v1.LookupOutcomesResponse\"\x08\xca\xf3\x18\x04\x08\x03\x18\x01\x62\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
 _builder.BuildTopDescriptorsAndMessages(DESCRIPTOR, 'onward.delivery.v1.internal_service_pb2', _globals)
 if not _descriptor._USE_C_DESCRIPTORS:
   DESCRIPTOR._loaded_options = None
+  _globals['_INTERNALSERVICE'].methods_by_name['ReadFacts']._loaded_options = None
+  _globals['_INTERNALSERVICE'].methods_by_name['ReadFacts']._serialized_options = b'\312\363\030\004\010\003\030\001'
   _globals['_INTERNALSERVICE'].methods_by_name['LookupOutcomes']._loaded_options = None
   _globals['_INTERNALSERVICE'].methods_by_name['LookupOutcomes']._serialized_options = b'\312\363\030\004\010\003\030\001'
-  _globals['_LOOKUPOUTCOMESREQUEST']._serialized_start=131
-  _globals['_LOOKUPOUTCOMESREQUEST']._serialized_end=252
-  _globals['_EVENTREFERENCE']._serialized_start=254
-  _globals['_EVENTREFERENCE']._serialized_end=310
-  _globals['_LOOKUPOUTCOMESRESPONSE']._serialized_start=312
-  _globals['_LOOKUPOUTCOMESRESPONSE']._serialized_end=388
-  _globals['_KNOWNOUTCOME']._serialized_start=391
-  _globals['_KNOWNOUTCOME']._serialized_end=538
-  _globals['_INTERNALSERVICE']._serialized_start=541
-  _globals['_INTERNALSERVICE']._serialized_end=673
+  _globals['_READFACTSREQUEST']._serialized_start=161
+  _globals['_READFACTSREQUEST']._serialized_end=229
+  _globals['_READFACTSRESPONSE']._serialized_start=231
+  _globals['_READFACTSRESPONSE']._serialized_end=301
+  _globals['_LOOKUPOUTCOMESREQUEST']._serialized_start=303
+  _globals['_LOOKUPOUTCOMESREQUEST']._serialized_end=424
+  _globals['_EVENTREFERENCE']._serialized_start=426
+  _globals['_EVENTREFERENCE']._serialized_end=482
+  _globals['_LOOKUPOUTCOMESRESPONSE']._serialized_start=484
+  _globals['_LOOKUPOUTCOMESRESPONSE']._serialized_end=560
+  _globals['_KNOWNOUTCOME']._serialized_start=563
+  _globals['_KNOWNOUTCOME']._serialized_end=710
+  _globals['_INTERNALSERVICE']._serialized_start=713
+  _globals['_INTERNALSERVICE']._serialized_end=945
 # @@protoc_insertion_point(module_scope)

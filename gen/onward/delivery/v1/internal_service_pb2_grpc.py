@@ -35,6 +35,11 @@ class InternalServiceStub:
         Args:
             channel: A grpc.Channel.
         """
+        self.ReadFacts = channel.unary_unary(
+                '/onward.delivery.v1.InternalService/ReadFacts',
+                request_serializer=onward_dot_delivery_dot_v1_dot_internal__service__pb2.ReadFactsRequest.SerializeToString,
+                response_deserializer=onward_dot_delivery_dot_v1_dot_internal__service__pb2.ReadFactsResponse.FromString,
+                _registered_method=True)
         self.LookupOutcomes = channel.unary_unary(
                 '/onward.delivery.v1.InternalService/LookupOutcomes',
                 request_serializer=onward_dot_delivery_dot_v1_dot_internal__service__pb2.LookupOutcomesRequest.SerializeToString,
@@ -46,6 +51,13 @@ class InternalServiceServicer:
     """For Onward's own services.
     """
 
+    def ReadFacts(self, request, context):
+        """Reads the tracker's event log.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
     def LookupOutcomes(self, request, context):
         """Tells what is known of events that JetStream delivered again. Answers only when OUTCOMES is applied up to a sequence.
         """
@@ -56,6 +68,11 @@ class InternalServiceServicer:
 
 def add_InternalServiceServicer_to_server(servicer, server):
     rpc_method_handlers = {
+            'ReadFacts': grpc.unary_unary_rpc_method_handler(
+                    servicer.ReadFacts,
+                    request_deserializer=onward_dot_delivery_dot_v1_dot_internal__service__pb2.ReadFactsRequest.FromString,
+                    response_serializer=onward_dot_delivery_dot_v1_dot_internal__service__pb2.ReadFactsResponse.SerializeToString,
+            ),
             'LookupOutcomes': grpc.unary_unary_rpc_method_handler(
                     servicer.LookupOutcomes,
                     request_deserializer=onward_dot_delivery_dot_v1_dot_internal__service__pb2.LookupOutcomesRequest.FromString,
@@ -72,6 +89,33 @@ def add_InternalServiceServicer_to_server(servicer, server):
 class InternalService:
     """For Onward's own services.
     """
+
+    @staticmethod
+    def ReadFacts(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/onward.delivery.v1.InternalService/ReadFacts',
+            onward_dot_delivery_dot_v1_dot_internal__service__pb2.ReadFactsRequest.SerializeToString,
+            onward_dot_delivery_dot_v1_dot_internal__service__pb2.ReadFactsResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
 
     @staticmethod
     def LookupOutcomes(request,

@@ -1,16 +1,15 @@
-"""Ends what waits for destinations that were disconnected, without waiting until it is due.
+"""Follows the registry's log: what changes there, changes what becomes of deliveries that wait.
 
-What waits for others of its batch goes as well when its destination's policy changes: nothing waits by an old one.
-
-The tracker follows the registry's log. What is pending for a destination that is gone is made due at once; whichever
-executor gets it sees that there is no such destination, runs nothing, and reports it as cancelled with the reason. So
-there is one place where deliveries end, and one that knows why.
+What is pending for a destination that is gone is made due at once, without waiting for its time; whichever executor
+gets it sees that there is no such destination, runs nothing, and reports it as cancelled with the reason. So there is
+one place where deliveries end, and one that knows why. What waits for others of its batch goes as well when its
+destination's policy changes: nothing waits by an old one.
 """
 
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable, Mapping
 from pathlib import Path
 
 import structlog
@@ -20,7 +19,7 @@ from kit.clock import Clock
 from kit.errors import OnwardError
 from kit.eventstore.consumer import PostgresFactApplier, each
 from kit.eventstore.facts import Fact
-from kit.eventstore.registry_log import RegistryLog
+from kit.eventstore.owner_log import OwnerLog
 from kit.postgres.pool import Connection, Pool
 from kit.postgres.queries import load_queries
 from onward.registry.v1 import facts_pb2 as facts
@@ -38,15 +37,22 @@ LOOK_INTERVAL_S = 2.0
 # A registry that is away needs no more than this.
 RETRY_DELAY_S = 5.0
 
+# What a fact changes here, in the transaction that records that it was applied.
+Rule = Callable[[Connection, Fact], Awaitable[None]]
 
-class Departures:
+
+class RegistryFollower:
     """Follows the registry's log; `run` it in each replica, they take turns. `released` is told of what became due."""
 
-    def __init__(self, pool: Pool, owner: RegistryLog, clock: Clock, released: Callable[[], None]) -> None:
+    def __init__(self, pool: Pool, owner: OwnerLog, clock: Clock, released: Callable[[], None]) -> None:
         self._pool = pool
         self._owner = owner
         self._clock = clock
         self._released = released
+        self._rules: Mapping[str, Rule] = {
+            "DeliveryPolicyUpdated": self._release_gathering,
+            "DestinationDisconnected": self._release_departed,
+        }
         # The log's heads when all of it was applied.
         self._applied: dict[str, int] = {}
         self._applier = PostgresFactApplier(
@@ -59,7 +65,7 @@ class Departures:
             try:
                 complete = await self.look()
             except OnwardError as error:
-                log.warning("departures_not_read", reason=error.reason, retry_in_s=RETRY_DELAY_S)
+                log.warning("registry_not_read", reason=error.reason, retry_in_s=RETRY_DELAY_S)
                 complete = False
             await asyncio.sleep(LOOK_INTERVAL_S if complete else RETRY_DELAY_S)
 
@@ -81,19 +87,18 @@ class Departures:
         try:
             await self._applier.catch_up(workspace)
         except OnwardError as error:
-            log.warning("departures_not_applied", workspace=workspace, reason=error.reason)
+            log.warning("registry_not_followed", workspace=workspace, reason=error.reason)
             return False
         except Exception:
-            log.exception("departures_not_applied", workspace=workspace)
+            log.exception("registry_not_followed", workspace=workspace)
             return False
         self._released()
         return True
 
     async def _apply(self, connection: Connection, fact: Fact) -> None:
-        if fact.type == "DeliveryPolicyUpdated":
-            await self._release_gathering(connection, fact)
-        elif fact.type == "DestinationDisconnected":
-            await self._release_departed(connection, fact)
+        rule = self._rules.get(fact.type)
+        if rule is not None:
+            await rule(connection, fact)
 
     async def _release_departed(self, connection: Connection, fact: Fact) -> None:
         gone = json_format.Parse(fact.data, facts.DestinationDisconnected(), ignore_unknown_fields=True)
