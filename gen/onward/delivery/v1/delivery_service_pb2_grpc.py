@@ -113,7 +113,7 @@ class DeliveryServiceServicer:
         raise NotImplementedError('Method not implemented!')
 
     def RetryDelivery(self, request, context):
-        """Has a delivery that waits tried at once. It uses up no retry, and the time of those that follow stays what it was.
+        """Has a delivery that waits tried at once, in place of its next retry. The times of those that follow stay what they are.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')

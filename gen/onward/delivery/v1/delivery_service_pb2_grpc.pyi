@@ -45,7 +45,7 @@ class DeliveryServiceStub:
     ListIngestFailures: _grpc.UnaryUnaryMultiCallable[_delivery_service_pb2.ListIngestFailuresRequest, _delivery_service_pb2.ListIngestFailuresResponse]
     """Lists events that were refused at intake, newest first."""
     RetryDelivery: _grpc.UnaryUnaryMultiCallable[_acts_pb2.RetryDeliveryRequest, _acts_pb2.RetryDeliveryResponse]
-    """Has a delivery that waits tried at once. It uses up no retry, and the time of those that follow stays what it was."""
+    """Has a delivery that waits tried at once, in place of its next retry. The times of those that follow stay what they are."""
     CancelDelivery: _grpc.UnaryUnaryMultiCallable[_acts_pb2.CancelDeliveryRequest, _acts_pb2.CancelDeliveryResponse]
     """Ends a delivery that waits. What runs at this moment ends by itself."""
 
@@ -65,7 +65,7 @@ class DeliveryServiceAsyncStub(DeliveryServiceStub):
     ListIngestFailures: _aio.UnaryUnaryMultiCallable[_delivery_service_pb2.ListIngestFailuresRequest, _delivery_service_pb2.ListIngestFailuresResponse]  # type: ignore[assignment]
     """Lists events that were refused at intake, newest first."""
     RetryDelivery: _aio.UnaryUnaryMultiCallable[_acts_pb2.RetryDeliveryRequest, _acts_pb2.RetryDeliveryResponse]  # type: ignore[assignment]
-    """Has a delivery that waits tried at once. It uses up no retry, and the time of those that follow stays what it was."""
+    """Has a delivery that waits tried at once, in place of its next retry. The times of those that follow stay what they are."""
     CancelDelivery: _aio.UnaryUnaryMultiCallable[_acts_pb2.CancelDeliveryRequest, _acts_pb2.CancelDeliveryResponse]  # type: ignore[assignment]
     """Ends a delivery that waits. What runs at this moment ends by itself."""
 
@@ -118,7 +118,7 @@ class DeliveryServiceServicer(metaclass=_abc_1.ABCMeta):
         request: _acts_pb2.RetryDeliveryRequest,
         context: _ServicerContext,
     ) -> _typing.Union[_acts_pb2.RetryDeliveryResponse, _abc.Awaitable[_acts_pb2.RetryDeliveryResponse]]:
-        """Has a delivery that waits tried at once. It uses up no retry, and the time of those that follow stays what it was."""
+        """Has a delivery that waits tried at once, in place of its next retry. The times of those that follow stay what they are."""
 
     @_abc_1.abstractmethod
     def CancelDelivery(
