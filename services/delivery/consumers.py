@@ -47,6 +47,8 @@ MESSAGE_LENGTH_MAX = 8192
 ERROR_NAME_LENGTH_MAX = 256
 STACK_LENGTH_MAX = 16_384
 SAMPLE_BYTES_MAX = 4096
+# As DNS has it.
+HOST_LENGTH_MAX = 255
 _DETAIL_LENGTHS = {
     "error_name": ERROR_NAME_LENGTH_MAX,
     "error_message": MESSAGE_LENGTH_MAX,
@@ -194,6 +196,8 @@ def _normalise(batch: pb.OutcomeBatch) -> None:
         batch.batch_id = str(UUID(batch.batch_id))
     for group in batch.destinations:
         group.source = group.source[:SOURCE_LENGTH_MAX]
+        for host in group.hosts:
+            host.host = host.host[:HOST_LENGTH_MAX]
         for one in group.attempts:
             if len(one.message_id) > MESSAGE_ID_LENGTH_MAX:
                 one.message_id = one.message_id[:MESSAGE_ID_LENGTH_MAX]
@@ -218,6 +222,8 @@ def _cut(message: pb.AttemptDetail | pb.IngestFailure, lengths: dict[str, int]) 
 def _without_nul(batch: pb.OutcomeBatch) -> None:
     """Postgres stores every character but this one; a message that holds it is rare, and its sign is a byte of 0."""
     for group in batch.destinations:
+        for host in group.hosts:
+            host.host = _shown(host.host)
         for one in group.attempts:
             one.message_id = _shown(one.message_id)
             one.event_name = _shown(one.event_name)

@@ -9,8 +9,8 @@ from dataclasses import dataclass, field
 from kit.postgres.pool import Connection
 from onward.executor.v1 import outcomes_pb2 as pb
 from services.delivery.domain.schedule import Random, Schedule
-from services.delivery.projections.rollups import Names, columns
-from services.delivery.projections.rows import AttemptRow, Released, Rows, groups_of
+from services.delivery.projections.rollups import columns
+from services.delivery.projections.rows import AttemptRow, Memory, Released, Rows, groups_of
 from services.delivery.projections.standing import Destination, Group, Key, queries, read_standing
 
 # Destinations that this process has seen stored; beyond it begins anew.
@@ -37,7 +37,7 @@ class BatchWriter:
     def __init__(self, schedule: Schedule, random: Random) -> None:
         self._schedule = schedule
         self._random = random
-        self._names = Names()
+        self._memory = Memory()
         self._known: set[DestinationRow] = set()
 
     async def write(
@@ -71,7 +71,7 @@ class BatchWriter:
         if not groups:
             return Applied()
         standing = await read_standing(connection, groups, careful=careful)
-        rows = Rows(standing, self._schedule, self._random, self._names, now_us)
+        rows = Rows(standing, self._schedule, self._random, self._memory, now_us)
         for group in groups:
             rows.add(group)
         destinations = {_destination(one) for one in groups} - self._known

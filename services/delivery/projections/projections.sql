@@ -125,22 +125,117 @@ WHERE d.workspace = k.workspace AND d.destination = k.destination
     AND d.stream_sequence = k.stream_sequence AND d.event_index = k.event_index;
 
 -- name: add_sums
--- Both tables in one round trip: with small batches, that is what a transaction's time goes to.
-WITH latencies AS (
-    INSERT INTO latency_rollups AS r (workspace, destination, minute, bucket, count)
+-- Five tables in one round trip: with small batches, that is what a transaction's time goes to. An hour's rows are the
+-- sums of its minutes', always.
+WITH counts AS (
+    SELECT * FROM unnest(
+        $1::text[], $2::text[], $3::int[], $4::smallint[], $5::smallint[], $6::smallint[], $7::text[],
+        $8::bigint[], $9::bigint[], $10::bigint[], $11::bigint[]
+    ) AS k (
+        workspace, destination, minute, state, error_type, type, event_name, count, retried, http_errors, duplicates
+    )
+), latencies AS (
     SELECT * FROM unnest($12::text[], $13::text[], $14::int[], $15::smallint[], $16::bigint[])
+        AS k (workspace, destination, minute, bucket, count)
+), usage AS (
+    INSERT INTO usage_rollups AS r (
+        workspace, function, destination, day, attempts, wall_us, cpu_us, requests, request_bytes, response_bytes
+    )
+    SELECT * FROM unnest(
+        $17::text[], $18::text[], $19::text[], $20::int[], $21::bigint[], $22::bigint[], $23::bigint[], $24::bigint[],
+        $25::bigint[], $26::bigint[]
+    )
+    ON CONFLICT (workspace, function, destination, day) DO UPDATE SET
+        attempts = r.attempts + excluded.attempts, wall_us = r.wall_us + excluded.wall_us,
+        cpu_us = r.cpu_us + excluded.cpu_us, requests = r.requests + excluded.requests,
+        request_bytes = r.request_bytes + excluded.request_bytes,
+        response_bytes = r.response_bytes + excluded.response_bytes
+), minute_latencies AS (
+    INSERT INTO latency_rollups AS r (workspace, destination, minute, bucket, count)
+    SELECT * FROM latencies
     ON CONFLICT (workspace, destination, minute, bucket) DO UPDATE SET count = r.count + excluded.count
+), hour_latencies AS (
+    INSERT INTO hour_latency_rollups AS r (workspace, destination, hour, bucket, count)
+    SELECT workspace, destination, minute / 60 AS hour, bucket, sum(count) FROM latencies
+    GROUP BY 1, 2, 3, 4 ORDER BY 1, 2, 3, 4
+    ON CONFLICT (workspace, destination, hour, bucket) DO UPDATE SET count = r.count + excluded.count
+), hour_counts AS (
+    INSERT INTO hour_rollups AS r (
+        workspace, destination, hour, state, error_type, type, event_name, count, retried, http_errors, duplicates
+    )
+    SELECT workspace, destination, minute / 60 AS hour, state, error_type, type, event_name, sum(count), sum(retried),
+        sum(http_errors), sum(duplicates)
+    FROM counts
+    GROUP BY 1, 2, 3, 4, 5, 6, 7 ORDER BY 1, 2, 3, 4, 5, 6, 7
+    ON CONFLICT (workspace, destination, hour, state, error_type, type, event_name) DO UPDATE SET
+        count = r.count + excluded.count, retried = r.retried + excluded.retried,
+        http_errors = r.http_errors + excluded.http_errors, duplicates = r.duplicates + excluded.duplicates
 )
 INSERT INTO rollups AS r (
     workspace, destination, minute, state, error_type, type, event_name, count, retried, http_errors, duplicates
 )
-SELECT * FROM unnest(
-    $1::text[], $2::text[], $3::int[], $4::smallint[], $5::smallint[], $6::smallint[], $7::text[],
-    $8::bigint[], $9::bigint[], $10::bigint[], $11::bigint[]
-)
+SELECT * FROM counts
 ON CONFLICT (workspace, destination, minute, state, error_type, type, event_name) DO UPDATE SET
     count = r.count + excluded.count, retried = r.retried + excluded.retried,
     http_errors = r.http_errors + excluded.http_errors, duplicates = r.duplicates + excluded.duplicates;
+
+-- name: add_reasons
+WITH reasons AS (
+    SELECT * FROM unnest($1::text[], $2::text[], $3::int[], $4::smallint[], $5::text[], $6::bigint[])
+        AS k (workspace, destination, minute, state, reason, count)
+), hours AS (
+    INSERT INTO hour_reason_rollups AS r (workspace, destination, hour, state, reason, count)
+    SELECT workspace, destination, minute / 60 AS hour, state, reason, sum(count) FROM reasons
+    GROUP BY 1, 2, 3, 4, 5 ORDER BY 1, 2, 3, 4, 5
+    ON CONFLICT (workspace, destination, hour, state, reason) DO UPDATE SET count = r.count + excluded.count
+)
+INSERT INTO reason_rollups AS r (workspace, destination, minute, state, reason, count)
+SELECT * FROM reasons
+ON CONFLICT (workspace, destination, minute, state, reason) DO UPDATE SET count = r.count + excluded.count;
+
+-- name: add_hosts
+WITH latencies AS (
+    INSERT INTO host_latency_rollups AS r (workspace, destination, slot, host, bucket, count)
+    SELECT * FROM unnest($9::text[], $10::text[], $11::int[], $12::text[], $13::smallint[], $14::bigint[])
+    ON CONFLICT (workspace, destination, slot, host, bucket) DO UPDATE SET count = r.count + excluded.count
+)
+INSERT INTO host_rollups AS r (
+    workspace, destination, slot, host, calls, http_errors, network_errors, unanswered
+)
+SELECT * FROM unnest(
+    $1::text[], $2::text[], $3::int[], $4::text[], $5::bigint[], $6::bigint[], $7::bigint[], $8::bigint[]
+)
+ON CONFLICT (workspace, destination, slot, host) DO UPDATE SET
+    calls = r.calls + excluded.calls, http_errors = r.http_errors + excluded.http_errors,
+    network_errors = r.network_errors + excluded.network_errors, unanswered = r.unanswered + excluded.unanswered;
+
+-- name: known_groups
+SELECT k.workspace, k.destination, g.error_group
+FROM unnest($1::text[], $2::text[]) AS k (workspace, destination)
+CROSS JOIN LATERAL (
+    SELECT error_group FROM error_groups e
+    WHERE e.workspace = k.workspace AND e.destination = k.destination AND e.last_seen_us >= $3 AND NOT e.overflow
+    ORDER BY e.last_seen_us DESC LIMIT $4
+) AS g;
+
+-- name: upsert_error_groups
+INSERT INTO error_groups AS g (
+    workspace, destination, error_group, source, error_type, error_name, http_status, shape, error_message, overflow,
+    first_seen_us, last_seen_us
+)
+SELECT * FROM unnest(
+    $1::text[], $2::text[], $3::bigint[], $4::text[], $5::smallint[], $6::text[], $7::int[], $8::text[], $9::text[],
+    $10::boolean[], $11::bigint[], $12::bigint[]
+)
+ON CONFLICT (workspace, destination, error_group) DO UPDATE SET
+    error_message = excluded.error_message, first_seen_us = least(g.first_seen_us, excluded.first_seen_us),
+    last_seen_us = greatest(g.last_seen_us, excluded.last_seen_us);
+
+-- name: add_error_counts
+INSERT INTO error_rollups AS r (workspace, destination, minute, error_group, attempts, failed)
+SELECT * FROM unnest($1::text[], $2::text[], $3::int[], $4::bigint[], $5::bigint[], $6::bigint[])
+ON CONFLICT (workspace, destination, minute, error_group) DO UPDATE SET
+    attempts = r.attempts + excluded.attempts, failed = r.failed + excluded.failed;
 
 -- name: insert_ingest_failures
 INSERT INTO ingest_failures (

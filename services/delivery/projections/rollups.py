@@ -24,9 +24,10 @@ Count = Callable[[int, int, int, int, int, str, bool, bool, bool], None]
 
 
 class Names:
-    """Which event names have a count of their own; one for each process."""
+    """Which event names, or other names, have a count of their own; one for each process."""
 
-    def __init__(self) -> None:
+    def __init__(self, names_max: int = NAMES_MAX) -> None:
+        self._names_max = names_max
         self._known: OrderedDict[tuple[str, str, int], set[str]] = OrderedDict()
 
     def counted_as(self, workspace: str, destination: str, minute: int, name: str) -> str:
@@ -41,7 +42,7 @@ class Names:
                 self._known.popitem(last=False)
         if name in known:
             return name
-        if len(known) >= NAMES_MAX:
+        if len(known) >= self._names_max:
             return ""
         known.add(name)
         return name
@@ -50,13 +51,20 @@ class Names:
 class Rollups:
     """The sums of one transaction."""
 
-    __slots__ = ("_names", "counts", "latencies")
+    __slots__ = ("_names", "counts", "latencies", "reasons")
 
     def __init__(self, names: Names) -> None:
         self._names = names
         # Values are [count, retried, http_errors, duplicates].
         self.counts: dict[Key, list[int]] = {}
         self.latencies: dict[LatencyKey, int] = {}
+        # What was filtered or cancelled, by (workspace, destination, minute, state, reason).
+        self.reasons: dict[tuple[str, str, int, int, str], int] = {}
+
+    def reason(self, workspace: str, destination: str, received_at_us: int, state: int, reason: str) -> None:
+        """Count why a delivery ended without being attempted."""
+        key = (workspace, destination, received_at_us // MINUTE_US, state, reason)
+        self.reasons[key] = self.reasons.get(key, 0) + 1
 
     def counter(self, workspace: str, destination: str) -> Count:
         """A function that counts one ended delivery of a destination; for the tracker's innermost loop."""
@@ -88,6 +96,9 @@ class Rollups:
     def count_columns(self) -> list[list[object]]:
         """One array a column, sorted by key so that replicas lock rows in the same order."""
         return columns([(*key, *sums) for key, sums in sorted(self.counts.items())], 11)
+
+    def reason_columns(self) -> list[list[object]]:
+        return columns([(*key, count) for key, count in sorted(self.reasons.items())], 6)
 
     def latency_columns(self) -> list[list[object]]:
         return columns([(*key, count) for key, count in sorted(self.latencies.items())], 5)

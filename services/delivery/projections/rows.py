@@ -11,14 +11,16 @@ from onward.executor.v1 import outcomes_pb2 as pb
 from services.delivery.domain import decisions
 from services.delivery.domain.decisions import ENDED_STATES, Again, Ended, Ignored, Outcome, Pending
 from services.delivery.domain.schedule import Random, Schedule
+from services.delivery.projections.errors import Errors, KnownGroups
 from services.delivery.projections.rollups import Names, Rollups, columns
 from services.delivery.projections.standing import Destination, Group, Key, Standing, StoredPending, queries
+from services.delivery.projections.usage import HOSTS_MAX, Usage
 
 ATTEMPT_COLUMNS = (
     "workspace", "stream_sequence", "event_index", "destination", "attempt", "received_at_us", "source", "function",
     "version", "settings_revision", "message_id", "type", "event_name", "result", "error_type", "retries_used",
     "terminal", "state", "ended_at_us", "wall_us", "cpu_us", "http_error", "duplicate",
-    "filter_revision", "reason", "batch_events",
+    "filter_revision", "reason", "batch_events", "error_group",
 )  # fmt: skip
 DETAIL_COLUMNS = (
     "workspace", "stream_sequence", "event_index", "destination", "attempt", "received_at_us", "event", "error_name",
@@ -37,7 +39,16 @@ TRACEPARENT_LENGTH_MAX = 55
 ERROR_MESSAGE_LENGTH_MAX = 1024
 # The same attempt may come from two executors; see Rows.store.
 AttemptRow = tuple[str, int, int, str, int, int, str, str, int, int, str, int, str, int, int, int, bool, int, int, int,
-                   int, bool, bool, int, str, int]  # fmt: skip
+                   int, bool, bool, int, str, int, int]  # fmt: skip
+
+
+class Memory:
+    """What one process remembers from one transaction to the next; it may be wrong, and is only a bound."""
+
+    def __init__(self) -> None:
+        self.names = Names()
+        self.hosts = Names(HOSTS_MAX)
+        self.groups = KnownGroups()
 
 
 class Released(NamedTuple):
@@ -50,12 +61,15 @@ class Released(NamedTuple):
 class Rows:
     """The rows of one transaction."""
 
-    def __init__(self, standing: Standing, schedule: Schedule, random: Random, names: Names, now_us: int) -> None:
+    def __init__(self, standing: Standing, schedule: Schedule, random: Random, memory: Memory, now_us: int) -> None:
         self._standing = standing
         self._schedule = schedule
         self._random = random
         self._now_us = now_us
-        self._rollups = Rollups(names)
+        self._memory = memory
+        self._rollups = Rollups(memory.names)
+        self._usage = Usage(memory.hosts)
+        self._errors = Errors()
         self.attempts: list[AttemptRow] = []
         self.details: list[tuple[object, ...]] = []
         # Deliveries that go on, with their rows; those whose row goes; those whose number was taken.
@@ -77,6 +91,8 @@ class Rows:
         workspace, header, attempts = group
         destination = header.destination
         special = self._standing.special
+        if header.hosts:
+            self._usage.add_hosts(group)
         if not special:
             self._add_first(group, attempts)
             return
@@ -95,21 +111,30 @@ class Rows:
         version, settings_revision, filter_revision = header.version, header.settings_revision, header.filter_revision
         duplicates = self._standing.duplicates
         add, count, states = self.attempts.append, self._rollups.counter(workspace, destination), ENDED_STATES
+        ran = all_wall_us = all_cpu_us = 0
         for one in attempts:
             sequence, index, received_at_us = one.stream_sequence, one.index, one.received_at_us
             type_, name, error_type, ended_at_us = one.type, one.event_name, one.error_type, one.ended_at_us
-            http_error = one.http_error
+            http_error, reason, wall_us, cpu_us = one.http_error, one.reason, one.wall_us, one.cpu_us
             duplicate = bool(duplicates) and (workspace, sequence, index) in duplicates
             state = states[one.result]
             count(received_at_us, ended_at_us, state, error_type, type_, name, False, http_error, duplicate)
             add((
                 workspace, sequence, index, destination, 1, received_at_us, source, function, version,
                 settings_revision, one.message_id, type_, name, one.result, error_type, one.retries_used, True, state,
-                ended_at_us, one.wall_us, one.cpu_us, http_error, duplicate, filter_revision, one.reason,
-                one.batch_events,
+                ended_at_us, wall_us, cpu_us, http_error, duplicate, filter_revision, reason, one.batch_events,
+                self._errors.add(group, one, error_type, ended=True) if error_type else 0,
             ))  # fmt: skip
+            if wall_us:
+                ran += 1
+                all_wall_us += wall_us
+                all_cpu_us += cpu_us
+            if reason:
+                self._rollups.reason(workspace, destination, received_at_us, state, reason)
             if one.HasField("detail"):
                 self._record_detail(group, one, event=True)
+        if ran:
+            self._usage.add_attempts(group, attempts[0].ended_at_us, ran, all_wall_us, all_cpu_us)
 
     def _decide(self, group: Group, one: pb.Attempt) -> None:
         standing = self._standing
@@ -204,19 +229,28 @@ class Rows:
             one.received_at_us, one.ended_at_us, state, error_type, one.type, one.event_name, one.attempt > 1,
             one.http_error, duplicate,
         )  # fmt: skip
+        if one.reason:
+            self._rollups.reason(
+                group.workspace, group.header.destination, one.received_at_us, state, one.reason
+            )  # fmt: skip
         self._record(group, one, state, error_type)
 
     def _record(self, group: Group, one: pb.Attempt, state: int, error_type: int, *, event: bool = True) -> None:
         workspace, header, _ = group
         sequence, index = one.stream_sequence, one.index
         duplicates = self._standing.duplicates
+        # What was lost has no error of its own.
+        failed = error_type != 0 and one.result != pb.RESULT_LOST
         self.attempts.append((
             workspace, sequence, index, header.destination, one.attempt, one.received_at_us, header.source,
             header.function, header.version, header.settings_revision, one.message_id, one.type, one.event_name,
             one.result, error_type, one.retries_used, state != 0, state, one.ended_at_us, one.wall_us, one.cpu_us,
             one.http_error, bool(duplicates) and (workspace, sequence, index) in duplicates, header.filter_revision,
             one.reason, one.batch_events,
+            self._errors.add(group, one, error_type, ended=state != 0) if failed else 0,
         ))  # fmt: skip
+        if one.wall_us:
+            self._usage.add_attempts(group, one.ended_at_us, 1, one.wall_us, one.cpu_us)
         if one.HasField("detail"):
             self._record_detail(group, one, event=event)
 
@@ -231,6 +265,9 @@ class Rows:
 
     async def store(self, connection: Connection) -> None:
         """Write everything. Raises asyncpg.UniqueViolationError where somebody was faster with the same attempt."""
+        moved = await self._errors.settle(connection, self._memory.groups, self._now_us)
+        if moved:
+            self.attempts = [(*one[:-1], moved.get((one[0], one[3], one[-1]), one[-1])) for one in self.attempts]
         # First, since it is the likeliest to meet another replica's and to be done again.
         seen = self._standing.seen_rows
         if seen:
@@ -241,17 +278,22 @@ class Rows:
         await self._store_few(connection)
 
     async def _store_few(self, connection: Connection) -> None:
-        rollups, now_us = self._rollups, self._now_us
+        rollups, usage, now_us = self._rollups, self._usage, self._now_us
         arrays: Sequence[object]
         for statement, arrays in (
             (queries.insert_duplicates, columns(self._standing.duplicate_rows, 4)),
             (queries.upsert_due, (*columns([self.due[key] for key in sorted(self.due)], len(DUE_COLUMNS)), now_us)),
             (queries.renumber_due, columns([(*key, self._renumbered[key]) for key in sorted(self._renumbered)], 5)),
             (queries.delete_due, columns([*sorted(self._settled)], 4)),
-            # There is no latency without a count.
-            (queries.add_sums, rollups.count_columns() + rollups.latency_columns()),
+            (queries.add_sums, rollups.count_columns() + rollups.latency_columns() + usage.usage_columns()),
+            (queries.add_reasons, rollups.reason_columns()),
+            # There is no latency without a call.
+            (queries.add_hosts, usage.host_columns() + usage.latency_columns()),
+            (queries.upsert_error_groups, self._errors.group_columns()),
+            (queries.add_error_counts, self._errors.count_columns()),
         ):
-            if arrays[0]:
+            # Attempts that ended no delivery add to what is used, and to nothing else.
+            if arrays[0] or (statement == queries.add_sums and arrays[-1]):
                 await connection.execute(statement, *arrays)
 
 

@@ -124,6 +124,9 @@ def _batch_of(batch: pb.OutcomeBatch, units: list[_Unit]) -> pb.OutcomeBatch:
             if group is not last:
                 piece.destinations.append(_head(group))
                 last = group
+                if one == group.attempts[0]:
+                    # What all of them called goes with the first one.
+                    piece.destinations[-1].hosts.extend(group.hosts)
             piece.destinations[-1].attempts.append(one)
     return piece
 

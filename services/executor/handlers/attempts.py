@@ -11,6 +11,7 @@ from services.executor.handlers import detail as details
 from services.executor.handlers.batch_attempts import BatchAttempts
 from services.executor.handlers.egress import forsake, http_error_status, retry_after_ms
 from services.executor.handlers.generations import Services
+from services.executor.handlers.host_calls import host_calls
 from services.executor.handlers.judgement import Loss, as_thrown, lost_outcome, verdict_of
 from services.executor.handlers.resolve import Program
 from services.executor.handlers.work import Begun, Item, Run
@@ -70,6 +71,7 @@ class Attempts:
             retry_after_ms=retry_after_ms(item, self._clock),
             http_error=status > 0,
             reason=errors.DROP_EVENT if verdict is errors.FILTERED else "",
+            calls=host_calls(item, program.redactor) if item.exchanges else (),
         )
 
 

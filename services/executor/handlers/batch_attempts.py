@@ -14,6 +14,7 @@ from services.executor.domain.errors import Verdict
 from services.executor.handlers import detail as details
 from services.executor.handlers.detail import BatchDetails
 from services.executor.handlers.egress import forsake, http_error_status, retry_after_ms
+from services.executor.handlers.host_calls import host_calls
 from services.executor.handlers.judgement import as_thrown, ending_of, verdict_of
 from services.executor.handlers.resolve import Program
 from services.executor.handlers.settle import OutcomeLog
@@ -51,6 +52,8 @@ class BatchAttempts:
                 self._record_fault(item, run)
             return []
         retry_ms, http_error = retry_after_ms(batch, self._clock), _saw_http_error(batch, outcome)
+        # Of the batch as a whole: they go with its first event.
+        calls = host_calls(batch, program.redactor)
         for item, verdict, described_as in described:
             try:
                 self._outcomes.record(
@@ -61,7 +64,9 @@ class BatchAttempts:
                     retry_after_ms=retry_ms if verdict.result == pb.RESULT_RETRYABLE else 0,
                     http_error=http_error,
                     reason=errors.DROP_EVENT if verdict is errors.FILTERED else "",
+                    calls=calls,
                 )
+                calls = []
             except Exception:
                 log.exception("attempt_not_described", destination=self._destination)
                 self._record_fault(item, run)

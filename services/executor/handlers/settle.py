@@ -16,6 +16,7 @@ from kit.telemetry.trace import span
 from onward.executor.v1 import outcomes_pb2 as pb
 from services.executor.domain.errors import LOST, Verdict
 from services.executor.domain.events import EVENT_TYPES
+from services.executor.handlers.host_calls import HostCall
 from services.executor.handlers.work import Item, Run, Ticket
 
 # A message of OUTCOMES holds at most this much: large enough to amortise one fsync and one round trip over many
@@ -24,6 +25,14 @@ ATTEMPTS_MAX = 500
 BATCH_BYTES_MAX = 512 * 1024
 # Numbers and frames of one attempt, on the safe side; its texts come on top.
 ATTEMPT_BYTES = 100
+# Hosts that a group of attempts counts apart: functions may make up any names. Others are counted together.
+HOSTS_MAX = 20
+OTHER_HOST = "other"
+# Of a host's numbers in a batch, and of each of its latencies: 32 bits take five bytes at most.
+HOST_BYTES = 64
+LATENCY_BYTES = 5
+# An hour: a request takes a minute at most.
+LATENCY_MAX_US = 3_600_000_000
 # Publishes under way at once: JetStream syncs each and may take a tenth of a second under load, so full batches go side
 # by side.
 PUBLISHES_MAX = 8
@@ -56,11 +65,13 @@ def _drop_captures(message: pb.OutcomeBatch) -> None:
 class _Batch:
     """The batch that a workspace's outcomes are being added to."""
 
-    __slots__ = ("bytes", "count", "groups", "message", "tickets")
+    __slots__ = ("bytes", "count", "groups", "hosts", "message", "tickets")
 
     def __init__(self, workspace: str) -> None:
         self.message = pb.OutcomeBatch(batch_id=uuid7(), workspace=workspace)
         self.groups: dict[tuple[str, int, int, int], pb.DestinationOutcomes] = {}
+        # By destination and host.
+        self.hosts: dict[tuple[str, str], pb.HostCalls] = {}
         self.tickets: list[Ticket] = []
         self.count = 0
         self.bytes = 0
@@ -82,6 +93,31 @@ class _Batch:
                 settings_revision=run.settings_revision,
                 filter_revision=run.filter_revision,
             )
+        return found
+
+    def add_calls(self, group: pb.DestinationOutcomes, calls: Sequence[HostCall]) -> None:
+        """Count what an attempt called; a destination's groups share the hosts of the first that called one."""
+        for call in calls:
+            sums = self._host(group, call.host)
+            sums.calls += 1
+            if call.failed:
+                sums.network_errors += 1
+            elif not call.status:
+                sums.unanswered += 1
+            else:
+                sums.http_errors += call.status >= 400
+                sums.latencies_us.append(min(max(call.latency_us, 0), LATENCY_MAX_US))
+                self.bytes += LATENCY_BYTES
+            sums.request_bytes += call.request_bytes
+            sums.response_bytes += call.response_bytes
+
+    def _host(self, group: pb.DestinationOutcomes, host: str) -> pb.HostCalls:
+        found = self.hosts.get((group.destination, host))
+        if found is None:
+            if len(group.hosts) >= HOSTS_MAX and host != OTHER_HOST:
+                return self._host(group, OTHER_HOST)
+            found = self.hosts[group.destination, host] = group.hosts.add(host=host)
+            self.bytes += HOST_BYTES + len(host)
         return found
 
 
@@ -108,8 +144,8 @@ class OutcomeLog:
 
     def record(self, item: Item, verdict: Verdict, run: Run, detail: pb.AttemptDetail | None = None,
                *, retry_after_ms: int = 0, http_error: bool = False, reason: str = "",
-               batch_events_max: int = 0, batch_until_us: int = 0) -> None:  # fmt: skip
-        """Record what became of one attempt; its ticket is due once the outcome is stored.
+               batch_events_max: int = 0, batch_until_us: int = 0, calls: Sequence[HostCall] = ()) -> None:  # fmt: skip
+        """Record what became of one attempt, and what it called; its ticket is due once the outcome is stored.
 
         `batch_events_max` and `batch_until_us` are of one that waits for others of its batch.
         """
@@ -118,6 +154,8 @@ class OutcomeLog:
         if detail is not None:
             attempt.detail.CopyFrom(detail)
             batch.bytes += detail.ByteSize()
+        if calls:
+            batch.add_calls(batch.group(item, run), calls)
         if retry_after_ms:
             attempt.retry_after_ms = retry_after_ms
         if http_error:

@@ -214,6 +214,7 @@ class DestinationOutcomes(_message.Message):
     SETTINGS_REVISION_FIELD_NUMBER: _builtins.int
     FILTER_REVISION_FIELD_NUMBER: _builtins.int
     ATTEMPTS_FIELD_NUMBER: _builtins.int
+    HOSTS_FIELD_NUMBER: _builtins.int
     destination: _builtins.str
     """Its id."""
     source: _builtins.str
@@ -232,6 +233,10 @@ class DestinationOutcomes(_message.Message):
     def attempts(self) -> _containers.RepeatedCompositeFieldContainer[Global___Attempt]:
         """The attempts."""
 
+    @_builtins.property
+    def hosts(self) -> _containers.RepeatedCompositeFieldContainer[Global___HostCalls]:
+        """What they called; absent where they called nobody. At most 21: what exceeds 20 hosts is one more, "other"."""
+
     def __init__(
         self,
         *,
@@ -242,14 +247,67 @@ class DestinationOutcomes(_message.Message):
         settings_revision: _builtins.int = ...,
         filter_revision: _builtins.int = ...,
         attempts: _abc.Iterable[Global___Attempt] | None = ...,
+        hosts: _abc.Iterable[Global___HostCalls] | None = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["attempts", b"attempts", "destination", b"destination", "filter_revision", b"filter_revision", "function", b"function", "settings_revision", b"settings_revision", "source", b"source", "version", b"version"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["attempts", b"attempts", "destination", b"destination", "filter_revision", b"filter_revision", "function", b"function", "hosts", b"hosts", "settings_revision", b"settings_revision", "source", b"source", "version", b"version"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
 Global___DestinationOutcomes: _TypeAlias = DestinationOutcomes  # noqa: Y015
+
+@_typing.final
+class HostCalls(_message.Message):
+    """Outgoing requests of some attempts to one host."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    HOST_FIELD_NUMBER: _builtins.int
+    CALLS_FIELD_NUMBER: _builtins.int
+    HTTP_ERRORS_FIELD_NUMBER: _builtins.int
+    NETWORK_ERRORS_FIELD_NUMBER: _builtins.int
+    UNANSWERED_FIELD_NUMBER: _builtins.int
+    REQUEST_BYTES_FIELD_NUMBER: _builtins.int
+    RESPONSE_BYTES_FIELD_NUMBER: _builtins.int
+    LATENCIES_US_FIELD_NUMBER: _builtins.int
+    host: _builtins.str
+    """Its name or address, in lower case and without encrypted settings' values."""
+    calls: _builtins.int
+    """Requests that were made."""
+    http_errors: _builtins.int
+    """Of these, those that were answered with a status of 400 or more."""
+    network_errors: _builtins.int
+    """Of these, those that failed without a whole answer."""
+    unanswered: _builtins.int
+    """Of these, those that nobody waited for and that were under way when their attempt ended."""
+    request_bytes: _builtins.int
+    """Bytes of their bodies."""
+    response_bytes: _builtins.int
+    """Bytes of their answers' bodies."""
+    @_builtins.property
+    def latencies_us(self) -> _containers.RepeatedScalarFieldContainer[_builtins.int]:
+        """How long each answer took, microseconds; in no order."""
+
+    def __init__(
+        self,
+        *,
+        host: _builtins.str = ...,
+        calls: _builtins.int = ...,
+        http_errors: _builtins.int = ...,
+        network_errors: _builtins.int = ...,
+        unanswered: _builtins.int = ...,
+        request_bytes: _builtins.int = ...,
+        response_bytes: _builtins.int = ...,
+        latencies_us: _abc.Iterable[_builtins.int] | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["calls", b"calls", "host", b"host", "http_errors", b"http_errors", "latencies_us", b"latencies_us", "network_errors", b"network_errors", "request_bytes", b"request_bytes", "response_bytes", b"response_bytes", "unanswered", b"unanswered"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___HostCalls: _TypeAlias = HostCalls  # noqa: Y015
 
 @_typing.final
 class Attempt(_message.Message):
