@@ -11,8 +11,7 @@ from onward.delivery.v1 import delivery_service_pb2 as dpb
 from onward.executor.v1 import outcomes_pb2 as pb
 from services.delivery.domain.decisions import DEFERRED, IGNORED, RETRY, Again, Ended, Outcome, Pending, Step, decide
 from services.delivery.domain.schedule import TOGETHER_US, Schedule
-from services.delivery.projections.rollups import Names
-from services.delivery.projections.rows import DUE_COLUMNS, Rows
+from services.delivery.projections.rows import DUE_COLUMNS, Memory, Rows
 from services.delivery.projections.standing import Group, Standing
 
 SECOND = 1_000_000
@@ -123,7 +122,7 @@ def test_an_event_that_cost_its_batch_the_worker_runs_alone() -> None:
 def test_jitter_spreads_batches_and_not_their_events() -> None:
     draws = iter(number / 1000 for number in range(1000))
     keys = [("acme", destination, number, 0) for destination in ("crm", "mail") for number in range(20)]
-    rows = Rows(Standing(special=set(keys)), SCHEDULE, lambda: next(draws), Names(), NOW)
+    rows = Rows(Standing(special=set(keys)), SCHEDULE, lambda: next(draws), Memory(), NOW)
     for destination, batch_events in (("crm", 20), ("mail", 0)):
         failed = [
             pb.Attempt(
