@@ -16,36 +16,32 @@ import orjson
 
 from cli.failures import UsageError
 from kit.ids import uuid7
+from kit.publisher.errors import InvalidEvent
+from kit.publisher.events import (
+    BATCH_EVENTS_MAX,
+    EVENT_BYTES_MAX,
+    LEVELS_MAX,
+    MESSAGE_ID_MAX,
+    Entry,
+    check,
+    measured,
+    written,
+)
 
 READ_BYTES = 1024 * 1024
 # The product's limit for one message, an event or a packed batch.
 LINE_BYTES_MAX = 512 * 1024
 # What stands for a longer line, of which nothing else is kept: too long itself, and nothing to strip.
 TOO_LONG = b"x" * (LINE_BYTES_MAX + 1)
-# The product's limit for one event.
-EVENT_BYTES_MAX = 32 * 1024
-# The executor's limits for a packed batch and for an id.
-BATCH_EVENTS_MAX = 2500
-MESSAGE_ID_MAX = 256
 # A whole file of one JSON document is read into memory.
 DOCUMENT_BYTES_MAX = 64 * 1024 * 1024
-TYPES = ("identify", "track", "page", "screen", "group", "alias", "delete")
-# What a type can't do without.
-REQUIRED_FIELD = {"track": "event", "group": "groupId", "alias": "previousId"}
 
 
-class InvalidEvent(Exception):  # noqa: N818 - what is wrong is the user's line, and it is counted
-    """A line that is no event; the message says why."""
-
-
-@dataclass(frozen=True, slots=True)
-class EventLine:
+@dataclass(slots=True)
+class EventLine(Entry):
     """What a line becomes: one message of one event, or of the events of a packed batch that can be sent."""
 
-    number: int
-    message_id: str
-    data: bytes
-    events: int = 1
+    number: int = 0
     # Of a packed batch, what is wrong with the events that were left out.
     problems: tuple[str, ...] = ()
 
@@ -69,13 +65,14 @@ def parse_line(number: int, line: bytes) -> EventLine:
         raise InvalidEvent(f"not valid JSON ({error})") from None
     if isinstance(document, dict) and "batch" in document and "type" not in document:
         return _parse_batch(number, line, document["batch"])
-    _check(document)
+    check(document)
     if not document.get("messageId"):
         document["messageId"] = uuid7()
-        line = _checked_size(document)
-    else:
-        _checked_size(document)
-    return EventLine(number, document["messageId"], line)
+        line = measured(document)
+    elif len(line) > EVENT_BYTES_MAX or line.count(b"[") + line.count(b"{") > LEVELS_MAX:
+        # Most lines are neither long nor deep, and need not be written again to know it.
+        measured(document)
+    return EventLine(document["messageId"], line, number=number)
 
 
 def _parse_batch(number: int, line: bytes, batch: Any) -> EventLine:
@@ -86,12 +83,12 @@ def _parse_batch(number: int, line: bytes, batch: Any) -> EventLine:
     problems: list[str] = []
     for place, event in enumerate(batch, 1):
         try:
-            _check(event)
-            good.append(_checked_size(event))
+            check(event)
+            good.append(measured(event))
         except InvalidEvent as error:
             problems.append(f"event {place} of the batch: {error}")
     data = b'{"batch":[%b]}' % b",".join(good) if problems else line
-    return EventLine(number, f"batch-{uuid7()}", data, len(good), tuple(problems))
+    return EventLine(f"batch-{uuid7()}", data, len(good), number, tuple(problems))
 
 
 def repeated(line: EventLine, round_number: int) -> EventLine:
@@ -108,7 +105,7 @@ def repeated(line: EventLine, round_number: int) -> EventLine:
     for event in batch if isinstance(batch, list) else [document]:
         if isinstance(event, dict) and isinstance(event.get("messageId"), str) and event["messageId"]:
             event["messageId"] = _numbered_id(event["messageId"], round_number)
-    return replace(again, data=_written(document))
+    return replace(again, data=written(document))
 
 
 def _numbered_id(message_id: str, round_number: int) -> str:
@@ -116,46 +113,6 @@ def _numbered_id(message_id: str, round_number: int) -> str:
     if len(new_id) > MESSAGE_ID_MAX:
         raise InvalidEvent(f'"messageId" is too long to be repeated: {MESSAGE_ID_MAX} characters, with {round_number}')
     return new_id
-
-
-def _checked_size(event: dict[str, Any]) -> bytes:
-    """Measure an event as the executor does: written without spaces."""
-    data = _written(event)
-    if len(data) > EVENT_BYTES_MAX:
-        raise InvalidEvent(f"it has {len(data)} bytes; an event may have {EVENT_BYTES_MAX}: leave something out")
-    return data
-
-
-def _written(document: dict[str, Any]) -> bytes:
-    try:
-        return orjson.dumps(document)
-    except orjson.JSONEncodeError as error:
-        # orjson reads 1,024 levels and writes 254, here as in the executor.
-        raise InvalidEvent(f"it is nested too deeply ({error})") from None
-
-
-def _check(event: Any) -> None:
-    if not isinstance(event, dict):
-        raise InvalidEvent("not a JSON object")
-    kind = event.get("type")
-    if kind not in TYPES:
-        found = f"unknown type {kind!r}" if kind is not None else 'no "type"'
-        raise InvalidEvent(f"{found}: it must be one of {', '.join(TYPES)}")
-    if not event.get("userId") and not event.get("anonymousId"):
-        raise InvalidEvent('neither "userId" nor "anonymousId": one of them is required')
-    field = REQUIRED_FIELD.get(cast("str", kind))
-    if field and not (event.get(field) and isinstance(event[field], str | int | float)):
-        raise InvalidEvent(f'a {kind} event needs "{field}"')
-    _check_message_id(event.get("messageId"))
-
-
-def _check_message_id(message_id: Any) -> None:
-    if message_id in (None, ""):
-        return
-    if not isinstance(message_id, str) or "\n" in message_id or "\r" in message_id:
-        raise InvalidEvent('"messageId" must be a string of one line')
-    if len(message_id) > MESSAGE_ID_MAX:
-        raise InvalidEvent(f'"messageId" has {len(message_id)} characters; it may have {MESSAGE_ID_MAX}')
 
 
 class LineReader:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 import ssl
-from contextlib import AsyncExitStack
+from contextlib import AsyncExitStack, suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal, Self
 
@@ -15,19 +15,17 @@ from cli.client_file import ClientFile
 from cli.failures import CommandError, Exit, UsageError
 from cli.options import Options
 from kit.auth.tokens import parse_write_key
-from kit.errors import Unavailable
+from kit.errors import OnwardError, Unavailable
 from kit.release import onward_version
 from kit.rpc.client import open_channel
 from kit.rpc.loopback import is_loopback
 
 if TYPE_CHECKING:
-    from kit.bus.connection import Bus
+    from kit.publisher.publisher import OnResult, Publisher
 
 Service = Literal["registry", "delivery", "executor", "audit"]
 Kind = Literal["members", "roleBindings", "tokens", "functions", "sources", "destinations", "deliveries", "auditEvents"]
 
-# NATS on the same machine answers at once; one that starts again is back within seconds.
-NATS_CONNECT_TIMEOUT_S = 5.0
 # Kinds whose ids people choose.
 _CHOSEN_IDS = ("members", "functions", "sources", "destinations")
 _ID = re.compile(r"[a-z]([a-z0-9-]{0,61}[a-z0-9])?")
@@ -126,11 +124,10 @@ class Session:
         if kept and not self.options.registry and (not key_id or parse_write_key(kept).id == key_id):
             self.client_file.remove_write_key(self.workspace, source)
 
-    async def nats(self, source: str, key: str = "") -> Bus:
-        """Connect as a publisher of a source, with `key` or the data folder's."""
+    async def publisher(self, source: str, key: str, on_result: OnResult) -> Publisher:
+        """Start a publisher of a source, with `key` or the data folder's. What is unsent at the end is dropped."""
         # Only publishing needs it, and it takes a while to import.
-        from kit.bus.connection import connect
-        from kit.bus.tls import tls_context
+        from kit.publisher.publisher import Publisher
 
         url = self.options.nats or self._known.get("nats_url", "")
         if not url:
@@ -141,16 +138,16 @@ class Session:
                 f"no write key of the source {source} is known: give one with --key or ONWARD_WRITE_KEY,"
                 f" or make one with `onward sources keys create {source}`"
             )
-        if self.options.ca:
-            read_authority(self.options.ca)
-        trust = tls_context(url, self.options.ca or None)
-        identifier = parse_write_key(key).id
+        ca = self.options.ca or None
+        if ca:
+            read_authority(ca)
+        publisher = Publisher(url, key, source=source, workspace=self.workspace, ca=ca, on_result=on_result)
         try:
-            bus = await connect(url, identifier, key, name="onward-cli", tls=trust, timeout_s=NATS_CONNECT_TIMEOUT_S)
+            await publisher.start()
         except Unavailable as error:
             raise self._no_nats(url, error) from error
-        self._exit.push_async_callback(bus.close)
-        return bus
+        self._exit.push_async_callback(_ended, publisher)
+        return publisher
 
     def _no_nats(self, url: str, error: Unavailable) -> CommandError:
         host = url.rpartition("@")[2].rpartition("/")[2]
@@ -196,6 +193,12 @@ class Session:
             f"{what} is not known, since {self.client_file.path} does not tell: start everything with `onward up`,"
             " or name its folder with --data"
         )
+
+
+async def _ended(publisher: Publisher) -> None:
+    """Close a publisher whose command has waited for what it wanted to wait for, or was told why not."""
+    with suppress(OnwardError):
+        await publisher.close(timeout_s=0)
 
 
 def checked_id(identifier: str, what: str) -> str:

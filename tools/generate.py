@@ -40,6 +40,8 @@ def generate(target: Path) -> None:
     _drop_empty_stubs(target)
     for folder in [path for path in target.rglob("*") if path.is_dir()]:
         (folder / "__init__.py").touch()
+    # A file like any other, so that it is checked like any other.
+    shutil.copyfile(Path(__file__).with_name("onward_package.py"), target / "onward" / "__init__.py")
 
 
 def _drop_empty_stubs(target: Path) -> None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from contextlib import contextmanager
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 from cyclopts import App, Parameter
 from rich.progress import BarColumn, Progress, SpinnerColumn, TaskProgressColumn, TextColumn, TimeElapsedColumn
@@ -18,6 +18,9 @@ from cli.publisher import EventPublisher, PublishPlan, Tally
 from cli.session import Session
 from kit.errors import Unavailable
 from onward.registry.v1 import source_service_pb2 as pb
+
+if TYPE_CHECKING:
+    from kit.publisher.publisher import Publisher
 
 app = App(name="events", help="Publish events to a source.")
 
@@ -74,17 +77,17 @@ async def publish(
         if not key:
             # Tells a wrong name from a source whose key is not known here; a key that is given knows its source.
             await source_stub(session).GetSource(pb.GetSourceRequest(name=name))
-        bus = await session.nats(source, key)
-        plan = PublishPlan(session.workspace, source, repeat, limit, rate, timeout, check)
-        tally = await _published(EventPublisher(bus, plan), file)
+        plan = PublishPlan(source, repeat, limit, rate, timeout, check)
+        events = EventPublisher(plan)
+        tally = await _published(events, await session.publisher(source, key, events.told), file)
     _report(tally, plan, options)
     return Exit.FAILED if tally.invalid or tally.refused else Exit.OK
 
 
-async def _published(publisher: EventPublisher, file: str) -> Tally:
-    with _progress(publisher):
+async def _published(events: EventPublisher, publisher: Publisher, file: str) -> Tally:
+    with _progress(events):
         try:
-            return await publisher.publish_file(file)
+            return await events.publish_file(publisher, file)
         except Unavailable as error:
             raise CommandError(error.message, Exit.UNREACHABLE) from error
 

@@ -10,7 +10,6 @@ from pathlib import Path
 from cyclopts import App
 
 from cli.confirmation import Yes, confirm
-from cli.event_lines import TYPES as EVENT_TYPES
 from cli.failures import CommandError, UsageError
 from cli.labels import changed_labels, labels_text
 from cli.options import DEFAULTS, Options
@@ -32,6 +31,7 @@ from cli.session import Session, as_id
 from cli.setting_values import TYPE_WORDS, parse_definitions
 from kit.errors import InvalidArgument
 from kit.ids import uuid7
+from kit.publisher.events import TYPES as EVENT_TYPES
 from onward.registry.v1 import function_service_pb2 as pb
 from onward.registry.v1 import function_service_pb2_grpc as pb_grpc
 from onward.registry.v1 import resources_pb2

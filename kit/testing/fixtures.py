@@ -12,7 +12,6 @@ from nats.aio.client import Client
 
 from kit.embedded.data_folder import DataFolder
 from kit.embedded.nats import EmbeddedNats
-from kit.embedded.nats_users import NatsUser
 from kit.embedded.postgres import EmbeddedPostgres
 from kit.testing import servers
 
@@ -53,8 +52,7 @@ async def database(postgres_server: EmbeddedPostgres) -> AsyncIterator[str]:
 def nats_server() -> Iterator[EmbeddedNats]:
     """One NATS server for all tests: strict durability, a user `test` who may do everything."""
     with servers.data_folder() as folder:
-        user = NatsUser(servers.TEST_USER, folder.secret("nats test"))
-        server = EmbeddedNats(folder, [user])
+        server = EmbeddedNats(folder, servers.nats_users(folder))
         servers.run_now(server.start())
         try:
             yield server

@@ -12,13 +12,17 @@ from typing import Any, TypeVar
 import nats
 from nats.aio.client import Client
 
+from kit.auth.tokens import format_write_key, parse_write_key
 from kit.embedded.data_folder import DataFolder
 from kit.embedded.nats import EmbeddedNats
+from kit.embedded.nats_users import NatsUser
 
 T = TypeVar("T")
 
 # The user of the tests' NATS server, who may do everything.
 TEST_USER = "test"
+# What publishers present to it; it may do everything, too, as there is no registry to be asked about it.
+WRITE_KEY = format_write_key("publisher", "k" * 32)
 
 
 def run_now(coroutine: Coroutine[Any, Any, T]) -> T:
@@ -47,6 +51,14 @@ def data_folder() -> Iterator[DataFolder]:
     """A DataFolder in a short-lived folder."""
     with short_lived_folder() as path, DataFolder(path / "data") as folder:
         yield folder
+
+
+def nats_users(folder: DataFolder) -> list[NatsUser]:
+    """The users of a test's NATS server: TEST_USER, and whoever presents WRITE_KEY."""
+    return [
+        NatsUser(TEST_USER, folder.secret("nats test")),
+        NatsUser(parse_write_key(WRITE_KEY).id, WRITE_KEY),
+    ]
 
 
 async def connect_nats(server: EmbeddedNats, user: str = TEST_USER) -> Client:

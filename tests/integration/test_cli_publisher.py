@@ -6,6 +6,7 @@ import asyncio
 import gzip
 import json
 from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager, suppress
 from pathlib import Path
 
 import pytest
@@ -16,8 +17,10 @@ from kit.bus.connection import Bus, connect
 from kit.bus.streams import StreamDeclaration, provision
 from kit.embedded.data_folder import DataFolder
 from kit.embedded.nats import EmbeddedNats
-from kit.embedded.nats_users import NatsUser
 from kit.errors import Unavailable
+from kit.publisher.errors import NotPublished
+from kit.publisher.publisher import Publisher
+from kit.testing import servers
 
 pytestmark = pytest.mark.integration
 
@@ -32,6 +35,18 @@ async def bus(nats_url: str) -> AsyncIterator[Bus]:
     await bus.close()
 
 
+@asynccontextmanager
+async def publishing(url: str, plan: PublishPlan) -> AsyncIterator[tuple[EventPublisher, Publisher]]:
+    events = EventPublisher(plan)
+    publisher = Publisher(url, servers.WRITE_KEY, source="web", workspace="acme", on_result=events.told)
+    await publisher.start()
+    try:
+        yield events, publisher
+    finally:
+        with suppress(NotPublished):
+            await publisher.close(timeout_s=0)
+
+
 def write_events(path: Path, count: int, *, ids: bool = True) -> str:
     events = [{"type": "page", "userId": f"u-{number}"} for number in range(count)]
     lines = [json.dumps(one | ({"messageId": f"m-{n}"} if ids else {})) + "\n" for n, one in enumerate(events)]
@@ -40,7 +55,8 @@ def write_events(path: Path, count: int, *, ids: bool = True) -> str:
 
 
 async def publish(bus: Bus, path: str, plan: PublishPlan | None = None) -> Tally:
-    return await EventPublisher(bus, plan or PublishPlan("acme", "web")).publish_file(path)
+    async with publishing(f"nats://{bus.url.rpartition('@')[2]}", plan or PublishPlan("web")) as (events, publisher):
+        return await events.publish_file(publisher, path)
 
 
 async def stored(bus: Bus) -> int:
@@ -57,7 +73,7 @@ async def test_a_file_is_stored_once_however_often_it_is_published(bus: Bus, tmp
 
 async def test_repeats_are_other_events_and_a_limit_ends_them(bus: Bus, tmp_path: Path) -> None:
     path = write_events(tmp_path / "events.ndjson", 100)
-    tally = await publish(bus, path, PublishPlan("acme", "web", repeat=5, limit=450))
+    tally = await publish(bus, path, PublishPlan("web", repeat=5, limit=450))
     assert (tally.published, tally.duplicates) == (450, 0)
     assert await stored(bus) == 450
 
@@ -84,7 +100,7 @@ async def test_a_line_longer_than_a_message_is_one_invalid_line_and_no_part_of_i
     event = '{"type": "page", "userId": "u"}'
     path = tmp_path / "events.ndjson"
     path.write_text(f"{event}\n{event:>{size}}\n{event}\n" + "x" * (size - len(event)) + event + f"\n{event}\n")
-    tally = await publish(bus, str(path), PublishPlan("acme", "web", check=check))
+    tally = await publish(bus, str(path), PublishPlan("web", check=check))
     told = [problem for problem in tally.problems if "longer than 512 KiB" in problem]
     assert tally.published + tally.invalid == 5
     assert tally.invalid == len(told)
@@ -113,26 +129,26 @@ async def test_a_file_that_is_no_whole_gzip_file_is_told_in_one_line(bus: Bus, t
 
 
 async def test_a_server_that_is_killed_while_publishing_loses_nothing(data_folder: DataFolder, tmp_path: Path) -> None:
-    server = EmbeddedNats(data_folder, [NatsUser("test", data_folder.secret("nats test"))])
+    server = EmbeddedNats(data_folder, servers.nats_users(data_folder))
     await server.start()
     bus = await connect(server.url("test"), name="test")
     try:
         await provision(bus, [STREAM])
         path = write_events(tmp_path / "events.ndjson", 5000)
-        publisher = EventPublisher(bus, PublishPlan("acme", "web", repeat=4))
         crashed = asyncio.Event()
+        async with publishing(server.address, PublishPlan("web", repeat=4)) as (events, publisher):
 
-        def crash_once() -> None:
-            if publisher.tally.published >= 4000 and not crashed.is_set():
-                server.crash()
-                crashed.set()
+            def crash_once() -> None:
+                if events.tally.published >= 4000 and not crashed.is_set():
+                    server.crash()
+                    crashed.set()
 
-        publisher.on_progress = crash_once
-        async with asyncio.TaskGroup() as group:
-            publishing = group.create_task(publisher.publish_file(path))
-            await crashed.wait()
-            await server.start()
-        tally = publishing.result()
+            events.on_progress = crash_once
+            async with asyncio.TaskGroup() as group:
+                done = group.create_task(events.publish_file(publisher, path))
+                await crashed.wait()
+                await server.start()
+        tally = done.result()
         # What was stored without an answer came back as a duplicate.
         assert tally.published + tally.duplicates == 20_000
         assert await stored(bus) == 20_000
@@ -144,15 +160,16 @@ async def test_a_server_that_is_killed_while_publishing_loses_nothing(data_folde
 async def test_a_server_that_stays_away_is_given_up_with_the_line_from_which_to_go_on(
     data_folder: DataFolder, tmp_path: Path
 ) -> None:
-    server = EmbeddedNats(data_folder, [NatsUser("test", data_folder.secret("nats test"))])
+    server = EmbeddedNats(data_folder, servers.nats_users(data_folder))
     await server.start()
     bus = await connect(server.url("test"), name="test")
     try:
         await provision(bus, [STREAM])
-        await server.stop()
         path = write_events(tmp_path / "events.ndjson", 10)
-        with pytest.raises(Unavailable, match="0 events are stored, those from line 1 on may not be"):
-            await publish(bus, path, PublishPlan("acme", "web", timeout_s=0.5))
+        async with publishing(server.address, PublishPlan("web", timeout_s=0.5)) as (events, publisher):
+            await server.stop()
+            with pytest.raises(Unavailable, match="0 events are stored, those from line 1 on may not be"):
+                await events.publish_file(publisher, path)
     finally:
         await bus.close()
         await server.stop()

@@ -7,16 +7,9 @@ import json
 import orjson
 import pytest
 
-from cli.event_lines import (
-    BATCH_EVENTS_MAX,
-    EVENT_BYTES_MAX,
-    MESSAGE_ID_MAX,
-    EventLine,
-    InvalidEvent,
-    numbered,
-    parse_line,
-    repeated,
-)
+from cli.event_lines import EventLine, numbered, parse_line, repeated
+from kit.publisher.errors import InvalidEvent
+from kit.publisher.events import BATCH_EVENTS_MAX, EVENT_BYTES_MAX, MESSAGE_ID_MAX
 from services.executor.domain import events as executor
 
 TRACK = {"type": "track", "event": "Signed Up", "userId": "u-1"}
@@ -32,7 +25,7 @@ def packed(*events: object) -> bytes:
 
 def test_an_event_with_a_message_id_is_sent_byte_for_byte() -> None:
     text = b'{"type": "page",  "userId": "u", "messageId": "m-1"}'
-    assert parse_line(7, text) == EventLine(7, "m-1", text)
+    assert parse_line(7, text) == EventLine("m-1", text, number=7)
 
 
 def test_an_event_without_a_message_id_gets_one_that_is_sent_with_it() -> None:

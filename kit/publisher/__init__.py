@@ -1,0 +1,1 @@
+"""The publisher that programs use; they know it as `onward.Publisher`. Its parts are imported by their modules."""
