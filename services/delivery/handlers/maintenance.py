@@ -41,6 +41,7 @@ _PARTITIONED = (("attempts", "received_at_us", DAY_US), ("attempt_details", "rec
                 ("seen_events", "day", 1))  # fmt: skip
 # Tables that are not partitioned: their column of time and what one day is in its unit.
 _PRUNED = (("rollups", "minute", DAY_MINUTES), ("latency_rollups", "minute", DAY_MINUTES),
+           ("attempt_rollups", "minute", DAY_MINUTES),
            ("ingest_rollups", "minute", DAY_MINUTES), ("ingest_failures", "received_at_us", DAY_US),
            ("duplicate_events", "received_at_us", DAY_US), ("dead_outcomes", "recorded_at_us", DAY_US))  # fmt: skip
 

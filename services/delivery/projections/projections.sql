@@ -125,7 +125,7 @@ WHERE d.workspace = k.workspace AND d.destination = k.destination
     AND d.stream_sequence = k.stream_sequence AND d.event_index = k.event_index;
 
 -- name: add_sums
--- Five tables in one round trip: with small batches, that is what a transaction's time goes to. An hour's rows are the
+-- Six tables in one round trip: with small batches, that is what a transaction's time goes to. An hour's rows are the
 -- sums of its minutes', always.
 WITH counts AS (
     SELECT * FROM unnest(
@@ -150,6 +150,17 @@ WITH counts AS (
         cpu_us = r.cpu_us + excluded.cpu_us, requests = r.requests + excluded.requests,
         request_bytes = r.request_bytes + excluded.request_bytes,
         response_bytes = r.response_bytes + excluded.response_bytes
+), attempts AS (
+    INSERT INTO attempt_rollups AS r (
+        workspace, destination, minute, error_type, attempts, first_attempts, http_errors, exhausted
+    )
+    SELECT * FROM unnest(
+        $27::text[], $28::text[], $29::int[], $30::smallint[], $31::bigint[], $32::bigint[], $33::bigint[],
+        $34::bigint[]
+    )
+    ON CONFLICT (workspace, destination, minute, error_type) DO UPDATE SET
+        attempts = r.attempts + excluded.attempts, first_attempts = r.first_attempts + excluded.first_attempts,
+        http_errors = r.http_errors + excluded.http_errors, exhausted = r.exhausted + excluded.exhausted
 ), minute_latencies AS (
     INSERT INTO latency_rollups AS r (workspace, destination, minute, bucket, count)
     SELECT * FROM latencies

@@ -7,10 +7,12 @@ from collections.abc import Sequence
 from typing import NamedTuple
 
 from kit.postgres.pool import Connection
+from onward.delivery.v1 import delivery_service_pb2 as delivery_pb
 from onward.executor.v1 import outcomes_pb2 as pb
 from services.delivery.domain import decisions
 from services.delivery.domain.decisions import ENDED_STATES, Again, Ended, Ignored, Outcome, Pending
 from services.delivery.domain.schedule import Random, Schedule
+from services.delivery.projections.attempt_sums import AttemptSums
 from services.delivery.projections.errors import Errors, KnownGroups
 from services.delivery.projections.rollups import Names, Rollups, columns
 from services.delivery.projections.standing import Destination, Group, Key, Standing, StoredPending, queries
@@ -33,6 +35,7 @@ DUE_COLUMNS = (
     "error_message", "first_ended_at_us", "deferrals", "losses", "alone", "due_at_us", "batch_events_max", "gathered",
     "batch_limit", "traceparent",
 )  # fmt: skip
+_DELIVERED = delivery_pb.DELIVERY_STATE_DELIVERED
 # As W3C has it; what is longer is none.
 TRACEPARENT_LENGTH_MAX = 55
 # What a list shows of an error; the attempt has all of it.
@@ -70,6 +73,7 @@ class Rows:
         self._rollups = Rollups(memory.names)
         self._usage = Usage(memory.hosts)
         self._errors = Errors()
+        self._sums = AttemptSums()
         self.attempts: list[AttemptRow] = []
         self.details: list[tuple[object, ...]] = []
         # Deliveries that go on, with their rows; those whose row goes; those whose number was taken.
@@ -111,7 +115,7 @@ class Rows:
         version, settings_revision, filter_revision = header.version, header.settings_revision, header.filter_revision
         duplicates = self._standing.duplicates
         add, count, states = self.attempts.append, self._rollups.counter(workspace, destination), ENDED_STATES
-        ran = all_wall_us = all_cpu_us = 0
+        ran = all_wall_us = all_cpu_us = delivered = http_errors = 0
         for one in attempts:
             sequence, index, received_at_us = one.stream_sequence, one.index, one.received_at_us
             type_, name, error_type, ended_at_us = one.type, one.event_name, one.error_type, one.ended_at_us
@@ -125,6 +129,12 @@ class Rows:
                 ended_at_us, wall_us, cpu_us, http_error, duplicate, filter_revision, reason, one.batch_events,
                 self._errors.add(group, one, error_type, ended=True) if error_type else 0,
             ))  # fmt: skip
+            if state == _DELIVERED:
+                delivered += 1
+                if http_error:
+                    http_errors += 1
+            elif error_type:
+                self._sums.add_failed(group, one, error_type)
             if wall_us:
                 ran += 1
                 all_wall_us += wall_us
@@ -133,6 +143,8 @@ class Rows:
                 self._rollups.reason(workspace, destination, received_at_us, state, reason)
             if one.HasField("detail"):
                 self._record_detail(group, one, event=True)
+        if delivered:
+            self._sums.add_delivered(group, attempts, delivered, http_errors)
         if ran:
             self._usage.add_attempts(group, attempts[0].ended_at_us, ran, all_wall_us, all_cpu_us)
 
@@ -249,6 +261,7 @@ class Rows:
             one.reason, one.batch_events,
             self._errors.add(group, one, error_type, ended=state != 0) if failed else 0,
         ))  # fmt: skip
+        self._sums.add(group, one, state, error_type)
         if one.wall_us:
             self._usage.add_attempts(group, one.ended_at_us, 1, one.wall_us, one.cpu_us)
         if one.HasField("detail"):
@@ -285,15 +298,18 @@ class Rows:
             (queries.upsert_due, (*columns([self.due[key] for key in sorted(self.due)], len(DUE_COLUMNS)), now_us)),
             (queries.renumber_due, columns([(*key, self._renumbered[key]) for key in sorted(self._renumbered)], 5)),
             (queries.delete_due, columns([*sorted(self._settled)], 4)),
-            (queries.add_sums, rollups.count_columns() + rollups.latency_columns() + usage.usage_columns()),
+            (
+                queries.add_sums,
+                rollups.count_columns() + rollups.latency_columns() + usage.usage_columns() + self._sums.columns(),
+            ),
             (queries.add_reasons, rollups.reason_columns()),
             # There is no latency without a call.
             (queries.add_hosts, usage.host_columns() + usage.latency_columns()),
             (queries.upsert_error_groups, self._errors.group_columns()),
             (queries.add_error_counts, self._errors.count_columns()),
         ):
-            # Attempts that ended no delivery add to what is used, and to nothing else.
-            if arrays[0] or (statement == queries.add_sums and arrays[-1]):
+            # Attempts that ended no delivery add to some of the sums.
+            if arrays[0] or (statement == queries.add_sums and any(arrays)):
                 await connection.execute(statement, *arrays)
 
 
