@@ -6,7 +6,7 @@ BIN := $(VENV)/bin
 RUN := $(BIN)/python
 .DEFAULT_GOAL := help
 
-.PHONY: help setup demo up test lint proto bench clean
+.PHONY: help setup demo up test fault lint proto bench clean
 
 help: ## list the targets
 	@grep -E '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 12
@@ -31,6 +31,9 @@ up: setup ## run Postgres, NATS and the four services until Ctrl-C
 
 test: setup lint ## check everything, then run every test
 	$(RUN) -m pytest
+
+fault: setup ## kill 200 processes under load and check every event; KILLS=20 SEED=7 for others; writes build/fault/
+	$(RUN) -m tests.fault.harness --kills $(or $(KILLS),200) --seed $(or $(SEED),1)
 
 lint: $(BIN)/.ready ## style, types, layers, protos
 	$(BIN)/ruff check .
