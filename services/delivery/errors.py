@@ -34,3 +34,14 @@ class TooManyOutcomes(LimitReached):
             f"What is known of these {sequences} stream sequences is more than one answer carries: ask for fewer.",
             metadata={"limit": "lookup_outcomes", "sequences": str(sequences)},
         )
+
+
+class TooManyPoints(LimitReached):
+    """A series would be longer than anybody draws, or all of them than an answer carries."""
+
+    def __init__(self, points: int, points_max: int) -> None:
+        super().__init__(
+            f"That would be {points:,} points, and one answer has {points_max:,} at most: ask for a longer interval, a"
+            " shorter time, or one destination.",
+            metadata={"limit": "series_points", "points": str(points), "points_max": str(points_max)},
+        )

@@ -57,6 +57,10 @@ METHODS = {short_name(one): one for one in methods()}
 # What their requests name, after `workspaces/{workspace}/`.
 RESOURCES: Mapping[str, Sequence[str]] = {
     "delivery.DeliveryService.GetSummary": ("", *DESTINATIONS),
+    "delivery.DeliveryService.GetSeries": ("", *DESTINATIONS),
+    "delivery.DeliveryService.ListErrorGroups": ("", *DESTINATIONS),
+    "delivery.DeliveryService.ListHostHealth": ("", *DESTINATIONS),
+    "delivery.DeliveryService.GetUsage": ("", *DESTINATIONS),
     "delivery.DeliveryService.ListDeliveries": ("", *DESTINATIONS),
     "delivery.DeliveryService.GetDelivery": ("deliveries/d1",),
     "delivery.DeliveryService.WatchDeliveries": ("", *DESTINATIONS),

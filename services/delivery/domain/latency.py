@@ -28,5 +28,14 @@ def percentiles_us(counts: Mapping[int, int], shares: Sequence[float]) -> list[f
     for number, count in sorted(counts.items()):
         seen += count
         while len(found) < len(shares) and seen >= shares[len(found)] * total:
-            found.append(2 ** ((number + 0.5) / BUCKETS_PER_DOUBLING))
+            found.append(_middle_us(number))
     return found or [0.0] * len(shares)
+
+
+def bucket_ms(number: int) -> float:
+    """What a bucket's latencies count as, milliseconds."""
+    return _middle_us(number) / 1000
+
+
+def _middle_us(number: int) -> float:
+    return float(2 ** ((number + 0.5) / BUCKETS_PER_DOUBLING))

@@ -17,13 +17,13 @@ from kit.errors import Unavailable
 from kit.postgres.failures import translating
 from kit.postgres.pool import CONNECT_TIMEOUT_S, Connection, connect
 from kit.postgres.queries import load_queries
+from services.delivery.domain.windows import DAY_MINUTES, SLOT_MINUTES
 
 log = structlog.get_logger(__name__)
 
 queries = load_queries(Path(__file__).parent / "handlers.sql")
 
 DAY_US = 86_400_000_000
-DAY_MINUTES = 1440
 # A stopped service has two days before rows fall into the default partition, from which they are deleted one by one.
 DAYS_AHEAD = 2
 # Events wait in their stream for at most a week, so that is how old an attempt's event can be.
@@ -39,11 +39,19 @@ _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 # Parent table, and what one day is in the unit of its partition key.
 _PARTITIONED = (("attempts", "received_at_us", DAY_US), ("attempt_details", "received_at_us", DAY_US),
                 ("seen_events", "day", 1))  # fmt: skip
+_DAY_HOURS, _DAY_SLOTS = 24, DAY_MINUTES // SLOT_MINUTES
 # Tables that are not partitioned: their column of time and what one day is in its unit.
-_PRUNED = (("rollups", "minute", DAY_MINUTES), ("latency_rollups", "minute", DAY_MINUTES),
-           ("attempt_rollups", "minute", DAY_MINUTES),
-           ("ingest_rollups", "minute", DAY_MINUTES), ("ingest_failures", "received_at_us", DAY_US),
-           ("duplicate_events", "received_at_us", DAY_US), ("dead_outcomes", "recorded_at_us", DAY_US))  # fmt: skip
+_PRUNED = (
+    ("rollups", "minute", DAY_MINUTES), ("hour_rollups", "hour", _DAY_HOURS),
+    ("latency_rollups", "minute", DAY_MINUTES), ("hour_latency_rollups", "hour", _DAY_HOURS),
+    ("reason_rollups", "minute", DAY_MINUTES), ("hour_reason_rollups", "hour", _DAY_HOURS),
+    ("ingest_rollups", "minute", DAY_MINUTES), ("error_rollups", "minute", DAY_MINUTES),
+    ("attempt_rollups", "minute", DAY_MINUTES),
+    ("error_groups", "last_seen_us", DAY_US), ("usage_rollups", "day", 1),
+    ("host_rollups", "slot", _DAY_SLOTS), ("host_latency_rollups", "slot", _DAY_SLOTS),
+    ("ingest_failures", "received_at_us", DAY_US), ("duplicate_events", "received_at_us", DAY_US),
+    ("dead_outcomes", "recorded_at_us", DAY_US),
+)  # fmt: skip
 
 
 class Maintenance:

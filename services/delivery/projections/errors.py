@@ -78,9 +78,9 @@ class Errors:
         sums[1] += ended
         seen = self._seen.get((workspace, destination, number))
         if seen is None:
-            seen = Seen(header.source, shape, message[:MESSAGE_LENGTH_MAX], at_us, at_us)
+            seen = Seen(header.source, shape, message, at_us, at_us)
             self._seen[workspace, destination, number] = seen
-        seen.first_us, seen.last_us = min(seen.first_us, at_us), max(seen.last_us, at_us)
+        seen.message, seen.first_us, seen.last_us = message, min(seen.first_us, at_us), max(seen.last_us, at_us)
         return number
 
     async def settle(self, connection: Connection, known: KnownGroups, now_us: int) -> Mapping[GroupKey, int]:
@@ -119,7 +119,7 @@ class Errors:
         rows: list[tuple[object, ...]] = [
             (
                 *key, seen.source, seen.shape.error_type, seen.shape.name, seen.shape.http_status, seen.shape.message,
-                seen.message, seen.overflow, seen.first_us, seen.last_us,
+                seen.message[:MESSAGE_LENGTH_MAX], seen.overflow, seen.first_us, seen.last_us,
             )
             for key, seen in sorted(self._seen.items(), key=lambda item: item[0])
         ]  # fmt: skip

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from onward.executor.v1 import outcomes_pb2 as pb
 from services.delivery.domain.latency import bucket
-from services.delivery.projections.rollups import Names, columns
+from services.delivery.domain.windows import SLOT_MINUTES
+from services.delivery.projections.rollups import MINUTE_US, Names, columns
 from services.delivery.projections.standing import DAY_US, Group
 
-# Partners are looked at over hours; minutes would be five times as many rows.
-SLOT_US = 300_000_000
+SLOT_US = SLOT_MINUTES * MINUTE_US
 # Hosts of a destination and slot that are counted apart. The executor keeps to 20 in a batch.
 HOSTS_MAX = 50
 OTHER = "other"

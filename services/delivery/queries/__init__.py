@@ -10,13 +10,12 @@ import asyncpg
 
 from kit.auth.demand import EVERYTHING, Subset
 from kit.postgres.queries import load_queries
-from kit.rpc import names
 from onward.delivery.v1 import delivery_service_pb2 as pb
 from onward.delivery.v1 import internal_service_pb2 as internal_pb
 from onward.executor.v1 import outcomes_pb2
 from services.delivery.domain.decisions import DEFERRED
 from services.delivery.domain.identity import EventReference, delivery_id, destination_hash, event_key
-from services.delivery.domain.latency import percentiles_us
+from services.delivery.domain.shapes import group_name
 from services.delivery.errors import HiddenDelivery, MissingDelivery, TooManyOutcomes
 
 queries = load_queries(Path(__file__).parent / "queries.sql")
@@ -35,7 +34,6 @@ REDELIVERED_AGE_MAX_US = 8 * DAY_US
 # more than some 50 MB of memory. A packed message has 2,500 events, each with an outcome a destination.
 KNOWN_BYTES_MAX = 3_670_016
 KNOWN_OUTCOMES_MAX = 100_000
-_PERCENTILES = (0.5, 0.95, 0.99)
 
 # A row, or what is about to be one.
 Row = Mapping[str, Any] | asyncpg.Record
@@ -80,71 +78,8 @@ class Wanted(NamedTuple):
     sources: Subset = EVERYTHING
 
 
-async def get_summary(
-    reader: Reader, workspace: str, destination: str, span: Span, functions: Subset, sources: Subset
-) -> pb.GetSummaryResponse:
-    """The numbers of each destination of these functions or sources; their minutes are whole ones."""
-    first, last = span.minutes
-    shown = await _destinations_of(reader, workspace, functions, sources)
-    found: dict[str, pb.DestinationSummary] = {}
-
-    def of(row: asyncpg.Record) -> pb.DestinationSummary:
-        name = names.DESTINATION.format(workspace, row["destination"])
-        return found.setdefault(row["destination"], pb.DestinationSummary(destination=name))
-
-    for row in await reader.fetch(queries.summary, workspace, destination, first, last, *shown):
-        _add_count(of(row), row)
-    for row in await reader.fetch(queries.pending_counts, workspace, destination, span.start_us, span.end_us, *shown):
-        of(row).pending = row["count"]
-    buckets: dict[str, dict[int, int]] = {}
-    for row in await reader.fetch(queries.latencies, workspace, destination, first, last, *shown):
-        buckets.setdefault(row["destination"], {})[row["bucket"]] = row["count"]
-    for one, summary in found.items():
-        _finish(summary, buckets.get(one, {}))
-    refused = await reader.fetch(queries.ingest_counts, workspace, first, last, *_columns(sources))
-    return pb.GetSummaryResponse(
-        destinations=[found[one] for one in sorted(found)],
-        failed_on_ingest={row["source"]: row["count"] for row in refused},
-    )
-
-
-async def _destinations_of(
-    reader: Reader, workspace: str, functions: Subset, sources: Subset
-) -> tuple[bool, list[str]]:
-    """Whether it is all destinations; else those that connect one of these functions or sources."""
-    if functions.all or sources.all:
-        return True, []
-    rows = await reader.fetch(queries.destinations_of, workspace, sorted(functions.ids), sorted(sources.ids))
-    return False, [row["destination"] for row in rows]
-
-
 def _columns(subset: Subset) -> tuple[bool, list[str]]:
     return subset.all, sorted(subset.ids)
-
-
-def _add_count(summary: pb.DestinationSummary, row: asyncpg.Record) -> None:
-    count = row["count"]
-    match row["state"]:
-        case pb.DELIVERY_STATE_DELIVERED:
-            summary.delivered += count
-            summary.delivered_after_retry += row["retried"]
-        case pb.DELIVERY_STATE_FAILED:
-            summary.failed += count
-            name = outcomes_pb2.ErrorType.Name(row["error_type"]).removeprefix("ERROR_TYPE_")
-            summary.failed_by_error[name] += count
-        case pb.DELIVERY_STATE_FILTERED:
-            summary.filtered += count
-        case pb.DELIVERY_STATE_SKIPPED:
-            summary.skipped += count
-        case pb.DELIVERY_STATE_CANCELLED:
-            summary.cancelled += count
-
-
-def _finish(summary: pb.DestinationSummary, buckets: Mapping[int, int]) -> None:
-    ended = summary.delivered + summary.failed
-    summary.success_rate = summary.delivered / ended if ended else 1.0
-    p50, p95, p99 = (value / 1000 for value in percentiles_us(buckets, _PERCENTILES))
-    summary.latency_ms_p50, summary.latency_ms_p95, summary.latency_ms_p99 = p50, p95, p99
 
 
 async def list_deliveries(reader: Reader, wanted: Wanted, after: Cursor, limit: int) -> list[pb.Delivery]:
@@ -267,6 +202,7 @@ def _attempt(row: asyncpg.Record, details: Mapping[int, outcomes_pb2.AttemptDeta
         batch_events=row["batch_events"],
         reason=row["reason"],
         detail=details.get(row["attempt"]),
+        error_group=group_name(row["error_group"]),
     )
     attempt.end_time.FromMicroseconds(row["ended_at_us"])
     return attempt

@@ -1,32 +1,6 @@
 -- What the tracker answers. Lists go down from the newest event: (received_at_us, stream_sequence, event_index) below a
 -- cursor, then by destination.
 
--- name: summary
-SELECT destination, state, error_type, sum(count)::bigint AS count, sum(retried)::bigint AS retried,
-    sum(http_errors)::bigint AS http_errors, sum(duplicates)::bigint AS duplicates
-FROM rollups
-WHERE workspace = $1 AND ($2 = '' OR destination = $2) AND minute >= $3 AND minute < $4
-    AND ($5 OR destination = ANY($6))
-GROUP BY destination, state, error_type;
-
--- name: latencies
-SELECT destination, bucket, sum(count)::bigint AS count
-FROM latency_rollups
-WHERE workspace = $1 AND ($2 = '' OR destination = $2) AND minute >= $3 AND minute < $4
-    AND ($5 OR destination = ANY($6))
-GROUP BY destination, bucket;
-
--- name: pending_counts
-SELECT destination, count(*) AS count FROM due
-WHERE workspace = $1 AND ($2 = '' OR destination = $2) AND received_at_us >= $3 AND received_at_us < $4
-    AND ($5 OR destination = ANY($6))
-GROUP BY destination;
-
--- name: ingest_counts
-SELECT source, sum(count)::bigint AS count FROM ingest_rollups
-WHERE workspace = $1 AND minute >= $2 AND minute < $3 AND ($4 OR source = ANY($5))
-GROUP BY source;
-
 -- name: list_ended
 -- The newest of each destination, then the newest of all.
 SELECT a.*, coalesce(left(e.error_message, 1024), '') AS error_message
@@ -68,10 +42,6 @@ ORDER BY n.received_at_us DESC, n.stream_sequence DESC, n.event_index DESC, n.de
 
 -- name: sources
 SELECT DISTINCT source FROM destinations WHERE workspace = $1 AND ($2 OR source = ANY($3));
-
--- name: destinations_of
--- Destinations of some functions or sources.
-SELECT DISTINCT destination FROM destinations WHERE workspace = $1 AND (function = ANY($2) OR source = ANY($3));
 
 -- name: events_of_keys
 SELECT stream_sequence, event_index, received_at_us FROM seen_events WHERE event_key = ANY($1)

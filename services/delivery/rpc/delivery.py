@@ -5,33 +5,28 @@ from __future__ import annotations
 from collections.abc import AsyncIterator, Iterable
 from typing import Any
 
-from google.protobuf.timestamp_pb2 import Timestamp
-
 from kit.auth.caller import current_caller
 from kit.clock import Clock
 from kit.errors import Unavailable
 from kit.postgres.pool import Pool
 from kit.rpc import names
-from kit.rpc.names import malformed
 from kit.rpc.pages import PageTokens, page_size
 from onward.delivery.v1 import delivery_service_pb2 as pb
 from onward.delivery.v1 import delivery_service_pb2_grpc
 from services.delivery import queries
 from services.delivery.domain.identity import parse_delivery_id
-from services.delivery.domain.schedule import SECOND_US
 from services.delivery.handlers.interventions import Interventions
 from services.delivery.handlers.watch import Watchers
 from services.delivery.queries import Cursor, Span, Wanted
+from services.delivery.rpc.arguments import TIME_MAX_US, parse_parent, span_of
 from services.delivery.rpc.interventions import InterventionCalls
+from services.delivery.rpc.numbers import NumberCalls
 
-HOUR_US = 3600 * SECOND_US
-# Above every event that can be: PostgreSQL's bigint is far larger.
-TIME_MAX_US = 253_402_300_799 * SECOND_US
 # What one message of a watch holds, so that it stays well below gRPC's 4 MB.
 WATCHED_AT_ONCE_MAX = 500
 
 
-class DeliveryServicer(InterventionCalls, delivery_service_pb2_grpc.DeliveryServiceServicer):
+class DeliveryServicer(InterventionCalls, NumberCalls, delivery_service_pb2_grpc.DeliveryServiceServicer):
     """See the proto."""
 
     def __init__(
@@ -43,17 +38,9 @@ class DeliveryServicer(InterventionCalls, delivery_service_pb2_grpc.DeliveryServ
         self._watchers = watchers
         self._clock = clock
 
-    async def GetSummary(self, request: pb.GetSummaryRequest, context: Any) -> pb.GetSummaryResponse:
-        workspace, destination = parse_parent(request.parent)
-        # To the end of this second, so that what was received just now counts.
-        now_us = (int(self._clock.now().timestamp()) + 1) * SECOND_US
-        span = _span(request, default=Span(now_us - HOUR_US, now_us))
-        caller = current_caller()
-        return await queries.get_summary(self._pool, workspace, destination, span, caller.functions, caller.sources)
-
     async def ListDeliveries(self, request: pb.ListDeliveriesRequest, context: Any) -> pb.ListDeliveriesResponse:
         workspace, destination = parse_parent(request.parent)
-        span = _span(request, default=Span(0, TIME_MAX_US))
+        span = span_of(request, default=Span(0, TIME_MAX_US))
         sources = current_caller().sources
         wanted = Wanted(workspace, destination, span, request.state, request.error_type, sources)
         limit = page_size(request.page_size)
@@ -114,31 +101,6 @@ class DeliveryServicer(InterventionCalls, delivery_service_pb2_grpc.DeliveryServ
             place = (last.received_at_us, last.stream_sequence, last.index)
             answer.next_page_token = self._pages.make(place, "ingest-failures", workspace)
         return answer
-
-
-def parse_parent(parent: str) -> tuple[str, str]:
-    """The workspace and the destination, "" for all of them."""
-    if names.WORKSPACE.matches(parent):
-        return names.WORKSPACE.parse(parent)[0], ""
-    if names.DESTINATION.matches(parent):
-        workspace, destination = names.DESTINATION.parse(parent)
-        return workspace, destination
-    raise malformed("parent", f"must be of the form {names.WORKSPACE.text} or {names.DESTINATION.text}")
-
-
-def _span(request: pb.GetSummaryRequest | pb.ListDeliveriesRequest, default: Span) -> Span:
-    end_us = _time(request.end_time, "end_time") if request.HasField("end_time") else default.end_us
-    start_us = _time(request.start_time, "start_time") if request.HasField("start_time") else default.start_us
-    if start_us >= end_us:
-        raise malformed("start_time", "must be before end_time")
-    return Span(start_us, end_us)
-
-
-def _time(time: Timestamp, field: str) -> int:
-    micros = time.seconds * SECOND_US + time.nanos // 1000
-    if not 0 <= micros <= TIME_MAX_US:
-        raise malformed(field, "must be between 1970 and 9999")
-    return micros
 
 
 def _cursor(stored: tuple[str | int, ...] | None, first: Cursor) -> Cursor:

@@ -26,20 +26,29 @@ from buf.validate import validate_pb2 as buf_dot_validate_dot_validate__pb2
 from google.protobuf import timestamp_pb2 as google_dot_protobuf_dot_timestamp__pb2
 from onward.common.v1 import access_pb2 as onward_dot_common_dot_v1_dot_access__pb2
 from onward.delivery.v1 import acts_pb2 as onward_dot_delivery_dot_v1_dot_acts__pb2
+from onward.delivery.v1 import numbers_pb2 as onward_dot_delivery_dot_v1_dot_numbers__pb2
 from onward.executor.v1 import outcomes_pb2 as onward_dot_executor_dot_v1_dot_outcomes__pb2
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n)onward/delivery/v1/delivery_service.proto\x12\x12onward.delivery.v1\x1a\x1b\x62uf/validate/validate.proto\x1a\x1fgoogle/protobuf/timestamp.proto\x1a\x1donward/common/v1/access.proto\x1a\x1donward/delivery/v1/acts.proto\x1a!onward/executor/v1/outcomes.proto\"\xda\x03\n\x08\x44\x65livery\x12\x0c\n\x04name\x18\x01 \x01(\t\x12\x13\n\x0b\x64\x65stination\x18\x02 \x01(\t\x12\x0e\n\x06source\x18\x03 \x01(\t\x12\x12\n\nmessage_id\x18\x04 \x01(\t\x12+\n\x04type\x18\x05 \x01(\x0e\x32\x1d.onward.executor.v1.EventType\x12\x12\n\nevent_name\x18\x06 \x01(\t\x12\x30\n\x05state\x18\x07 \x01(\x0e\x32!.onward.delivery.v1.DeliveryState\x12\x31\n\nerror_type\x18\x08 \x01(\x0e\x32\x1d.onward.executor.v1.ErrorType\x12\x15\n\rerror_message\x18\t \x01(\t\x12\x10\n\x08\x61ttempts\x18\n \x01(\x05\x12\x30\n\x0creceive_time\x18\x0b \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12,\n\x08\x65nd_time\x18\x0c \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12\x35\n\x11next_attempt_time\x18\r \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12\x11\n\tduplicate\x18\x0e \x01(\x08\x12\x0e\n\x06reason\x18\x0f \x01(\t\"\xff\x02\n\x0f\x44\x65liveryAttempt\x12\x0e\n\x06number\x18\x01 \x01(\x05\x12*\n\x06result\x18\x02 \x01(\x0e\x32\x1a.onward.executor.v1.Result\x12\x31\n\nerror_type\x18\x03 \x01(\x0e\x32\x1d.onward.executor.v1.ErrorType\x12,\n\x08\x65nd_time\x18\x04 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12\x0f\n\x07wall_us\x18\x05 \x01(\x03\x12\x0e\n\x06\x63pu_us\x18\x06 \x01(\x03\x12\x10\n\x08\x66unction\x18\x07 \x01(\t\x12\x0f\n\x07version\x18\x08 \x01(\x05\x12\x19\n\x11settings_revision\x18\t \x01(\x03\x12\x31\n\x06\x64\x65tail\x18\n \x01(\x0b\x32!.onward.executor.v1.AttemptDetail\x12\x17\n\x0f\x66ilter_revision\x18\x0b \x01(\x03\x12\x0e\n\x06reason\x18\x0c \x01(\t\x12\x14\n\x0c\x62\x61tch_events\x18\r \x01(\x05\"\x81\x01\n\x11GetSummaryRequest\x12\x0e\n\x06parent\x18\x01 \x01(\t\x12.\n\nstart_time\x18\x02 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12,\n\x08\x65nd_time\x18\x03 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\"\xdf\x01\n\x12GetSummaryResponse\x12<\n\x0c\x64\x65stinations\x18\x01 \x03(\x0b\x32&.onward.delivery.v1.DestinationSummary\x12T\n\x10\x66\x61iled_on_ingest\x18\x02 \x03(\x0b\x32:.onward.delivery.v1.GetSummaryResponse.FailedOnIngestEntry\x1a\x35\n\x13\x46\x61iledOnIngestEntry\x12\x0b\n\x03key\x18\x01 \x01(\t\x12\r\n\x05value\x18\x02 \x01(\x03:\x02\x38\x01\"\x9a\x03\n\x12\x44\x65stinationSummary\x12\x13\n\x0b\x64\x65stination\x18\x01 \x01(\t\x12\x11\n\tdelivered\x18\x02 \x01(\x03\x12\x1d\n\x15\x64\x65livered_after_retry\x18\x03 \x01(\x03\x12\x0e\n\x06\x66\x61iled\x18\x04 \x01(\x03\x12\x10\n\x08\x66iltered\x18\x05 \x01(\x03\x12\x0f\n\x07pending\x18\x06 \x01(\x03\x12\x0f\n\x07skipped\x18\x07 \x01(\x03\x12\x14\n\x0csuccess_rate\x18\x08 \x01(\x01\x12R\n\x0f\x66\x61iled_by_error\x18\t \x03(\x0b\x32\x39.onward.delivery.v1.DestinationSummary.FailedByErrorEntry\x12\x16\n\x0elatency_ms_p50\x18\n \x01(\x01\x12\x16\n\x0elatency_ms_p95\x18\x0b \x01(\x01\x12\x16\n\x0elatency_ms_p99\x18\x0c \x01(\x01\x12\x11\n\tcancelled\x18\r \x01(\x03\x1a\x34\n\x12\x46\x61iledByErrorEntry\x12\x0b\n\x03key\x18\x01 \x01(\t\x12\r\n\x05value\x18\x02 \x01(\x03:\x02\x38\x01\"\xc3\x02\n\x15ListDeliveriesRequest\x12\x0e\n\x06parent\x18\x01 \x01(\t\x12\x11\n\tpage_size\x18\x02 \x01(\x05\x12\x12\n\npage_token\x18\x03 \x01(\t\x12:\n\x05state\x18\x04 \x01(\x0e\x32!.onward.delivery.v1.DeliveryStateB\x08\xbaH\x05\x82\x01\x02\x10\x01\x12;\n\nerror_type\x18\x05 \x01(\x0e\x32\x1d.onward.executor.v1.ErrorTypeB\x08\xbaH\x05\x82\x01\x02\x10\x01\x12\x1c\n\nmessage_id\x18\x06 \x01(\tB\x08\xbaH\x05r\x03\x18\x80\x02\x12.\n\nstart_time\x18\x07 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12,\n\x08\x65nd_time\x18\x08 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\"c\n\x16ListDeliveriesResponse\x12\x30\n\ndeliveries\x18\x01 \x03(\x0b\x32\x1c.onward.delivery.v1.Delivery\x12\x17\n\x0fnext_page_token\x18\x02 \x01(\t\"\"\n\x12GetDeliveryRequest\x12\x0c\n\x04name\x18\x01 \x01(\t\"|\n\x13GetDeliveryResponse\x12.\n\x08\x64\x65livery\x18\x01 \x01(\x0b\x32\x1c.onward.delivery.v1.Delivery\x12\x35\n\x08\x61ttempts\x18\x02 \x03(\x0b\x32#.onward.delivery.v1.DeliveryAttempt\"d\n\x16WatchDeliveriesRequest\x12\x0e\n\x06parent\x18\x01 \x01(\t\x12:\n\x05state\x18\x02 \x01(\x0e\x32!.onward.delivery.v1.DeliveryStateB\x08\xbaH\x05\x82\x01\x02\x10\x01\"K\n\x17WatchDeliveriesResponse\x12\x30\n\ndeliveries\x18\x01 \x03(\x0b\x32\x1c.onward.delivery.v1.Delivery\"R\n\x19ListIngestFailuresRequest\x12\x0e\n\x06parent\x18\x01 \x01(\t\x12\x11\n\tpage_size\x18\x02 \x01(\x05\x12\x12\n\npage_token\x18\x03 \x01(\t\"j\n\x1aListIngestFailuresResponse\x12\x33\n\x08\x66\x61ilures\x18\x01 \x03(\x0b\x32!.onward.executor.v1.IngestFailure\x12\x17\n\x0fnext_page_token\x18\x02 \x01(\t*\xdb\x01\n\rDeliveryState\x12\x1e\n\x1a\x44\x45LIVERY_STATE_UNSPECIFIED\x10\x00\x12\x1a\n\x16\x44\x45LIVERY_STATE_PENDING\x10\x01\x12\x1c\n\x18\x44\x45LIVERY_STATE_DELIVERED\x10\x02\x12\x19\n\x15\x44\x45LIVERY_STATE_FAILED\x10\x03\x12\x1b\n\x17\x44\x45LIVERY_STATE_FILTERED\x10\x04\x12\x1a\n\x16\x44\x45LIVERY_STATE_SKIPPED\x10\x05\x12\x1c\n\x18\x44\x45LIVERY_STATE_CANCELLED\x10\x06\x32\xed\x06\n\x0f\x44\x65liveryService\x12o\n\nGetSummary\x12%.onward.delivery.v1.GetSummaryRequest\x1a&.onward.delivery.v1.GetSummaryResponse\"\x12\xca\xf3\x18\x0e\x08\r\x12\x06parent\x18\x01(\x01\x12{\n\x0eListDeliveries\x12).onward.delivery.v1.ListDeliveriesRequest\x1a*.onward.delivery.v1.ListDeliveriesResponse\"\x12\xca\xf3\x18\x0e\x08\n\x12\x06parent\x18\x01(\x01\x12p\n\x0bGetDelivery\x12&.onward.delivery.v1.GetDeliveryRequest\x1a\'.onward.delivery.v1.GetDeliveryResponse\"\x10\xca\xf3\x18\x0c\x08\n\x12\x04name\x18\x01(\x01\x12\x80\x01\n\x0fWatchDeliveries\x12*.onward.delivery.v1.WatchDeliveriesRequest\x1a+.onward.delivery.v1.WatchDeliveriesResponse\"\x12\xca\xf3\x18\x0e\x08\n\x12\x06parent\x18\x01(\x01\x30\x01\x12\x87\x01\n\x12ListIngestFailures\x12-.onward.delivery.v1.ListIngestFailuresRequest\x1a..onward.delivery.v1.ListIngestFailuresResponse\"\x12\xca\xf3\x18\x0e\x08\n\x12\x06parent\x18\x01(\x01\x12t\n\rRetryDelivery\x12(.onward.delivery.v1.RetryDeliveryRequest\x1a).onward.delivery.v1.RetryDeliveryResponse\"\x0e\xca\xf3\x18\n\x08\x0b\x12\x04name(\x01\x12w\n\x0e\x43\x61ncelDelivery\x12).onward.delivery.v1.CancelDeliveryRequest\x1a*.onward.delivery.v1.CancelDeliveryResponse\"\x0e\xca\xf3\x18\n\x08\x0b\x12\x04name(\x01\x62\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n)onward/delivery/v1/delivery_service.proto\x12\x12onward.delivery.v1\x1a\x1b\x62uf/validate/validate.proto\x1a\x1fgoogle/protobuf/timestamp.proto\x1a\x1donward/common/v1/access.proto\x1a\x1donward/delivery/v1/acts.proto\x1a onward/delivery/v1/numbers.proto\x1a!onward/executor/v1/outcomes.proto\"\xda\x03\n\x08\x44\x65livery\x12\x0c\n\x04name\x18\x01 \x01(\t\x12\x13\n\x0b\x64\x65stination\x18\x02 \x01(\t\x12\x0e\n\x06source\x18\x03 \x01(\t\x12\x12\n\nmessage_id\x18\x04 \x01(\t\x12+\n\x04type\x18\x05 \x01(\x0e\x32\x1d.onward.executor.v1.EventType\x12\x12\n\nevent_name\x18\x06 \x01(\t\x12\x30\n\x05state\x18\x07 \x01(\x0e\x32!.onward.delivery.v1.DeliveryState\x12\x31\n\nerror_type\x18\x08 \x01(\x0e\x32\x1d.onward.executor.v1.ErrorType\x12\x15\n\rerror_message\x18\t \x01(\t\x12\x10\n\x08\x61ttempts\x18\n \x01(\x05\x12\x30\n\x0creceive_time\x18\x0b \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12,\n\x08\x65nd_time\x18\x0c \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12\x35\n\x11next_attempt_time\x18\r \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12\x11\n\tduplicate\x18\x0e \x01(\x08\x12\x0e\n\x06reason\x18\x0f \x01(\t\"\x94\x03\n\x0f\x44\x65liveryAttempt\x12\x0e\n\x06number\x18\x01 \x01(\x05\x12*\n\x06result\x18\x02 \x01(\x0e\x32\x1a.onward.executor.v1.Result\x12\x31\n\nerror_type\x18\x03 \x01(\x0e\x32\x1d.onward.executor.v1.ErrorType\x12,\n\x08\x65nd_time\x18\x04 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12\x0f\n\x07wall_us\x18\x05 \x01(\x03\x12\x0e\n\x06\x63pu_us\x18\x06 \x01(\x03\x12\x10\n\x08\x66unction\x18\x07 \x01(\t\x12\x0f\n\x07version\x18\x08 \x01(\x05\x12\x19\n\x11settings_revision\x18\t \x01(\x03\x12\x31\n\x06\x64\x65tail\x18\n \x01(\x0b\x32!.onward.executor.v1.AttemptDetail\x12\x17\n\x0f\x66ilter_revision\x18\x0b \x01(\x03\x12\x0e\n\x06reason\x18\x0c \x01(\t\x12\x14\n\x0c\x62\x61tch_events\x18\r \x01(\x05\x12\x13\n\x0b\x65rror_group\x18\x0e \x01(\t\"\xc7\x01\n\x11GetSummaryRequest\x12\x0e\n\x06parent\x18\x01 \x01(\t\x12.\n\nstart_time\x18\x02 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12,\n\x08\x65nd_time\x18\x03 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12\x44\n\nbreakdowns\x18\x04 \x03(\x0e\x32\x1d.onward.delivery.v1.DimensionB\x11\xbaH\x0e\x92\x01\x0b\x10\x03\"\x07\x82\x01\x04\x10\x01 \x00\"\x85\x05\n\x12GetSummaryResponse\x12<\n\x0c\x64\x65stinations\x18\x01 \x03(\x0b\x32&.onward.delivery.v1.DestinationSummary\x12T\n\x10\x66\x61iled_on_ingest\x18\x02 \x03(\x0b\x32:.onward.delivery.v1.GetSummaryResponse.FailedOnIngestEntry\x12\x31\n\x05total\x18\x03 \x01(\x0b\x32\".onward.delivery.v1.DeliveryCounts\x12:\n\x0eprevious_total\x18\x04 \x01(\x0b\x32\".onward.delivery.v1.DeliveryCounts\x12\x65\n\x19previous_failed_on_ingest\x18\x05 \x03(\x0b\x32\x42.onward.delivery.v1.GetSummaryResponse.PreviousFailedOnIngestEntry\x12\x31\n\nbreakdowns\x18\x06 \x03(\x0b\x32\x1d.onward.delivery.v1.Breakdown\x12.\n\nstart_time\x18\x07 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12,\n\x08\x65nd_time\x18\x08 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x1a\x35\n\x13\x46\x61iledOnIngestEntry\x12\x0b\n\x03key\x18\x01 \x01(\t\x12\r\n\x05value\x18\x02 \x01(\x03:\x02\x38\x01\x1a=\n\x1bPreviousFailedOnIngestEntry\x12\x0b\n\x03key\x18\x01 \x01(\t\x12\r\n\x05value\x18\x02 \x01(\x03:\x02\x38\x01\"\xfa\x05\n\x12\x44\x65stinationSummary\x12\x13\n\x0b\x64\x65stination\x18\x01 \x01(\t\x12\x11\n\tdelivered\x18\x02 \x01(\x03\x12\x1d\n\x15\x64\x65livered_after_retry\x18\x03 \x01(\x03\x12\x0e\n\x06\x66\x61iled\x18\x04 \x01(\x03\x12\x10\n\x08\x66iltered\x18\x05 \x01(\x03\x12\x0f\n\x07pending\x18\x06 \x01(\x03\x12\x0f\n\x07skipped\x18\x07 \x01(\x03\x12\x14\n\x0csuccess_rate\x18\x08 \x01(\x01\x12R\n\x0f\x66\x61iled_by_error\x18\t \x03(\x0b\x32\x39.onward.delivery.v1.DestinationSummary.FailedByErrorEntry\x12\x16\n\x0elatency_ms_p50\x18\n \x01(\x01\x12\x16\n\x0elatency_ms_p95\x18\x0b \x01(\x01\x12\x16\n\x0elatency_ms_p99\x18\x0c \x01(\x01\x12\x11\n\tcancelled\x18\r \x01(\x03\x12\x10\n\x08received\x18\x0e \x01(\x03\x12\x13\n\x0bhttp_errors\x18\x0f \x01(\x03\x12K\n\x0b\x66iltered_by\x18\x10 \x03(\x0b\x32\x36.onward.delivery.v1.DestinationSummary.FilteredByEntry\x12M\n\x0c\x63\x61ncelled_by\x18\x11 \x03(\x0b\x32\x37.onward.delivery.v1.DestinationSummary.CancelledByEntry\x12\x34\n\x08previous\x18\x12 \x01(\x0b\x32\".onward.delivery.v1.DeliveryCounts\x1a\x34\n\x12\x46\x61iledByErrorEntry\x12\x0b\n\x03key\x18\x01 \x01(\t\x12\r\n\x05value\x18\x02 \x01(\x03:\x02\x38\x01\x1a\x31\n\x0f\x46ilteredByEntry\x12\x0b\n\x03key\x18\x01 \x01(\t\x12\r\n\x05value\x18\x02 \x01(\x03:\x02\x38\x01\x1a\x32\n\x10\x43\x61ncelledByEntry\x12\x0b\n\x03key\x18\x01 \x01(\t\x12\r\n\x05value\x18\x02 \x01(\x03:\x02\x38\x01\"\xc3\x02\n\x15ListDeliveriesRequest\x12\x0e\n\x06parent\x18\x01 \x01(\t\x12\x11\n\tpage_size\x18\x02 \x01(\x05\x12\x12\n\npage_token\x18\x03 \x01(\t\x12:\n\x05state\x18\x04 \x01(\x0e\x32!.onward.delivery.v1.DeliveryStateB\x08\xbaH\x05\x82\x01\x02\x10\x01\x12;\n\nerror_type\x18\x05 \x01(\x0e\x32\x1d.onward.executor.v1.ErrorTypeB\x08\xbaH\x05\x82\x01\x02\x10\x01\x12\x1c\n\nmessage_id\x18\x06 \x01(\tB\x08\xbaH\x05r\x03\x18\x80\x02\x12.\n\nstart_time\x18\x07 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12,\n\x08\x65nd_time\x18\x08 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\"c\n\x16ListDeliveriesResponse\x12\x30\n\ndeliveries\x18\x01 \x03(\x0b\x32\x1c.onward.delivery.v1.Delivery\x12\x17\n\x0fnext_page_token\x18\x02 \x01(\t\"\"\n\x12GetDeliveryRequest\x12\x0c\n\x04name\x18\x01 \x01(\t\"|\n\x13GetDeliveryResponse\x12.\n\x08\x64\x65livery\x18\x01 \x01(\x0b\x32\x1c.onward.delivery.v1.Delivery\x12\x35\n\x08\x61ttempts\x18\x02 \x03(\x0b\x32#.onward.delivery.v1.DeliveryAttempt\"d\n\x16WatchDeliveriesRequest\x12\x0e\n\x06parent\x18\x01 \x01(\t\x12:\n\x05state\x18\x02 \x01(\x0e\x32!.onward.delivery.v1.DeliveryStateB\x08\xbaH\x05\x82\x01\x02\x10\x01\"K\n\x17WatchDeliveriesResponse\x12\x30\n\ndeliveries\x18\x01 \x03(\x0b\x32\x1c.onward.delivery.v1.Delivery\"R\n\x19ListIngestFailuresRequest\x12\x0e\n\x06parent\x18\x01 \x01(\t\x12\x11\n\tpage_size\x18\x02 \x01(\x05\x12\x12\n\npage_token\x18\x03 \x01(\t\"j\n\x1aListIngestFailuresResponse\x12\x33\n\x08\x66\x61ilures\x18\x01 \x03(\x0b\x32!.onward.executor.v1.IngestFailure\x12\x17\n\x0fnext_page_token\x18\x02 \x01(\t*\xdb\x01\n\rDeliveryState\x12\x1e\n\x1a\x44\x45LIVERY_STATE_UNSPECIFIED\x10\x00\x12\x1a\n\x16\x44\x45LIVERY_STATE_PENDING\x10\x01\x12\x1c\n\x18\x44\x45LIVERY_STATE_DELIVERED\x10\x02\x12\x19\n\x15\x44\x45LIVERY_STATE_FAILED\x10\x03\x12\x1b\n\x17\x44\x45LIVERY_STATE_FILTERED\x10\x04\x12\x1a\n\x16\x44\x45LIVERY_STATE_SKIPPED\x10\x05\x12\x1c\n\x18\x44\x45LIVERY_STATE_CANCELLED\x10\x06\x32\xc3\n\n\x0f\x44\x65liveryService\x12o\n\nGetSummary\x12%.onward.delivery.v1.GetSummaryRequest\x1a&.onward.delivery.v1.GetSummaryResponse\"\x12\xca\xf3\x18\x0e\x08\r\x12\x06parent\x18\x01(\x01\x12l\n\tGetSeries\x12$.onward.delivery.v1.GetSeriesRequest\x1a%.onward.delivery.v1.GetSeriesResponse\"\x12\xca\xf3\x18\x0e\x08\r\x12\x06parent\x18\x01(\x01\x12~\n\x0fListErrorGroups\x12*.onward.delivery.v1.ListErrorGroupsRequest\x1a+.onward.delivery.v1.ListErrorGroupsResponse\"\x12\xca\xf3\x18\x0e\x08\n\x12\x06parent\x18\x01(\x01\x12{\n\x0eListHostHealth\x12).onward.delivery.v1.ListHostHealthRequest\x1a*.onward.delivery.v1.ListHostHealthResponse\"\x12\xca\xf3\x18\x0e\x08\r\x12\x06parent\x18\x01(\x01\x12i\n\x08GetUsage\x12#.onward.delivery.v1.GetUsageRequest\x1a$.onward.delivery.v1.GetUsageResponse\"\x12\xca\xf3\x18\x0e\x08\r\x12\x06parent\x18\x01(\x01\x12{\n\x0eListDeliveries\x12).onward.delivery.v1.ListDeliveriesRequest\x1a*.onward.delivery.v1.ListDeliveriesResponse\"\x12\xca\xf3\x18\x0e\x08\n\x12\x06parent\x18\x01(\x01\x12p\n\x0bGetDelivery\x12&.onward.delivery.v1.GetDeliveryRequest\x1a\'.onward.delivery.v1.GetDeliveryResponse\"\x10\xca\xf3\x18\x0c\x08\n\x12\x04name\x18\x01(\x01\x12\x80\x01\n\x0fWatchDeliveries\x12*.onward.delivery.v1.WatchDeliveriesRequest\x1a+.onward.delivery.v1.WatchDeliveriesResponse\"\x12\xca\xf3\x18\x0e\x08\n\x12\x06parent\x18\x01(\x01\x30\x01\x12\x87\x01\n\x12ListIngestFailures\x12-.onward.delivery.v1.ListIngestFailuresRequest\x1a..onward.delivery.v1.ListIngestFailuresResponse\"\x12\xca\xf3\x18\x0e\x08\n\x12\x06parent\x18\x01(\x01\x12t\n\rRetryDelivery\x12(.onward.delivery.v1.RetryDeliveryRequest\x1a).onward.delivery.v1.RetryDeliveryResponse\"\x0e\xca\xf3\x18\n\x08\x0b\x12\x04name(\x01\x12w\n\x0e\x43\x61ncelDelivery\x12).onward.delivery.v1.CancelDeliveryRequest\x1a*.onward.delivery.v1.CancelDeliveryResponse\"\x0e\xca\xf3\x18\n\x08\x0b\x12\x04name(\x01\x62\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
 _builder.BuildTopDescriptorsAndMessages(DESCRIPTOR, 'onward.delivery.v1.delivery_service_pb2', _globals)
 if not _descriptor._USE_C_DESCRIPTORS:
   DESCRIPTOR._loaded_options = None
+  _globals['_GETSUMMARYREQUEST'].fields_by_name['breakdowns']._loaded_options = None
+  _globals['_GETSUMMARYREQUEST'].fields_by_name['breakdowns']._serialized_options = b'\272H\016\222\001\013\020\003\"\007\202\001\004\020\001 \000'
   _globals['_GETSUMMARYRESPONSE_FAILEDONINGESTENTRY']._loaded_options = None
   _globals['_GETSUMMARYRESPONSE_FAILEDONINGESTENTRY']._serialized_options = b'8\001'
+  _globals['_GETSUMMARYRESPONSE_PREVIOUSFAILEDONINGESTENTRY']._loaded_options = None
+  _globals['_GETSUMMARYRESPONSE_PREVIOUSFAILEDONINGESTENTRY']._serialized_options = b'8\001'
   _globals['_DESTINATIONSUMMARY_FAILEDBYERRORENTRY']._loaded_options = None
   _globals['_DESTINATIONSUMMARY_FAILEDBYERRORENTRY']._serialized_options = b'8\001'
+  _globals['_DESTINATIONSUMMARY_FILTEREDBYENTRY']._loaded_options = None
+  _globals['_DESTINATIONSUMMARY_FILTEREDBYENTRY']._serialized_options = b'8\001'
+  _globals['_DESTINATIONSUMMARY_CANCELLEDBYENTRY']._loaded_options = None
+  _globals['_DESTINATIONSUMMARY_CANCELLEDBYENTRY']._serialized_options = b'8\001'
   _globals['_LISTDELIVERIESREQUEST'].fields_by_name['state']._loaded_options = None
   _globals['_LISTDELIVERIESREQUEST'].fields_by_name['state']._serialized_options = b'\272H\005\202\001\002\020\001'
   _globals['_LISTDELIVERIESREQUEST'].fields_by_name['error_type']._loaded_options = None
@@ -50,6 +59,14 @@ if not _descriptor._USE_C_DESCRIPTORS:
   _globals['_WATCHDELIVERIESREQUEST'].fields_by_name['state']._serialized_options = b'\272H\005\202\001\002\020\001'
   _globals['_DELIVERYSERVICE'].methods_by_name['GetSummary']._loaded_options = None
   _globals['_DELIVERYSERVICE'].methods_by_name['GetSummary']._serialized_options = b'\312\363\030\016\010\r\022\006parent\030\001(\001'
+  _globals['_DELIVERYSERVICE'].methods_by_name['GetSeries']._loaded_options = None
+  _globals['_DELIVERYSERVICE'].methods_by_name['GetSeries']._serialized_options = b'\312\363\030\016\010\r\022\006parent\030\001(\001'
+  _globals['_DELIVERYSERVICE'].methods_by_name['ListErrorGroups']._loaded_options = None
+  _globals['_DELIVERYSERVICE'].methods_by_name['ListErrorGroups']._serialized_options = b'\312\363\030\016\010\n\022\006parent\030\001(\001'
+  _globals['_DELIVERYSERVICE'].methods_by_name['ListHostHealth']._loaded_options = None
+  _globals['_DELIVERYSERVICE'].methods_by_name['ListHostHealth']._serialized_options = b'\312\363\030\016\010\r\022\006parent\030\001(\001'
+  _globals['_DELIVERYSERVICE'].methods_by_name['GetUsage']._loaded_options = None
+  _globals['_DELIVERYSERVICE'].methods_by_name['GetUsage']._serialized_options = b'\312\363\030\016\010\r\022\006parent\030\001(\001'
   _globals['_DELIVERYSERVICE'].methods_by_name['ListDeliveries']._loaded_options = None
   _globals['_DELIVERYSERVICE'].methods_by_name['ListDeliveries']._serialized_options = b'\312\363\030\016\010\n\022\006parent\030\001(\001'
   _globals['_DELIVERYSERVICE'].methods_by_name['GetDelivery']._loaded_options = None
@@ -62,38 +79,44 @@ if not _descriptor._USE_C_DESCRIPTORS:
   _globals['_DELIVERYSERVICE'].methods_by_name['RetryDelivery']._serialized_options = b'\312\363\030\n\010\013\022\004name(\001'
   _globals['_DELIVERYSERVICE'].methods_by_name['CancelDelivery']._loaded_options = None
   _globals['_DELIVERYSERVICE'].methods_by_name['CancelDelivery']._serialized_options = b'\312\363\030\n\010\013\022\004name(\001'
-  _globals['_DELIVERYSTATE']._serialized_start=2819
-  _globals['_DELIVERYSTATE']._serialized_end=3038
-  _globals['_DELIVERY']._serialized_start=225
-  _globals['_DELIVERY']._serialized_end=699
-  _globals['_DELIVERYATTEMPT']._serialized_start=702
-  _globals['_DELIVERYATTEMPT']._serialized_end=1085
-  _globals['_GETSUMMARYREQUEST']._serialized_start=1088
-  _globals['_GETSUMMARYREQUEST']._serialized_end=1217
-  _globals['_GETSUMMARYRESPONSE']._serialized_start=1220
-  _globals['_GETSUMMARYRESPONSE']._serialized_end=1443
-  _globals['_GETSUMMARYRESPONSE_FAILEDONINGESTENTRY']._serialized_start=1390
-  _globals['_GETSUMMARYRESPONSE_FAILEDONINGESTENTRY']._serialized_end=1443
-  _globals['_DESTINATIONSUMMARY']._serialized_start=1446
-  _globals['_DESTINATIONSUMMARY']._serialized_end=1856
-  _globals['_DESTINATIONSUMMARY_FAILEDBYERRORENTRY']._serialized_start=1804
-  _globals['_DESTINATIONSUMMARY_FAILEDBYERRORENTRY']._serialized_end=1856
-  _globals['_LISTDELIVERIESREQUEST']._serialized_start=1859
-  _globals['_LISTDELIVERIESREQUEST']._serialized_end=2182
-  _globals['_LISTDELIVERIESRESPONSE']._serialized_start=2184
-  _globals['_LISTDELIVERIESRESPONSE']._serialized_end=2283
-  _globals['_GETDELIVERYREQUEST']._serialized_start=2285
-  _globals['_GETDELIVERYREQUEST']._serialized_end=2319
-  _globals['_GETDELIVERYRESPONSE']._serialized_start=2321
-  _globals['_GETDELIVERYRESPONSE']._serialized_end=2445
-  _globals['_WATCHDELIVERIESREQUEST']._serialized_start=2447
-  _globals['_WATCHDELIVERIESREQUEST']._serialized_end=2547
-  _globals['_WATCHDELIVERIESRESPONSE']._serialized_start=2549
-  _globals['_WATCHDELIVERIESRESPONSE']._serialized_end=2624
-  _globals['_LISTINGESTFAILURESREQUEST']._serialized_start=2626
-  _globals['_LISTINGESTFAILURESREQUEST']._serialized_end=2708
-  _globals['_LISTINGESTFAILURESRESPONSE']._serialized_start=2710
-  _globals['_LISTINGESTFAILURESRESPONSE']._serialized_end=2816
-  _globals['_DELIVERYSERVICE']._serialized_start=3041
-  _globals['_DELIVERYSERVICE']._serialized_end=3918
+  _globals['_DELIVERYSTATE']._serialized_start=3718
+  _globals['_DELIVERYSTATE']._serialized_end=3937
+  _globals['_DELIVERY']._serialized_start=259
+  _globals['_DELIVERY']._serialized_end=733
+  _globals['_DELIVERYATTEMPT']._serialized_start=736
+  _globals['_DELIVERYATTEMPT']._serialized_end=1140
+  _globals['_GETSUMMARYREQUEST']._serialized_start=1143
+  _globals['_GETSUMMARYREQUEST']._serialized_end=1342
+  _globals['_GETSUMMARYRESPONSE']._serialized_start=1345
+  _globals['_GETSUMMARYRESPONSE']._serialized_end=1990
+  _globals['_GETSUMMARYRESPONSE_FAILEDONINGESTENTRY']._serialized_start=1874
+  _globals['_GETSUMMARYRESPONSE_FAILEDONINGESTENTRY']._serialized_end=1927
+  _globals['_GETSUMMARYRESPONSE_PREVIOUSFAILEDONINGESTENTRY']._serialized_start=1929
+  _globals['_GETSUMMARYRESPONSE_PREVIOUSFAILEDONINGESTENTRY']._serialized_end=1990
+  _globals['_DESTINATIONSUMMARY']._serialized_start=1993
+  _globals['_DESTINATIONSUMMARY']._serialized_end=2755
+  _globals['_DESTINATIONSUMMARY_FAILEDBYERRORENTRY']._serialized_start=2600
+  _globals['_DESTINATIONSUMMARY_FAILEDBYERRORENTRY']._serialized_end=2652
+  _globals['_DESTINATIONSUMMARY_FILTEREDBYENTRY']._serialized_start=2654
+  _globals['_DESTINATIONSUMMARY_FILTEREDBYENTRY']._serialized_end=2703
+  _globals['_DESTINATIONSUMMARY_CANCELLEDBYENTRY']._serialized_start=2705
+  _globals['_DESTINATIONSUMMARY_CANCELLEDBYENTRY']._serialized_end=2755
+  _globals['_LISTDELIVERIESREQUEST']._serialized_start=2758
+  _globals['_LISTDELIVERIESREQUEST']._serialized_end=3081
+  _globals['_LISTDELIVERIESRESPONSE']._serialized_start=3083
+  _globals['_LISTDELIVERIESRESPONSE']._serialized_end=3182
+  _globals['_GETDELIVERYREQUEST']._serialized_start=3184
+  _globals['_GETDELIVERYREQUEST']._serialized_end=3218
+  _globals['_GETDELIVERYRESPONSE']._serialized_start=3220
+  _globals['_GETDELIVERYRESPONSE']._serialized_end=3344
+  _globals['_WATCHDELIVERIESREQUEST']._serialized_start=3346
+  _globals['_WATCHDELIVERIESREQUEST']._serialized_end=3446
+  _globals['_WATCHDELIVERIESRESPONSE']._serialized_start=3448
+  _globals['_WATCHDELIVERIESRESPONSE']._serialized_end=3523
+  _globals['_LISTINGESTFAILURESREQUEST']._serialized_start=3525
+  _globals['_LISTINGESTFAILURESREQUEST']._serialized_end=3607
+  _globals['_LISTINGESTFAILURESRESPONSE']._serialized_start=3609
+  _globals['_LISTINGESTFAILURESRESPONSE']._serialized_end=3715
+  _globals['_DELIVERYSERVICE']._serialized_start=3940
+  _globals['_DELIVERYSERVICE']._serialized_end=5287
 # @@protoc_insertion_point(module_scope)

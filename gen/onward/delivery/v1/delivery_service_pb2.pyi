@@ -9,6 +9,7 @@ from google.protobuf import message as _message
 from google.protobuf import timestamp_pb2 as _timestamp_pb2
 from google.protobuf.internal import containers as _containers
 from google.protobuf.internal import enum_type_wrapper as _enum_type_wrapper
+from onward.delivery.v1 import numbers_pb2 as _numbers_pb2
 from onward.executor.v1 import outcomes_pb2 as _outcomes_pb2
 import builtins as _builtins
 import sys
@@ -164,6 +165,7 @@ class DeliveryAttempt(_message.Message):
     FILTER_REVISION_FIELD_NUMBER: _builtins.int
     REASON_FIELD_NUMBER: _builtins.int
     BATCH_EVENTS_FIELD_NUMBER: _builtins.int
+    ERROR_GROUP_FIELD_NUMBER: _builtins.int
     number: _builtins.int
     """1 for the first."""
     result: _outcomes_pb2.Result.ValueType
@@ -186,6 +188,8 @@ class DeliveryAttempt(_message.Message):
     """Why it was filtered or cancelled; see onward.executor.v1.Attempt."""
     batch_events: _builtins.int
     """How many events `onBatch` was given together; 0 where a single handler ran."""
+    error_group: _builtins.str
+    """The id of the group of its error; see ErrorGroup. Empty where it did not fail."""
     @_builtins.property
     def end_time(self) -> _timestamp_pb2.Timestamp:
         """When it ended."""
@@ -210,10 +214,11 @@ class DeliveryAttempt(_message.Message):
         filter_revision: _builtins.int = ...,
         reason: _builtins.str = ...,
         batch_events: _builtins.int = ...,
+        error_group: _builtins.str = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["detail", b"detail", "end_time", b"end_time"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["batch_events", b"batch_events", "cpu_us", b"cpu_us", "detail", b"detail", "end_time", b"end_time", "error_type", b"error_type", "filter_revision", b"filter_revision", "function", b"function", "number", b"number", "reason", b"reason", "result", b"result", "settings_revision", b"settings_revision", "version", b"version", "wall_us", b"wall_us"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["batch_events", b"batch_events", "cpu_us", b"cpu_us", "detail", b"detail", "end_time", b"end_time", "error_group", b"error_group", "error_type", b"error_type", "filter_revision", b"filter_revision", "function", b"function", "number", b"number", "reason", b"reason", "result", b"result", "settings_revision", b"settings_revision", "version", b"version", "wall_us", b"wall_us"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -228,6 +233,7 @@ class GetSummaryRequest(_message.Message):
     PARENT_FIELD_NUMBER: _builtins.int
     START_TIME_FIELD_NUMBER: _builtins.int
     END_TIME_FIELD_NUMBER: _builtins.int
+    BREAKDOWNS_FIELD_NUMBER: _builtins.int
     parent: _builtins.str
     """`workspaces/{workspace}`, or one of its destinations."""
     @_builtins.property
@@ -238,16 +244,21 @@ class GetSummaryRequest(_message.Message):
     def end_time(self) -> _timestamp_pb2.Timestamp:
         """Events received before; absent means now."""
 
+    @_builtins.property
+    def breakdowns(self) -> _containers.RepeatedScalarFieldContainer[_numbers_pb2.Dimension.ValueType]:
+        """What else to tell apart, of all that is asked for."""
+
     def __init__(
         self,
         *,
         parent: _builtins.str = ...,
         start_time: _timestamp_pb2.Timestamp | None = ...,
         end_time: _timestamp_pb2.Timestamp | None = ...,
+        breakdowns: _abc.Iterable[_numbers_pb2.Dimension.ValueType] | None = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["end_time", b"end_time", "start_time", b"start_time"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["end_time", b"end_time", "parent", b"parent", "start_time", b"start_time"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["breakdowns", b"breakdowns", "end_time", b"end_time", "parent", b"parent", "start_time", b"start_time"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -279,8 +290,34 @@ class GetSummaryResponse(_message.Message):
         def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
         def WhichOneof(self, oneof_group: _Never) -> None: ...
 
+    @_typing.final
+    class PreviousFailedOnIngestEntry(_message.Message):
+        DESCRIPTOR: _descriptor.Descriptor
+
+        KEY_FIELD_NUMBER: _builtins.int
+        VALUE_FIELD_NUMBER: _builtins.int
+        key: _builtins.str
+        value: _builtins.int
+        def __init__(
+            self,
+            *,
+            key: _builtins.str = ...,
+            value: _builtins.int = ...,
+        ) -> None: ...
+        _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+        def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+        _ClearFieldArgType: _TypeAlias = _typing.Literal["key", b"key", "value", b"value"]  # noqa: Y015
+        def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+        def WhichOneof(self, oneof_group: _Never) -> None: ...
+
     DESTINATIONS_FIELD_NUMBER: _builtins.int
     FAILED_ON_INGEST_FIELD_NUMBER: _builtins.int
+    TOTAL_FIELD_NUMBER: _builtins.int
+    PREVIOUS_TOTAL_FIELD_NUMBER: _builtins.int
+    PREVIOUS_FAILED_ON_INGEST_FIELD_NUMBER: _builtins.int
+    BREAKDOWNS_FIELD_NUMBER: _builtins.int
+    START_TIME_FIELD_NUMBER: _builtins.int
+    END_TIME_FIELD_NUMBER: _builtins.int
     @_builtins.property
     def destinations(self) -> _containers.RepeatedCompositeFieldContainer[Global___DestinationSummary]:
         """One entry a destination, by id."""
@@ -289,15 +326,45 @@ class GetSummaryResponse(_message.Message):
     def failed_on_ingest(self) -> _containers.ScalarMap[_builtins.str, _builtins.int]:
         """Events refused at intake, by source id."""
 
+    @_builtins.property
+    def total(self) -> _numbers_pb2.DeliveryCounts:
+        """All destinations together."""
+
+    @_builtins.property
+    def previous_total(self) -> _numbers_pb2.DeliveryCounts:
+        """The same of the window of equal length before."""
+
+    @_builtins.property
+    def previous_failed_on_ingest(self) -> _containers.ScalarMap[_builtins.str, _builtins.int]:
+        """Events refused at intake in the window before, by source id."""
+
+    @_builtins.property
+    def breakdowns(self) -> _containers.RepeatedCompositeFieldContainer[_numbers_pb2.Breakdown]:
+        """What was asked for, in that order."""
+
+    @_builtins.property
+    def start_time(self) -> _timestamp_pb2.Timestamp:
+        """From when events are counted: the beginning of start_time's minute."""
+
+    @_builtins.property
+    def end_time(self) -> _timestamp_pb2.Timestamp:
+        """Until when events are counted: the end of the last minute."""
+
     def __init__(
         self,
         *,
         destinations: _abc.Iterable[Global___DestinationSummary] | None = ...,
         failed_on_ingest: _abc.Mapping[_builtins.str, _builtins.int] | None = ...,
+        total: _numbers_pb2.DeliveryCounts | None = ...,
+        previous_total: _numbers_pb2.DeliveryCounts | None = ...,
+        previous_failed_on_ingest: _abc.Mapping[_builtins.str, _builtins.int] | None = ...,
+        breakdowns: _abc.Iterable[_numbers_pb2.Breakdown] | None = ...,
+        start_time: _timestamp_pb2.Timestamp | None = ...,
+        end_time: _timestamp_pb2.Timestamp | None = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["end_time", b"end_time", "previous_total", b"previous_total", "start_time", b"start_time", "total", b"total"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["destinations", b"destinations", "failed_on_ingest", b"failed_on_ingest"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["breakdowns", b"breakdowns", "destinations", b"destinations", "end_time", b"end_time", "failed_on_ingest", b"failed_on_ingest", "previous_failed_on_ingest", b"previous_failed_on_ingest", "previous_total", b"previous_total", "start_time", b"start_time", "total", b"total"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -329,6 +396,46 @@ class DestinationSummary(_message.Message):
         def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
         def WhichOneof(self, oneof_group: _Never) -> None: ...
 
+    @_typing.final
+    class FilteredByEntry(_message.Message):
+        DESCRIPTOR: _descriptor.Descriptor
+
+        KEY_FIELD_NUMBER: _builtins.int
+        VALUE_FIELD_NUMBER: _builtins.int
+        key: _builtins.str
+        value: _builtins.int
+        def __init__(
+            self,
+            *,
+            key: _builtins.str = ...,
+            value: _builtins.int = ...,
+        ) -> None: ...
+        _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+        def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+        _ClearFieldArgType: _TypeAlias = _typing.Literal["key", b"key", "value", b"value"]  # noqa: Y015
+        def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+        def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+    @_typing.final
+    class CancelledByEntry(_message.Message):
+        DESCRIPTOR: _descriptor.Descriptor
+
+        KEY_FIELD_NUMBER: _builtins.int
+        VALUE_FIELD_NUMBER: _builtins.int
+        key: _builtins.str
+        value: _builtins.int
+        def __init__(
+            self,
+            *,
+            key: _builtins.str = ...,
+            value: _builtins.int = ...,
+        ) -> None: ...
+        _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+        def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+        _ClearFieldArgType: _TypeAlias = _typing.Literal["key", b"key", "value", b"value"]  # noqa: Y015
+        def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+        def WhichOneof(self, oneof_group: _Never) -> None: ...
+
     DESTINATION_FIELD_NUMBER: _builtins.int
     DELIVERED_FIELD_NUMBER: _builtins.int
     DELIVERED_AFTER_RETRY_FIELD_NUMBER: _builtins.int
@@ -342,6 +449,11 @@ class DestinationSummary(_message.Message):
     LATENCY_MS_P95_FIELD_NUMBER: _builtins.int
     LATENCY_MS_P99_FIELD_NUMBER: _builtins.int
     CANCELLED_FIELD_NUMBER: _builtins.int
+    RECEIVED_FIELD_NUMBER: _builtins.int
+    HTTP_ERRORS_FIELD_NUMBER: _builtins.int
+    FILTERED_BY_FIELD_NUMBER: _builtins.int
+    CANCELLED_BY_FIELD_NUMBER: _builtins.int
+    PREVIOUS_FIELD_NUMBER: _builtins.int
     destination: _builtins.str
     """`workspaces/{workspace}/destinations/{destination}`."""
     delivered: _builtins.int
@@ -366,9 +478,25 @@ class DestinationSummary(_message.Message):
     """See latency_ms_p50."""
     cancelled: _builtins.int
     """Deliveries that were cancelled."""
+    received: _builtins.int
+    """All of its deliveries: those that ended, and pending ones."""
+    http_errors: _builtins.int
+    """Of the delivered ones, those whose function saw an answer of 400 or more."""
     @_builtins.property
     def failed_by_error(self) -> _containers.ScalarMap[_builtins.str, _builtins.int]:
         """Failed deliveries by error type."""
+
+    @_builtins.property
+    def filtered_by(self) -> _containers.ScalarMap[_builtins.str, _builtins.int]:
+        """Filtered deliveries by what did it: "drop_event", "integrations", or the filter's name."""
+
+    @_builtins.property
+    def cancelled_by(self) -> _containers.ScalarMap[_builtins.str, _builtins.int]:
+        """Cancelled deliveries by reason."""
+
+    @_builtins.property
+    def previous(self) -> _numbers_pb2.DeliveryCounts:
+        """The window of equal length before."""
 
     def __init__(
         self,
@@ -386,10 +514,15 @@ class DestinationSummary(_message.Message):
         latency_ms_p95: _builtins.float = ...,
         latency_ms_p99: _builtins.float = ...,
         cancelled: _builtins.int = ...,
+        received: _builtins.int = ...,
+        http_errors: _builtins.int = ...,
+        filtered_by: _abc.Mapping[_builtins.str, _builtins.int] | None = ...,
+        cancelled_by: _abc.Mapping[_builtins.str, _builtins.int] | None = ...,
+        previous: _numbers_pb2.DeliveryCounts | None = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["previous", b"previous"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["cancelled", b"cancelled", "delivered", b"delivered", "delivered_after_retry", b"delivered_after_retry", "destination", b"destination", "failed", b"failed", "failed_by_error", b"failed_by_error", "filtered", b"filtered", "latency_ms_p50", b"latency_ms_p50", "latency_ms_p95", b"latency_ms_p95", "latency_ms_p99", b"latency_ms_p99", "pending", b"pending", "skipped", b"skipped", "success_rate", b"success_rate"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["cancelled", b"cancelled", "cancelled_by", b"cancelled_by", "delivered", b"delivered", "delivered_after_retry", b"delivered_after_retry", "destination", b"destination", "failed", b"failed", "failed_by_error", b"failed_by_error", "filtered", b"filtered", "filtered_by", b"filtered_by", "http_errors", b"http_errors", "latency_ms_p50", b"latency_ms_p50", "latency_ms_p95", b"latency_ms_p95", "latency_ms_p99", b"latency_ms_p99", "pending", b"pending", "previous", b"previous", "received", b"received", "skipped", b"skipped", "success_rate", b"success_rate"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 

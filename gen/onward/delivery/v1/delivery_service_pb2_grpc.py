@@ -5,6 +5,7 @@ import warnings
 
 from onward.delivery.v1 import acts_pb2 as onward_dot_delivery_dot_v1_dot_acts__pb2
 from onward.delivery.v1 import delivery_service_pb2 as onward_dot_delivery_dot_v1_dot_delivery__service__pb2
+from onward.delivery.v1 import numbers_pb2 as onward_dot_delivery_dot_v1_dot_numbers__pb2
 
 GRPC_GENERATED_VERSION = '1.85.1'
 GRPC_VERSION = grpc.__version__
@@ -40,6 +41,26 @@ class DeliveryServiceStub:
                 '/onward.delivery.v1.DeliveryService/GetSummary',
                 request_serializer=onward_dot_delivery_dot_v1_dot_delivery__service__pb2.GetSummaryRequest.SerializeToString,
                 response_deserializer=onward_dot_delivery_dot_v1_dot_delivery__service__pb2.GetSummaryResponse.FromString,
+                _registered_method=True)
+        self.GetSeries = channel.unary_unary(
+                '/onward.delivery.v1.DeliveryService/GetSeries',
+                request_serializer=onward_dot_delivery_dot_v1_dot_numbers__pb2.GetSeriesRequest.SerializeToString,
+                response_deserializer=onward_dot_delivery_dot_v1_dot_numbers__pb2.GetSeriesResponse.FromString,
+                _registered_method=True)
+        self.ListErrorGroups = channel.unary_unary(
+                '/onward.delivery.v1.DeliveryService/ListErrorGroups',
+                request_serializer=onward_dot_delivery_dot_v1_dot_numbers__pb2.ListErrorGroupsRequest.SerializeToString,
+                response_deserializer=onward_dot_delivery_dot_v1_dot_numbers__pb2.ListErrorGroupsResponse.FromString,
+                _registered_method=True)
+        self.ListHostHealth = channel.unary_unary(
+                '/onward.delivery.v1.DeliveryService/ListHostHealth',
+                request_serializer=onward_dot_delivery_dot_v1_dot_numbers__pb2.ListHostHealthRequest.SerializeToString,
+                response_deserializer=onward_dot_delivery_dot_v1_dot_numbers__pb2.ListHostHealthResponse.FromString,
+                _registered_method=True)
+        self.GetUsage = channel.unary_unary(
+                '/onward.delivery.v1.DeliveryService/GetUsage',
+                request_serializer=onward_dot_delivery_dot_v1_dot_numbers__pb2.GetUsageRequest.SerializeToString,
+                response_deserializer=onward_dot_delivery_dot_v1_dot_numbers__pb2.GetUsageResponse.FromString,
                 _registered_method=True)
         self.ListDeliveries = channel.unary_unary(
                 '/onward.delivery.v1.DeliveryService/ListDeliveries',
@@ -79,6 +100,34 @@ class DeliveryServiceServicer:
 
     def GetSummary(self, request, context):
         """Counts, success rate and latency of a workspace's destinations.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def GetSeries(self, request, context):
+        """Counts, success rate and latency over time.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def ListErrorGroups(self, request, context):
+        """Lists what went wrong, errors that say the same as one, with deliveries as samples.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def ListHostHealth(self, request, context):
+        """Failures, success rate and latency by the hosts that functions call.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def GetUsage(self, request, context):
+        """What functions took by day: attempts, time, requests, bytes.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
@@ -133,6 +182,26 @@ def add_DeliveryServiceServicer_to_server(servicer, server):
                     servicer.GetSummary,
                     request_deserializer=onward_dot_delivery_dot_v1_dot_delivery__service__pb2.GetSummaryRequest.FromString,
                     response_serializer=onward_dot_delivery_dot_v1_dot_delivery__service__pb2.GetSummaryResponse.SerializeToString,
+            ),
+            'GetSeries': grpc.unary_unary_rpc_method_handler(
+                    servicer.GetSeries,
+                    request_deserializer=onward_dot_delivery_dot_v1_dot_numbers__pb2.GetSeriesRequest.FromString,
+                    response_serializer=onward_dot_delivery_dot_v1_dot_numbers__pb2.GetSeriesResponse.SerializeToString,
+            ),
+            'ListErrorGroups': grpc.unary_unary_rpc_method_handler(
+                    servicer.ListErrorGroups,
+                    request_deserializer=onward_dot_delivery_dot_v1_dot_numbers__pb2.ListErrorGroupsRequest.FromString,
+                    response_serializer=onward_dot_delivery_dot_v1_dot_numbers__pb2.ListErrorGroupsResponse.SerializeToString,
+            ),
+            'ListHostHealth': grpc.unary_unary_rpc_method_handler(
+                    servicer.ListHostHealth,
+                    request_deserializer=onward_dot_delivery_dot_v1_dot_numbers__pb2.ListHostHealthRequest.FromString,
+                    response_serializer=onward_dot_delivery_dot_v1_dot_numbers__pb2.ListHostHealthResponse.SerializeToString,
+            ),
+            'GetUsage': grpc.unary_unary_rpc_method_handler(
+                    servicer.GetUsage,
+                    request_deserializer=onward_dot_delivery_dot_v1_dot_numbers__pb2.GetUsageRequest.FromString,
+                    response_serializer=onward_dot_delivery_dot_v1_dot_numbers__pb2.GetUsageResponse.SerializeToString,
             ),
             'ListDeliveries': grpc.unary_unary_rpc_method_handler(
                     servicer.ListDeliveries,
@@ -193,6 +262,114 @@ class DeliveryService:
             '/onward.delivery.v1.DeliveryService/GetSummary',
             onward_dot_delivery_dot_v1_dot_delivery__service__pb2.GetSummaryRequest.SerializeToString,
             onward_dot_delivery_dot_v1_dot_delivery__service__pb2.GetSummaryResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def GetSeries(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/onward.delivery.v1.DeliveryService/GetSeries',
+            onward_dot_delivery_dot_v1_dot_numbers__pb2.GetSeriesRequest.SerializeToString,
+            onward_dot_delivery_dot_v1_dot_numbers__pb2.GetSeriesResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def ListErrorGroups(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/onward.delivery.v1.DeliveryService/ListErrorGroups',
+            onward_dot_delivery_dot_v1_dot_numbers__pb2.ListErrorGroupsRequest.SerializeToString,
+            onward_dot_delivery_dot_v1_dot_numbers__pb2.ListErrorGroupsResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def ListHostHealth(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/onward.delivery.v1.DeliveryService/ListHostHealth',
+            onward_dot_delivery_dot_v1_dot_numbers__pb2.ListHostHealthRequest.SerializeToString,
+            onward_dot_delivery_dot_v1_dot_numbers__pb2.ListHostHealthResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def GetUsage(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/onward.delivery.v1.DeliveryService/GetUsage',
+            onward_dot_delivery_dot_v1_dot_numbers__pb2.GetUsageRequest.SerializeToString,
+            onward_dot_delivery_dot_v1_dot_numbers__pb2.GetUsageResponse.FromString,
             options,
             channel_credentials,
             insecure,

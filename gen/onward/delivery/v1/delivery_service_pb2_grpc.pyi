@@ -7,6 +7,7 @@ from collections import abc as _abc
 from grpc import aio as _aio
 from onward.delivery.v1 import acts_pb2 as _acts_pb2
 from onward.delivery.v1 import delivery_service_pb2 as _delivery_service_pb2
+from onward.delivery.v1 import numbers_pb2 as _numbers_pb2
 import abc as _abc_1
 import grpc as _grpc
 import sys
@@ -36,6 +37,14 @@ class DeliveryServiceStub:
     def __new__(cls, channel: _aio.Channel) -> DeliveryServiceAsyncStub: ...
     GetSummary: _grpc.UnaryUnaryMultiCallable[_delivery_service_pb2.GetSummaryRequest, _delivery_service_pb2.GetSummaryResponse]
     """Counts, success rate and latency of a workspace's destinations."""
+    GetSeries: _grpc.UnaryUnaryMultiCallable[_numbers_pb2.GetSeriesRequest, _numbers_pb2.GetSeriesResponse]
+    """Counts, success rate and latency over time."""
+    ListErrorGroups: _grpc.UnaryUnaryMultiCallable[_numbers_pb2.ListErrorGroupsRequest, _numbers_pb2.ListErrorGroupsResponse]
+    """Lists what went wrong, errors that say the same as one, with deliveries as samples."""
+    ListHostHealth: _grpc.UnaryUnaryMultiCallable[_numbers_pb2.ListHostHealthRequest, _numbers_pb2.ListHostHealthResponse]
+    """Failures, success rate and latency by the hosts that functions call."""
+    GetUsage: _grpc.UnaryUnaryMultiCallable[_numbers_pb2.GetUsageRequest, _numbers_pb2.GetUsageResponse]
+    """What functions took by day: attempts, time, requests, bytes."""
     ListDeliveries: _grpc.UnaryUnaryMultiCallable[_delivery_service_pb2.ListDeliveriesRequest, _delivery_service_pb2.ListDeliveriesResponse]
     """Lists deliveries, newest first."""
     GetDelivery: _grpc.UnaryUnaryMultiCallable[_delivery_service_pb2.GetDeliveryRequest, _delivery_service_pb2.GetDeliveryResponse]
@@ -56,6 +65,14 @@ class DeliveryServiceAsyncStub(DeliveryServiceStub):
     def __init__(self, channel: _aio.Channel) -> None: ...
     GetSummary: _aio.UnaryUnaryMultiCallable[_delivery_service_pb2.GetSummaryRequest, _delivery_service_pb2.GetSummaryResponse]  # type: ignore[assignment]
     """Counts, success rate and latency of a workspace's destinations."""
+    GetSeries: _aio.UnaryUnaryMultiCallable[_numbers_pb2.GetSeriesRequest, _numbers_pb2.GetSeriesResponse]  # type: ignore[assignment]
+    """Counts, success rate and latency over time."""
+    ListErrorGroups: _aio.UnaryUnaryMultiCallable[_numbers_pb2.ListErrorGroupsRequest, _numbers_pb2.ListErrorGroupsResponse]  # type: ignore[assignment]
+    """Lists what went wrong, errors that say the same as one, with deliveries as samples."""
+    ListHostHealth: _aio.UnaryUnaryMultiCallable[_numbers_pb2.ListHostHealthRequest, _numbers_pb2.ListHostHealthResponse]  # type: ignore[assignment]
+    """Failures, success rate and latency by the hosts that functions call."""
+    GetUsage: _aio.UnaryUnaryMultiCallable[_numbers_pb2.GetUsageRequest, _numbers_pb2.GetUsageResponse]  # type: ignore[assignment]
+    """What functions took by day: attempts, time, requests, bytes."""
     ListDeliveries: _aio.UnaryUnaryMultiCallable[_delivery_service_pb2.ListDeliveriesRequest, _delivery_service_pb2.ListDeliveriesResponse]  # type: ignore[assignment]
     """Lists deliveries, newest first."""
     GetDelivery: _aio.UnaryUnaryMultiCallable[_delivery_service_pb2.GetDeliveryRequest, _delivery_service_pb2.GetDeliveryResponse]  # type: ignore[assignment]
@@ -79,6 +96,38 @@ class DeliveryServiceServicer(metaclass=_abc_1.ABCMeta):
         context: _ServicerContext,
     ) -> _typing.Union[_delivery_service_pb2.GetSummaryResponse, _abc.Awaitable[_delivery_service_pb2.GetSummaryResponse]]:
         """Counts, success rate and latency of a workspace's destinations."""
+
+    @_abc_1.abstractmethod
+    def GetSeries(
+        self,
+        request: _numbers_pb2.GetSeriesRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_numbers_pb2.GetSeriesResponse, _abc.Awaitable[_numbers_pb2.GetSeriesResponse]]:
+        """Counts, success rate and latency over time."""
+
+    @_abc_1.abstractmethod
+    def ListErrorGroups(
+        self,
+        request: _numbers_pb2.ListErrorGroupsRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_numbers_pb2.ListErrorGroupsResponse, _abc.Awaitable[_numbers_pb2.ListErrorGroupsResponse]]:
+        """Lists what went wrong, errors that say the same as one, with deliveries as samples."""
+
+    @_abc_1.abstractmethod
+    def ListHostHealth(
+        self,
+        request: _numbers_pb2.ListHostHealthRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_numbers_pb2.ListHostHealthResponse, _abc.Awaitable[_numbers_pb2.ListHostHealthResponse]]:
+        """Failures, success rate and latency by the hosts that functions call."""
+
+    @_abc_1.abstractmethod
+    def GetUsage(
+        self,
+        request: _numbers_pb2.GetUsageRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_numbers_pb2.GetUsageResponse, _abc.Awaitable[_numbers_pb2.GetUsageResponse]]:
+        """What functions took by day: attempts, time, requests, bytes."""
 
     @_abc_1.abstractmethod
     def ListDeliveries(
