@@ -39,6 +39,7 @@ from services.delivery.domain.credit import Credits
 from services.delivery.domain.schedule import Random, Schedule
 from services.delivery.handlers.acts import Acts
 from services.delivery.handlers.applied import AppliedOutcomes
+from services.delivery.handlers.breakers import BreakerBoard, BreakerResets
 from services.delivery.handlers.checks import delivery_status
 from services.delivery.handlers.following import RegistryFollower
 from services.delivery.handlers.interventions import Interventions
@@ -120,6 +121,7 @@ class DeliveryApp:
         self._store: PostgresEventStore | None = None
         self._relay: Relay | None = None
         self._follower: RegistryFollower | None = None
+        self._board: BreakerBoard | None = None
 
     @property
     def address(self) -> str:
@@ -163,6 +165,8 @@ class DeliveryApp:
             self._dsn, pool, bus, publisher.publish_many, applied, self.credits, self._clock, self._unanswered_after_s
         )
         self._follower = RegistryFollower(pool, registry_log(self._registry), self._clock, self._releaser.wake)
+        self._board = BreakerBoard(pool, store, self._clock, self._releaser.wake)
+        await self._board.load()
         writer = BatchWriter(Schedule(parse_offsets(self._settings.retry_offsets_s)), self._jitter)
         consumer = self._consumer = OutcomesConsumer(bus, pool, writer, self._clock, self._told)
         self._puller = Puller(bus, "OUTCOMES", SERVICE, batch=PULL_MESSAGES, on_batch=consumer.on_messages)
@@ -176,10 +180,12 @@ class DeliveryApp:
         assert self._releaser is not None
         assert self._follower is not None
         assert self._relay is not None
+        assert self._board is not None
         async with asyncio.TaskGroup() as tasks:
             tasks.create_task(self._releaser.run(), name="releaser")
             tasks.create_task(self._maintenance.run(), name="maintenance")
             tasks.create_task(self._follower.run(), name="registry")
+            tasks.create_task(self._board.run(), name="breakers")
             tasks.create_task(self._denials.run(), name="denials")
             tasks.create_task(self._relay.run(), name="relay")
             tasks.create_task(self._forget_answers(), name="forget-answers")
@@ -192,6 +198,8 @@ class DeliveryApp:
 
     async def stop(self) -> None:
         """Let running calls end, then close everything."""
+        if self._board is not None:
+            self._board.close()
         if self._server is not None:
             await self._server.stop(self._settings.drain_seconds / 2)
         await self._denials.drain()
@@ -214,13 +222,17 @@ class DeliveryApp:
         self, pool: Pool, bus: Bus, applied: AppliedOutcomes, writer: BatchWriter, store: PostgresEventStore
     ) -> RpcServer:
         assert self._releaser is not None
+        assert self._board is not None
         service_token = self._settings.service_token.get_secret_value()
         acts = Acts(store, self._published)
         interventions = Interventions(acts, writer, self._clock, self._told, self._releaser.wake)
-        deliveries = DeliveryServicer(pool, PageTokens(service_token), self._watchers, self._clock, interventions)
+        resets = BreakerResets(acts, self._board, self._clock)
+        deliveries = DeliveryServicer(
+            pool, PageTokens(service_token), self._watchers, self._clock, interventions, resets
+        )
         servicers: list[Servicer] = [
             (add_DeliveryServiceServicer_to_server, deliveries),
-            (add_InternalServiceServicer_to_server, InternalServicer(pool, applied, self._clock, store)),
+            (add_InternalServiceServicer_to_server, InternalServicer(pool, applied, self._clock, store, self._board)),
             delivery_status(self._settings, self._clock, pool, bus),
         ]
         gate = Gate(self._authorizer, service_token)
@@ -233,6 +245,9 @@ class DeliveryApp:
         if applied.due or applied.released:
             assert self._releaser is not None
             self._releaser.told({(key[0], key[1]) for key in applied.due} | applied.released.keys())
+        if applied.breaker_changes:
+            assert self._board is not None
+            self._board.changed(applied.breaker_changes)
         self._watchers.tell(applied)
 
     async def _published(self, workspace: str, position: int) -> None:

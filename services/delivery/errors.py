@@ -26,6 +26,17 @@ class HiddenDelivery(PermissionDenied):
         )
 
 
+class HiddenDestination(PermissionDenied):
+    """It is of a source that the caller does not administer or of a function that it may not view, or there is none."""
+
+    def __init__(self, name: str) -> None:
+        super().__init__(
+            f"{name} is not yours to operate: it takes Source Admin of its source, and at least Functions Read-only of"
+            " its function. Ask an owner of the workspace for the roles.",
+            metadata={"resource": name, "permission": "DELIVERY_OPERATE"},
+        )
+
+
 class TooManyOutcomes(LimitReached):
     """What is known of so many messages does not fit into one answer."""
 

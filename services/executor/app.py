@@ -32,12 +32,14 @@ from kit.rpc.server import RpcServer
 from kit.rpc.tls import service_tls
 from kit.settings import SettingsError
 from onward.common.v1 import facts_pb2
+from onward.delivery.v1 import breakers_pb2
 from onward.delivery.v1 import internal_service_pb2 as delivery_pb
 from onward.delivery.v1 import internal_service_pb2_grpc as delivery_rpc
 from onward.executor.v1 import execution_service_pb2_grpc as executor_rpc
 from onward.registry.v1 import internal_service_pb2 as registry_pb
 from onward.registry.v1 import internal_service_pb2_grpc as registry_rpc
 from onward.registry.v1 import resources_pb2
+from services.executor.consumers.breakers import BreakersFeed
 from services.executor.consumers.facts import BusFence, FactsFeed
 from services.executor.consumers.intake import Intake
 from services.executor.consumers.tickets import Tickets
@@ -46,6 +48,7 @@ from services.executor.handlers.egress import Egress
 from services.executor.handlers.fairness import CpuShares
 from services.executor.handlers.function_tests import FunctionTests
 from services.executor.handlers.generations import Services
+from services.executor.handlers.holds import OpenBreakers
 from services.executor.handlers.invocations import Invocations
 from services.executor.handlers.lane_set import LaneSet
 from services.executor.handlers.metering import Meters, expose
@@ -121,13 +124,16 @@ class App:
         places = WorkerPlaces(settings.workers_max, _workers_memory_bytes(settings), self._clock)
         shares = CpuShares(self._clock)
         meters = self.meters = Meters(by_destination=settings.metrics_by_destination)
+        self._breakers = OpenBreakers()
         services = Services(
-            zygote, resolver, self._outcomes, self._egress, self._view, self._clock, places, turns, shares, meters
-        )
+            zygote, resolver, self._outcomes, self._egress, self._view, self._clock, places, turns, shares, meters,
+            self._breakers,
+        )  # fmt: skip
         observer = Observer(meters, traces=settings.otlp_endpoint is not None)
         self._outcomes.observe, self._egress.observe = observer.on_outcome, observer.on_fetch
         expose(meters, population(places, shares, self._tickets))
         self._lanes = LaneSet(services)
+        self._breakers.on_change = self._lanes.look
         self._intake = Intake(
             self._view, self._fence, self._tickets, self._outcomes, self._lanes.push, self._lookup, self._clock
         )
@@ -190,6 +196,7 @@ class App:
             await self._load_view()
             group.create_task(self._feed.run())
             group.create_task(self._reporter.run())
+            group.create_task(BreakersFeed(self._watch_breakers, self._breakers).run())
             due = self._pullers["DUE"] = Puller(self._bus, "DUE", "executor", batch=PULL_EVENTS, on_batch=self._on_due)
             group.create_task(due.run())
             group.create_task(self._keep_room())
@@ -323,6 +330,9 @@ class App:
     async def _read_facts(self, workspace: str, after: int, limit: int) -> facts_pb2.ReadFactsResponse:
         request = facts_pb2.ReadFactsRequest(workspace=workspace, after_position=after, limit=limit)
         return await self._log.read(request)
+
+    def _watch_breakers(self) -> AsyncIterator[breakers_pb2.WatchBreakersResponse]:
+        return aiter(self._delivery_stub.WatchBreakers(breakers_pb2.WatchBreakersRequest()))
 
     async def _lookup(self, workspace: str, events: Sequence[tuple[int, int]]) -> delivery_pb.LookupOutcomesResponse:
         """Ask the tracker until it answers: without it nobody knows what a lost executor had done."""

@@ -16,6 +16,9 @@ from onward.registry.v1 import facts_pb2
 # Why what waits for a destination is cancelled; product terms, shown to people.
 DISCONNECTED = "destination_disconnected"
 FUNCTION_DELETED = "function_deleted"
+# Why a destination's events are left to the tracker; terms of onward.executor.v1.Attempt.
+RATE_LIMIT = "rate_limit"
+CONCURRENCY_LIMIT = "concurrency_limit"
 # Disconnected destinations of a workspace that are remembered: as many as it may have, so that all may go at once. Ids
 # are never given again, so without a bound whoever connects and disconnects for ever would fill the memory.
 DEPARTED_MAX = 10_000
@@ -33,6 +36,8 @@ class Route:
     version: int
     settings_revision: int = 0
     enabled: bool = False
+    # Why all of its events are left to the tracker, which paces them; empty where executors may run them as they come.
+    held: str = ""
 
 
 class Departed:
@@ -105,7 +110,7 @@ class WorkspaceView:
                 del self.by_source[route.source]
         return route
 
-    def change(self, destination: str, **changes: int | bool) -> Iterable[str]:
+    def change(self, destination: str, **changes: int | bool | str) -> Iterable[str]:
         self.put(replace(self.destinations[destination], **changes))  # type: ignore[arg-type]  # fields of Route
         return (destination,)
 
@@ -246,7 +251,8 @@ def _disabled(_: str, view: WorkspaceView, fact: facts_pb2.DestinationDisabled) 
 
 
 def _policy_updated(_: str, view: WorkspaceView, fact: facts_pb2.DeliveryPolicyUpdated) -> Iterable[str]:
-    return (fact.destination,)
+    held = RATE_LIMIT if fact.policy.max_per_second > 0 else CONCURRENCY_LIMIT if fact.policy.max_in_flight > 0 else ""
+    return view.change(fact.destination, held=held)
 
 
 def _deployed(_: str, view: WorkspaceView, fact: facts_pb2.VersionDeployed) -> Iterable[str]:

@@ -16,6 +16,7 @@ from onward.executor.v1 import outcomes_pb2 as pb
 from services.delivery.domain.credit import CREDIT_MAX, CREDIT_MIN, CREDIT_START, Credits
 from services.delivery.domain.decisions import (
     DEFERRED,
+    EXHAUSTED,
     IGNORED,
     NOTED,
     RETRY,
@@ -141,12 +142,14 @@ def test_retry_after_is_honoured_within_the_horizon() -> None:
 
 
 def test_the_last_retry_is_the_last() -> None:
-    given(pending(10, 9)).when(outcome(number=10, used=9)).then(Ended(dpb.DELIVERY_STATE_FAILED, pb.ERROR_TYPE_RETRY))
+    given(pending(10, 9)).when(outcome(number=10, used=9)).then(
+        Ended(dpb.DELIVERY_STATE_FAILED, pb.ERROR_TYPE_RETRY, EXHAUSTED)
+    )
 
 
 def test_no_retry_is_after_the_horizon() -> None:
     before = pending(3, 2, first_ended_at_us=NOW - 4 * 3600 * SECOND)
-    given(before).when(outcome(number=3, used=2)).then(Ended(dpb.DELIVERY_STATE_FAILED, pb.ERROR_TYPE_RETRY))
+    given(before).when(outcome(number=3, used=2)).then(Ended(dpb.DELIVERY_STATE_FAILED, pb.ERROR_TYPE_RETRY, EXHAUSTED))
 
 
 def test_a_failure_without_its_event_cannot_be_retried() -> None:
@@ -187,7 +190,7 @@ def test_a_function_that_never_succeeds_runs_ten_times_and_ends_once() -> None:
             assert 0.8 * planned <= (step.pending.due_at_us - began) / SECOND <= 1.2 * planned + 1e-6
             clock.advance((step.pending.due_at_us - now) / SECOND)
             now, standing = step.pending.due_at_us, step.pending
-        assert step == Ended(dpb.DELIVERY_STATE_FAILED, pb.ERROR_TYPE_RETRY)
+        assert step == Ended(dpb.DELIVERY_STATE_FAILED, pb.ERROR_TYPE_RETRY, EXHAUSTED)
         assert invocations == 10
 
 
@@ -253,7 +256,7 @@ def test_a_retry_after_deferrals_begins_to_count_them_anew() -> None:
 def test_a_deferral_beyond_the_horizon_ends_the_delivery_and_says_why() -> None:
     """A16."""
     before = pending(2, 1, first_ended_at_us=NOW - 4 * 3600 * SECOND)
-    dead = Ended(dpb.DELIVERY_STATE_FAILED, pb.ERROR_TYPE_RETRY)
+    dead = Ended(dpb.DELIVERY_STATE_FAILED, pb.ERROR_TYPE_RETRY, EXHAUSTED)
     given(before).when(outcome(pb.RESULT_DEFERRED, number=2, used=1)).then(dead)
 
 
@@ -261,7 +264,7 @@ def test_what_was_never_begun_waits_for_a_week() -> None:
     one = outcome(pb.RESULT_DEFERRED, error_type=pb.ERROR_TYPE_TOO_MANY_REQUESTS, received_at_us=NOW)
     day = 24 * 3600 * SECOND
     assert given().when(one, NOW + 6 * day).then_again().attempt == 1
-    dead = Ended(dpb.DELIVERY_STATE_FAILED, pb.ERROR_TYPE_TOO_MANY_REQUESTS)
+    dead = Ended(dpb.DELIVERY_STATE_FAILED, pb.ERROR_TYPE_TOO_MANY_REQUESTS, EXHAUSTED)
     given().when(one, NOW + 7 * day).then(dead)
 
 

@@ -8,6 +8,7 @@ from onward.delivery.v1 import delivery_service_pb2 as delivery_pb
 from onward.executor.v1 import outcomes_pb2 as pb
 from services.delivery.domain.schedule import (
     DEFERRED_HORIZON_S,
+    RETRY_OFFSETS_S,
     SECOND_US,
     Random,
     Schedule,
@@ -21,6 +22,11 @@ LOSSES_MAX = 3
 
 RETRY = 1
 DEFERRED = 2
+
+# Why a delivery failed whose retries are used up, or whose horizon passed; a term of the API.
+EXHAUSTED = "exhausted"
+# What is lost by our own fault is tried again by this, where the policy has no retries: LOSSES_MAX bounds it.
+_AFTER_LOSS = Schedule(RETRY_OFFSETS_S[:3])
 
 # The results that end a delivery, and the state in which they leave it.
 ENDED_STATES: dict[int, int] = {
@@ -52,6 +58,9 @@ class Outcome:
     batch_until_us: int = 0
     # The most events that it may be in a batch with from now on; 0 for no limit but the policy's.
     batch_limit: int = 0
+    # Of one that was held back by its destination's policy or breaker: when the tracker looks at it again, which
+    # itself knows how long to hold it; 0 for others.
+    held_until_us: int = 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -90,6 +99,7 @@ class Ended:
 
     state: int
     error_type: int
+    reason: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -143,14 +153,17 @@ def _retried(outcome: Outcome, pending: Pending | None, schedule: Schedule, now_
     # A clock that is ahead of ours must not move the horizon.
     first_ended_at_us = before.first_ended_at_us or min(outcome.ended_at_us, now_us)
     internal = outcome.error_type == pb.ERROR_TYPE_INTERNAL
+    schedule = _schedule_after(outcome.error_type, schedule)
     losses = before.losses + (internal and before.alone)
     if losses >= LOSSES_MAX:
         return Ended(delivery_pb.DELIVERY_STATE_FAILED, pb.ERROR_TYPE_CRASHED)
     # A worker that was lost is our fault: it uses up no retry. LOSSES_MAX bounds how often that may happen.
     retry = min(outcome.retries_used, max(0, schedule.retries_max - 1)) if internal else outcome.retries_used
     due_at_us = schedule.retry_at(retry, first_ended_at_us, now_us, outcome.retry_after_ms, random)
-    if due_at_us is None or not _has_event(outcome, pending):
+    if not _has_event(outcome, pending):
         return Ended(delivery_pb.DELIVERY_STATE_FAILED, outcome.error_type)
+    if due_at_us is None:
+        return _exhausted(outcome.error_type)
     alone = before.alone or internal
     batch_events = 0 if alone else outcome.batch_events
     following = Pending(
@@ -173,15 +186,18 @@ def _deferred(outcome: Outcome, pending: Pending | None, schedule: Schedule, now
     before = pending or Pending(outcome.attempt, outcome.retries_used, DEFERRED, 0)
     if outcome.batch_events_max and _has_event(outcome, pending):
         return Again(_gathering(outcome, before, now_us), recorded=False)
-    if _expired(outcome, before, schedule, now_us) or not _has_event(outcome, pending):
-        return Ended(delivery_pb.DELIVERY_STATE_FAILED, before.error_type or outcome.error_type)
+    error_type = before.error_type or outcome.error_type
+    if not _has_event(outcome, pending):
+        return Ended(delivery_pb.DELIVERY_STATE_FAILED, error_type)
+    if _expired(outcome, before, schedule, now_us):
+        return _exhausted(error_type)
     following = replace(
         before,
         attempt=outcome.attempt,
         retries_used=outcome.retries_used,
         reason=DEFERRED,
         deferrals=before.deferrals + 1,
-        due_at_us=deferred_until(before.deferrals + 1, now_us, random),
+        due_at_us=outcome.held_until_us or deferred_until(before.deferrals + 1, now_us, random),
         batch_events_max=0,
         gathered=False,
         batch_limit=outcome.batch_limit,
@@ -205,7 +221,16 @@ def _gathering(outcome: Outcome, before: Pending, now_us: int) -> Pending:
     )
 
 
+def _schedule_after(error_type: int, schedule: Schedule) -> Schedule:
+    return _AFTER_LOSS if error_type == pb.ERROR_TYPE_INTERNAL and not schedule.offsets_s else schedule
+
+
+def _exhausted(error_type: int) -> Ended:
+    return Ended(delivery_pb.DELIVERY_STATE_FAILED, error_type, EXHAUSTED)
+
+
 def _expired(outcome: Outcome, before: Pending, schedule: Schedule, now_us: int) -> bool:
+    schedule = _schedule_after(before.error_type, schedule)
     if before.first_ended_at_us:
         return now_us >= before.first_ended_at_us + schedule.horizon_us
     return now_us >= outcome.received_at_us + DEFERRED_HORIZON_S * SECOND_US

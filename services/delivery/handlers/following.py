@@ -3,7 +3,7 @@
 What is pending for a destination that is gone is made due at once, without waiting for its time; whichever executor
 gets it sees that there is no such destination, runs nothing, and reports it as cancelled with the reason. So there is
 one place where deliveries end, and one that knows why. What waits for others of its batch goes as well when its
-destination's policy changes: nothing waits by an old one.
+destination's policy changes: nothing waits by an old one. Schedules, limits and breakers go by policies from here on.
 """
 
 from __future__ import annotations
@@ -23,7 +23,10 @@ from kit.eventstore.owner_log import OwnerLog
 from kit.postgres.pool import Connection, Pool
 from kit.postgres.queries import load_queries
 from onward.registry.v1 import facts_pb2 as facts
+from onward.registry.v1 import resources_pb2
 from services.delivery.domain.schedule import SECOND_US
+from services.delivery.projections.breakers import remove_breaker
+from services.delivery.projections.policies import store_policy
 from services.delivery.projections.standing import queries as locks
 
 log = structlog.get_logger(__name__)
@@ -50,7 +53,8 @@ class RegistryFollower:
         self._clock = clock
         self._released = released
         self._rules: Mapping[str, Rule] = {
-            "DeliveryPolicyUpdated": self._release_gathering,
+            "DeliveryPolicyUpdated": self._update_policy,
+            "DestinationDisabled": self._close_breaker,
             "DestinationDisconnected": self._release_departed,
         }
         # The log's heads when all of it was applied.
@@ -106,13 +110,23 @@ class RegistryFollower:
         await connection.execute(locks.lock_workspaces, [fact.workspace], [True])
         await connection.execute(queries.note_departed, fact.workspace, gone.destination)
         await connection.execute(queries.release_departed, fact.workspace, gone.destination, self._now_us())
+        await store_policy(connection, fact.workspace, gone.destination, resources_pb2.DeliveryPolicy())
+        await remove_breaker(connection, (fact.workspace, gone.destination), self._now_us())
         log.info("deliveries_released_to_end", workspace=fact.workspace, destination=gone.destination)
 
-    async def _release_gathering(self, connection: Connection, fact: Fact) -> None:
+    async def _update_policy(self, connection: Connection, fact: Fact) -> None:
         changed = json_format.Parse(fact.data, facts.DeliveryPolicyUpdated(), ignore_unknown_fields=True)
         # Outcomes lock rows in the order of their keys, this in whatever order they are found.
         await connection.execute(locks.lock_workspaces, [fact.workspace], [True])
         await connection.execute(queries.release_gathering, fact.workspace, changed.destination, self._now_us())
+        kept = await store_policy(connection, fact.workspace, changed.destination, changed.policy)
+        if kept.breaker_disabled:
+            await remove_breaker(connection, (fact.workspace, changed.destination), self._now_us())
+
+    async def _close_breaker(self, connection: Connection, fact: Fact) -> None:
+        """Nothing is attempted any more that could close it: what waits is to be skipped."""
+        disabled = json_format.Parse(fact.data, facts.DestinationDisabled(), ignore_unknown_fields=True)
+        await remove_breaker(connection, (fact.workspace, disabled.destination), self._now_us())
 
     def _now_us(self) -> int:
         return int(self._clock.now().timestamp() * SECOND_US)

@@ -82,13 +82,21 @@ SELECT * FROM found LIMIT $3;
 SELECT d.workspace, d.destination, w.due_at_us, CASE WHEN w.gathered THEN w.batch_events_max ELSE 0 END AS batch_events,
     w.batch_events_max > 0 AND NOT w.gathered AS gathering,
     (SELECT count(*) FROM due r
-     WHERE r.workspace = d.workspace AND r.destination = d.destination AND r.released_at_us IS NOT NULL) AS released
+     WHERE r.workspace = d.workspace AND r.destination = d.destination AND r.released_at_us IS NOT NULL) AS released,
+    coalesce(p.max_per_second, 0) AS max_per_second, coalesce(p.max_in_flight, 0) AS max_in_flight,
+    coalesce(b.opened_at_us, 0) AS opened_at_us, coalesce(b.until_us, 0) AS until_us,
+    CASE WHEN b.opened_at_us IS NOT NULL THEN (
+        SELECT count(*) FROM due r
+        WHERE r.workspace = d.workspace AND r.destination = d.destination AND r.released_at_us >= b.until_us
+    ) ELSE 0 END AS probes
 FROM (SELECT DISTINCT workspace, destination FROM destinations) AS d
 CROSS JOIN LATERAL (
     SELECT due_at_us, gathered, batch_events_max FROM due w
     WHERE w.workspace = d.workspace AND w.destination = d.destination AND w.released_at_us IS NULL
     ORDER BY due_at_us LIMIT 1
 ) AS w
+LEFT JOIN delivery_policies p ON p.workspace = d.workspace AND p.destination = d.destination
+LEFT JOIN breakers b ON b.workspace = d.workspace AND b.destination = d.destination AND b.opened_at_us > 0
 ORDER BY w.due_at_us;
 
 -- name: claim

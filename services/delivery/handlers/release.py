@@ -8,6 +8,7 @@ whose message JetStream does not have is undone.
 from __future__ import annotations
 
 import asyncio
+from collections import Counter
 from collections.abc import Iterable, Sequence
 from contextlib import suppress
 from pathlib import Path
@@ -28,6 +29,7 @@ from onward.executor.v1 import outcomes_pb2 as pb
 from services.delivery.domain.credit import Credits
 from services.delivery.domain.identity import delivery_id
 from services.delivery.domain.schedule import SECOND_US
+from services.delivery.handlers.allowance import SATURATED_POLL_S, Allowance
 from services.delivery.handlers.applied import AppliedOutcomes
 from services.delivery.handlers.gathering import Gathering
 from services.delivery.projections.rollups import columns
@@ -39,8 +41,6 @@ queries = load_queries(Path(__file__).parent / "handlers.sql")
 
 # What a lost wake-up costs at most.
 POLL_S = 5.0
-# A destination that has all that it may have is looked at again after this: another replica may have heard from it.
-SATURATED_POLL_S = 0.25
 # Wake-ups come with every transaction under load; looking more often would only make smaller batches.
 LOOK_INTERVAL_S = 0.02
 # One round's claims. Events may have 500 KB, so their number is what bounds our memory: 64 MB.
@@ -90,7 +90,7 @@ class Releaser:
         self._bus = bus
         self._publish_many = publish_many
         self._applied = applied
-        self._credits = credits_
+        self._allowance = Allowance(credits_, clock)
         self._clock = clock
         self._unanswered_after_s = unanswered_after_s
         self._gathering = Gathering(clock)
@@ -126,6 +126,7 @@ class Releaser:
                 while not await connection.fetchval(queries.try_to_lead):
                     await asyncio.sleep(POLL_S)
                 self._gathering.forget()
+                self._allowance.begin()
                 self.leading = True
                 log.info("releaser_leads")
                 while True:
@@ -150,11 +151,13 @@ class Releaser:
             await self._review(connection)
         now_us = self.now_us()
         await self._gathering.look(connection, now_us)
-        wanted, sleep_s = self._wanted(await connection.fetch(queries.demand), now_us)
+        demand = await connection.fetch(queries.demand)
+        wanted, sleep_s = self._wanted(demand, now_us)
         if not wanted:
             return 0.0 if self._gathering.unfinished else sleep_s
         claimed = await connection.fetch(queries.claim, *columns(wanted, 3), now_us)
         if claimed:
+            self._pay(demand, claimed)
             self._gathering.changed({(row["workspace"], row["destination"]) for row in claimed if row["gathered"]})
             await self._publish(connection, claimed)
         return 0.0 if claimed or self._gathering.unfinished else SATURATED_POLL_S
@@ -175,16 +178,25 @@ class Releaser:
                 # It goes with the others that wait with it, by a look that has room for them.
                 sleep_s = 0.0
                 continue
-            # A batch is one attempt: however little credit there is, one may be out whole.
-            batch = row["batch_events"]
-            free = max(self._credits.of((row["workspace"], row["destination"])), batch) - row["released"]
-            most = min(free, max(CLAIMS_PER_DESTINATION_MAX, batch), room)
+            allowed = self._allowance.of(row, now_us)
+            if allowed.events <= 0:
+                sleep_s = min(sleep_s, max(0.0, allowed.wait_s))
+                continue
+            most = min(allowed.events, max(CLAIMS_PER_DESTINATION_MAX, row["batch_events"]), room)
             if most <= 0:
                 sleep_s = min(sleep_s, SATURATED_POLL_S)
                 continue
             wanted.append((row["workspace"], row["destination"], most))
             room -= most
         return wanted, sleep_s
+
+    def _pay(self, demand: Sequence[Row], claimed: Sequence[Row]) -> None:
+        """Note what goes of the rates that it takes up."""
+        counts = Counter((row["workspace"], row["destination"]) for row in claimed)
+        for row in demand:
+            count = counts[row["workspace"], row["destination"]]
+            if count:
+                self._allowance.claimed(row, count)
 
     async def _publish(self, connection: Connection, claimed: Sequence[Row]) -> None:
         claimed, found = await self._find_doubtful(claimed)

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 
 from kit.postgres.pool import Connection
 from onward.executor.v1 import outcomes_pb2 as pb
+from services.delivery.domain.breaker import Breaker
 from services.delivery.domain.schedule import Random, Schedule
+from services.delivery.projections.breakers import BreakerChange
 from services.delivery.projections.rollups import columns
 from services.delivery.projections.rows import AttemptRow, Memory, Released, Rows, groups_of
 from services.delivery.projections.standing import Destination, Group, Key, queries, read_standing
@@ -29,6 +31,11 @@ class Applied:
     due: dict[Key, tuple[object, ...]] = field(default_factory=dict)
     released: dict[Destination, Released] = field(default_factory=dict)
     destinations: Sequence[DestinationRow] = ()
+    # Successes by destination; breakers that counted them, and those that opened or closed.
+    delivered: Mapping[Destination, int] = field(default_factory=dict)
+    breakers: Mapping[Destination, Breaker] = field(default_factory=dict)
+    breaker_changes: Sequence[BreakerChange] = ()
+    at_us: int = 0
 
 
 class BatchWriter:
@@ -78,13 +85,18 @@ class BatchWriter:
         if destinations:
             await connection.execute(queries.insert_destinations, *columns([*sorted(destinations)], 4))
         await rows.store(connection)
-        return Applied(rows.attempts, rows.details, rows.due, rows.released, list(destinations))
+        return Applied(
+            rows.attempts, rows.details, rows.due, rows.released, list(destinations), rows.delivered,
+            rows.settled.counted, rows.settled.changes, now_us,
+        )  # fmt: skip
 
     def committed(self, applied: Applied) -> None:
         """Remember what is stored for good."""
         if len(self._known) + len(applied.destinations) > KNOWN_DESTINATIONS_MAX:
             self._known.clear()
         self._known.update(applied.destinations)
+        if applied.attempts:
+            self._memory.recent.stored(applied.delivered, applied.breakers, applied.at_us)
 
 
 def _destination(group: Group) -> DestinationRow:

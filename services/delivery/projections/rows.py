@@ -11,8 +11,10 @@ from onward.delivery.v1 import delivery_service_pb2 as delivery_pb
 from onward.executor.v1 import outcomes_pb2 as pb
 from services.delivery.domain import decisions
 from services.delivery.domain.decisions import ENDED_STATES, Again, Ended, Ignored, Outcome, Pending
+from services.delivery.domain.policy import BREAKER_OPEN, HELD_REASONS, POLICY_HEARD_WITHIN_US, Policy
 from services.delivery.domain.schedule import Random, Schedule
 from services.delivery.projections.attempt_sums import AttemptSums
+from services.delivery.projections.breakers import Outlook, Recent, Settled, settle_breakers
 from services.delivery.projections.errors import Errors, KnownGroups
 from services.delivery.projections.rollups import Names, Rollups, columns
 from services.delivery.projections.standing import Destination, Group, Key, Standing, StoredPending, queries
@@ -52,6 +54,7 @@ class Memory:
         self.names = Names()
         self.hosts = Names(HOSTS_MAX)
         self.groups = KnownGroups()
+        self.recent = Recent()
 
 
 class Released(NamedTuple):
@@ -74,6 +77,8 @@ class Rows:
         self._usage = Usage(memory.hosts)
         self._errors = Errors()
         self._sums = AttemptSums()
+        self._outlook = Outlook()
+        self.settled = Settled({}, [])
         self.attempts: list[AttemptRow] = []
         self.details: list[tuple[object, ...]] = []
         # Deliveries that go on, with their rows; those whose row goes; those whose number was taken.
@@ -89,6 +94,14 @@ class Rows:
         """How what was released to each destination went."""
         seen = self._successes.keys() | self._failures.keys()
         return {one: Released(self._successes[one], self._failures[one]) for one in seen}
+
+    @property
+    def delivered(self) -> Counter[Destination]:
+        """Deliveries that succeeded, by destination."""
+        found: Counter[Destination] = Counter()
+        for (workspace, destination, _, _), count in self._rollups.latencies.items():
+            found[workspace, destination] += count
+        return found
 
     def add(self, group: Group) -> None:
         """Decide about a group's outcomes, one after the other."""
@@ -143,6 +156,8 @@ class Rows:
                 self._rollups.reason(workspace, destination, received_at_us, state, reason)
             if one.HasField("detail"):
                 self._record_detail(group, one, event=True)
+                if error_type:
+                    self._outlook.add((workspace, destination), one)
         if delivered:
             self._sums.add_delivered(group, attempts, delivered, http_errors)
         if ran:
@@ -154,19 +169,21 @@ class Rows:
         if (key, one.attempt) in standing.recorded:
             return
         stored = standing.pending.get(key)
+        policy = standing.policy(key[:2])
         outcome = Outcome(
             one.attempt, one.retries_used, one.result, one.error_type, one.received_at_us, one.ended_at_us,
             one.retry_after_ms, bool(one.detail.event), one.batch_events, one.batch_events_max, one.batch_until_us,
-            one.batch_limit,
+            one.batch_limit, _held_until_us(one, policy, self._now_us),
         )  # fmt: skip
         step = decisions.decide(
-            outcome, stored.pending if stored else None, self._schedule, self._now_us, self._random_of(key, one),
-            ended=key in standing.ended,
+            outcome, stored.pending if stored else None, policy.schedule or self._schedule, self._now_us,
+            self._random_of(key, one), ended=key in standing.ended,
         )  # fmt: skip
+        self._outlook.add(key[:2], one, stored.released_at_us if stored else 0)
         if isinstance(step, Ended):
             self._settle(key, stored, failed=False)
             standing.ended.add(key)
-            self._end(group, one, step.state, step.error_type)
+            self._end(group, one, step)
         elif isinstance(step, Again):
             self._go_on(group, one, key, stored, step)
         elif not isinstance(step, Ignored):
@@ -233,7 +250,8 @@ class Rows:
             self._renumbered.pop(key, None)
             self._settled.add(key)
 
-    def _end(self, group: Group, one: pb.Attempt, state: int, error_type: int) -> None:
+    def _end(self, group: Group, one: pb.Attempt, step: Ended) -> None:
+        state, error_type, reason = step.state, step.error_type, step.reason or one.reason
         duplicates = self._standing.duplicates
         duplicate = bool(duplicates) and (group.workspace, one.stream_sequence, one.index) in duplicates
         count = self._rollups.counter(group.workspace, group.header.destination)
@@ -241,13 +259,13 @@ class Rows:
             one.received_at_us, one.ended_at_us, state, error_type, one.type, one.event_name, one.attempt > 1,
             one.http_error, duplicate,
         )  # fmt: skip
-        if one.reason:
-            self._rollups.reason(
-                group.workspace, group.header.destination, one.received_at_us, state, one.reason
-            )  # fmt: skip
-        self._record(group, one, state, error_type)
+        if reason:
+            self._rollups.reason(group.workspace, group.header.destination, one.received_at_us, state, reason)
+        self._record(group, one, state, error_type, reason=reason)
 
-    def _record(self, group: Group, one: pb.Attempt, state: int, error_type: int, *, event: bool = True) -> None:
+    def _record(
+        self, group: Group, one: pb.Attempt, state: int, error_type: int, *, event: bool = True, reason: str = ""
+    ) -> None:
         workspace, header, _ = group
         sequence, index = one.stream_sequence, one.index
         duplicates = self._standing.duplicates
@@ -258,7 +276,7 @@ class Rows:
             header.function, header.version, header.settings_revision, one.message_id, one.type, one.event_name,
             one.result, error_type, one.retries_used, state != 0, state, one.ended_at_us, one.wall_us, one.cpu_us,
             one.http_error, bool(duplicates) and (workspace, sequence, index) in duplicates, header.filter_revision,
-            one.reason, one.batch_events,
+            reason or one.reason, one.batch_events,
             self._errors.add(group, one, error_type, ended=state != 0) if failed else 0,
         ))  # fmt: skip
         self._sums.add(group, one, state, error_type)
@@ -289,6 +307,10 @@ class Rows:
         if self.details:
             await connection.copy_records_to_table("attempt_details", records=self.details, columns=DETAIL_COLUMNS)
         await self._store_few(connection)
+        # Last, since others may wait for these rows.
+        self.settled = await settle_breakers(
+            connection, self._outlook, self.delivered, self._memory.recent, self._now_us
+        )
 
     async def _store_few(self, connection: Connection) -> None:
         rollups, usage, now_us = self._rollups, self._usage, self._now_us
@@ -311,6 +333,15 @@ class Rows:
             # Attempts that ended no delivery add to some of the sums.
             if arrays[0] or (statement == queries.add_sums and any(arrays)):
                 await connection.execute(statement, *arrays)
+
+
+def _held_until_us(one: pb.Attempt, policy: Policy, now_us: int) -> int:
+    """When what an executor held back is looked at; 0 for what was held back for other reasons."""
+    if one.reason not in HELD_REASONS:
+        return 0
+    # An executor may hear of a policy before the tracker does, which must not let everything go until then.
+    known = policy.paced or one.reason == BREAKER_OPEN
+    return now_us if known else now_us + POLICY_HEARD_WITHIN_US
 
 
 def groups_of(batches: Sequence[pb.OutcomeBatch]) -> list[Group]:

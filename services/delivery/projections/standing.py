@@ -14,6 +14,8 @@ from kit.postgres.queries import load_queries
 from onward.executor.v1 import outcomes_pb2 as pb
 from services.delivery.domain.decisions import ENDED_STATES, Pending
 from services.delivery.domain.identity import event_key
+from services.delivery.domain.policy import NO_POLICY, Policy
+from services.delivery.projections.policies import read_policies
 from services.delivery.projections.rollups import columns
 
 queries = load_queries(Path(__file__).parent / "projections.sql")
@@ -42,6 +44,8 @@ class StoredPending(NamedTuple):
     pending: Pending
     error_message: str
     released: bool
+    # When; 0 where it was not.
+    released_at_us: int = 0
 
 
 @dataclass(slots=True)
@@ -56,9 +60,14 @@ class Standing:
     recorded: set[tuple[Key, int]] = field(default_factory=set)
     # Events that had run already under another reference.
     duplicates: set[EventKey] = field(default_factory=set)
+    # Of destinations of special deliveries that have one.
+    policies: dict[Destination, Policy] = field(default_factory=dict)
     # Rows of seen_events and duplicate_events to be written.
     seen_rows: list[tuple[bytes, int, int, int, int]] = field(default_factory=list)
     duplicate_rows: list[tuple[object, ...]] = field(default_factory=list)
+
+    def policy(self, destination: Destination) -> Policy:
+        return self.policies.get(destination, NO_POLICY)
 
 
 async def read_standing(connection: Connection, groups: Sequence[Group], *, careful: bool) -> Standing:
@@ -69,6 +78,7 @@ async def read_standing(connection: Connection, groups: Sequence[Group], *, care
     received = _special_ones(standing, groups, backlog, careful=careful)
     if standing.special:
         await _read_special(connection, standing, received)
+        standing.policies = await read_policies(connection, {key[:2] for key in received})
     standing.special |= standing.ended
     await _read_seen(connection, standing, groups)
     return standing
@@ -183,4 +193,5 @@ def _stored_pending(row: asyncpg.Record) -> StoredPending:
         gathered=row["gathered"],
         batch_limit=row["batch_limit"],
     )
-    return StoredPending(pending, row["error_message"], row["released_at_us"] is not None)
+    released_at_us = row["released_at_us"]
+    return StoredPending(pending, row["error_message"], released_at_us is not None, released_at_us or 0)

@@ -15,10 +15,12 @@ from onward.delivery.v1 import delivery_service_pb2 as pb
 from onward.delivery.v1 import delivery_service_pb2_grpc
 from services.delivery import queries
 from services.delivery.domain.identity import parse_delivery_id
+from services.delivery.handlers.breakers import BreakerResets
 from services.delivery.handlers.interventions import Interventions
 from services.delivery.handlers.watch import Watchers
 from services.delivery.queries import Cursor, Span, Wanted
 from services.delivery.rpc.arguments import TIME_MAX_US, parse_parent, span_of
+from services.delivery.rpc.breakers import BreakerCalls
 from services.delivery.rpc.interventions import InterventionCalls
 from services.delivery.rpc.numbers import NumberCalls
 
@@ -26,12 +28,19 @@ from services.delivery.rpc.numbers import NumberCalls
 WATCHED_AT_ONCE_MAX = 500
 
 
-class DeliveryServicer(InterventionCalls, NumberCalls, delivery_service_pb2_grpc.DeliveryServiceServicer):
+class DeliveryServicer(InterventionCalls, BreakerCalls, NumberCalls, delivery_service_pb2_grpc.DeliveryServiceServicer):
     """See the proto."""
 
     def __init__(
-        self, pool: Pool, pages: PageTokens, watchers: Watchers, clock: Clock, interventions: Interventions
+        self,
+        pool: Pool,
+        pages: PageTokens,
+        watchers: Watchers,
+        clock: Clock,
+        interventions: Interventions,
+        resets: BreakerResets,
     ) -> None:
+        self._resets = resets
         self._interventions = interventions
         self._pool = pool
         self._pages = pages

@@ -14,16 +14,21 @@ from onward.delivery.v1 import internal_service_pb2_grpc
 from services.delivery import queries
 from services.delivery.domain.schedule import SECOND_US
 from services.delivery.handlers.applied import AppliedOutcomes
+from services.delivery.handlers.breakers import BreakerBoard
+from services.delivery.rpc.breakers import BreakerWatch
 
 SERVICE = "delivery"
 # As the proto says.
 EVENTS_MAX = 1000
 
 
-class InternalServicer(internal_service_pb2_grpc.InternalServiceServicer):
+class InternalServicer(BreakerWatch, internal_service_pb2_grpc.InternalServiceServicer):
     """See the proto."""
 
-    def __init__(self, pool: Pool, applied: AppliedOutcomes, clock: Clock, store: EventStore) -> None:
+    def __init__(
+        self, pool: Pool, applied: AppliedOutcomes, clock: Clock, store: EventStore, board: BreakerBoard
+    ) -> None:
+        self._board = board
         self._store = store
         self._pool = pool
         self._applied = applied

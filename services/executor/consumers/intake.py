@@ -266,6 +266,7 @@ class Intake:
             received_at_us=due.received_at_us,
             queued_at=self._clock.monotonic(),
             alone=due.alone,
+            released=True,
             traceparent=due.traceparent,
             gathered=due.gathered,
             batch_max=due.batch_limit,

@@ -15,6 +15,7 @@ from services.executor.domain.gathering import Gathering
 from services.executor.handlers.batch_attempts import halved
 from services.executor.handlers.egress import Egress
 from services.executor.handlers.fairness import CpuShares, Share
+from services.executor.handlers.holds import OpenBreakers
 from services.executor.handlers.judgement import Loss
 from services.executor.handlers.metering import Meters
 from services.executor.handlers.places import Holder, Place, WorkerPlaces
@@ -48,6 +49,7 @@ class Services:
     turns: Turns
     shares: CpuShares
     meters: Meters = field(default_factory=Meters)
+    breakers: OpenBreakers = field(default_factory=OpenBreakers)
 
 
 @dataclass(frozen=True, slots=True)

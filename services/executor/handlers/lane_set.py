@@ -46,6 +46,12 @@ class LaneSet:
             lane = self._lanes[key] = Lane(workspace, destination, self._services, self._group)
         return lane
 
+    def look(self, workspace: str, destination: str) -> None:
+        """Have a lane look at what it has queued: its destination's breaker opened or closed."""
+        lane = self._lanes.get((workspace, destination))
+        if lane is not None:
+            lane.resume()
+
     def changed(self, workspace: str, destination: str, change: Change) -> None:
         """Tell a lane that its destination changed, and have its next worker ready where that will be used."""
         key = (workspace, destination)

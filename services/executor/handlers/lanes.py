@@ -141,6 +141,8 @@ class Lane:
         if self._closed:
             return
         generation = self._current
+        if self._queue and (generation is None or generation.refusal is None) and self._unstarted.hold(generation):
+            self._schedule()
         if generation is None:
             if self._queue and self._unstarted.cancelled():
                 return

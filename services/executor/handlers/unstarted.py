@@ -12,6 +12,7 @@ from services.executor.domain.filtering import filtered
 from services.executor.handlers import detail as details
 from services.executor.handlers.attempts import run_of
 from services.executor.handlers.generations import Generation, Refusal, Services
+from services.executor.handlers.holds import BREAKER_OPEN
 from services.executor.handlers.resolve import Program
 from services.executor.handlers.work import Item, Run
 
@@ -24,6 +25,7 @@ DEFER_BUSY_AFTER_S = 1.5
 # Where places for workers go round, a lane keeps a batch for so long: its fork is to serve that, not the next event.
 KEPT_FOR_PLACE_S = 6.0
 KEPT_FOR_PLACE = 128
+SECOND_US = 1_000_000
 
 log = structlog.get_logger()
 
@@ -75,6 +77,51 @@ class Unstarted:
             detail = details.failure(item, refusal.name, refusal.message)
             self._services.outcomes.record(item, refusal.verdict, run, detail)
 
+    def hold(self, generation: Generation | None) -> bool:
+        """Leave to the tracker what it is to hold back; whether there is more to look through.
+
+        Where filters are not known yet, only what an open breaker holds back goes: nothing of it would be run.
+        """
+        route = self._services.view.route(self._workspace, self._destination)
+        broken = (self._workspace, self._destination) in self._services.breakers
+        reason = BREAKER_OPEN if broken else route.held if route is not None else ""
+        if not reason or (generation is None and not broken):
+            return False
+        kept: list[Item] = []
+        over = False
+        count = 0
+        while self._queue and not over:
+            item = self._queue.popleft()
+            if item.released:
+                kept.append(item)
+            elif generation is None or self.passes(generation.program, item):
+                self._hold(generation, item, reason)
+                count += 1
+            over = generation is not None and generation.program.filters is not None and self._services.turns.over
+        self._queue.extendleft(reversed(kept))
+        if count:
+            self._services.meters.deferrals[reason] += count
+        return over
+
+    def _hold(self, generation: Generation | None, item: Item, reason: str) -> None:
+        gathering = None
+        if generation is None:
+            item.filtered = b""
+            run = Run(item.route.version, item.route.settings_revision)
+        else:
+            run = run_of(generation.program)
+            gathering = generation.gathering if not item.single else None
+        batching = gathering.batching if gathering is not None and gathering.batching.wait_s else None
+        self._services.outcomes.record(
+            item,
+            errors.DEFERRED if batching is None else errors.GATHERING,
+            run,
+            details.event_only(item),
+            reason=reason,
+            batch_events_max=0 if batching is None else batching.events_max,
+            batch_until_us=0 if batching is None else item.received_at_us + round(batching.wait_s * SECOND_US),
+        )
+
     def cancelled(self) -> bool:
         """End what waits for a destination that was disconnected; nothing of it is run."""
         reason = self._services.view.end_reason(self._workspace, self._destination)
@@ -111,7 +158,7 @@ class Unstarted:
             run = Run(item.route.version, program.settings_revision if program else item.route.settings_revision)
             # What is deferred until it fails may be shown only as filters leave it, and they have not seen it.
             item.filtered = None if program and program.filters is None and not program.unfiltered else b""
-            self._services.outcomes.record(item, errors.DEFERRED, run, details.event_only(item))
+            self._services.outcomes.record(item, errors.DEFERRED, run, details.event_only(item), reason=reason)
         if count:
             self._services.meters.deferrals[reason] += count
             log.info("deliveries_deferred", destination=self._destination, count=count, reason=reason)

@@ -73,6 +73,8 @@ class Item:
     received_at_us: int
     queued_at: float
     alone: bool = False
+    # The tracker released it: it knows what is out for the destination, and is not asked again.
+    released: bool = False
     # Its logs, requests and callback return are kept even if it succeeds.
     sampled: bool = False
     # What filters left of the event, empty where they could not be applied; None where they left `payload` as it is.

@@ -9,6 +9,7 @@ from google.protobuf import message as _message
 from google.protobuf import timestamp_pb2 as _timestamp_pb2
 from google.protobuf.internal import containers as _containers
 from google.protobuf.internal import enum_type_wrapper as _enum_type_wrapper
+from onward.delivery.v1 import breakers_pb2 as _breakers_pb2
 from onward.delivery.v1 import numbers_pb2 as _numbers_pb2
 from onward.executor.v1 import outcomes_pb2 as _outcomes_pb2
 import builtins as _builtins
@@ -106,7 +107,9 @@ class Delivery(_message.Message):
     duplicate: _builtins.bool
     """The event had run already under another reference within 24 hours."""
     reason: _builtins.str
-    """Why it was filtered or cancelled; see onward.executor.v1.Attempt."""
+    """Why it was filtered or cancelled; see onward.executor.v1.Attempt. "exhausted" where it failed since its retries are
+    used up or its horizon passed. While pending, what holds it back: "breaker_open", "rate_limit", "concurrency_limit".
+    """
     @_builtins.property
     def receive_time(self) -> _timestamp_pb2.Timestamp:
         """When JetStream stored the event."""
@@ -454,6 +457,8 @@ class DestinationSummary(_message.Message):
     FILTERED_BY_FIELD_NUMBER: _builtins.int
     CANCELLED_BY_FIELD_NUMBER: _builtins.int
     PREVIOUS_FIELD_NUMBER: _builtins.int
+    BREAKER_FIELD_NUMBER: _builtins.int
+    EXHAUSTED_FIELD_NUMBER: _builtins.int
     destination: _builtins.str
     """`workspaces/{workspace}/destinations/{destination}`."""
     delivered: _builtins.int
@@ -482,6 +487,8 @@ class DestinationSummary(_message.Message):
     """All of its deliveries: those that ended, and pending ones."""
     http_errors: _builtins.int
     """Of the delivered ones, those whose function saw an answer of 400 or more."""
+    exhausted: _builtins.int
+    """Of the failed ones, those whose retries were used up or whose horizon passed."""
     @_builtins.property
     def failed_by_error(self) -> _containers.ScalarMap[_builtins.str, _builtins.int]:
         """Failed deliveries by error type."""
@@ -497,6 +504,10 @@ class DestinationSummary(_message.Message):
     @_builtins.property
     def previous(self) -> _numbers_pb2.DeliveryCounts:
         """The window of equal length before."""
+
+    @_builtins.property
+    def breaker(self) -> _breakers_pb2.Breaker:
+        """Its circuit breaker, as it stands now; absent while closed."""
 
     def __init__(
         self,
@@ -519,10 +530,12 @@ class DestinationSummary(_message.Message):
         filtered_by: _abc.Mapping[_builtins.str, _builtins.int] | None = ...,
         cancelled_by: _abc.Mapping[_builtins.str, _builtins.int] | None = ...,
         previous: _numbers_pb2.DeliveryCounts | None = ...,
+        breaker: _breakers_pb2.Breaker | None = ...,
+        exhausted: _builtins.int = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _typing.Literal["previous", b"previous"]  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["breaker", b"breaker", "previous", b"previous"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["cancelled", b"cancelled", "cancelled_by", b"cancelled_by", "delivered", b"delivered", "delivered_after_retry", b"delivered_after_retry", "destination", b"destination", "failed", b"failed", "failed_by_error", b"failed_by_error", "filtered", b"filtered", "filtered_by", b"filtered_by", "http_errors", b"http_errors", "latency_ms_p50", b"latency_ms_p50", "latency_ms_p95", b"latency_ms_p95", "latency_ms_p99", b"latency_ms_p99", "pending", b"pending", "previous", b"previous", "received", b"received", "skipped", b"skipped", "success_rate", b"success_rate"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["breaker", b"breaker", "cancelled", b"cancelled", "cancelled_by", b"cancelled_by", "delivered", b"delivered", "delivered_after_retry", b"delivered_after_retry", "destination", b"destination", "exhausted", b"exhausted", "failed", b"failed", "failed_by_error", b"failed_by_error", "filtered", b"filtered", "filtered_by", b"filtered_by", "http_errors", b"http_errors", "latency_ms_p50", b"latency_ms_p50", "latency_ms_p95", b"latency_ms_p95", "latency_ms_p99", b"latency_ms_p99", "pending", b"pending", "previous", b"previous", "received", b"received", "skipped", b"skipped", "success_rate", b"success_rate"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -542,6 +555,7 @@ class ListDeliveriesRequest(_message.Message):
     MESSAGE_ID_FIELD_NUMBER: _builtins.int
     START_TIME_FIELD_NUMBER: _builtins.int
     END_TIME_FIELD_NUMBER: _builtins.int
+    REASON_FIELD_NUMBER: _builtins.int
     parent: _builtins.str
     """`workspaces/{workspace}`, or one of its destinations."""
     page_size: _builtins.int
@@ -554,6 +568,8 @@ class ListDeliveriesRequest(_message.Message):
     """Only those that failed, or failed last, for this reason."""
     message_id: _builtins.str
     """Only those of this event."""
+    reason: _builtins.str
+    """Only those that ended for this reason, such as "exhausted"; see Delivery."""
     @_builtins.property
     def start_time(self) -> _timestamp_pb2.Timestamp:
         """Only those whose event was received from here on."""
@@ -573,10 +589,11 @@ class ListDeliveriesRequest(_message.Message):
         message_id: _builtins.str = ...,
         start_time: _timestamp_pb2.Timestamp | None = ...,
         end_time: _timestamp_pb2.Timestamp | None = ...,
+        reason: _builtins.str = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["end_time", b"end_time", "start_time", b"start_time"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["end_time", b"end_time", "error_type", b"error_type", "message_id", b"message_id", "page_size", b"page_size", "page_token", b"page_token", "parent", b"parent", "start_time", b"start_time", "state", b"state"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["end_time", b"end_time", "error_type", b"error_type", "message_id", b"message_id", "page_size", b"page_size", "page_token", b"page_token", "parent", b"parent", "reason", b"reason", "start_time", b"start_time", "state", b"state"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 

@@ -4,6 +4,7 @@ import grpc
 import warnings
 
 from onward.delivery.v1 import acts_pb2 as onward_dot_delivery_dot_v1_dot_acts__pb2
+from onward.delivery.v1 import breakers_pb2 as onward_dot_delivery_dot_v1_dot_breakers__pb2
 from onward.delivery.v1 import delivery_service_pb2 as onward_dot_delivery_dot_v1_dot_delivery__service__pb2
 from onward.delivery.v1 import numbers_pb2 as onward_dot_delivery_dot_v1_dot_numbers__pb2
 
@@ -87,6 +88,11 @@ class DeliveryServiceStub:
                 request_serializer=onward_dot_delivery_dot_v1_dot_acts__pb2.RetryDeliveryRequest.SerializeToString,
                 response_deserializer=onward_dot_delivery_dot_v1_dot_acts__pb2.RetryDeliveryResponse.FromString,
                 _registered_method=True)
+        self.ResetBreaker = channel.unary_unary(
+                '/onward.delivery.v1.DeliveryService/ResetBreaker',
+                request_serializer=onward_dot_delivery_dot_v1_dot_breakers__pb2.ResetBreakerRequest.SerializeToString,
+                response_deserializer=onward_dot_delivery_dot_v1_dot_breakers__pb2.ResetBreakerResponse.FromString,
+                _registered_method=True)
         self.CancelDelivery = channel.unary_unary(
                 '/onward.delivery.v1.DeliveryService/CancelDelivery',
                 request_serializer=onward_dot_delivery_dot_v1_dot_acts__pb2.CancelDeliveryRequest.SerializeToString,
@@ -168,6 +174,13 @@ class DeliveryServiceServicer:
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
+    def ResetBreaker(self, request, context):
+        """Closes a destination's breaker: what it holds back goes, as far as the destination can take it.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
     def CancelDelivery(self, request, context):
         """Ends a delivery that waits. What runs at this moment ends by itself.
         """
@@ -227,6 +240,11 @@ def add_DeliveryServiceServicer_to_server(servicer, server):
                     servicer.RetryDelivery,
                     request_deserializer=onward_dot_delivery_dot_v1_dot_acts__pb2.RetryDeliveryRequest.FromString,
                     response_serializer=onward_dot_delivery_dot_v1_dot_acts__pb2.RetryDeliveryResponse.SerializeToString,
+            ),
+            'ResetBreaker': grpc.unary_unary_rpc_method_handler(
+                    servicer.ResetBreaker,
+                    request_deserializer=onward_dot_delivery_dot_v1_dot_breakers__pb2.ResetBreakerRequest.FromString,
+                    response_serializer=onward_dot_delivery_dot_v1_dot_breakers__pb2.ResetBreakerResponse.SerializeToString,
             ),
             'CancelDelivery': grpc.unary_unary_rpc_method_handler(
                     servicer.CancelDelivery,
@@ -505,6 +523,33 @@ class DeliveryService:
             '/onward.delivery.v1.DeliveryService/RetryDelivery',
             onward_dot_delivery_dot_v1_dot_acts__pb2.RetryDeliveryRequest.SerializeToString,
             onward_dot_delivery_dot_v1_dot_acts__pb2.RetryDeliveryResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def ResetBreaker(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/onward.delivery.v1.DeliveryService/ResetBreaker',
+            onward_dot_delivery_dot_v1_dot_breakers__pb2.ResetBreakerRequest.SerializeToString,
+            onward_dot_delivery_dot_v1_dot_breakers__pb2.ResetBreakerResponse.FromString,
             options,
             channel_credentials,
             insecure,

@@ -6,6 +6,7 @@ Deliveries: what became of every event for every destination."""
 from collections import abc as _abc
 from grpc import aio as _aio
 from onward.delivery.v1 import acts_pb2 as _acts_pb2
+from onward.delivery.v1 import breakers_pb2 as _breakers_pb2
 from onward.delivery.v1 import delivery_service_pb2 as _delivery_service_pb2
 from onward.delivery.v1 import numbers_pb2 as _numbers_pb2
 import abc as _abc_1
@@ -55,6 +56,8 @@ class DeliveryServiceStub:
     """Lists events that were refused at intake, newest first."""
     RetryDelivery: _grpc.UnaryUnaryMultiCallable[_acts_pb2.RetryDeliveryRequest, _acts_pb2.RetryDeliveryResponse]
     """Has a delivery that waits tried at once, in place of its next retry. The times of those that follow stay what they are."""
+    ResetBreaker: _grpc.UnaryUnaryMultiCallable[_breakers_pb2.ResetBreakerRequest, _breakers_pb2.ResetBreakerResponse]
+    """Closes a destination's breaker: what it holds back goes, as far as the destination can take it."""
     CancelDelivery: _grpc.UnaryUnaryMultiCallable[_acts_pb2.CancelDeliveryRequest, _acts_pb2.CancelDeliveryResponse]
     """Ends a delivery that waits. What runs at this moment ends by itself."""
 
@@ -83,6 +86,8 @@ class DeliveryServiceAsyncStub(DeliveryServiceStub):
     """Lists events that were refused at intake, newest first."""
     RetryDelivery: _aio.UnaryUnaryMultiCallable[_acts_pb2.RetryDeliveryRequest, _acts_pb2.RetryDeliveryResponse]  # type: ignore[assignment]
     """Has a delivery that waits tried at once, in place of its next retry. The times of those that follow stay what they are."""
+    ResetBreaker: _aio.UnaryUnaryMultiCallable[_breakers_pb2.ResetBreakerRequest, _breakers_pb2.ResetBreakerResponse]  # type: ignore[assignment]
+    """Closes a destination's breaker: what it holds back goes, as far as the destination can take it."""
     CancelDelivery: _aio.UnaryUnaryMultiCallable[_acts_pb2.CancelDeliveryRequest, _acts_pb2.CancelDeliveryResponse]  # type: ignore[assignment]
     """Ends a delivery that waits. What runs at this moment ends by itself."""
 
@@ -168,6 +173,14 @@ class DeliveryServiceServicer(metaclass=_abc_1.ABCMeta):
         context: _ServicerContext,
     ) -> _typing.Union[_acts_pb2.RetryDeliveryResponse, _abc.Awaitable[_acts_pb2.RetryDeliveryResponse]]:
         """Has a delivery that waits tried at once, in place of its next retry. The times of those that follow stay what they are."""
+
+    @_abc_1.abstractmethod
+    def ResetBreaker(
+        self,
+        request: _breakers_pb2.ResetBreakerRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_breakers_pb2.ResetBreakerResponse, _abc.Awaitable[_breakers_pb2.ResetBreakerResponse]]:
+        """Closes a destination's breaker: what it holds back goes, as far as the destination can take it."""
 
     @_abc_1.abstractmethod
     def CancelDelivery(

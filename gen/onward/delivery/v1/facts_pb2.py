@@ -24,7 +24,7 @@ _sym_db = _symbol_database.Default()
 
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x1eonward/delivery/v1/facts.proto\x12\x12onward.delivery.v1\"L\n\x0f\x44\x65liveryRetried\x12\x13\n\x0b\x64\x65stination\x18\x01 \x01(\t\x12\x10\n\x08\x64\x65livery\x18\x02 \x01(\t\x12\x12\n\nmessage_id\x18\x03 \x01(\t\"N\n\x11\x44\x65liveryCancelled\x12\x13\n\x0b\x64\x65stination\x18\x01 \x01(\t\x12\x10\n\x08\x64\x65livery\x18\x02 \x01(\t\x12\x12\n\nmessage_id\x18\x03 \x01(\tb\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x1eonward/delivery/v1/facts.proto\x12\x12onward.delivery.v1\"L\n\x0f\x44\x65liveryRetried\x12\x13\n\x0b\x64\x65stination\x18\x01 \x01(\t\x12\x10\n\x08\x64\x65livery\x18\x02 \x01(\t\x12\x12\n\nmessage_id\x18\x03 \x01(\t\"N\n\x11\x44\x65liveryCancelled\x12\x13\n\x0b\x64\x65stination\x18\x01 \x01(\t\x12\x10\n\x08\x64\x65livery\x18\x02 \x01(\t\x12\x12\n\nmessage_id\x18\x03 \x01(\t\"H\n\rBreakerOpened\x12\x13\n\x0b\x64\x65stination\x18\x01 \x01(\t\x12\x10\n\x08\x61ttempts\x18\x02 \x01(\x03\x12\x10\n\x08\x66\x61ilures\x18\x03 \x01(\x03\"5\n\rBreakerClosed\x12\x13\n\x0b\x64\x65stination\x18\x01 \x01(\t\x12\x0f\n\x07open_ms\x18\x02 \x01(\x03\"4\n\x0c\x42reakerReset\x12\x13\n\x0b\x64\x65stination\x18\x01 \x01(\t\x12\x0f\n\x07open_ms\x18\x02 \x01(\x03\x62\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
@@ -35,4 +35,10 @@ if not _descriptor._USE_C_DESCRIPTORS:
   _globals['_DELIVERYRETRIED']._serialized_end=130
   _globals['_DELIVERYCANCELLED']._serialized_start=132
   _globals['_DELIVERYCANCELLED']._serialized_end=210
+  _globals['_BREAKEROPENED']._serialized_start=212
+  _globals['_BREAKEROPENED']._serialized_end=284
+  _globals['_BREAKERCLOSED']._serialized_start=286
+  _globals['_BREAKERCLOSED']._serialized_end=339
+  _globals['_BREAKERRESET']._serialized_start=341
+  _globals['_BREAKERRESET']._serialized_end=393
 # @@protoc_insertion_point(module_scope)

@@ -75,3 +75,89 @@ class DeliveryCancelled(_message.Message):
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
 Global___DeliveryCancelled: _TypeAlias = DeliveryCancelled  # noqa: Y015
+
+@_typing.final
+class BreakerOpened(_message.Message):
+    """So many of a destination's attempts failed that its circuit breaker opened: its deliveries are held back. Stream:
+    `breakers/{day}`.
+    """
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    DESTINATION_FIELD_NUMBER: _builtins.int
+    ATTEMPTS_FIELD_NUMBER: _builtins.int
+    FAILURES_FIELD_NUMBER: _builtins.int
+    destination: _builtins.str
+    """The destination's id."""
+    attempts: _builtins.int
+    """Attempts that were counted, in the last minute at most."""
+    failures: _builtins.int
+    """Of these, those that failed."""
+    def __init__(
+        self,
+        *,
+        destination: _builtins.str = ...,
+        attempts: _builtins.int = ...,
+        failures: _builtins.int = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["attempts", b"attempts", "destination", b"destination", "failures", b"failures"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___BreakerOpened: _TypeAlias = BreakerOpened  # noqa: Y015
+
+@_typing.final
+class BreakerClosed(_message.Message):
+    """A destination's circuit breaker closed: a probe was answered, or the destination has no breaker any more. Stream:
+    `breakers/{day}`.
+    """
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    DESTINATION_FIELD_NUMBER: _builtins.int
+    OPEN_MS_FIELD_NUMBER: _builtins.int
+    destination: _builtins.str
+    """The destination's id."""
+    open_ms: _builtins.int
+    """For how long it was open, milliseconds."""
+    def __init__(
+        self,
+        *,
+        destination: _builtins.str = ...,
+        open_ms: _builtins.int = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["destination", b"destination", "open_ms", b"open_ms"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___BreakerClosed: _TypeAlias = BreakerClosed  # noqa: Y015
+
+@_typing.final
+class BreakerReset(_message.Message):
+    """Somebody closed a destination's circuit breaker. Stream: `breakers/{day}`."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    DESTINATION_FIELD_NUMBER: _builtins.int
+    OPEN_MS_FIELD_NUMBER: _builtins.int
+    destination: _builtins.str
+    """The destination's id."""
+    open_ms: _builtins.int
+    """For how long it was open, milliseconds."""
+    def __init__(
+        self,
+        *,
+        destination: _builtins.str = ...,
+        open_ms: _builtins.int = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["destination", b"destination", "open_ms", b"open_ms"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___BreakerReset: _TypeAlias = BreakerReset  # noqa: Y015

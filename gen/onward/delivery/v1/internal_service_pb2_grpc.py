@@ -3,6 +3,7 @@
 import grpc
 import warnings
 
+from onward.delivery.v1 import breakers_pb2 as onward_dot_delivery_dot_v1_dot_breakers__pb2
 from onward.delivery.v1 import internal_service_pb2 as onward_dot_delivery_dot_v1_dot_internal__service__pb2
 
 GRPC_GENERATED_VERSION = '1.85.1'
@@ -45,6 +46,11 @@ class InternalServiceStub:
                 request_serializer=onward_dot_delivery_dot_v1_dot_internal__service__pb2.LookupOutcomesRequest.SerializeToString,
                 response_deserializer=onward_dot_delivery_dot_v1_dot_internal__service__pb2.LookupOutcomesResponse.FromString,
                 _registered_method=True)
+        self.WatchBreakers = channel.unary_stream(
+                '/onward.delivery.v1.InternalService/WatchBreakers',
+                request_serializer=onward_dot_delivery_dot_v1_dot_breakers__pb2.WatchBreakersRequest.SerializeToString,
+                response_deserializer=onward_dot_delivery_dot_v1_dot_breakers__pb2.WatchBreakersResponse.FromString,
+                _registered_method=True)
 
 
 class InternalServiceServicer:
@@ -65,6 +71,14 @@ class InternalServiceServicer:
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
+    def WatchBreakers(self, request, context):
+        """Tells executors of breakers that are not closed: all of them first, then each change at once. Ends with the tracker;
+        until there is another one, what was told last holds.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
 
 def add_InternalServiceServicer_to_server(servicer, server):
     rpc_method_handlers = {
@@ -77,6 +91,11 @@ def add_InternalServiceServicer_to_server(servicer, server):
                     servicer.LookupOutcomes,
                     request_deserializer=onward_dot_delivery_dot_v1_dot_internal__service__pb2.LookupOutcomesRequest.FromString,
                     response_serializer=onward_dot_delivery_dot_v1_dot_internal__service__pb2.LookupOutcomesResponse.SerializeToString,
+            ),
+            'WatchBreakers': grpc.unary_stream_rpc_method_handler(
+                    servicer.WatchBreakers,
+                    request_deserializer=onward_dot_delivery_dot_v1_dot_breakers__pb2.WatchBreakersRequest.FromString,
+                    response_serializer=onward_dot_delivery_dot_v1_dot_breakers__pb2.WatchBreakersResponse.SerializeToString,
             ),
     }
     generic_handler = grpc.method_handlers_generic_handler(
@@ -134,6 +153,33 @@ class InternalService:
             '/onward.delivery.v1.InternalService/LookupOutcomes',
             onward_dot_delivery_dot_v1_dot_internal__service__pb2.LookupOutcomesRequest.SerializeToString,
             onward_dot_delivery_dot_v1_dot_internal__service__pb2.LookupOutcomesResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def WatchBreakers(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_stream(
+            request,
+            target,
+            '/onward.delivery.v1.InternalService/WatchBreakers',
+            onward_dot_delivery_dot_v1_dot_breakers__pb2.WatchBreakersRequest.SerializeToString,
+            onward_dot_delivery_dot_v1_dot_breakers__pb2.WatchBreakersResponse.FromString,
             options,
             channel_credentials,
             insecure,

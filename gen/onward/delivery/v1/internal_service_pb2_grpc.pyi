@@ -5,6 +5,7 @@ What the other services ask the delivery tracker. Refused to anybody else."""
 
 from collections import abc as _abc
 from grpc import aio as _aio
+from onward.delivery.v1 import breakers_pb2 as _breakers_pb2
 from onward.delivery.v1 import internal_service_pb2 as _internal_service_pb2
 import abc as _abc_1
 import grpc as _grpc
@@ -37,6 +38,10 @@ class InternalServiceStub:
     """Reads the tracker's event log."""
     LookupOutcomes: _grpc.UnaryUnaryMultiCallable[_internal_service_pb2.LookupOutcomesRequest, _internal_service_pb2.LookupOutcomesResponse]
     """Tells what is known of events that JetStream delivered again. Answers only when OUTCOMES is applied up to a sequence."""
+    WatchBreakers: _grpc.UnaryStreamMultiCallable[_breakers_pb2.WatchBreakersRequest, _breakers_pb2.WatchBreakersResponse]
+    """Tells executors of breakers that are not closed: all of them first, then each change at once. Ends with the tracker;
+    until there is another one, what was told last holds.
+    """
 
 @_typing.type_check_only
 class InternalServiceAsyncStub(InternalServiceStub):
@@ -47,6 +52,10 @@ class InternalServiceAsyncStub(InternalServiceStub):
     """Reads the tracker's event log."""
     LookupOutcomes: _aio.UnaryUnaryMultiCallable[_internal_service_pb2.LookupOutcomesRequest, _internal_service_pb2.LookupOutcomesResponse]  # type: ignore[assignment]
     """Tells what is known of events that JetStream delivered again. Answers only when OUTCOMES is applied up to a sequence."""
+    WatchBreakers: _aio.UnaryStreamMultiCallable[_breakers_pb2.WatchBreakersRequest, _breakers_pb2.WatchBreakersResponse]  # type: ignore[assignment]
+    """Tells executors of breakers that are not closed: all of them first, then each change at once. Ends with the tracker;
+    until there is another one, what was told last holds.
+    """
 
 class InternalServiceServicer(metaclass=_abc_1.ABCMeta):
     """For Onward's own services."""
@@ -66,5 +75,15 @@ class InternalServiceServicer(metaclass=_abc_1.ABCMeta):
         context: _ServicerContext,
     ) -> _typing.Union[_internal_service_pb2.LookupOutcomesResponse, _abc.Awaitable[_internal_service_pb2.LookupOutcomesResponse]]:
         """Tells what is known of events that JetStream delivered again. Answers only when OUTCOMES is applied up to a sequence."""
+
+    @_abc_1.abstractmethod
+    def WatchBreakers(
+        self,
+        request: _breakers_pb2.WatchBreakersRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_abc.Iterator[_breakers_pb2.WatchBreakersResponse], _abc.AsyncIterator[_breakers_pb2.WatchBreakersResponse]]:
+        """Tells executors of breakers that are not closed: all of them first, then each change at once. Ends with the tracker;
+        until there is another one, what was told last holds.
+        """
 
 def add_InternalServiceServicer_to_server(servicer: InternalServiceServicer, server: _typing.Union[_grpc.Server, _aio.Server]) -> None: ...

@@ -369,7 +369,9 @@ class Attempt(_message.Message):
     """An answer of 400 or more was seen although the handler returned."""
     reason: _builtins.str
     """Why it was filtered or cancelled: "drop_event", "integrations", or the name of the filter that dropped the event, such
-    as "destinations/crm/filters/no-staff"; "destination_disconnected" or "function_deleted". Empty for other results.
+    as "destinations/crm/filters/no-staff"; "destination_disconnected" or "function_deleted". Why it was deferred:
+    "rate_limit", "concurrency_limit" and "breaker_open" leave it to the tracker to say when it goes; "api", "cpu" and
+    "no_worker" were short. Empty for other results.
     """
     batch_events_max: _builtins.int
     """Of a deferred event that waits for others of its batch: the most events of one. 0 otherwise."""
