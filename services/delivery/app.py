@@ -41,6 +41,7 @@ from services.delivery.handlers.acts import Acts
 from services.delivery.handlers.applied import AppliedOutcomes
 from services.delivery.handlers.breakers import BreakerBoard, BreakerResets
 from services.delivery.handlers.checks import delivery_status
+from services.delivery.handlers.expiry import Expiry
 from services.delivery.handlers.following import RegistryFollower
 from services.delivery.handlers.interventions import Interventions
 from services.delivery.handlers.maintenance import Maintenance
@@ -161,14 +162,16 @@ class DeliveryApp:
             appended=store.appended,
             recent=store.recent,
         )
+        schedule = Schedule(parse_offsets(self._settings.retry_offsets_s))
+        writer = BatchWriter(schedule, self._jitter)
+        consumer = self._consumer = OutcomesConsumer(bus, pool, writer, self._clock, self._told)
         self._releaser = Releaser(
-            self._dsn, pool, bus, publisher.publish_many, applied, self.credits, self._clock, self._unanswered_after_s
-        )
+            self._dsn, pool, bus, publisher.publish_many, applied, self.credits, self._clock,
+            Expiry(schedule, consumer.apply), self._unanswered_after_s,
+        )  # fmt: skip
         self._follower = RegistryFollower(pool, registry_log(self._registry), self._clock, self._releaser.wake)
         self._board = BreakerBoard(pool, store, self._clock, self._releaser.wake)
         await self._board.load()
-        writer = BatchWriter(Schedule(parse_offsets(self._settings.retry_offsets_s)), self._jitter)
-        consumer = self._consumer = OutcomesConsumer(bus, pool, writer, self._clock, self._told)
         self._puller = Puller(bus, "OUTCOMES", SERVICE, batch=PULL_MESSAGES, on_batch=consumer.on_messages)
         self._server = self._make_server(pool, bus, applied, writer, store)
         await self._server.start()

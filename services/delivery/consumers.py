@@ -117,6 +117,12 @@ class OutcomesConsumer:
         else:
             self._finish(messages, [applied])
 
+    async def apply(self, batches: Sequence[pb.OutcomeBatch]) -> None:
+        """Apply what the tracker itself has to report. Raises as the database does."""
+        applied = await self._store(batches)
+        self._writer.committed(applied)
+        self._told(applied)
+
     def _finish(self, messages: list[Message], applied: Sequence[Applied]) -> None:
         for one in applied:
             self._writer.committed(one)

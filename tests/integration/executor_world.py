@@ -29,6 +29,7 @@ from kit.rpc.server import RpcServer
 from kit.testing.eventually import eventually
 from kit.vault import DataKey, Vault, setting_place
 from onward.common.v1 import facts_pb2 as common
+from onward.delivery.v1 import breakers_pb2
 from onward.delivery.v1 import internal_service_pb2 as delivery_pb
 from onward.delivery.v1 import internal_service_pb2_grpc as delivery_rpc
 from onward.executor.v1 import outcomes_pb2 as pb
@@ -196,6 +197,33 @@ class FakeTracker(delivery_rpc.InternalServiceServicer):
         self.asked: list[delivery_pb.LookupOutcomesRequest] = []
         self.answers = asyncio.Event()
         self.answers.set()
+        # What watchers of breakers were told so far; the next ones are told only what is open.
+        self.told: list[breakers_pb2.WatchBreakersResponse] = []
+        self._open: set[str] = set()
+        self.watchers = 0
+        self._more = asyncio.Event()
+
+    def breaker(self, destination: str, *, opened: bool) -> None:
+        """Open or close a destination's breaker."""
+        (self._open.add if opened else self._open.discard)(destination)
+        places = [breakers_pb2.BreakerPlace(workspace=WORKSPACE, destination=destination)]
+        told = breakers_pb2.WatchBreakersResponse(opened=places if opened else [], closed=[] if opened else places)
+        self.told.append(told)
+        self._more.set()
+        self._more = asyncio.Event()
+
+    async def WatchBreakers(self, request: Any, context: Any) -> AsyncIterator[breakers_pb2.WatchBreakersResponse]:
+        first = breakers_pb2.WatchBreakersResponse(complete=True)
+        first.opened.extend(breakers_pb2.BreakerPlace(workspace=WORKSPACE, destination=one) for one in self._open)
+        told = len(self.told)
+        self.watchers += 1
+        yield first
+        while True:
+            more = self._more
+            for one in self.told[told:]:
+                yield one
+            told = len(self.told)
+            await more.wait()
 
     async def LookupOutcomes(self, request: Any, context: Any) -> delivery_pb.LookupOutcomesResponse:
         self.asked.append(request)

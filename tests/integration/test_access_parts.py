@@ -66,6 +66,7 @@ RESOURCES: Mapping[str, Sequence[str]] = {
     "delivery.DeliveryService.WatchDeliveries": ("", *DESTINATIONS),
     "delivery.DeliveryService.RetryDelivery": ("deliveries/d1",),
     "delivery.DeliveryService.CancelDelivery": ("deliveries/d1",),
+    "delivery.DeliveryService.ResetBreaker": DESTINATIONS,
     "delivery.DeliveryService.ListIngestFailures": ("",),
     "executor.ExecutionService.TestFunction": ("", *FUNCTIONS),
     "executor.ExecutionService.InvokeDestination": DESTINATIONS,

@@ -18,7 +18,7 @@ from kit.testing.eventually import eventually
 from onward.audit.v1 import audit_service_pb2 as apb
 from onward.common.v1 import access_pb2
 from onward.delivery.v1 import acts_pb2 as pb
-from onward.delivery.v1 import delivery_service_pb2, facts_pb2
+from onward.delivery.v1 import breakers_pb2, delivery_service_pb2, facts_pb2
 from onward.executor.v1 import outcomes_pb2
 from services.delivery.domain.identity import delivery_id
 from tests.integration import audit_world, delivery_world
@@ -29,7 +29,7 @@ pytestmark = pytest.mark.integration
 ACME = "workspaces/acme"
 FILES: list[FileDescriptor] = [delivery_service_pb2.DESCRIPTOR]
 # Facts that nobody asks for.
-BY_ITSELF: set[str] = set()
+BY_ITSELF = {"BreakerOpened", "BreakerClosed"}
 
 
 @dataclass(frozen=True)
@@ -56,10 +56,18 @@ async def cancel(world: World) -> pb.CancelDeliveryRequest:
     return pb.CancelDeliveryRequest(name=await waiting(world, 2))
 
 
+async def reset(world: World) -> breakers_pb2.ResetBreakerRequest:
+    failed = [attempt(number, result=outcomes_pb2.RESULT_RETRYABLE) for number in range(10, 40)]
+    await world.report(batch(*failed, destination="broken"))
+    world.advance(1)
+    return breakers_pb2.ResetBreakerRequest(name=f"{ACME}/destinations/broken")
+
+
 # In an order in which each can be done.
 STEPS: tuple[Step, ...] = (
     Step("RetryDelivery", retry, ("DeliveryRetried",)),
     Step("CancelDelivery", cancel, ("DeliveryCancelled",)),
+    Step("ResetBreaker", reset, ("BreakerReset",)),
 )
 
 

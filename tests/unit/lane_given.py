@@ -16,6 +16,7 @@ from kit.clock import FakeClock
 from onward.executor.v1 import outcomes_pb2 as pb
 from services.executor.handlers.fairness import CpuShares
 from services.executor.handlers.generations import Services
+from services.executor.handlers.holds import OpenBreakers
 from services.executor.handlers.lane_set import LaneSet
 from services.executor.handlers.metering import Meters
 from services.executor.handlers.places import WorkerPlaces
@@ -109,8 +110,15 @@ class GivenResolver:
 class GivenView:
     """Knows every destination."""
 
+    def __init__(self) -> None:
+        # Why events of the destination are left to the tracker.
+        self.held = ""
+
     def end_reason(self, workspace: str, destination: str) -> str:
         return ""
+
+    def route(self, workspace: str, destination: str) -> Route:
+        return Route(workspace, destination, "CRM", "web", "f", 3, enabled=True, held=self.held)
 
 
 class LaneWorld:
@@ -129,11 +137,14 @@ class LaneWorld:
             self.clock, cores=2, cpu_ns=lambda pid: self.cpu_ns.get(pid, 0), renice=lambda *_: True, idle=lambda: 1.0
         )
         self.meters = Meters()
+        self.view = GivenView()
+        self.breakers = OpenBreakers()
         self.services = Services(
-            cast(Any, self.zygote), cast(Any, self.resolver), self.log, cast(Any, None), cast(Any, GivenView()),
-            self.clock, self.places, Turns(self.clock), self.shares, self.meters,
+            cast(Any, self.zygote), cast(Any, self.resolver), self.log, cast(Any, None), cast(Any, self.view),
+            self.clock, self.places, Turns(self.clock), self.shares, self.meters, self.breakers,
         )  # fmt: skip
         self.lanes = LaneSet(self.services)
+        self.breakers.on_change = self.lanes.look
         self.lanes._group = group
         self.lane = self.lanes._lane("acme", "crm")
         self._sequence = 0
@@ -149,9 +160,9 @@ class LaneWorld:
         )  # fmt: skip
         return replace(made, **fields)
 
-    async def push(self, count: int = 1, *, stored_at_us: int = 0) -> None:
+    async def push(self, count: int = 1, *, stored_at_us: int = 0, **fields: Any) -> None:
         for _ in range(count):
-            self.lane.push(self.item(stored_at_us=stored_at_us))
+            self.lane.push(self.item(stored_at_us=stored_at_us, **fields))
         await turns()
 
     @property

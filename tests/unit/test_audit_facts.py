@@ -332,6 +332,24 @@ ROWS: Mapping[str, Row] = MappingProxyType(
             "",
             [("delivery", "", "d1-0-a"), ("messageId", "", "m-1")],
         ),
+        "BreakerOpened": Row(
+            ("breakers/2026-01-02", d.BreakerOpened(destination="eu", attempts=12, failures=11)),
+            "destinations/eu",
+            "",
+            [("attempts", "", "12"), ("failures", "", "11")],
+        ),
+        "BreakerClosed": Row(
+            ("breakers/2026-01-02", d.BreakerClosed(destination="eu", open_ms=31_500)),
+            "destinations/eu",
+            "",
+            [("openMs", "", "31500")],
+        ),
+        "BreakerReset": Row(
+            ("breakers/2026-01-02", d.BreakerReset(destination="eu", open_ms=31_500)),
+            "destinations/eu",
+            "",
+            [("openMs", "", "31500")],
+        ),
         "DestinationDisconnected": Row(
             ("destinations/eu", f.DestinationDisconnected(destination="eu")),
             "destinations/eu",

@@ -21,7 +21,9 @@ FACT_TYPES = {**fact_types(facts_pb2), **fact_types(delivery_facts)}
 # Facts that tell of a refusal.
 DENIALS = frozenset({"AccessDenied"})
 # Facts that tell of something that was done with their target and left it as it was, in streams of their own.
-USES = frozenset({"DestinationInvoked", "DeliveryRetried", "DeliveryCancelled"})
+USES = frozenset(
+    {"DestinationInvoked", "DeliveryRetried", "DeliveryCancelled", "BreakerOpened", "BreakerClosed", "BreakerReset"}
+)
 
 
 @dataclass(frozen=True, slots=True)

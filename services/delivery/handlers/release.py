@@ -31,6 +31,7 @@ from services.delivery.domain.identity import delivery_id
 from services.delivery.domain.schedule import SECOND_US
 from services.delivery.handlers.allowance import SATURATED_POLL_S, Allowance
 from services.delivery.handlers.applied import AppliedOutcomes
+from services.delivery.handlers.expiry import Expiry
 from services.delivery.handlers.gathering import Gathering
 from services.delivery.projections.rollups import columns
 from services.delivery.projections.standing import Destination
@@ -83,6 +84,7 @@ class Releaser:
         applied: AppliedOutcomes,
         credits_: Credits,
         clock: Clock,
+        expiry: Expiry,
         unanswered_after_s: float = UNANSWERED_AFTER_S,
     ) -> None:
         self._dsn = dsn
@@ -93,6 +95,7 @@ class Releaser:
         self._allowance = Allowance(credits_, clock)
         self._clock = clock
         self._unanswered_after_s = unanswered_after_s
+        self._expiry = expiry
         self._gathering = Gathering(clock)
         self._wake = asyncio.Event()
         self._reviewed_at = clock.monotonic()
@@ -148,6 +151,7 @@ class Releaser:
         self._wake.clear()
         if self._clock.monotonic() - self._reviewed_at >= min(REVIEW_INTERVAL_S, self._unanswered_after_s):
             self._reviewed_at = self._clock.monotonic()
+            await self._expiry.look(connection, self.now_us())
             await self._review(connection)
         now_us = self.now_us()
         await self._gathering.look(connection, now_us)

@@ -45,3 +45,23 @@ CREATE TABLE breaker_changes (
     open_us bigint NOT NULL
 );
 CREATE INDEX breaker_changes_by_workspace ON breaker_changes (workspace, id);
+
+-- Why what waits for a destination is held back, as people see it; `deferred` is of a delivery that was to begin.
+CREATE FUNCTION held_because(of_workspace text, of_destination text, deferred boolean) RETURNS text
+LANGUAGE sql STABLE AS $$
+    SELECT CASE
+        WHEN EXISTS (
+            SELECT FROM breakers
+            WHERE workspace = of_workspace AND destination = of_destination AND opened_at_us > 0
+        ) THEN 'breaker_open'
+        WHEN NOT deferred THEN ''
+        ELSE coalesce((
+            SELECT CASE
+                WHEN max_per_second > 0 THEN 'rate_limit'
+                WHEN max_in_flight > 0 THEN 'concurrency_limit'
+                ELSE ''
+            END
+            FROM delivery_policies WHERE workspace = of_workspace AND destination = of_destination
+        ), '')
+    END
+$$;

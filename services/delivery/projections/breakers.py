@@ -70,7 +70,9 @@ class Outlook:
     """What the outcomes of one transaction say of their destinations."""
 
     def __init__(self) -> None:
-        self.failures: Counter[Destination] = Counter()
+        # A batch is one attempt here, so each of its events is a part of one: one that makes its batches fail must not
+        # hold up all others.
+        self.failures: dict[Destination, float] = {}
         # Of deliveries that had been released: when that was, and whether the destination answered.
         self._released: dict[Destination, Counter[tuple[int, bool]]] = {}
 
@@ -80,7 +82,7 @@ class Outlook:
         if answered is None:
             return
         if not answered:
-            self.failures[destination] += 1
+            self.failures[destination] = self.failures.get(destination, 0.0) + 1 / max(1, one.batch_events)
         if released_at_us:
             self._released.setdefault(destination, Counter())[released_at_us, answered] += 1
 
@@ -96,7 +98,8 @@ class Outlook:
             if released_at_us >= breaker.until_us:
                 answered += well * count
                 failed += (not well) * count
-        return Tally(successes, self.failures[destination], before, answered, failed)
+        failures = self.failures.get(destination, 0.0)
+        return Tally(successes, max(1, round(failures)) if failures else 0, before, answered, failed)
 
 
 class Settled(NamedTuple):

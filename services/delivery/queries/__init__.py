@@ -76,6 +76,8 @@ class Wanted(NamedTuple):
     error_type: int = 0
     # Of these sources only.
     sources: Subset = EVERYTHING
+    # That ended for this reason, or are held back for it.
+    reason: str = ""
 
 
 def _columns(subset: Subset) -> tuple[bool, list[str]]:
@@ -90,14 +92,14 @@ async def list_deliveries(reader: Reader, wanted: Wanted, after: Cursor, limit: 
         found = await reader.fetch(
             queries.list_ended, wanted.workspace, wanted.destination, wanted.span.start_us, after.received_at_us,
             wanted.state, wanted.error_type, after.stream_sequence, after.event_index, after.destination, limit,
-            *_columns(wanted.sources),
+            *_columns(wanted.sources), wanted.reason,
         )  # fmt: skip
         ended = [ended_delivery(row) for row in found]
     if wanted.state in (pb.DELIVERY_STATE_UNSPECIFIED, pb.DELIVERY_STATE_PENDING):
         found = await reader.fetch(
             queries.list_pending, wanted.workspace, wanted.destination, wanted.span.start_us, after.received_at_us,
             wanted.error_type, after.stream_sequence, after.event_index, after.destination, limit,
-            *_columns(wanted.sources),
+            *_columns(wanted.sources), wanted.reason,
         )  # fmt: skip
         pending = [pending_delivery(row) for row in found]
     return merged(ended + pending)[:limit]
@@ -126,6 +128,7 @@ def _is_wanted(delivery: pb.Delivery, wanted: Wanted) -> bool:
         and (not wanted.destination or delivery.destination.rpartition("/")[2] == wanted.destination)
         and wanted.state in (0, delivery.state)
         and wanted.error_type in (0, delivery.error_type)
+        and wanted.reason in ("", delivery.reason)
     )
 
 
@@ -238,6 +241,7 @@ def pending_delivery(row: Row) -> pb.Delivery:
     delivery = _delivery(row)
     delivery.state = pb.DELIVERY_STATE_PENDING
     delivery.attempts = row["attempt"] - 1
+    delivery.reason = row.get("held") or ""
     delivery.next_attempt_time.FromMicroseconds(row["due_at_us"])
     return delivery
 

@@ -14,6 +14,7 @@ from kit.rpc import names
 from onward.delivery.v1 import delivery_service_pb2 as pb
 from onward.delivery.v1 import numbers_pb2 as numbers
 from onward.executor.v1 import outcomes_pb2
+from services.delivery.domain.decisions import EXHAUSTED
 from services.delivery.domain.latency import percentiles_us
 from services.delivery.domain.windows import Window
 from services.delivery.queries import MINUTE_US, Reader
@@ -155,6 +156,9 @@ class Summary:
 
     def add_reason(self, row: asyncpg.Record) -> None:
         summary = self._summary_of(row["destination"])
+        if row["state"] == pb.DELIVERY_STATE_FAILED:
+            summary.exhausted += row["count"] if row["reason"] == EXHAUSTED else 0
+            return
         counts = summary.filtered_by if row["state"] == pb.DELIVERY_STATE_FILTERED else summary.cancelled_by
         counts[row["reason"]] += row["count"]
 

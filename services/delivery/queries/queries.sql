@@ -13,7 +13,7 @@ FROM (
         SELECT * FROM attempts t
         WHERE t.workspace = $1 AND t.destination = d.destination AND t.terminal
             AND t.received_at_us >= $3 AND t.received_at_us <= $4
-            AND ($5 = 0 OR t.state = $5) AND ($6 = 0 OR t.error_type = $6)
+            AND ($5 = 0 OR t.state = $5) AND ($6 = 0 OR t.error_type = $6) AND ($13 = '' OR t.reason = $13)
             AND (t.received_at_us < $4 OR (t.stream_sequence, t.event_index) < ($7, $8)
                 OR ((t.stream_sequence, t.event_index) = ($7, $8) AND t.destination > $9))
         ORDER BY t.received_at_us DESC, t.stream_sequence DESC, t.event_index DESC LIMIT $10
@@ -30,9 +30,12 @@ SELECT n.* FROM (
 ) AS d
 CROSS JOIN LATERAL (
     SELECT workspace, destination, stream_sequence, event_index, source, message_id, type, event_name, received_at_us,
-        duplicate, attempt, error_type, error_message, due_at_us
+        duplicate, attempt, error_type, error_message, due_at_us, h.held
     FROM due t
-    WHERE t.workspace = $1 AND t.destination = d.destination
+    CROSS JOIN LATERAL (
+        SELECT held_because(t.workspace, t.destination, t.reason = 2 AND t.released_at_us IS NULL) AS held
+    ) AS h
+    WHERE t.workspace = $1 AND t.destination = d.destination AND ($12 = '' OR h.held = $12)
         AND t.received_at_us >= $3 AND t.received_at_us <= $4 AND ($5 = 0 OR t.error_type = $5)
         AND (t.received_at_us < $4 OR (t.stream_sequence, t.event_index) < ($6, $7)
             OR ((t.stream_sequence, t.event_index) = ($6, $7) AND t.destination > $8))
@@ -67,7 +70,7 @@ LEFT JOIN LATERAL (
 -- name: pending_of_events
 SELECT d.workspace, d.destination, d.stream_sequence, d.event_index, d.source, d.message_id, d.type, d.event_name,
     d.received_at_us, d.duplicate, d.attempt, d.error_type, d.error_message, d.due_at_us, d.reason,
-    d.released_at_us
+    d.released_at_us, held_because(d.workspace, d.destination, d.reason = 2 AND d.released_at_us IS NULL) AS held
 FROM due d
 JOIN unnest($2::bigint[], $3::int[]) AS k (stream_sequence, event_index) USING (stream_sequence, event_index)
 WHERE d.workspace = $1;

@@ -51,9 +51,9 @@ class DeliveryServicer(InterventionCalls, BreakerCalls, NumberCalls, delivery_se
         workspace, destination = parse_parent(request.parent)
         span = span_of(request, default=Span(0, TIME_MAX_US))
         sources = current_caller().sources
-        wanted = Wanted(workspace, destination, span, request.state, request.error_type, sources)
+        wanted = Wanted(workspace, destination, span, request.state, request.error_type, sources, request.reason)
         limit = page_size(request.page_size)
-        binding = ("deliveries", *(str(one) for one in (*wanted[:5], request.message_id)))
+        binding = ("deliveries", *(str(one) for one in (*wanted[:5], request.message_id, request.reason)))
         after = _cursor(self._pages.read(request.page_token, *binding), Cursor(span.end_us))
         if request.message_id:
             everything = await queries.deliveries_of_message(self._pool, wanted, request.message_id)

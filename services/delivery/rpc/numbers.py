@@ -11,9 +11,11 @@ from kit.rpc.names import malformed
 from kit.rpc.pages import PageTokens, page_size
 from onward.delivery.v1 import delivery_service_pb2 as pb
 from onward.delivery.v1 import numbers_pb2
+from services.delivery.domain.schedule import SECOND_US
 from services.delivery.domain.shapes import parse_group_name
 from services.delivery.domain.windows import Window, grid_of
 from services.delivery.queries import Span
+from services.delivery.queries.breakers import add_breakers
 from services.delivery.queries.errors import WantedErrors, list_error_groups
 from services.delivery.queries.numbers import Asked, get_summary
 from services.delivery.queries.series import get_series
@@ -36,7 +38,10 @@ class NumberCalls:
 
     async def GetSummary(self, request: pb.GetSummaryRequest, context: Any) -> pb.GetSummaryResponse:
         window = self._window(request)
-        return await get_summary(self._pool, _asked(request.parent), window, list(dict.fromkeys(request.breakdowns)))
+        asked = _asked(request.parent)
+        answer = await get_summary(self._pool, asked, window, list(dict.fromkeys(request.breakdowns)))
+        await add_breakers(self._pool, asked, int(self._clock.now().timestamp() * SECOND_US), answer)
+        return answer
 
     async def GetSeries(self, request: numbers_pb2.GetSeriesRequest, context: Any) -> numbers_pb2.GetSeriesResponse:
         grid = grid_of(self._window(request), request.interval)

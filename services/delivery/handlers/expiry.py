@@ -1,0 +1,73 @@
+"""Ends what is held back for longer than it may be retried: an open breaker or a rate limit moves no horizon.
+
+What is released is ended by its own outcome, so this is for what waits: it ends as a deferral would end it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable, Sequence
+from itertools import groupby
+from pathlib import Path
+
+import asyncpg
+import structlog
+
+from kit.ids import uuid7
+from kit.postgres.pool import Connection
+from kit.postgres.queries import load_queries
+from onward.executor.v1 import outcomes_pb2 as pb
+from services.delivery.domain.schedule import SECOND_US, Schedule
+
+log = structlog.get_logger(__name__)
+
+queries = load_queries(Path(__file__).parent / "expiry.sql")
+
+# Deliveries that one look ends; more are found by the next one.
+EXPIRED_MAX = 1000
+
+Apply = Callable[[Sequence[pb.OutcomeBatch]], Awaitable[None]]
+
+
+class Expiry:
+    """Looked at by the leading releaser; `apply` applies outcomes as if an executor had reported them."""
+
+    def __init__(self, schedule: Schedule, apply: Apply) -> None:
+        self._default_s = schedule.horizon_us // SECOND_US
+        self._apply = apply
+
+    async def look(self, connection: Connection, now_us: int) -> None:
+        """End what is past its horizon."""
+        rows = await connection.fetch(queries.past_horizon, now_us, self._default_s, EXPIRED_MAX)
+        if not rows:
+            return
+        batches = [_ended(list(same), now_us) for _, same in groupby(rows, key=_place)]
+        await self._apply(batches)
+        log.info("deliveries_exhausted_while_held_back", count=len(rows))
+
+
+def _place(row: asyncpg.Record) -> tuple[str, str, str, str]:
+    return row["workspace"], row["destination"], row["source"], row["function"]
+
+
+def _ended(rows: Sequence[asyncpg.Record], now_us: int) -> pb.OutcomeBatch:
+    workspace, destination, source, function = _place(rows[0])
+    attempts = [
+        pb.Attempt(
+            stream_sequence=row["stream_sequence"],
+            index=row["event_index"],
+            attempt=row["attempt"],
+            retries_used=row["retries_used"],
+            message_id=row["message_id"],
+            type=row["type"],
+            event_name=row["event_name"],
+            received_at_us=row["received_at_us"],
+            ended_at_us=now_us,
+            result=pb.RESULT_DEFERRED,
+            # Failures keep their event beyond the stream's retention, and the row that had it goes. People are shown no
+            # more of it than before: the filters that it would meet now are not known here.
+            detail=pb.AttemptDetail(event=row["event"], error_message=row["error_message"], filtered_event=b""),
+        )
+        for row in rows
+    ]
+    group = pb.DestinationOutcomes(destination=destination, source=source, function=function, attempts=attempts)
+    return pb.OutcomeBatch(batch_id=uuid7(), workspace=workspace, destinations=[group])
