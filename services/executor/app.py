@@ -33,6 +33,7 @@ from kit.rpc.tls import service_tls
 from kit.settings import SettingsError
 from onward.common.v1 import facts_pb2
 from onward.delivery.v1 import breakers_pb2
+from onward.delivery.v1 import duplicates_pb2 as duplicates_pb
 from onward.delivery.v1 import internal_service_pb2 as delivery_pb
 from onward.delivery.v1 import internal_service_pb2_grpc as delivery_rpc
 from onward.executor.v1 import execution_service_pb2_grpc as executor_rpc
@@ -40,6 +41,7 @@ from onward.registry.v1 import internal_service_pb2 as registry_pb
 from onward.registry.v1 import internal_service_pb2_grpc as registry_rpc
 from onward.registry.v1 import resources_pb2
 from services.executor.consumers.breakers import BreakersFeed
+from services.executor.consumers.duplicates import Published, Repetitions
 from services.executor.consumers.facts import BusFence, FactsFeed
 from services.executor.consumers.intake import Intake
 from services.executor.consumers.tickets import Tickets
@@ -73,6 +75,8 @@ from services.executor.settings import Settings
 # One pull's worth: large enough to amortise its cost, small enough to keep the loop responsive.
 PULL_EVENTS = 512
 RETRY_S = 0.5
+# The tracker answers within milliseconds, and within some tenths of a second while it stores a lot.
+DUPLICATES_S = 1.0
 # Saves are seldom, and one that finds no reader takes some 30 ms more.
 CODE_READERS = 1
 # Functions that are new at the same time find a worker ready, for 4 MB each. A fourth one waits some 20 ms longer.
@@ -135,8 +139,9 @@ class App:
         self._lanes = LaneSet(services)
         self._breakers.on_change = self._lanes.look
         self._intake = Intake(
-            self._view, self._fence, self._tickets, self._outcomes, self._lanes.push, self._lookup, self._clock
-        )
+            self._view, self._fence, self._tickets, self._outcomes, self._lanes.push, self._lookup,
+            Repetitions(self._find_duplicates), self._clock,
+        )  # fmt: skip
         self._reporter = Reporter(self._view, self._report, f"{_replica()}-{SystemIds().token_id()}")
         self._pullers: dict[str, Puller] = {}
         self._denials = DenialLog(registry_denials(self._registry), self._clock)
@@ -350,6 +355,19 @@ class App:
             except OnwardError as error:
                 log.info("waiting_for_tracker", reason=error.reason)
                 await asyncio.sleep(RETRY_S)
+
+    async def _find_duplicates(self, workspace: str, events: Sequence[Published]) -> Sequence[int]:
+        """Ask the tracker once: without it events are run, rather twice than late."""
+        sources, message_ids, sequences, indexes, times = zip(*events, strict=True)
+        request = duplicates_pb.FindDuplicatesRequest(
+            workspace=workspace, sources=sources, message_ids=message_ids, stream_sequences=sequences, indexes=indexes,
+            received_at_us=times,
+        )  # fmt: skip
+        try:
+            return (await self._delivery_stub.FindDuplicates(request, timeout=DUPLICATES_S)).duplicates
+        except OnwardError as error:
+            log.info("duplicates_not_known", reason=error.reason)
+            return ()
 
 
 def _replica() -> str:

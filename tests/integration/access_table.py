@@ -230,6 +230,7 @@ NEEDS: Mapping[str, str] = {
     "executor.ExecutionService.DescribeRuntime": NOTHING,
     "delivery.InternalService.LookupOutcomes": SERVICES,
     "delivery.InternalService.WatchBreakers": SERVICES,
+    "delivery.InternalService.FindDuplicates": SERVICES,
     "delivery.InternalService.ReadFacts": SERVICES,
     "delivery.DeliveryService.RetryDelivery": READS_AND_KEEPS,
     "delivery.DeliveryService.CancelDelivery": READS_AND_KEEPS,

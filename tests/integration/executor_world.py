@@ -21,7 +21,7 @@ from kit.bus.message import Message as BusMessage
 from kit.bus.publish import Publisher
 from kit.bus.puller import Puller
 from kit.bus.streams import OUTCOMES, events_stream, facts_stream, provision
-from kit.errors import NotFound
+from kit.errors import NotFound, Unavailable
 from kit.eventstore.envelope import to_message, to_stored
 from kit.eventstore.facts import Meta, NewFact
 from kit.eventstore.memory import MemoryEventStore
@@ -30,6 +30,7 @@ from kit.testing.eventually import eventually
 from kit.vault import DataKey, Vault, setting_place
 from onward.common.v1 import facts_pb2 as common
 from onward.delivery.v1 import breakers_pb2
+from onward.delivery.v1 import duplicates_pb2 as duplicates_pb
 from onward.delivery.v1 import internal_service_pb2 as delivery_pb
 from onward.delivery.v1 import internal_service_pb2_grpc as delivery_rpc
 from onward.executor.v1 import outcomes_pb2 as pb
@@ -197,6 +198,8 @@ class FakeTracker(delivery_rpc.InternalServiceServicer):
         self.asked: list[delivery_pb.LookupOutcomesRequest] = []
         self.answers = asyncio.Event()
         self.answers.set()
+        # MessageIds that events of before this executor bore; None: nothing can be told.
+        self.repeated: set[str] | None = set()
         # What watchers of breakers were told so far; the next ones are told only what is open.
         self.told: list[breakers_pb2.WatchBreakersResponse] = []
         self._open: set[str] = set()
@@ -224,6 +227,12 @@ class FakeTracker(delivery_rpc.InternalServiceServicer):
                 yield one
             told = len(self.told)
             await more.wait()
+
+    async def FindDuplicates(self, request: Any, context: Any) -> duplicates_pb.FindDuplicatesResponse:
+        if self.repeated is None:
+            raise Unavailable("Postgres is away")
+        found = [at for at, message_id in enumerate(request.message_ids) if message_id in self.repeated]
+        return duplicates_pb.FindDuplicatesResponse(duplicates=found)
 
     async def LookupOutcomes(self, request: Any, context: Any) -> delivery_pb.LookupOutcomesResponse:
         self.asked.append(request)

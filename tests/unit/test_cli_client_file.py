@@ -39,4 +39,4 @@ async def test_publishing_without_a_write_key_tells_where_to_get_one(tmp_path: P
     ClientFile(tmp_path / "client.json").update(nats_url="nats://127.0.0.1:1", workspaces={"acme": "token"})
     async with Session(Options(data=tmp_path)) as session:
         with pytest.raises(UsageError, match="or ONWARD_WRITE_KEY, or make one with `onward sources keys create web`"):
-            await session.nats("web")
+            await session.publisher("web", "", lambda results: None)

@@ -61,7 +61,7 @@ async def test_a_flood_of_one_workspace_lets_others_in_after_a_turn() -> None:
     refusals = SlowRefusals(clock, TURN_S / 4)
     tickets = Tickets(cast(Any, NoBus()), clock)
     intake = Intake(
-        View(), NoFence(), tickets, cast(Any, refusals), cast(Any, None), cast(Any, None), clock
+        View(), NoFence(), tickets, cast(Any, refusals), cast(Any, None), cast(Any, None), cast(Any, None), clock
     )  # fmt: skip
     flood = asyncio.ensure_future(intake.on_events("large", "EVENTS_large", list(messages("large", 100))))
     small = asyncio.ensure_future(intake.on_events("small", "EVENTS_small", list(messages("small", 1))))

@@ -21,6 +21,8 @@ from services.delivery.projections.rollups import columns
 queries = load_queries(Path(__file__).parent / "projections.sql")
 
 DAY_US = 86_400_000_000
+# Why an executor filtered an event that repeats another one.
+DUPLICATE = "duplicate"
 
 # (workspace, destination)
 Destination = tuple[str, str]
@@ -144,8 +146,16 @@ async def _read_seen(connection: Connection, standing: Standing, groups: Sequenc
         source = header.source
         for one in attempts:
             reference = (workspace, one.stream_sequence, one.index)
-            if reference not in events:
-                events[reference] = (event_key(workspace, source, one.message_id), one.received_at_us)
+            if reference in events or reference in standing.duplicates:
+                continue
+            key = event_key(workspace, source, one.message_id)
+            if one.reason == DUPLICATE:
+                # Reported before the event that it repeats may be: that one is the first.
+                _repeats(standing, reference, key, one.received_at_us)
+            else:
+                events[reference] = (key, one.received_at_us)
+    if not events:
+        return
     keys = [key for key, _ in events.values()]
     days = [received // DAY_US for _, received in events.values()]
     known: dict[bytes, list[tuple[int, int, int]]] = {}
@@ -166,12 +176,16 @@ def _see(
     elif any(one[:2] == (sequence, index) for one in before):
         return
     elif any(abs(one[2] - received_at_us) < DAY_US for one in before):
-        standing.duplicates.add(event)
-        standing.duplicate_rows.append((key, sequence, index, received_at_us))
+        _repeats(standing, event, key, received_at_us)
         return
     else:
         before.append((sequence, index, received_at_us))
     standing.seen_rows.append((key, received_at_us // DAY_US, sequence, index, received_at_us))
+
+
+def _repeats(standing: Standing, event: EventKey, key: bytes, received_at_us: int) -> None:
+    standing.duplicates.add(event)
+    standing.duplicate_rows.append((key, event[1], event[2], received_at_us))
 
 
 def _key(row: asyncpg.Record) -> Key:

@@ -264,6 +264,28 @@ def _delivery(row: Row) -> pb.Delivery:
     return delivery
 
 
+async def find_duplicates(
+    reader: Reader, workspace: str, events: Sequence[tuple[str, str, int, int, int]]
+) -> list[int]:
+    """Positions of the events whose messageId another one bore within 24 hours.
+
+    An event is its source, messageId, sequence, index and time of receipt.
+    """
+    if not events:
+        return []
+    keys = [event_key(workspace, source, message_id) for source, message_id, *_ in events]
+    times = [received_at_us for *_, received_at_us in events]
+    first_day, last_day = min(times) // DAY_US - 1, max(times) // DAY_US
+    found: list[int] = []
+    for row in await reader.fetch(queries.seen_before, keys, first_day, last_day):
+        position = row["position"] - 1
+        _, _, sequence, index, received_at_us = events[position]
+        another = (row["stream_sequence"], row["event_index"]) != (sequence, index)
+        if another and abs(row["received_at_us"] - received_at_us) < DAY_US:
+            found.append(position)
+    return found
+
+
 async def lookup_outcomes(
     reader: Reader, workspace: str, sequences: Sequence[int], now_us: int
 ) -> internal_pb.LookupOutcomesResponse:

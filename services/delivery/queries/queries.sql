@@ -53,6 +53,15 @@ SELECT stream_sequence, event_index, received_at_us FROM duplicate_events WHERE 
 ORDER BY received_at_us DESC, stream_sequence DESC, event_index DESC
 LIMIT $2;
 
+-- name: seen_before
+-- Of keys that were seen on some days: most are not, so there are few rows.
+SELECT k.position, s.stream_sequence, s.event_index, s.received_at_us
+FROM unnest($1::bytea[]) WITH ORDINALITY AS k (event_key, position)
+CROSS JOIN LATERAL (
+    SELECT stream_sequence, event_index, received_at_us FROM seen_events s
+    WHERE s.event_key = k.event_key AND s.day BETWEEN $2 AND $3
+) AS s;
+
 -- name: attempts_of_events
 SELECT a.*, coalesce(left(e.error_message, 1024), '') AS error_message
 FROM unnest($2::bigint[], $3::int[], $4::bigint[]) AS k (stream_sequence, event_index, received_at_us)

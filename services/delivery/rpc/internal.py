@@ -9,6 +9,7 @@ from kit.eventstore.owner_log import answer_facts
 from kit.eventstore.store import EventStore
 from kit.postgres.pool import Pool
 from kit.rpc.names import is_id, malformed
+from onward.delivery.v1 import duplicates_pb2 as duplicates_pb
 from onward.delivery.v1 import internal_service_pb2 as pb
 from onward.delivery.v1 import internal_service_pb2_grpc
 from services.delivery import queries
@@ -16,6 +17,7 @@ from services.delivery.domain.schedule import SECOND_US
 from services.delivery.handlers.applied import AppliedOutcomes
 from services.delivery.handlers.breakers import BreakerBoard
 from services.delivery.rpc.breakers import BreakerWatch
+from services.delivery.rpc.duplicates import find_duplicates
 
 SERVICE = "delivery"
 # As the proto says.
@@ -36,6 +38,11 @@ class InternalServicer(BreakerWatch, internal_service_pb2_grpc.InternalServiceSe
 
     async def ReadFacts(self, request: pb.ReadFactsRequest, context: Any) -> pb.ReadFactsResponse:
         return pb.ReadFactsResponse(read=await answer_facts(SERVICE, self._store, request.read))
+
+    async def FindDuplicates(
+        self, request: duplicates_pb.FindDuplicatesRequest, context: Any
+    ) -> duplicates_pb.FindDuplicatesResponse:
+        return await find_duplicates(self._pool, request)
 
     async def LookupOutcomes(self, request: pb.LookupOutcomesRequest, context: Any) -> pb.LookupOutcomesResponse:
         if not is_id(request.workspace):

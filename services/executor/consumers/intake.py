@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Awaitable, Callable, Coroutine, Sequence
 from dataclasses import replace
-from typing import Protocol
+from typing import NamedTuple, Protocol
 
 import structlog
 
@@ -14,6 +14,7 @@ from kit.clock import Clock
 from kit.errors import LimitReached
 from onward.delivery.v1 import internal_service_pb2 as lookup_pb
 from onward.executor.v1 import outcomes_pb2 as pb
+from services.executor.consumers.duplicates import Published, Repetitions
 from services.executor.consumers.tickets import Tickets
 from services.executor.domain import errors
 from services.executor.domain.events import (
@@ -47,6 +48,16 @@ Known = dict[tuple[int, str], dict[int, int]]
 _NOTHING_KNOWN: Known = {}
 
 
+class Arrived(NamedTuple):
+    """A message that was read: its events, and what is refused of it, by their places in it."""
+
+    ticket: Ticket
+    source: str
+    received_at_us: int
+    events: dict[int, Event]
+    refusals: dict[int, Refused]
+
+
 class Fence(Protocol):
     """Waits until the view is at least as new as a message."""
 
@@ -64,6 +75,7 @@ class Intake:
         outcomes: OutcomeLog,
         push: PushItem,
         lookup: Lookup,
+        repetitions: Repetitions,
         clock: Clock,
     ) -> None:
         self._view = view
@@ -72,6 +84,7 @@ class Intake:
         self._outcomes = outcomes
         self._push = push
         self._lookup = lookup
+        self._repetitions = repetitions
         self._clock = clock
         self._group: asyncio.TaskGroup | None = None
 
@@ -79,12 +92,10 @@ class Intake:
         """Hand events to every destination of their source. Returns when there is room for more."""
         await self._fence.wait(_newest_ns(messages))
         again: list[Ticket] = []
-        taken: list[Ticket] = []
+        fresh: list[Arrived] = []
         turn_ends = self._clock.monotonic() + TURN_S
         for message in messages:
             if self._clock.monotonic() >= turn_ends:
-                self._tickets.handed_out(taken)
-                taken = []
                 await asyncio.sleep(0)
                 turn_ends = self._clock.monotonic() + TURN_S
             ticket = self._tickets.take(message, stream)
@@ -93,10 +104,11 @@ class Intake:
             if message.delivered > 1:
                 again.append(ticket)
             else:
-                self._hand_out_surely(workspace, ticket, _NOTHING_KNOWN)
-                taken.append(ticket)
-        # Nothing was awaited since they were taken: no outcome can have come in between.
-        self._tickets.handed_out(taken)
+                fresh.append(self._arrived(workspace, ticket))
+        if any(one.events for one in fresh):
+            self._later(self._hand_out_once(workspace, fresh, {}))
+        else:
+            await self._hand_out_all(workspace, fresh, {}, set())
         if again:
             self._later(self._events_again(workspace, again))
         await self._tickets.room(stream)
@@ -133,9 +145,13 @@ class Intake:
         for start in range(0, len(tickets), LOOKUP_MESSAGES_MAX):
             part = tickets[start : start + LOOKUP_MESSAGES_MAX]
             known = await self._look_up(workspace, part)
-            for ticket in part:
-                self._hand_out_surely(workspace, ticket, known.get(ticket.message.stream_seq, _NOTHING_KNOWN))
-            self._tickets.handed_out(part)
+            arrived = [self._arrived(workspace, ticket) for ticket in part]
+            await self._hand_out_once(workspace, arrived, known)
+
+    async def _hand_out_once(self, workspace: str, arrived: Sequence[Arrived], known: dict[int, Known]) -> None:
+        """Hand out what does not repeat another event; what does is recorded as that."""
+        repeated = await self._repetitions.among(workspace, _published(arrived))
+        await self._hand_out_all(workspace, arrived, known, repeated)
 
     async def _look_up(self, workspace: str, part: Sequence[Ticket]) -> dict[int, Known]:
         """Ask the tracker about messages; fewer at a time where their events are too many for one answer."""
@@ -149,43 +165,67 @@ class Intake:
         half = len(part) // 2
         return await self._look_up(workspace, part[:half]) | await self._look_up(workspace, part[half:])
 
-    def _hand_out_surely(self, workspace: str, ticket: Ticket, known: Known) -> None:
-        """Hand a message out; what we cannot handle is refused visibly, and holds up no other message."""
-        try:
-            self._hand_out(workspace, ticket, known)
-        except Exception:
-            log.exception("event_not_handled", workspace=workspace, sequence=ticket.message.stream_seq)
-            source = ticket.message.subject.split(".", 2)[2]
-            refused = Refused("internal_error", "the executor could not handle it; its log says why")
-            self._refuse(workspace, source, ticket, 0, refused, known)
-
-    def _hand_out(self, workspace: str, ticket: Ticket, known: Known) -> None:
+    def _arrived(self, workspace: str, ticket: Ticket) -> Arrived:
+        """Read a message; what is wrong with it or its events is kept with its reason."""
         message = ticket.message
         source = message.subject.split(".", 2)[2]
         received_at_us = message.timestamp_ns // 1000
-        routes = self._view.routes(workspace, source)
         try:
-            if not routes and not self._view.knows_source(workspace, source):
+            if not self._view.routes(workspace, source) and not self._view.knows_source(workspace, source):
                 raise Refused("unknown_source", f"no source {source!r} in workspace {workspace!r}")
             documents = parse_message(message.data)
         except Refused as refused:
-            self._refuse(workspace, source, ticket, 0, refused, known)
-            return
-        traceparent = message.traceparent
+            return Arrived(ticket, source, received_at_us, {}, {0: refused})
+        events: dict[int, Event] = {}
+        refusals: dict[int, Refused] = {}
         for index, document in enumerate(documents):
             try:
                 made_id = f"{workspace}-{message.stream_seq}-{index}"
-                event = accept(document, received_at_us, made_id, len(message.data))
+                events[index] = accept(document, received_at_us, made_id, len(message.data))
             except Refused as refused:
-                self._refuse(workspace, source, ticket, index, refused, known)
-                continue
-            for route in routes:
-                self._hand_to(route, event, ticket, index, received_at_us, known, traceparent)
+                refusals[index] = refused
+            except Exception as error:  # noqa: BLE001  logged
+                # What we cannot handle is refused visibly, and holds up no other event.
+                refusals[index] = _unhandled(workspace, ticket, error)
+        return Arrived(ticket, source, received_at_us, events, refusals)
+
+    async def _hand_out_all(
+        self, workspace: str, arrived: Sequence[Arrived], known: dict[int, Known], repeated: set[tuple[int, int]]
+    ) -> None:
+        """Hand messages out in turns, each one at once: an outcome of a part of it would acknowledge the whole."""
+        handed_out: list[Ticket] = []
+        turn_ends = self._clock.monotonic() + TURN_S
+        for one in arrived:
+            if self._clock.monotonic() >= turn_ends:
+                self._tickets.handed_out(handed_out)
+                handed_out = []
+                await asyncio.sleep(0)
+                turn_ends = self._clock.monotonic() + TURN_S
+            of_this = known.get(one.ticket.message.stream_seq, _NOTHING_KNOWN)
+            self._hand_out_surely(workspace, one, of_this, repeated)
+            handed_out.append(one.ticket)
+        self._tickets.handed_out(handed_out)
+
+    def _hand_out_surely(self, workspace: str, arrived: Arrived, known: Known, repeated: set[tuple[int, int]]) -> None:
+        """Hand a message out; what we cannot handle is refused visibly, and holds up no other message."""
+        for index, refused in arrived.refusals.items():
+            self._refuse(workspace, arrived.source, arrived.ticket, index, refused, known)
+        try:
+            self._hand_out(workspace, arrived, known, repeated)
+        except Exception as error:  # noqa: BLE001  logged
+            refused = _unhandled(workspace, arrived.ticket, error)
+            self._refuse(workspace, arrived.source, arrived.ticket, 0, refused, known)
+
+    def _hand_out(self, workspace: str, arrived: Arrived, known: Known, repeated: set[tuple[int, int]]) -> None:
+        sequence = arrived.ticket.message.stream_seq
+        for route in self._view.routes(workspace, arrived.source):
+            for index, event in arrived.events.items():
+                self._hand_to(route, event, arrived, index, known, repeated=(sequence, index) in repeated)
 
     def _hand_to(
-        self, route: Route, event: Event, ticket: Ticket, index: int, received_at_us: int,
-        known: Known, traceparent: str,
-    ) -> None:  # fmt: skip
+        self, route: Route, event: Event, arrived: Arrived, index: int, known: Known, *, repeated: bool
+    ) -> None:
+        ticket = arrived.ticket
         delivered = ticket.message.delivered
         item = Item(
             ticket=ticket,
@@ -198,9 +238,9 @@ class Intake:
             type=event.type,
             name=event.name,
             payload=event.payload,
-            received_at_us=received_at_us,
+            received_at_us=arrived.received_at_us,
             queued_at=ticket.taken_at,
-            traceparent=traceparent,
+            traceparent=ticket.message.traceparent,
         )
         if delivered > 1:
             attempts_known = known.get((index, route.destination), {})
@@ -208,7 +248,9 @@ class Intake:
                 return
             self._record_lost(item, 1, attempts_known)
         ticket.remaining += 1
-        if not route.enabled:
+        if repeated:
+            self._outcomes.record(item, errors.FILTERED, _as_routed(route), reason=errors.DUPLICATE)
+        elif not route.enabled:
             self._outcomes.record(item, errors.SKIPPED, _as_routed(route))
         elif not wants(event, route.destination, route.display_name):
             self._outcomes.record(item, errors.FILTERED, _as_routed(route), reason=errors.INTEGRATIONS)
@@ -294,6 +336,19 @@ class Intake:
             function="",
             version=0,
         )
+
+
+def _unhandled(workspace: str, ticket: Ticket, error: Exception) -> Refused:
+    log.error("event_not_handled", workspace=workspace, sequence=ticket.message.stream_seq, exc_info=error)
+    return Refused("internal_error", "the executor could not handle it; its log says why")
+
+
+def _published(arrived: Sequence[Arrived]) -> list[Published]:
+    return [
+        Published(one.source, event.message_id, one.ticket.message.stream_seq, index, one.received_at_us)
+        for one in arrived
+        for index, event in one.events.items()
+    ]
 
 
 def _newest_ns(messages: Sequence[Message]) -> int:

@@ -9,6 +9,7 @@ from onward.executor.v1 import outcomes_pb2 as pb
 # Why an event was filtered, where no filter did it.
 INTEGRATIONS = "integrations"
 DROP_EVENT = "drop_event"
+DUPLICATE = "duplicate"
 # Statuses below 500 that a later attempt may well not see: request timeout, locked, too many requests.
 RETRYABLE_STATUSES = frozenset({408, 423, 429})
 

@@ -25,10 +25,11 @@ _sym_db = _symbol_database.Default()
 from onward.common.v1 import access_pb2 as onward_dot_common_dot_v1_dot_access__pb2
 from onward.common.v1 import facts_pb2 as onward_dot_common_dot_v1_dot_facts__pb2
 from onward.delivery.v1 import breakers_pb2 as onward_dot_delivery_dot_v1_dot_breakers__pb2
+from onward.delivery.v1 import duplicates_pb2 as onward_dot_delivery_dot_v1_dot_duplicates__pb2
 from onward.executor.v1 import outcomes_pb2 as onward_dot_executor_dot_v1_dot_outcomes__pb2
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n)onward/delivery/v1/internal_service.proto\x12\x12onward.delivery.v1\x1a\x1donward/common/v1/access.proto\x1a\x1conward/common/v1/facts.proto\x1a!onward/delivery/v1/breakers.proto\x1a!onward/executor/v1/outcomes.proto\"D\n\x10ReadFactsRequest\x12\x30\n\x04read\x18\x01 \x01(\x0b\x32\".onward.common.v1.ReadFactsRequest\"F\n\x11ReadFactsResponse\x12\x31\n\x04read\x18\x01 \x01(\x0b\x32#.onward.common.v1.ReadFactsResponse\"y\n\x15LookupOutcomesRequest\x12\x11\n\tworkspace\x18\x01 \x01(\t\x12\x19\n\x11outcomes_sequence\x18\x02 \x01(\x04\x12\x32\n\x06\x65vents\x18\x03 \x03(\x0b\x32\".onward.delivery.v1.EventReference\"8\n\x0e\x45ventReference\x12\x17\n\x0fstream_sequence\x18\x01 \x01(\x04\x12\r\n\x05index\x18\x02 \x01(\r\"L\n\x16LookupOutcomesResponse\x12\x32\n\x08outcomes\x18\x01 \x03(\x0b\x32 .onward.delivery.v1.KnownOutcome\"\x93\x01\n\x0cKnownOutcome\x12\x31\n\x05\x65vent\x18\x01 \x01(\x0b\x32\".onward.delivery.v1.EventReference\x12\x13\n\x0b\x64\x65stination\x18\x02 \x01(\t\x12\x0f\n\x07\x61ttempt\x18\x03 \x01(\r\x12*\n\x06result\x18\x04 \x01(\x0e\x32\x1a.onward.executor.v1.Result2\xda\x02\n\x0fInternalService\x12\x62\n\tReadFacts\x12$.onward.delivery.v1.ReadFactsRequest\x1a%.onward.delivery.v1.ReadFactsResponse\"\x08\xca\xf3\x18\x04\x08\x03\x18\x01\x12q\n\x0eLookupOutcomes\x12).onward.delivery.v1.LookupOutcomesRequest\x1a*.onward.delivery.v1.LookupOutcomesResponse\"\x08\xca\xf3\x18\x04\x08\x03\x18\x01\x12p\n\rWatchBreakers\x12(.onward.delivery.v1.WatchBreakersRequest\x1a).onward.delivery.v1.WatchBreakersResponse\"\x08\xca\xf3\x18\x04\x08\x03\x18\x01\x30\x01\x62\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n)onward/delivery/v1/internal_service.proto\x12\x12onward.delivery.v1\x1a\x1donward/common/v1/access.proto\x1a\x1conward/common/v1/facts.proto\x1a!onward/delivery/v1/breakers.proto\x1a#onward/delivery/v1/duplicates.proto\x1a!onward/executor/v1/outcomes.proto\"D\n\x10ReadFactsRequest\x12\x30\n\x04read\x18\x01 \x01(\x0b\x32\".onward.common.v1.ReadFactsRequest\"F\n\x11ReadFactsResponse\x12\x31\n\x04read\x18\x01 \x01(\x0b\x32#.onward.common.v1.ReadFactsResponse\"y\n\x15LookupOutcomesRequest\x12\x11\n\tworkspace\x18\x01 \x01(\t\x12\x19\n\x11outcomes_sequence\x18\x02 \x01(\x04\x12\x32\n\x06\x65vents\x18\x03 \x03(\x0b\x32\".onward.delivery.v1.EventReference\"8\n\x0e\x45ventReference\x12\x17\n\x0fstream_sequence\x18\x01 \x01(\x04\x12\r\n\x05index\x18\x02 \x01(\r\"L\n\x16LookupOutcomesResponse\x12\x32\n\x08outcomes\x18\x01 \x03(\x0b\x32 .onward.delivery.v1.KnownOutcome\"\x93\x01\n\x0cKnownOutcome\x12\x31\n\x05\x65vent\x18\x01 \x01(\x0b\x32\".onward.delivery.v1.EventReference\x12\x13\n\x0b\x64\x65stination\x18\x02 \x01(\t\x12\x0f\n\x07\x61ttempt\x18\x03 \x01(\r\x12*\n\x06result\x18\x04 \x01(\x0e\x32\x1a.onward.executor.v1.Result2\xcd\x03\n\x0fInternalService\x12\x62\n\tReadFacts\x12$.onward.delivery.v1.ReadFactsRequest\x1a%.onward.delivery.v1.ReadFactsResponse\"\x08\xca\xf3\x18\x04\x08\x03\x18\x01\x12q\n\x0eLookupOutcomes\x12).onward.delivery.v1.LookupOutcomesRequest\x1a*.onward.delivery.v1.LookupOutcomesResponse\"\x08\xca\xf3\x18\x04\x08\x03\x18\x01\x12p\n\rWatchBreakers\x12(.onward.delivery.v1.WatchBreakersRequest\x1a).onward.delivery.v1.WatchBreakersResponse\"\x08\xca\xf3\x18\x04\x08\x03\x18\x01\x30\x01\x12q\n\x0e\x46indDuplicates\x12).onward.delivery.v1.FindDuplicatesRequest\x1a*.onward.delivery.v1.FindDuplicatesResponse\"\x08\xca\xf3\x18\x04\x08\x03\x18\x01\x62\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
@@ -41,18 +42,20 @@ if not _descriptor._USE_C_DESCRIPTORS:
   _globals['_INTERNALSERVICE'].methods_by_name['LookupOutcomes']._serialized_options = b'\312\363\030\004\010\003\030\001'
   _globals['_INTERNALSERVICE'].methods_by_name['WatchBreakers']._loaded_options = None
   _globals['_INTERNALSERVICE'].methods_by_name['WatchBreakers']._serialized_options = b'\312\363\030\004\010\003\030\001'
-  _globals['_READFACTSREQUEST']._serialized_start=196
-  _globals['_READFACTSREQUEST']._serialized_end=264
-  _globals['_READFACTSRESPONSE']._serialized_start=266
-  _globals['_READFACTSRESPONSE']._serialized_end=336
-  _globals['_LOOKUPOUTCOMESREQUEST']._serialized_start=338
-  _globals['_LOOKUPOUTCOMESREQUEST']._serialized_end=459
-  _globals['_EVENTREFERENCE']._serialized_start=461
-  _globals['_EVENTREFERENCE']._serialized_end=517
-  _globals['_LOOKUPOUTCOMESRESPONSE']._serialized_start=519
-  _globals['_LOOKUPOUTCOMESRESPONSE']._serialized_end=595
-  _globals['_KNOWNOUTCOME']._serialized_start=598
-  _globals['_KNOWNOUTCOME']._serialized_end=745
-  _globals['_INTERNALSERVICE']._serialized_start=748
-  _globals['_INTERNALSERVICE']._serialized_end=1094
+  _globals['_INTERNALSERVICE'].methods_by_name['FindDuplicates']._loaded_options = None
+  _globals['_INTERNALSERVICE'].methods_by_name['FindDuplicates']._serialized_options = b'\312\363\030\004\010\003\030\001'
+  _globals['_READFACTSREQUEST']._serialized_start=233
+  _globals['_READFACTSREQUEST']._serialized_end=301
+  _globals['_READFACTSRESPONSE']._serialized_start=303
+  _globals['_READFACTSRESPONSE']._serialized_end=373
+  _globals['_LOOKUPOUTCOMESREQUEST']._serialized_start=375
+  _globals['_LOOKUPOUTCOMESREQUEST']._serialized_end=496
+  _globals['_EVENTREFERENCE']._serialized_start=498
+  _globals['_EVENTREFERENCE']._serialized_end=554
+  _globals['_LOOKUPOUTCOMESRESPONSE']._serialized_start=556
+  _globals['_LOOKUPOUTCOMESRESPONSE']._serialized_end=632
+  _globals['_KNOWNOUTCOME']._serialized_start=635
+  _globals['_KNOWNOUTCOME']._serialized_end=782
+  _globals['_INTERNALSERVICE']._serialized_start=785
+  _globals['_INTERNALSERVICE']._serialized_end=1246
 # @@protoc_insertion_point(module_scope)

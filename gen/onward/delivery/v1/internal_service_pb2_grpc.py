@@ -4,6 +4,7 @@ import grpc
 import warnings
 
 from onward.delivery.v1 import breakers_pb2 as onward_dot_delivery_dot_v1_dot_breakers__pb2
+from onward.delivery.v1 import duplicates_pb2 as onward_dot_delivery_dot_v1_dot_duplicates__pb2
 from onward.delivery.v1 import internal_service_pb2 as onward_dot_delivery_dot_v1_dot_internal__service__pb2
 
 GRPC_GENERATED_VERSION = '1.85.1'
@@ -51,6 +52,11 @@ class InternalServiceStub:
                 request_serializer=onward_dot_delivery_dot_v1_dot_breakers__pb2.WatchBreakersRequest.SerializeToString,
                 response_deserializer=onward_dot_delivery_dot_v1_dot_breakers__pb2.WatchBreakersResponse.FromString,
                 _registered_method=True)
+        self.FindDuplicates = channel.unary_unary(
+                '/onward.delivery.v1.InternalService/FindDuplicates',
+                request_serializer=onward_dot_delivery_dot_v1_dot_duplicates__pb2.FindDuplicatesRequest.SerializeToString,
+                response_deserializer=onward_dot_delivery_dot_v1_dot_duplicates__pb2.FindDuplicatesResponse.FromString,
+                _registered_method=True)
 
 
 class InternalServiceServicer:
@@ -79,6 +85,13 @@ class InternalServiceServicer:
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
+    def FindDuplicates(self, request, context):
+        """Tells which of some events repeat a messageId of their source.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
 
 def add_InternalServiceServicer_to_server(servicer, server):
     rpc_method_handlers = {
@@ -96,6 +109,11 @@ def add_InternalServiceServicer_to_server(servicer, server):
                     servicer.WatchBreakers,
                     request_deserializer=onward_dot_delivery_dot_v1_dot_breakers__pb2.WatchBreakersRequest.FromString,
                     response_serializer=onward_dot_delivery_dot_v1_dot_breakers__pb2.WatchBreakersResponse.SerializeToString,
+            ),
+            'FindDuplicates': grpc.unary_unary_rpc_method_handler(
+                    servicer.FindDuplicates,
+                    request_deserializer=onward_dot_delivery_dot_v1_dot_duplicates__pb2.FindDuplicatesRequest.FromString,
+                    response_serializer=onward_dot_delivery_dot_v1_dot_duplicates__pb2.FindDuplicatesResponse.SerializeToString,
             ),
     }
     generic_handler = grpc.method_handlers_generic_handler(
@@ -180,6 +198,33 @@ class InternalService:
             '/onward.delivery.v1.InternalService/WatchBreakers',
             onward_dot_delivery_dot_v1_dot_breakers__pb2.WatchBreakersRequest.SerializeToString,
             onward_dot_delivery_dot_v1_dot_breakers__pb2.WatchBreakersResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def FindDuplicates(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/onward.delivery.v1.InternalService/FindDuplicates',
+            onward_dot_delivery_dot_v1_dot_duplicates__pb2.FindDuplicatesRequest.SerializeToString,
+            onward_dot_delivery_dot_v1_dot_duplicates__pb2.FindDuplicatesResponse.FromString,
             options,
             channel_credentials,
             insecure,

@@ -6,6 +6,7 @@ What the other services ask the delivery tracker. Refused to anybody else."""
 from collections import abc as _abc
 from grpc import aio as _aio
 from onward.delivery.v1 import breakers_pb2 as _breakers_pb2
+from onward.delivery.v1 import duplicates_pb2 as _duplicates_pb2
 from onward.delivery.v1 import internal_service_pb2 as _internal_service_pb2
 import abc as _abc_1
 import grpc as _grpc
@@ -42,6 +43,8 @@ class InternalServiceStub:
     """Tells executors of breakers that are not closed: all of them first, then each change at once. Ends with the tracker;
     until there is another one, what was told last holds.
     """
+    FindDuplicates: _grpc.UnaryUnaryMultiCallable[_duplicates_pb2.FindDuplicatesRequest, _duplicates_pb2.FindDuplicatesResponse]
+    """Tells which of some events repeat a messageId of their source."""
 
 @_typing.type_check_only
 class InternalServiceAsyncStub(InternalServiceStub):
@@ -56,6 +59,8 @@ class InternalServiceAsyncStub(InternalServiceStub):
     """Tells executors of breakers that are not closed: all of them first, then each change at once. Ends with the tracker;
     until there is another one, what was told last holds.
     """
+    FindDuplicates: _aio.UnaryUnaryMultiCallable[_duplicates_pb2.FindDuplicatesRequest, _duplicates_pb2.FindDuplicatesResponse]  # type: ignore[assignment]
+    """Tells which of some events repeat a messageId of their source."""
 
 class InternalServiceServicer(metaclass=_abc_1.ABCMeta):
     """For Onward's own services."""
@@ -85,5 +90,13 @@ class InternalServiceServicer(metaclass=_abc_1.ABCMeta):
         """Tells executors of breakers that are not closed: all of them first, then each change at once. Ends with the tracker;
         until there is another one, what was told last holds.
         """
+
+    @_abc_1.abstractmethod
+    def FindDuplicates(
+        self,
+        request: _duplicates_pb2.FindDuplicatesRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_duplicates_pb2.FindDuplicatesResponse, _abc.Awaitable[_duplicates_pb2.FindDuplicatesResponse]]:
+        """Tells which of some events repeat a messageId of their source."""
 
 def add_InternalServiceServicer_to_server(servicer: InternalServiceServicer, server: _typing.Union[_grpc.Server, _aio.Server]) -> None: ...
