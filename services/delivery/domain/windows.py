@@ -22,12 +22,21 @@ STEPS = {
     pb.SERIES_INTERVAL_HOUR: HOUR_MINUTES,
     pb.SERIES_INTERVAL_DAY: DAY_MINUTES,
 }
-# The longest spans, in minutes, that are shown in these intervals: some 150 to 350 points.
+# The longest spans, in minutes, that are shown in these intervals: some 12 to 340 points, from
+# sums that are read in a tenth of a second.
 _CHOICES = (
     (3 * HOUR_MINUTES, pb.SERIES_INTERVAL_MINUTE),
-    (DAY_MINUTES, pb.SERIES_INTERVAL_FIVE_MINUTES),
+    (12 * HOUR_MINUTES, pb.SERIES_INTERVAL_FIVE_MINUTES),
     (14 * DAY_MINUTES, pb.SERIES_INTERVAL_HOUR),
 )
+
+
+class Part(NamedTuple):
+    """Minutes or hours from `first` on and before `last`: added up, or taken away where `sign` is -1."""
+
+    first: int
+    last: int
+    sign: int = 1
 
 
 class Window(NamedTuple):
@@ -42,18 +51,24 @@ class Window(NamedTuple):
         return Window(max(0, 2 * self.first - self.last), self.first)
 
     @property
-    def hours(self) -> list[tuple[int, int]]:
-        """The whole hours in it, as one range of hours or none."""
-        first, last = -(-self.first // HOUR_MINUTES), self.last // HOUR_MINUTES
-        return [(first, last)] if first < last else []
+    def hours(self) -> list[Part]:
+        """The hours whose sums make most of it: those within it, and those of which it has more than half."""
+        first, last = _nearest_hour(self.first), _nearest_hour(self.last)
+        return [Part(first, last)] if first < last else []
 
     @property
-    def minutes(self) -> list[tuple[int, int]]:
-        """What is left of it without its whole hours, as ranges of minutes."""
-        parts = [(self.first, self.last)]
-        for first, last in self.hours:
-            parts = [(self.first, first * HOUR_MINUTES), (last * HOUR_MINUTES, self.last)]
-        return [(first, last) for first, last in parts if first < last]
+    def minutes(self) -> list[Part]:
+        """The minutes that its hours lack or have too many: at most 30 at each end."""
+        if not self.hours:
+            return [Part(*self)] if self.first < self.last else []
+        ((first, last, _),) = self.hours
+        start, end = first * HOUR_MINUTES, last * HOUR_MINUTES
+        parts = (Part(self.first, start), Part(start, self.first, -1), Part(end, self.last), Part(self.last, end, -1))
+        return [part for part in parts if part.first < part.last]
+
+
+def _nearest_hour(minute: int) -> int:
+    return (minute + HOUR_MINUTES // 2) // HOUR_MINUTES
 
 
 class Grid(NamedTuple):

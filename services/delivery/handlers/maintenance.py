@@ -40,17 +40,19 @@ _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 _PARTITIONED = (("attempts", "received_at_us", DAY_US), ("attempt_details", "received_at_us", DAY_US),
                 ("seen_events", "day", 1))  # fmt: skip
 _DAY_HOURS, _DAY_SLOTS = 24, DAY_MINUTES // SLOT_MINUTES
-# Tables that are not partitioned: their column of time and what one day is in its unit.
-_PRUNED = (
+# Tables of numbers, which go by destination: their column of time and what one day is in its unit.
+_SUMS = (
     ("rollups", "minute", DAY_MINUTES), ("hour_rollups", "hour", _DAY_HOURS),
     ("latency_rollups", "minute", DAY_MINUTES), ("hour_latency_rollups", "hour", _DAY_HOURS),
     ("reason_rollups", "minute", DAY_MINUTES), ("hour_reason_rollups", "hour", _DAY_HOURS),
-    ("ingest_rollups", "minute", DAY_MINUTES), ("error_rollups", "minute", DAY_MINUTES),
-    ("attempt_rollups", "minute", DAY_MINUTES),
+    ("attempt_rollups", "minute", DAY_MINUTES), ("error_rollups", "minute", DAY_MINUTES),
     ("error_groups", "last_seen_us", DAY_US), ("usage_rollups", "day", 1),
     ("host_rollups", "slot", _DAY_SLOTS), ("host_latency_rollups", "slot", _DAY_SLOTS),
-    ("ingest_failures", "received_at_us", DAY_US), ("duplicate_events", "received_at_us", DAY_US),
-    ("dead_outcomes", "recorded_at_us", DAY_US),
+)  # fmt: skip
+# Other tables that are not partitioned.
+_PRUNED = (
+    ("ingest_rollups", "minute", DAY_MINUTES), ("ingest_failures", "received_at_us", DAY_US),
+    ("duplicate_events", "received_at_us", DAY_US), ("dead_outcomes", "recorded_at_us", DAY_US),
 )  # fmt: skip
 
 
@@ -88,6 +90,8 @@ class Maintenance:
                 await _delete(connection, "applied_batches", "applied_at_us", today * DAY_US - BATCHES_KEPT_US)
                 for table, column, day in _PRUNED:
                     await _delete(connection, table, column, (today - self._retention_days) * day)
+                for table, column, day in _SUMS:
+                    await _delete_by_destination(connection, table, column, (today - self._retention_days) * day)
         finally:
             await connection.close(timeout=CONNECT_TIMEOUT_S)
 
@@ -126,9 +130,22 @@ async def _make(connection: Connection, parent: str, number: int, day: int) -> N
 async def _delete(connection: Connection, table: str, column: str, below: int) -> None:
     """Delete rows that are older, in parts."""
     # Names are ours, from the tables above.
-    statement = (
-        f"DELETE FROM {table} WHERE ctid = ANY(ARRAY("  # noqa: S608
-        f"SELECT ctid FROM {table} WHERE {column} < $1 LIMIT {DELETED_MAX}))"
+    old = f"SELECT ctid FROM {table} WHERE {column} < $1 LIMIT {DELETED_MAX}"  # noqa: S608
+    await _delete_all(connection, table, old, below)
+
+
+async def _delete_by_destination(connection: Connection, table: str, column: str, below: int) -> None:
+    """The same, found by the primary key: these tables have no index of their time alone."""
+    # The limit within keeps the plan from reading the whole table at once.
+    old = (
+        "SELECT r.ctid FROM (SELECT DISTINCT workspace, destination FROM destinations) AS d CROSS JOIN LATERAL ("  # noqa: S608
+        f"SELECT ctid FROM {table} AS t WHERE t.workspace = d.workspace AND t.destination = d.destination"
+        f" AND t.{column} < $1 LIMIT {DELETED_MAX}) AS r LIMIT {DELETED_MAX}"
     )
+    await _delete_all(connection, table, old, below)
+
+
+async def _delete_all(connection: Connection, table: str, old: str, below: int) -> None:
+    statement = f"DELETE FROM {table} WHERE ctid = ANY(ARRAY({old}))"  # noqa: S608
     while (await connection.execute(statement, below)) == f"DELETE {DELETED_MAX}":
         await asyncio.sleep(0)

@@ -4,17 +4,16 @@
 -- From minute $5 to $6, of group $7 or of any: those with the most failed attempts first.
 SELECT g.*, c.attempts, c.failed
 FROM (
-    SELECT d.destination, r.error_group, sum(r.attempts)::bigint AS attempts, sum(r.failed)::bigint AS failed
-    FROM (
+    SELECT d.destination, r.* FROM (
         SELECT DISTINCT destination FROM destinations
         WHERE workspace = $1 AND ($2 = '' OR destination = $2) AND ($3 OR source = ANY($4))
     ) AS d
     CROSS JOIN LATERAL (
-        SELECT error_group, attempts, failed FROM error_rollups r
+        SELECT error_group, sum(attempts)::bigint AS attempts, sum(failed)::bigint AS failed FROM error_rollups r
         WHERE r.workspace = $1 AND r.destination = d.destination AND r.minute >= $5 AND r.minute < $6
             AND ($7::bigint = 0 OR r.error_group = $7)
+        GROUP BY 1
     ) AS r
-    GROUP BY 1, 2
 ) AS c
 JOIN error_groups g ON g.workspace = $1 AND g.destination = c.destination AND g.error_group = c.error_group
 ORDER BY c.attempts DESC, g.destination, g.error_group

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -95,15 +95,15 @@ def set_latencies(counts: numbers.DeliveryCounts, latencies_ms: Sequence[float])
 
 
 def span_arguments(window: Window) -> tuple[object, ...]:
-    """A window and the one before, as statements take them: ranges of minutes, ranges of hours, each by period."""
-    minutes = [(*part, period) for period, one in enumerate((window, window.before)) for part in one.minutes]
-    hours = [(*part, period) for period, one in enumerate((window, window.before)) for part in one.hours]
-    return (*_columns(minutes), *_columns(hours))
+    """A window and the one before, as statements take them: parts of minutes, parts of hours, each by period."""
+    periods = (window, window.before)
+    minutes = [(*part, period) for period, one in enumerate(periods) for part in one.minutes]
+    hours = [(part.first, part.last, period) for period, one in enumerate(periods) for part in one.hours]
+    return (*_columns(minutes, 4), *_columns(hours, 3))
 
 
-def _columns(rows: Iterable[tuple[int, int, int]]) -> tuple[list[int], ...]:
-    listed = list(rows)
-    return tuple([row[at] for row in listed] for at in range(3))
+def _columns(rows: Sequence[tuple[int, ...]], width: int) -> tuple[list[int], ...]:
+    return tuple([row[at] for row in rows] for at in range(width))
 
 
 class Summary:

@@ -58,7 +58,7 @@ class _SeriesInterval:
 class _SeriesIntervalEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_SeriesInterval.ValueType], _builtins.type):
     DESCRIPTOR: _descriptor.EnumDescriptor
     SERIES_INTERVAL_UNSPECIFIED: _SeriesInterval.ValueType  # 0
-    """Chosen by the span: minutes up to 3 hours, five minutes up to a day, hours up to 14 days, days beyond."""
+    """Chosen by the span: minutes up to 3 hours, five minutes up to 12 hours, hours up to 14 days, days beyond."""
     SERIES_INTERVAL_MINUTE: _SeriesInterval.ValueType  # 1
     """A minute."""
     SERIES_INTERVAL_FIVE_MINUTES: _SeriesInterval.ValueType  # 2
@@ -72,7 +72,7 @@ class SeriesInterval(_SeriesInterval, metaclass=_SeriesIntervalEnumTypeWrapper):
     """How long a point of a series is."""
 
 SERIES_INTERVAL_UNSPECIFIED: SeriesInterval.ValueType  # 0
-"""Chosen by the span: minutes up to 3 hours, five minutes up to a day, hours up to 14 days, days beyond."""
+"""Chosen by the span: minutes up to 3 hours, five minutes up to 12 hours, hours up to 14 days, days beyond."""
 SERIES_INTERVAL_MINUTE: SeriesInterval.ValueType  # 1
 """A minute."""
 SERIES_INTERVAL_FIVE_MINUTES: SeriesInterval.ValueType  # 2
