@@ -8,6 +8,7 @@ from typing import Any
 
 from rich.text import Text
 
+from cli.breaker_text import HELD
 from cli.error_hints import error_hint
 from cli.output import (
     CONTINUATION,
@@ -39,11 +40,18 @@ _WITHOUT_DETAIL = {
     outcomes_pb2.RESULT_LOST: "nothing is known of it: its executor ended before it could tell",
 }
 _RESULTS = {"retryable": "failed, to be tried again"}
-_STYLES = {"delivered": "green", "failed": "red", "pending": "yellow"}
+# Of a delivery that failed since nothing was left of its retries.
+EXHAUSTED = "exhausted"
+_STYLES = {"delivered": "green", "failed": "red", EXHAUSTED: "red", "pending": "yellow"}
 
 
 def state_word(state: int) -> str:
     return enum_word(pb.DeliveryState.Name(state), "DELIVERY_STATE_")  # type: ignore[arg-type]  # an enum is an int
+
+
+def ended_word(one: pb.Delivery) -> str:
+    """Give the state; of what failed, whether its retries are used up."""
+    return EXHAUSTED if one.reason == EXHAUSTED else state_word(one.state)
 
 
 def error_word(error_type: int) -> str:
@@ -62,6 +70,8 @@ def event_words(one: pb.Delivery) -> str:
 def reason(one: pb.Delivery) -> str:
     """Say why it failed, or failed last, or was dropped; and when what waits goes on."""
     text = _why(one)
+    if held := HELD.get(one.reason):
+        return "; ".join(part for part in (text, held) if part)
     if not one.HasField("next_attempt_time"):
         return text
     return "; ".join(part for part in (text, f"next attempt {when_short(one.next_attempt_time)}") if part)
@@ -85,19 +95,21 @@ def delivery_row(one: pb.Delivery, *, wide: bool) -> tuple[Cell, ...]:
     """Give a row of list_columns."""
     start = (last_part(one.name), when_short(one.receive_time), last_part(one.destination), event_words(one))
     if wide:
-        return (*start, state_word(one.state), one.attempts, one.message_id, reason(one))
-    return (*start, state_word(one.state), _short_reason(one))
+        return (*start, ended_word(one), one.attempts, one.message_id, reason(one))
+    return (*start, ended_word(one), _short_reason(one))
 
 
 def _short_reason(one: pb.Delivery) -> str:
     """As reason(), with the kind of error alone."""
+    if one.reason in HELD:
+        return HELD[one.reason]
     if not one.error_type or not one.HasField("next_attempt_time"):
         return error_word(one.error_type) if one.error_type else reason(one)
     return f"{error_word(one.error_type)}; next attempt {when_short(one.next_attempt_time)}"
 
 
 def tail_line(one: pb.Delivery) -> Text:
-    word = state_word(one.state)
+    word = ended_word(one)
     tries = f" after {one.attempts} tries" if one.attempts > 1 else ""
     why = reason(one)
     return styled(
@@ -139,7 +151,7 @@ def print_delivery(one: pb.Delivery) -> None:
             ("source", last_part(one.source)),
             ("event", event_words(one)),
             ("messageId", one.message_id),
-            ("state", state_word(one.state)),
+            ("state", ended_word(one)),
             ("received", when(one.receive_time)),
             ("ended", when(one.end_time)),
             *([("next attempt", when(one.next_attempt_time))] if one.HasField("next_attempt_time") else []),

@@ -9,6 +9,7 @@ from typing import Literal
 from cyclopts import App
 from google.protobuf.timestamp_pb2 import Timestamp
 
+from cli.breaker_text import breaker_lines
 from cli.commands.destinations import destination_stub
 from cli.delivery_text import (
     delivery_as_json,
@@ -34,7 +35,11 @@ from onward.registry.v1 import destination_service_pb2 as destination_pb
 
 app = App(name="deliveries", help="See what became of every event for every destination.")
 
+app.command("cli.commands.breakers:app", name="breaker", help="Close the circuit breaker of a destination.")
+
 State = Literal["any", "pending", "delivered", "failed", "filtered", "skipped", "cancelled"]
+# "exhausted" are those of the failed ones whose retries were used up.
+ListedState = Literal[State, "exhausted"]
 ErrorWord = Literal[
     "any",
     "bad-request",
@@ -124,6 +129,8 @@ async def summary(*, destination: str = "", since: str = "1h", options: Options 
         title=f"Events received since {when(request.start_time)}, in whole minutes",
         empty=f"No events were received since {when(request.start_time)}.",
     )
+    for line in breaker_lines(found):
+        warn(line)
     for source, count in sorted(found.failed_on_ingest.items()):
         verb = "was" if count == 1 else "were"
         warn(f"{counted(count, 'event')} of {source} {verb} refused: onward deliveries refused")
@@ -133,7 +140,7 @@ async def summary(*, destination: str = "", since: str = "1h", options: Options 
 async def list_deliveries(
     *,
     destination: str = "",
-    state: State = "any",
+    state: ListedState = "any",
     error: ErrorWord = "any",
     message_id: str = "",
     since: str = "",
@@ -149,7 +156,7 @@ async def list_deliveries(
     destination
         Only this one's.
     state
-        Only those in this state.
+        Only those in this state; exhausted are those that failed since their retries are used up.
     error
         Only those that failed, or failed last, for this reason.
     message_id
@@ -161,7 +168,13 @@ async def list_deliveries(
     """
     if limit < 1:
         raise UsageError("--limit must be greater than 0")
-    request = pb.ListDeliveriesRequest(state=_state(state), error_type=_error_type(error), message_id=message_id)
+    exhausted = state == "exhausted"
+    request = pb.ListDeliveriesRequest(
+        state=_state("failed" if state == "exhausted" else state),
+        error_type=_error_type(error),
+        message_id=message_id,
+        reason="exhausted" if exhausted else "",
+    )
     if since:
         request.start_time.FromDatetime(_ago(since))
     async with Session(options) as session:

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import pytest
 
+from cli.breaker_text import breaker_lines
 from cli.delivery_text import delivery_row, print_attempts
+from onward.delivery.v1 import breakers_pb2
 from onward.delivery.v1 import delivery_service_pb2 as pb
 from onward.executor.v1 import outcomes_pb2 as o
 
@@ -34,3 +36,30 @@ def test_what_waits_is_listed_with_when_it_goes_on(error_type: o.ErrorType.Value
     one.next_attempt_time.FromSeconds(1_700_000_000)
     assert str(delivery_row(one, wide=False)[-1]).startswith(why)
     assert "next attempt " in str(delivery_row(one, wide=True)[-1])
+
+
+def test_what_used_up_its_retries_is_told_from_what_may_not_be_retried() -> None:
+    failed = pb.Delivery(name="d", state=pb.DELIVERY_STATE_FAILED, error_type=o.ERROR_TYPE_RETRY)
+    assert delivery_row(failed, wide=False)[-2:] == ("failed", "retry")
+    failed.reason = "exhausted"
+    assert delivery_row(failed, wide=False)[-2:] == ("exhausted", "retry")
+
+
+@pytest.mark.parametrize("wide", [False, True])
+def test_what_is_held_back_says_by_what_and_promises_no_time(wide: bool) -> None:
+    one = pb.Delivery(name="d", state=pb.DELIVERY_STATE_PENDING, reason="breaker_open")
+    one.next_attempt_time.FromSeconds(1_700_000_000)
+    assert delivery_row(one, wide=wide)[-1] == "held back by its breaker"
+
+
+def test_an_open_breaker_is_told_with_the_command_that_closes_it() -> None:
+    crm = pb.DestinationSummary(destination="workspaces/acme/destinations/crm")
+    other = pb.DestinationSummary(destination="workspaces/acme/destinations/other")
+    crm.breaker.state = breakers_pb2.BREAKER_STATE_OPEN
+    (line,) = breaker_lines(pb.GetSummaryResponse(destinations=[crm, other]))
+    assert line.startswith("crm: its circuit breaker is open")
+    assert "the next probes go out" in line
+    assert "onward deliveries breaker reset crm" in line
+    crm.breaker.state = breakers_pb2.BREAKER_STATE_HALF_OPEN
+    (line,) = breaker_lines(pb.GetSummaryResponse(destinations=[crm]))
+    assert "as probes" in line
