@@ -19,7 +19,7 @@ from kit.bus.publish import Publisher
 from kit.bus.puller import Puller
 from kit.bus.service_bus import connect_service
 from kit.bus.streams import DUE, FACTS, OUTCOMES, provision
-from kit.clock import Clock, SystemClock
+from kit.clock import Clock, SlewedClock, SystemClock
 from kit.errors import Unavailable
 from kit.eventstore.owner_log import registry_log
 from kit.eventstore.postgres import MIGRATIONS as EVENT_LOG_MIGRATIONS
@@ -98,6 +98,8 @@ class DeliveryApp:
     ) -> None:
         self._settings = settings
         self._clock = clock
+        # Of all that is due: a step of the machine's clock must not release a day's retries at once, or hold them back.
+        self._deadlines = SlewedClock(clock)
         self._jitter = jitter
         self._unanswered_after_s = unanswered_after_s
         self._dsn = settings.postgres_dsn.get_secret_value()
@@ -164,13 +166,13 @@ class DeliveryApp:
         )
         schedule = Schedule(parse_offsets(self._settings.retry_offsets_s))
         writer = BatchWriter(schedule, self._jitter)
-        consumer = self._consumer = OutcomesConsumer(bus, pool, writer, self._clock, self._told)
+        consumer = self._consumer = OutcomesConsumer(bus, pool, writer, self._deadlines, self._told)
         self._releaser = Releaser(
-            self._dsn, pool, bus, publisher.publish_many, applied, self.credits, self._clock,
+            self._dsn, pool, bus, publisher.publish_many, applied, self.credits, self._deadlines,
             Expiry(schedule, consumer.apply), self._unanswered_after_s,
         )  # fmt: skip
-        self._follower = RegistryFollower(pool, registry_log(self._registry), self._clock, self._releaser.wake)
-        self._board = BreakerBoard(pool, store, self._clock, self._releaser.wake)
+        self._follower = RegistryFollower(pool, registry_log(self._registry), self._deadlines, self._releaser.wake)
+        self._board = BreakerBoard(pool, store, self._deadlines, self._releaser.wake)
         await self._board.load()
         self._puller = Puller(bus, "OUTCOMES", SERVICE, batch=PULL_MESSAGES, on_batch=consumer.on_messages)
         self._server = self._make_server(pool, bus, applied, writer, store)
@@ -228,8 +230,8 @@ class DeliveryApp:
         assert self._board is not None
         service_token = self._settings.service_token.get_secret_value()
         acts = Acts(store, self._published)
-        interventions = Interventions(acts, writer, self._clock, self._told, self._releaser.wake)
-        resets = BreakerResets(acts, self._board, self._clock)
+        interventions = Interventions(acts, writer, self._deadlines, self._told, self._releaser.wake)
+        resets = BreakerResets(acts, self._board, self._deadlines)
         deliveries = DeliveryServicer(
             pool, PageTokens(service_token), self._watchers, self._clock, interventions, resets
         )
