@@ -43,6 +43,15 @@ async def newest_first(bus: Bus, stream: str, subject: str) -> AsyncIterator[Sto
             return
 
 
+async def exists(bus: Bus, stream: str, sequence: int) -> bool:
+    """Whether the stream can still give a message. Raises Unavailable where it can't be read so."""
+    try:
+        reply = await bus.request(f"$JS.API.DIRECT.GET.{stream}", orjson.dumps({"seq": sequence}))
+    except NoResponders as error:
+        raise Unavailable(f"The stream {stream} can't be read: it is not there, or not yet as declared.") from error
+    return not reply.header.startswith(_NOT_FOUND)
+
+
 async def _last(bus: Bus, stream: str, subject: str, up_to: int) -> StoredMessage | None:
     """The last message of the subject up to a sequence; 0 for the stream's end."""
     request = {"multi_last": [subject], "batch": 1} | ({"up_to_seq": up_to} if up_to else {})
