@@ -65,6 +65,7 @@ from services.executor.handlers.settle import OutcomeLog
 from services.executor.handlers.trial_places import TRIAL_BYTES, TRIALS_MAX, TrialPlaces, trials_within
 from services.executor.handlers.trials import Trials
 from services.executor.handlers.turns import Turns
+from services.executor.handlers.webhooks import Webhooks
 from services.executor.projections import Change, View
 from services.executor.rpc import ExecutionService, Handlers
 from services.executor.runtime.addresses import Network
@@ -162,13 +163,14 @@ class App:
         return self._server.address
 
     def _handlers(self, resolver: Resolver, turns: Turns, checks: CheckPlaces) -> Handlers:
-        """What people may ask for."""
+        """What people and the tracker may ask for."""
         places = TrialPlaces(trials_within(_by_hand_bytes() - CHECKS_MAX * CHECK_BYTES))
         trials = Trials(self._zygote, self._egress, self._egress_ranges, places, self._clock)
         return Handlers(
             FunctionTests(self._zygote, trials, checks, self._read_version, self._clock),
             Invocations(resolver, self._view, trials, self._record_invocation, turns, self._clock),
             Samples(self._stored_events, self._read_source_filters, turns),
+            Webhooks(self._broker.fetch, self._egress_ranges),
         )
 
     # --- life ------------------------------------------------------------------------------------------------

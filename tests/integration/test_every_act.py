@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import base64
 import uuid
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
 from contextlib import asynccontextmanager
@@ -18,7 +19,7 @@ from kit.testing.eventually import eventually
 from onward.audit.v1 import audit_service_pb2 as apb
 from onward.common.v1 import access_pb2
 from onward.delivery.v1 import acts_pb2 as pb
-from onward.delivery.v1 import breakers_pb2, delivery_service_pb2, facts_pb2
+from onward.delivery.v1 import alerts_pb2, breakers_pb2, delivery_service_pb2, facts_pb2
 from onward.executor.v1 import outcomes_pb2
 from services.delivery.domain.identity import delivery_id
 from tests.integration import audit_world, delivery_world
@@ -27,9 +28,17 @@ from tests.integration.delivery_world import World, attempt, batch
 pytestmark = pytest.mark.integration
 
 ACME = "workspaces/acme"
+KEY = base64.b64encode(b"w" * 32).decode()
 FILES: list[FileDescriptor] = [delivery_service_pb2.DESCRIPTOR]
 # Facts that nobody asks for.
-BY_ITSELF = {"BreakerOpened", "BreakerClosed"}
+BY_ITSELF = {
+    "BreakerOpened",
+    "BreakerClosed",
+    "DestinationBecameUnhealthy",
+    "DestinationBecameHealthy",
+    "AlertRaised",
+    "AlertUndelivered",
+}
 
 
 @dataclass(frozen=True)
@@ -63,11 +72,23 @@ async def reset(world: World) -> breakers_pb2.ResetBreakerRequest:
     return breakers_pb2.ResetBreakerRequest(name=f"{ACME}/destinations/broken")
 
 
+async def subscribe(world: World) -> alerts_pb2.CreateSubscriptionRequest:
+    wanted = alerts_pb2.Subscription(url="https://hooks.example.com/a", kinds=[alerts_pb2.ALERT_KIND_UNHEALTHY])
+    return alerts_pb2.CreateSubscriptionRequest(parent=ACME, subscription=wanted)
+
+
+async def unsubscribe(world: World) -> alerts_pb2.DeleteSubscriptionRequest:
+    listed = await world.viewer.ListSubscriptions(alerts_pb2.ListSubscriptionsRequest(parent=ACME))
+    return alerts_pb2.DeleteSubscriptionRequest(name=listed.subscriptions[0].name)
+
+
 # In an order in which each can be done.
 STEPS: tuple[Step, ...] = (
     Step("RetryDelivery", retry, ("DeliveryRetried",)),
     Step("CancelDelivery", cancel, ("DeliveryCancelled",)),
     Step("ResetBreaker", reset, ("BreakerReset",)),
+    Step("CreateSubscription", subscribe, ("SubscriptionCreated",)),
+    Step("DeleteSubscription", unsubscribe, ("SubscriptionDeleted",)),
 )
 
 
@@ -113,7 +134,7 @@ async def test_each_act_leaves_its_facts_and_each_fact_one_record_with_who_did_i
 ) -> None:
     """D1."""
     async with (
-        delivery_world.running(database, nats_url) as world,
+        delivery_world.running(database, nats_url, webhook_signing_key=KEY) as world,
         trail_of(world, postgres_server, nats_url) as audit,
     ):
         for number, step in enumerate(STEPS):

@@ -22,8 +22,21 @@ FACT_TYPES = {**fact_types(facts_pb2), **fact_types(delivery_facts)}
 DENIALS = frozenset({"AccessDenied"})
 # Facts that tell of something that was done with their target and left it as it was, in streams of their own.
 USES = frozenset(
-    {"DestinationInvoked", "DeliveryRetried", "DeliveryCancelled", "BreakerOpened", "BreakerClosed", "BreakerReset"}
+    {
+        "DestinationInvoked",
+        "DeliveryRetried",
+        "DeliveryCancelled",
+        "BreakerOpened",
+        "BreakerClosed",
+        "BreakerReset",
+        "DestinationBecameUnhealthy",
+        "DestinationBecameHealthy",
+        "AlertRaised",
+        "AlertUndelivered",
+    }
 )
+# Of these, those that are done with a subscription and not with a destination.
+ALERTS = frozenset({"AlertRaised", "AlertUndelivered"})
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,6 +52,8 @@ class Content:
         """The type and the id of what it was done to; of a refusal, of what was asked for."""
         if self.fact.type in DENIALS:
             return self._asked_for(str(self.fields.get("resource", "")))
+        if self.fact.type in ALERTS:
+            return ("subscriptions", str(self.fields.get("subscription", "")))
         if self.fact.type in USES:
             return ("destinations", str(self.fields.get("destination", "")))
         if self.fact.type == "KeysRotated":

@@ -25,6 +25,7 @@ from kit.postgres.queries import load_queries
 from onward.registry.v1 import facts_pb2 as facts
 from onward.registry.v1 import resources_pb2
 from services.delivery.domain.schedule import SECOND_US
+from services.delivery.handlers.alerts import queries as alerts
 from services.delivery.projections.breakers import remove_breaker
 from services.delivery.projections.policies import store_policy
 from services.delivery.projections.standing import queries as locks
@@ -56,6 +57,7 @@ class RegistryFollower:
             "DeliveryPolicyUpdated": self._update_policy,
             "DestinationDisabled": self._close_breaker,
             "DestinationDisconnected": self._release_departed,
+            "MemberRemoved": self._orphan_subscriptions,
         }
         # The log's heads when all of it was applied.
         self._applied: dict[str, int] = {}
@@ -127,6 +129,11 @@ class RegistryFollower:
         """Nothing is attempted any more that could close it: what waits is to be skipped."""
         disabled = json_format.Parse(fact.data, facts.DestinationDisabled(), ignore_unknown_fields=True)
         await remove_breaker(connection, (fact.workspace, disabled.destination), self._now_us())
+
+    async def _orphan_subscriptions(self, connection: Connection, fact: Fact) -> None:
+        """Nobody is told of anything in the name of somebody who is gone. They end by facts of their own, soon."""
+        gone = json_format.Parse(fact.data, facts.MemberRemoved(), ignore_unknown_fields=True)
+        await connection.execute(alerts.orphan_subscriptions, fact.workspace, f"member:{gone.member}")
 
     def _now_us(self) -> int:
         return int(self._clock.now().timestamp() * SECOND_US)
