@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import pytest
 
 from kit.auth.demand import Subset
 from kit.errors import InvalidArgument, LimitReached, PermissionDenied, WrongState
 from kit.testing.eventually import eventually
 from onward.delivery.v1 import alerts_pb2 as pb
+from onward.delivery.v1 import breakers_pb2
 from onward.executor.v1 import outcomes_pb2
 from tests.integration.alerts_world import (
     ACME,
@@ -230,6 +233,20 @@ async def test_a_subscription_may_be_for_one_destination_or_one_source(database:
             await pass_window(world, window, failed=10)
         await all_sent(world)
         assert [body["data"]["subscription"] for body in executor.bodies()] == [one.subscription.name]
+
+
+async def test_a_breaker_that_opens_and_one_that_is_closed_by_hand_are_told(database: str, nats_url: str) -> None:
+    async with alerting(database, nats_url) as (world, executor):
+        await subscribe(world, pb.ALERT_KIND_BREAKER_OPENED, pb.ALERT_KIND_BREAKER_CLOSED)
+        await subscribe(world, pb.ALERT_KIND_BREAKER_OPENED, source=f"{ACME}/sources/ios")
+        down: dict[str, Any] = {"result": outcomes_pb2.RESULT_RETRYABLE, "error_type": outcomes_pb2.ERROR_TYPE_RETRY}
+        await world.report(batch(*attempts(0, failed=30, **down)))
+        await eventually(lambda: len(executor.sent) == 1)
+        await world.viewer.ResetBreaker(breakers_pb2.ResetBreakerRequest(name=f"{ACME}/destinations/crm"))
+        await eventually(lambda: len(executor.sent) == 2)
+        opened, closed = executor.bodies()
+        assert (opened["type"], closed["type"]) == ("breaker.opened", "breaker.closed")
+        assert (opened["data"]["failures"], opened["data"]["source"]) == (30, f"{ACME}/sources/web")
 
 
 @pytest.mark.parametrize(

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 from datetime import timedelta
+from typing import Any
 
 import pytest
 
 from kit.auth.demand import Subset
 from kit.clock import FakeClock
 from kit.testing.eventually import eventually
-from onward.delivery.v1 import health_pb2
+from onward.delivery.v1 import breakers_pb2, health_pb2
 from onward.executor.v1 import outcomes_pb2 as pb
 from tests.integration.delivery_world import START, START_US, World, batch, running
 from tests.integration.health_world import (
@@ -205,8 +206,20 @@ async def _looked(world: World) -> None:
     await eventually(waiting)
 
 
+async def test_what_a_breaker_holds_back_is_unhealthy_by_the_few_probes_that_fail(database: str, nats_url: str) -> None:
+    async with running(database, nats_url) as world:
+        down = {"result": pb.RESULT_RETRYABLE, "error_type": pb.ERROR_TYPE_RETRY}
+        await pass_window(world, 0, failed=30, **down)
+        assert await world.value("SELECT opened_at_us > 0 FROM breakers")
+        for window in (1, 2):
+            await pass_window(world, window, failed=2, **down)
+        assert [one["type"] for one in await recorded(world, *CHANGES)] == ["DestinationBecameUnhealthy"]
+        health = await health_of(world)
+        assert health.breaker.state in (breakers_pb2.BREAKER_STATE_OPEN, breakers_pb2.BREAKER_STATE_HALF_OPEN)
+
+
 async def test_thresholds_are_the_operators(database: str, nats_url: str) -> None:
-    rules = {"health_attempts_min": 2, "health_failing_windows": 1, "health_clean_windows": 1}
+    rules: dict[str, Any] = {"health_attempts_min": 2, "health_failing_windows": 1, "health_clean_windows": 1}
     async with running(database, nats_url, health_failing_ratio=0.2, **rules) as world:
         await pass_window(world, 0, delivered=3, failed=1)
         await pass_window(world, 1, delivered=1)

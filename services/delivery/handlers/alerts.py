@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 
 import asyncpg
@@ -96,7 +96,7 @@ class Announcer:
             after = await unit.connection.fetchval(queries.position, workspace)
             read = await unit.read(after, FACTS_AT_ONCE)
             interests = await read_interests(unit)
-            raised = [alert for fact in read for alert in _alerts_of(fact, interests)] if interests else []
+            raised = [alert for fact in read for alert in await _alerts_of(unit, fact, interests)]
             await self._alerts.tell(unit, raised)
             # Alerts that were recorded just now are looked through by the next one, which finds nothing in them.
             position = read[-1].position if read else unit.position
@@ -133,12 +133,14 @@ def interest_of(row: asyncpg.Record) -> Interest:
     )
 
 
-def _alerts_of(fact: Fact, interests: Iterable[Interest]) -> list[facts.AlertRaised]:
+async def _alerts_of(unit: Unit, fact: Fact, interests: Sequence[Interest]) -> list[facts.AlertRaised]:
     """What a fact is to the subscriptions that want to hear of it."""
     template = _TEMPLATES.get(fact.type)
-    if template is None:
+    if template is None or not interests:
         return []
-    alert = template(fact.decode(_TYPES))
+    alert = template(fact)
+    if not alert.source:
+        alert.source = await unit.connection.fetchval(queries.source_of, unit.workspace, alert.destination) or ""
     found = []
     for interest in interests:
         if alert.kind in interest.kinds and interest.covers(alert.source, alert.destination):
@@ -149,7 +151,8 @@ def _alerts_of(fact: Fact, interests: Iterable[Interest]) -> list[facts.AlertRai
     return found
 
 
-def _unhealthy(fact: Message) -> facts.AlertRaised:
+def _unhealthy(recorded: Fact) -> facts.AlertRaised:
+    fact = recorded.decode(_TYPES)
     assert isinstance(fact, facts.DestinationBecameUnhealthy)
     return facts.AlertRaised(
         kind=pb.ALERT_KIND_UNHEALTHY,
@@ -165,7 +168,8 @@ def _unhealthy(fact: Message) -> facts.AlertRaised:
     )
 
 
-def _healthy(fact: Message) -> facts.AlertRaised:
+def _healthy(recorded: Fact) -> facts.AlertRaised:
+    fact = recorded.decode(_TYPES)
     assert isinstance(fact, facts.DestinationBecameHealthy)
     return facts.AlertRaised(
         kind=pb.ALERT_KIND_HEALTHY,
@@ -178,7 +182,31 @@ def _healthy(fact: Message) -> facts.AlertRaised:
     )
 
 
-_TEMPLATES: Mapping[str, Callable[[Message], facts.AlertRaised]] = {
+def _breaker_opened(recorded: Fact) -> facts.AlertRaised:
+    fact = recorded.decode(_TYPES)
+    assert isinstance(fact, facts.BreakerOpened)
+    alert = facts.AlertRaised(
+        kind=pb.ALERT_KIND_BREAKER_OPENED,
+        destination=fact.destination,
+        attempts=fact.attempts,
+        failures=fact.failures,
+    )
+    alert.start_time.FromDatetime(recorded.recorded_at)
+    return alert
+
+
+def _breaker_closed(recorded: Fact) -> facts.AlertRaised:
+    fact = recorded.decode(_TYPES)
+    assert isinstance(fact, facts.BreakerClosed | facts.BreakerReset)
+    alert = facts.AlertRaised(kind=pb.ALERT_KIND_BREAKER_CLOSED, destination=fact.destination)
+    alert.start_time.FromDatetime(recorded.recorded_at)
+    return alert
+
+
+_TEMPLATES: Mapping[str, Callable[[Fact], facts.AlertRaised]] = {
+    "BreakerOpened": _breaker_opened,
+    "BreakerClosed": _breaker_closed,
+    "BreakerReset": _breaker_closed,
     "DestinationBecameUnhealthy": _unhealthy,
     "DestinationBecameHealthy": _healthy,
 }

@@ -35,15 +35,17 @@ UPDATE subscriptions SET judged = $2 WHERE workspace = $1 AND subscription = ANY
 
 -- name: counts
 -- By destination, of windows from one to another.
-SELECT r.destination, min(d.source) AS source, sum(r.attempts)::bigint AS attempts,
-    coalesce(sum(r.attempts) FILTER (WHERE r.error_type <> 0), 0)::bigint AS failures,
-    sum(r.first_attempts)::bigint AS events, sum(r.exhausted)::bigint AS exhausted
-FROM attempt_rollups r
-JOIN (SELECT destination, min(source) AS source FROM destinations WHERE workspace = $1 GROUP BY 1) AS d
-    USING (destination)
-WHERE r.workspace = $1 AND r.minute >= $2 * 5 AND r.minute < ($3 + 1) * 5
-    AND NOT EXISTS (SELECT FROM departed_destinations g WHERE g.workspace = $1 AND g.destination = r.destination)
-GROUP BY 1;
+SELECT d.destination, d.source, w.*
+FROM (SELECT destination, min(source) AS source FROM destinations WHERE workspace = $1 GROUP BY 1) AS d
+CROSS JOIN LATERAL (
+    SELECT sum(r.attempts)::bigint AS attempts,
+        coalesce(sum(r.attempts) FILTER (WHERE r.error_type <> 0), 0)::bigint AS failures,
+        sum(r.first_attempts)::bigint AS events, sum(r.exhausted)::bigint AS exhausted
+    FROM attempt_rollups r
+    WHERE r.workspace = $1 AND r.destination = d.destination AND r.minute >= $2 * 5 AND r.minute < ($3 + 1) * 5
+    HAVING count(*) > 0
+) AS w
+WHERE NOT EXISTS (SELECT FROM departed_destinations g WHERE g.workspace = $1 AND g.destination = d.destination);
 
 -- name: first_windows
 SELECT destination, first_window FROM destination_health WHERE workspace = $1;
@@ -57,6 +59,9 @@ GROUP BY 1;
 -- name: refusal
 SELECT reason FROM ingest_failures WHERE workspace = $1 AND source = $2 AND received_at_us >= $3
 ORDER BY received_at_us DESC LIMIT 1;
+
+-- name: source_of
+SELECT min(source) FROM destinations WHERE workspace = $1 AND destination = $2;
 
 -- name: low
 SELECT destination FROM low_successes WHERE workspace = $1 AND subscription = $2;

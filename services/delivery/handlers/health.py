@@ -109,7 +109,7 @@ class HealthJudge:
         found: dict[str, dict[str, list[Window]]] = defaultdict(lambda: defaultdict(list))
         invalid = outcomes_pb2.ERROR_TYPE_INVALID_SETTINGS
         for row in await self._pool.fetch(queries.windows, span.first, span.last, invalid):
-            window = Window(row["number"], row["attempts"], row["failures"], row["invalid_settings"])
+            window = Window(row["number"], row["attempts"], row["failures"], row["invalid_settings"], row["held_back"])
             found[row["workspace"]][row["destination"]].append(window)
         for workspace in sorted(found.keys() | await self._conditions.workspaces()):
             async with self._store.writing(workspace) as unit:

@@ -12,13 +12,22 @@ ON CONFLICT (single) DO UPDATE SET judged = excluded.judged, steady_since = excl
 
 -- name: windows
 -- What was attempted in windows from one to another; $3 is the error type of Invalid Settings.
-SELECT workspace, destination, minute / 5 AS number, sum(attempts)::bigint AS attempts,
-    coalesce(sum(attempts) FILTER (WHERE error_type <> 0), 0)::bigint AS failures,
-    coalesce(sum(attempts) FILTER (WHERE error_type = $3), 0)::bigint AS invalid_settings
-FROM attempt_rollups
-WHERE minute >= $1 * 5 AND minute < ($2 + 1) * 5
-GROUP BY 1, 2, 3
-HAVING sum(attempts) > 0;
+-- Destination by destination, through the primary key: most rows are of times long ago.
+SELECT d.workspace, d.destination, w.*,
+    -- A breaker was open for a part of it; where it closed long ago, its row is gone.
+    coalesce(b.opened_at_us > 0 AND b.opened_at_us < (w.number + 1) * 300000000::bigint
+        OR b.closed_at_us >= w.number * 300000000::bigint, false) AS held_back
+FROM (SELECT DISTINCT workspace, destination FROM destinations) AS d
+CROSS JOIN LATERAL (
+    SELECT r.minute / 5 AS number, sum(r.attempts)::bigint AS attempts,
+        coalesce(sum(r.attempts) FILTER (WHERE r.error_type <> 0), 0)::bigint AS failures,
+        coalesce(sum(r.attempts) FILTER (WHERE r.error_type = $3), 0)::bigint AS invalid_settings
+    FROM attempt_rollups r
+    WHERE r.workspace = d.workspace AND r.destination = d.destination AND r.minute >= $1 * 5
+        AND r.minute < ($2 + 1) * 5
+    GROUP BY 1 HAVING sum(r.attempts) > 0
+) AS w
+LEFT JOIN breakers b ON b.workspace = d.workspace AND b.destination = d.destination;
 
 -- name: health_of
 SELECT h.*, (SELECT min(d.source) FROM destinations d

@@ -16,7 +16,9 @@ from onward.executor.v1 import outcomes_pb2
 from services.delivery.domain.alerts import WindowSpan
 from services.delivery.domain.health import WINDOW_US, WINDOWS_SHOWN, window_of
 from services.delivery.queries import Reader
+from services.delivery.queries.breakers import open_breakers
 from services.delivery.queries.causes import cause_of
+from services.delivery.queries.numbers import Asked
 
 queries = load_queries(Path(__file__).parent / "health.sql")
 
@@ -29,20 +31,22 @@ CAUSES_MAX = 200
 Numbers = tuple[int, int, int]
 
 
-async def get_health(
-    reader: Reader, workspace: str, destination: str, now_us: int, functions: Subset, sources: Subset
-) -> pb.GetHealthResponse:
+async def get_health(reader: Reader, asked: Asked, now_us: int) -> pb.GetHealthResponse:
     """The health of what connects these functions or sources; samples are of these sources alone."""
+    workspace = asked.workspace
     span = WindowSpan(window_of(now_us) - WINDOWS_SHOWN + 1, window_of(now_us))
-    subsets = (functions.all, sorted(functions.ids), sources.all, sorted(sources.ids))
-    rows = await reader.fetch(queries.destinations, workspace, destination, *subsets)
+    rows = await reader.fetch(queries.destinations, *asked.arguments)
     windows = await _windows(reader, workspace, [row["destination"] for row in rows], span)
     answer = pb.GetHealthResponse()
     found = [_health(workspace, row, windows[row["destination"]], span) for row in rows]
     answer.destinations.extend(sorted(found, key=lambda one: one.state != pb.HEALTH_STATE_UNHEALTHY))
     failing = [one for one in answer.destinations if _fails(one)][:CAUSES_MAX]
     for one in failing:
-        await _add_cause(reader, workspace, one, span, sources)
+        await _add_cause(reader, workspace, one, span, asked.sources)
+    breakers = await open_breakers(reader, asked, now_us)
+    for one in answer.destinations:
+        if one.destination in breakers:
+            one.breaker.CopyFrom(breakers[one.destination])
     judged = await reader.fetch(queries.judged)
     if judged:
         answer.judged_time.FromMicroseconds((judged[0]["judged"] + 1) * WINDOW_US)

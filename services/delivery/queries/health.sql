@@ -6,18 +6,22 @@ SELECT d.destination, min(d.source) AS source, bool_or(h.unhealthy) AS unhealthy
 FROM destinations d
 LEFT JOIN destination_health h ON h.workspace = d.workspace AND h.destination = d.destination
 WHERE d.workspace = $1 AND ($2 = '' OR d.destination = $2)
-    AND ($3 OR d.function = ANY($4::text[]) OR $5 OR d.source = ANY($6::text[]))
+    AND ($3 OR d.function = ANY($4::text[]) OR d.source = ANY($5::text[]))
     AND NOT EXISTS (
         SELECT FROM departed_destinations g WHERE g.workspace = d.workspace AND g.destination = d.destination)
 GROUP BY 1 ORDER BY 1;
 
 -- name: windows
-SELECT destination, minute / 5 AS number, sum(attempts)::bigint AS attempts,
-    coalesce(sum(attempts) FILTER (WHERE error_type <> 0), 0)::bigint AS failures,
-    sum(http_errors)::bigint AS http_errors
-FROM attempt_rollups
-WHERE workspace = $1 AND destination = ANY($2::text[]) AND minute >= $3 * 5 AND minute < ($4 + 1) * 5
-GROUP BY 1, 2;
+SELECT d.destination, w.*
+FROM unnest($2::text[]) AS d (destination)
+CROSS JOIN LATERAL (
+    SELECT r.minute / 5 AS number, sum(r.attempts)::bigint AS attempts,
+        coalesce(sum(r.attempts) FILTER (WHERE r.error_type <> 0), 0)::bigint AS failures,
+        sum(r.http_errors)::bigint AS http_errors
+    FROM attempt_rollups r
+    WHERE r.workspace = $1 AND r.destination = d.destination AND r.minute >= $3 * 5 AND r.minute < ($4 + 1) * 5
+    GROUP BY 1
+) AS w;
 
 -- name: judged
 SELECT judged FROM health_progress;

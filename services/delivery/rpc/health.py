@@ -12,6 +12,7 @@ from onward.delivery.v1 import alerts_pb2, health_pb2
 from services.delivery.domain.schedule import SECOND_US
 from services.delivery.handlers.subscriptions import Subscriptions
 from services.delivery.queries.health import get_health
+from services.delivery.queries.numbers import Asked
 from services.delivery.rpc.arguments import parse_parent
 
 
@@ -23,9 +24,9 @@ class HealthCalls:
     _subscriptions: Subscriptions
 
     async def GetHealth(self, request: health_pb2.GetHealthRequest, context: Any) -> health_pb2.GetHealthResponse:
-        workspace, destination = parse_parent(request.parent)
         caller, now_us = current_caller(), int(self._clock.now().timestamp() * SECOND_US)
-        return await get_health(self._pool, workspace, destination, now_us, caller.functions, caller.sources)
+        asked = Asked(*parse_parent(request.parent), caller.functions, caller.sources)
+        return await get_health(self._pool, asked, now_us)
 
     async def CreateSubscription(
         self, request: alerts_pb2.CreateSubscriptionRequest, context: Any

@@ -23,24 +23,25 @@ _sym_db = _symbol_database.Default()
 
 
 from google.protobuf import timestamp_pb2 as google_dot_protobuf_dot_timestamp__pb2
+from onward.delivery.v1 import breakers_pb2 as onward_dot_delivery_dot_v1_dot_breakers__pb2
 from onward.executor.v1 import outcomes_pb2 as onward_dot_executor_dot_v1_dot_outcomes__pb2
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x1fonward/delivery/v1/health.proto\x12\x12onward.delivery.v1\x1a\x1fgoogle/protobuf/timestamp.proto\x1a!onward/executor/v1/outcomes.proto\"\"\n\x10GetHealthRequest\x12\x0e\n\x06parent\x18\x01 \x01(\t\"\x81\x01\n\x11GetHealthResponse\x12;\n\x0c\x64\x65stinations\x18\x01 \x03(\x0b\x32%.onward.delivery.v1.DestinationHealth\x12/\n\x0bjudged_time\x18\x02 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\"\x92\x03\n\x11\x44\x65stinationHealth\x12\x13\n\x0b\x64\x65stination\x18\x01 \x01(\t\x12\x0e\n\x06source\x18\x02 \x01(\t\x12.\n\x05state\x18\x03 \x01(\x0e\x32\x1f.onward.delivery.v1.HealthState\x12.\n\nsince_time\x18\x04 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12\x31\n\x07windows\x18\x05 \x03(\x0b\x32 .onward.delivery.v1.HealthWindow\x12\x10\n\x08\x61ttempts\x18\x06 \x01(\x03\x12\x10\n\x08\x66\x61ilures\x18\x07 \x01(\x03\x12\x13\n\x0bhttp_errors\x18\x08 \x01(\x03\x12\x14\n\x0c\x66\x61ilure_rate\x18\t \x01(\x01\x12\x31\n\nerror_type\x18\n \x01(\x0e\x32\x1d.onward.executor.v1.ErrorType\x12\x13\n\x0b\x65rror_count\x18\x0b \x01(\x03\x12\x15\n\rerror_message\x18\x0c \x01(\t\x12\x17\n\x0fsample_delivery\x18\r \x01(\t\"w\n\x0cHealthWindow\x12.\n\nstart_time\x18\x01 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12\x10\n\x08\x61ttempts\x18\x02 \x01(\x03\x12\x10\n\x08\x66\x61ilures\x18\x03 \x01(\x03\x12\x13\n\x0bhttp_errors\x18\x04 \x01(\x03*x\n\x0bHealthState\x12\x1c\n\x18HEALTH_STATE_UNSPECIFIED\x10\x00\x12\x18\n\x14HEALTH_STATE_HEALTHY\x10\x01\x12\x1a\n\x16HEALTH_STATE_UNHEALTHY\x10\x02\x12\x15\n\x11HEALTH_STATE_IDLE\x10\x03\x62\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x1fonward/delivery/v1/health.proto\x12\x12onward.delivery.v1\x1a\x1fgoogle/protobuf/timestamp.proto\x1a!onward/delivery/v1/breakers.proto\x1a!onward/executor/v1/outcomes.proto\"\"\n\x10GetHealthRequest\x12\x0e\n\x06parent\x18\x01 \x01(\t\"\x81\x01\n\x11GetHealthResponse\x12;\n\x0c\x64\x65stinations\x18\x01 \x03(\x0b\x32%.onward.delivery.v1.DestinationHealth\x12/\n\x0bjudged_time\x18\x02 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\"\xc0\x03\n\x11\x44\x65stinationHealth\x12\x13\n\x0b\x64\x65stination\x18\x01 \x01(\t\x12\x0e\n\x06source\x18\x02 \x01(\t\x12.\n\x05state\x18\x03 \x01(\x0e\x32\x1f.onward.delivery.v1.HealthState\x12.\n\nsince_time\x18\x04 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12\x31\n\x07windows\x18\x05 \x03(\x0b\x32 .onward.delivery.v1.HealthWindow\x12\x10\n\x08\x61ttempts\x18\x06 \x01(\x03\x12\x10\n\x08\x66\x61ilures\x18\x07 \x01(\x03\x12\x13\n\x0bhttp_errors\x18\x08 \x01(\x03\x12\x14\n\x0c\x66\x61ilure_rate\x18\t \x01(\x01\x12\x31\n\nerror_type\x18\n \x01(\x0e\x32\x1d.onward.executor.v1.ErrorType\x12\x13\n\x0b\x65rror_count\x18\x0b \x01(\x03\x12\x15\n\rerror_message\x18\x0c \x01(\t\x12\x17\n\x0fsample_delivery\x18\r \x01(\t\x12,\n\x07\x62reaker\x18\x0e \x01(\x0b\x32\x1b.onward.delivery.v1.Breaker\"w\n\x0cHealthWindow\x12.\n\nstart_time\x18\x01 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12\x10\n\x08\x61ttempts\x18\x02 \x01(\x03\x12\x10\n\x08\x66\x61ilures\x18\x03 \x01(\x03\x12\x13\n\x0bhttp_errors\x18\x04 \x01(\x03*x\n\x0bHealthState\x12\x1c\n\x18HEALTH_STATE_UNSPECIFIED\x10\x00\x12\x18\n\x14HEALTH_STATE_HEALTHY\x10\x01\x12\x1a\n\x16HEALTH_STATE_UNHEALTHY\x10\x02\x12\x15\n\x11HEALTH_STATE_IDLE\x10\x03\x62\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
 _builder.BuildTopDescriptorsAndMessages(DESCRIPTOR, 'onward.delivery.v1.health_pb2', _globals)
 if not _descriptor._USE_C_DESCRIPTORS:
   DESCRIPTOR._loaded_options = None
-  _globals['_HEALTHSTATE']._serialized_start=817
-  _globals['_HEALTHSTATE']._serialized_end=937
-  _globals['_GETHEALTHREQUEST']._serialized_start=123
-  _globals['_GETHEALTHREQUEST']._serialized_end=157
-  _globals['_GETHEALTHRESPONSE']._serialized_start=160
-  _globals['_GETHEALTHRESPONSE']._serialized_end=289
-  _globals['_DESTINATIONHEALTH']._serialized_start=292
-  _globals['_DESTINATIONHEALTH']._serialized_end=694
-  _globals['_HEALTHWINDOW']._serialized_start=696
-  _globals['_HEALTHWINDOW']._serialized_end=815
+  _globals['_HEALTHSTATE']._serialized_start=898
+  _globals['_HEALTHSTATE']._serialized_end=1018
+  _globals['_GETHEALTHREQUEST']._serialized_start=158
+  _globals['_GETHEALTHREQUEST']._serialized_end=192
+  _globals['_GETHEALTHRESPONSE']._serialized_start=195
+  _globals['_GETHEALTHRESPONSE']._serialized_end=324
+  _globals['_DESTINATIONHEALTH']._serialized_start=327
+  _globals['_DESTINATIONHEALTH']._serialized_end=775
+  _globals['_HEALTHWINDOW']._serialized_start=777
+  _globals['_HEALTHWINDOW']._serialized_end=896
 # @@protoc_insertion_point(module_scope)

@@ -9,6 +9,7 @@ from google.protobuf import message as _message
 from google.protobuf import timestamp_pb2 as _timestamp_pb2
 from google.protobuf.internal import containers as _containers
 from google.protobuf.internal import enum_type_wrapper as _enum_type_wrapper
+from onward.delivery.v1 import breakers_pb2 as _breakers_pb2
 from onward.executor.v1 import outcomes_pb2 as _outcomes_pb2
 import builtins as _builtins
 import sys
@@ -120,6 +121,7 @@ class DestinationHealth(_message.Message):
     ERROR_COUNT_FIELD_NUMBER: _builtins.int
     ERROR_MESSAGE_FIELD_NUMBER: _builtins.int
     SAMPLE_DELIVERY_FIELD_NUMBER: _builtins.int
+    BREAKER_FIELD_NUMBER: _builtins.int
     destination: _builtins.str
     """`workspaces/{workspace}/destinations/{destination}`."""
     source: _builtins.str
@@ -154,6 +156,10 @@ class DestinationHealth(_message.Message):
     def windows(self) -> _containers.RepeatedCompositeFieldContainer[Global___HealthWindow]:
         """The last hour in windows of five minutes, the one that still runs last."""
 
+    @_builtins.property
+    def breaker(self) -> _breakers_pb2.Breaker:
+        """Its circuit breaker; absent while that is closed."""
+
     def __init__(
         self,
         *,
@@ -170,10 +176,11 @@ class DestinationHealth(_message.Message):
         error_count: _builtins.int = ...,
         error_message: _builtins.str = ...,
         sample_delivery: _builtins.str = ...,
+        breaker: _breakers_pb2.Breaker | None = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _typing.Literal["since_time", b"since_time"]  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["breaker", b"breaker", "since_time", b"since_time"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["attempts", b"attempts", "destination", b"destination", "error_count", b"error_count", "error_message", b"error_message", "error_type", b"error_type", "failure_rate", b"failure_rate", "failures", b"failures", "http_errors", b"http_errors", "sample_delivery", b"sample_delivery", "since_time", b"since_time", "source", b"source", "state", b"state", "windows", b"windows"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["attempts", b"attempts", "breaker", b"breaker", "destination", b"destination", "error_count", b"error_count", "error_message", b"error_message", "error_type", b"error_type", "failure_rate", b"failure_rate", "failures", b"failures", "http_errors", b"http_errors", "sample_delivery", b"sample_delivery", "since_time", b"since_time", "source", b"source", "state", b"state", "windows", b"windows"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
