@@ -252,10 +252,12 @@ class DeliveryApp:
 
     def _make_health(self, pool: Pool, store: PostgresEventStore, applied: AppliedOutcomes) -> Leading:
         """What judges destinations, announces what became of them, and sends it."""
-        alerts = Alerts(self._clock)
+        alerts = Alerts(self._deadlines)
         # Without a key nobody can have subscribed; and what was signed with one is not sent unsigned.
         key = self._settings.webhook_key
-        sender = WebhookSender(pool, store, alerts, self._send_webhook, key or b"", self._clock, self._jitter)
+        sender = WebhookSender(
+            pool, store, alerts, self._send_webhook, key or b"", self._clock, self._deadlines, self._jitter
+        )
         judge = HealthJudge(pool, store, applied, Conditions(pool, alerts), _rules(self._settings), self._clock)
         self._health = HealthWatch(judge, Announcer(pool, store, alerts), sender.wake)
         duties = [self._health.run, sender.run] if key else [self._health.run]

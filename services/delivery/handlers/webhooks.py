@@ -41,10 +41,21 @@ Row: TypeAlias = "asyncpg.Record"
 
 
 class WebhookSender:
-    """`run` it in the replica that leads. `key` is what subscriptions' secrets are made of."""
+    """`run` it in the replica that leads.
+
+    `key` is what subscriptions' secrets are made of. Webhooks bear the time of `clock`, and are due by `deadlines`.
+    """
 
     def __init__(
-        self, pool: Pool, store: EventStore, alerts: Alerts, send: Send, key: bytes, clock: Clock, random: Random
+        self,
+        pool: Pool,
+        store: EventStore,
+        alerts: Alerts,
+        send: Send,
+        key: bytes,
+        clock: Clock,
+        deadlines: Clock,
+        random: Random,
     ) -> None:
         self._pool = pool
         self._store = store
@@ -52,6 +63,7 @@ class WebhookSender:
         self._send = send
         self._key = key
         self._clock = clock
+        self._deadlines = deadlines
         self._random = random
         # Set where something may wait to be sent, or the time has moved.
         self.wake = Wake()
@@ -142,4 +154,4 @@ class WebhookSender:
             await self._alerts.append(unit, [fact])
 
     def _now_us(self) -> int:
-        return int(self._clock.now().timestamp() * SECOND_US)
+        return int(self._deadlines.now().timestamp() * SECOND_US)
