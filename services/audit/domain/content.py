@@ -29,14 +29,11 @@ USES = frozenset(
         "BreakerOpened",
         "BreakerClosed",
         "BreakerReset",
-        "DestinationBecameUnhealthy",
-        "DestinationBecameHealthy",
-        "AlertRaised",
-        "AlertUndelivered",
+        "ReplayCreated",
+        "ReplayCancelled",
+        "ReplayFinished",
     }
 )
-# Of these, those that are done with a subscription and not with a destination.
-ALERTS = frozenset({"AlertRaised", "AlertUndelivered"})
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,8 +49,6 @@ class Content:
         """The type and the id of what it was done to; of a refusal, of what was asked for."""
         if self.fact.type in DENIALS:
             return self._asked_for(str(self.fields.get("resource", "")))
-        if self.fact.type in ALERTS:
-            return ("subscriptions", str(self.fields.get("subscription", "")))
         if self.fact.type in USES:
             return ("destinations", str(self.fields.get("destination", "")))
         if self.fact.type == "KeysRotated":
