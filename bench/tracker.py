@@ -82,6 +82,14 @@ async def measure(
     return {"attempts_per_s": 1e6 / wall_us} | dict(zip(names, each_us, strict=True))
 
 
+async def measure_outcomes(attempts: int = 200_000, destinations: int = 4, runs: int = 3) -> dict[str, float]:
+    """`outcomes_per_s` and the CPU times of an outcome."""
+    calm_collector()
+    options = argparse.Namespace(attempts=attempts, destinations=destinations, runs=runs)
+    figures = await bench(options)
+    return {"outcomes_per_s": figures.pop("attempts_per_s")} | {f"outcomes_{name}": us for name, us in figures.items()}
+
+
 async def bench(options: argparse.Namespace) -> dict[str, float]:
     async with own_servers() as (postgres, nats):
         url = nats.url(servers.TEST_USER)

@@ -23,6 +23,11 @@ def signing_key(folder: DataFolder) -> str:
     return _key(folder.secret("audit signing key"))
 
 
+def webhook_key(folder: DataFolder) -> str:
+    """As ONWARD_WEBHOOK_SIGNING_KEY has it."""
+    return _key(folder.secret("webhook signing key"))
+
+
 def previous_keys(folder: DataFolder) -> str:
     """As ONWARD_PREVIOUS_KEY_ENCRYPTION_KEYS has them."""
     return ",".join(map(_key, folder.former_secrets(_SECRET)))

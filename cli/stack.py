@@ -16,7 +16,7 @@ import grpc.aio
 from grpc_health.v1 import health_pb2, health_pb2_grpc
 
 from cli.client_file import ClientFile
-from cli.operator_keys import current_key, previous_keys, signing_key
+from cli.operator_keys import current_key, previous_keys, signing_key, webhook_key
 from kit.embedded.certificates import authority_file, make_certificates, service_files
 from kit.embedded.data_folder import DataFolder, is_port_free
 from kit.embedded.errors import EmbeddedError
@@ -69,6 +69,8 @@ class Endpoints:
     # What checkpoints of the audit trail are signed with, and where they are kept; none where empty.
     audit_signing_key: str = ""
     checkpoints: Path | None = None
+    # What the secrets of alerts' subscribers are made of; nobody can subscribe where it is empty.
+    webhook_signing_key: str = ""
     # With TLS: where services call one another, and the folder of their certificates.
     internal_addresses: Mapping[str, str] = field(default_factory=dict)
     certificates: Path | None = None
@@ -106,6 +108,8 @@ def environment(service: str, ends: Endpoints) -> dict[str, str]:
         variables["ONWARD_OPERATOR_TOKEN"] = ends.operator_token
         variables["ONWARD_NATS_AUTH_PASSWORD"] = ends.nats_passwords[AUTH_USER]
         variables["ONWARD_NATS_CALLOUT_SEED"] = ends.nats_callout_seed
+    if service == "delivery":
+        variables["ONWARD_WEBHOOK_SIGNING_KEY"] = ends.webhook_signing_key
     if service == "audit":
         variables["ONWARD_AUDIT_SIGNING_KEY"] = ends.audit_signing_key
         if ends.checkpoints is not None:
@@ -185,6 +189,7 @@ class Stack:
             previous_key_encryption_keys=previous_keys(folder),
             audit_signing_key=signing_key(folder),
             checkpoints=folder.part("checkpoints"),
+            webhook_signing_key=webhook_key(folder),
             internal_addresses=self._internal_addresses(folder),
             certificates=self._certificates(folder),
         )

@@ -15,6 +15,7 @@ from urllib.parse import quote
 from kit.embedded import process
 from kit.embedded.data_folder import DataFolder, explained, is_port_free
 from kit.embedded.errors import EmbeddedError
+from kit.embedded.nats_disk import wait_for_room_after_write_error
 from kit.embedded.nats_users import NatsUser, authorization
 from kit.embedded.server_log import ServerLog
 from kit.nats_auth.admission import ONWARD
@@ -117,9 +118,21 @@ class EmbeddedNats:
             await process.stop(self._process, STOP_STEPS)
 
     async def exited(self) -> int:
-        """Wait until the server has ended, for whatever reason, and return its exit code."""
+        """Wait until the server has ended, for whatever reason, and return its exit code.
+
+        One that could not write is ended here as soon as a new start would help.
+        """
         assert self._process is not None, "it was never started"
-        return await process.wait_exit(self._process)
+        watching = asyncio.create_task(self._end_when_there_is_room(self._process), name="nats-disk")
+        try:
+            return await process.wait_exit(self._process)
+        finally:
+            watching.cancel()
+            await asyncio.wait([watching])
+
+    async def _end_when_there_is_room(self, server: subprocess.Popen[bytes]) -> None:
+        await wait_for_room_after_write_error(self.monitor_url, self._folder.part("nats"))
+        server.send_signal(signal.SIGTERM)
 
     def crash(self) -> None:
         """SIGKILL the server, as a fault; `start` works again afterwards, at the same ports."""

@@ -66,6 +66,7 @@ WORKSPACE_FILTER = NameTemplate("workspaces/{workspace}/filters/{filter:made}")
 DELIVERY = NameTemplate("workspaces/{workspace}/deliveries/{delivery:made}")
 ATTEMPT = NameTemplate("workspaces/{workspace}/deliveries/{delivery:made}/attempts/{attempt:number}")
 REPLAY = NameTemplate("workspaces/{workspace}/replays/{replay:made}")
+SUBSCRIPTION = NameTemplate("workspaces/{workspace}/subscriptions/{subscription:made}")
 AUDIT_EVENT = NameTemplate("workspaces/{workspace}/auditEvents/{index:number}")
 
 _IN_WORKSPACE = re.compile(rf"workspaces/({_ID})(?:/[A-Za-z]{{1,32}}/{_MADE}){{0,3}}")

@@ -19,6 +19,7 @@ VERSION_MIN = (2, 12)
 STREAM_FULL = 0.8
 
 WELL = "is nats-server well? Its log says more"
+DAMAGED = "what was acknowledged may be lost; see Damaged streams in docs/operations.md"
 UPGRADE = "upgrade nats-server to 2.12 or newer"
 SYNC = (
     "set `sync_interval: always` in the jetstream block of nats-server's configuration (docs/operations.md, Durability)"
@@ -84,6 +85,9 @@ class Backlog:
     unacknowledged: int
     bytes: int
     bytes_max: int
+    # Of a stream that only loses messages at its front: those within that are gone, and bytes that could not be read.
+    messages_missing: int = 0
+    bytes_damaged: int = 0
 
     @property
     def messages(self) -> int:
@@ -102,6 +106,8 @@ async def read_backlog(bus: Bus, stream: str, consumer: str) -> Backlog:
         unacknowledged=of_consumer["num_ack_pending"],
         bytes=of_stream["state"]["bytes"],
         bytes_max=of_stream["config"]["max_bytes"],
+        messages_missing=of_stream["state"].get("num_deleted", 0),
+        bytes_damaged=(of_stream["state"].get("lost") or {}).get("bytes", 0),
     )
 
 
@@ -113,6 +119,10 @@ def judge_backlog(name: str, backlogs: Sequence[Backlog], messages_max: int, adv
     waiting = sum(one.messages for one in backlogs)
     if not backlogs:
         return ok(name, "there are no streams yet")
+    damaged = next((one for one in backlogs if refills and (one.messages_missing or one.bytes_damaged)), None)
+    if damaged is not None:
+        lost = f"{counted(damaged.messages_missing, 'message')} missing, {size(damaged.bytes_damaged)} unreadable"
+        return failure(name, f"{damaged.stream} is damaged on NATS' disk: {lost}", DAMAGED)
     longest = max(backlogs, key=lambda one: one.messages)
     fullest = max(backlogs, key=lambda one: one.bytes / max(one.bytes_max, 1))
     where = f", most in {longest.stream}" if len(backlogs) > 1 and waiting else ""

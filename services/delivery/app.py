@@ -34,30 +34,33 @@ from kit.rpc.server import RpcServer
 from kit.rpc.tls import service_tls
 from onward.delivery.v1.delivery_service_pb2_grpc import add_DeliveryServiceServicer_to_server
 from onward.delivery.v1.internal_service_pb2_grpc import add_InternalServiceServicer_to_server
-from onward.delivery.v1.replay_service_pb2_grpc import add_ReplayServiceServicer_to_server
+from onward.executor.v1 import execution_service_pb2 as executor_pb
+from onward.executor.v1 import execution_service_pb2_grpc as executor_rpc
 from services.delivery.consumers import PULL_MESSAGES, OutcomesConsumer
 from services.delivery.domain.credit import Credits
+from services.delivery.domain.health import Rules
 from services.delivery.domain.schedule import Random, Schedule
 from services.delivery.handlers.acts import Acts
+from services.delivery.handlers.alerts import Alerts, Announcer
 from services.delivery.handlers.applied import AppliedOutcomes
 from services.delivery.handlers.breakers import BreakerBoard, BreakerResets
 from services.delivery.handlers.checks import delivery_status
+from services.delivery.handlers.conditions import Conditions
 from services.delivery.handlers.expiry import Expiry
 from services.delivery.handlers.following import RegistryFollower
+from services.delivery.handlers.health import HealthJudge
+from services.delivery.handlers.health import queries as health_queries
+from services.delivery.handlers.health_watch import HealthWatch
 from services.delivery.handlers.interventions import Interventions
+from services.delivery.handlers.leading import Leading
 from services.delivery.handlers.maintenance import Maintenance
 from services.delivery.handlers.release import UNANSWERED_AFTER_S, Releaser
-from services.delivery.handlers.replay_cancelling import ReplayCancelling
-from services.delivery.handlers.replay_counts import ReplayCounts
-from services.delivery.handlers.replay_events import KeptEvents
-from services.delivery.handlers.replay_runner import ReplayRunner
-from services.delivery.handlers.replay_slices import ReplaySlices
-from services.delivery.handlers.replays import Replays
+from services.delivery.handlers.subscriptions import Subscriptions
 from services.delivery.handlers.watch import Watchers
+from services.delivery.handlers.webhooks import WebhookSender
 from services.delivery.projections.batches import Applied, BatchWriter
 from services.delivery.rpc.delivery import DeliveryServicer
 from services.delivery.rpc.internal import InternalServicer
-from services.delivery.rpc.replays import ReplayServicer
 from services.delivery.settings import Settings, parse_offsets
 
 log = structlog.get_logger(__name__)
@@ -74,6 +77,8 @@ PUBLISHED_WAIT_S = 0.5
 # Nobody repeats a request after so long; until then its answer is kept.
 ANSWERS_KEPT = timedelta(days=7)
 FORGET_INTERVAL_S = 3600.0
+# The executor gives a receiver 10 s; the rest is for its own part.
+WEBHOOK_TIMEOUT_S = 20.0
 
 
 def calm_collector() -> None:
@@ -118,6 +123,12 @@ class DeliveryApp:
             service=SERVICE,
             credentials=self._tls.client,
         )
+        self._executor = open_channel(
+            settings.executor_address,
+            settings.service_token.get_secret_value(),
+            service=SERVICE,
+            credentials=self._tls.client,
+        )
         self._authorizer = authorizer or RegistryAuthorizer(registry_ask(self._registry), clock)
         self._denials = DenialLog(registry_denials(self._registry), clock)
         self._watchers = Watchers()
@@ -129,11 +140,12 @@ class DeliveryApp:
         self._puller: Puller | None = None
         self._consumer: OutcomesConsumer | None = None
         self._releaser: Releaser | None = None
-        self._replays: ReplayRunner | None = None
         self._store: PostgresEventStore | None = None
         self._relay: Relay | None = None
         self._follower: RegistryFollower | None = None
         self._board: BreakerBoard | None = None
+        self._health: HealthWatch | None = None
+        self._health_leading: Leading | None = None
 
     @property
     def address(self) -> str:
@@ -152,11 +164,11 @@ class DeliveryApp:
         return self._releaser is not None and self._releaser.leading
 
     def look(self) -> None:
-        """Have the releaser and the runner of replays look at the clock now, for tests that move it."""
+        """Have all that the clock drives look at it now, for tests that move it."""
         assert self._releaser is not None, "not started"
-        assert self._replays is not None
-        self._replays.wake()
+        assert self._health is not None, "not started"
         self._releaser.wake()
+        self._health.wake()
 
     async def start(self) -> None:
         """Bring the database up to date, connect, listen."""
@@ -185,14 +197,9 @@ class DeliveryApp:
         self._follower = RegistryFollower(pool, registry_log(self._registry), self._deadlines, self._releaser.wake)
         self._board = BreakerBoard(pool, store, self._deadlines, self._releaser.wake)
         await self._board.load()
-        kept = KeptEvents(bus)
-        cancelling = ReplayCancelling(pool, writer, self._deadlines, self._told)
-        slices = ReplaySlices(pool, kept, self._deadlines)
-        self._replays = ReplayRunner(
-            self._dsn, pool, store, slices, cancelling, self._deadlines, self._releaser.wake
-        )  # fmt: skip
         self._puller = Puller(bus, "OUTCOMES", SERVICE, batch=PULL_MESSAGES, on_batch=consumer.on_messages)
-        self._server = self._make_server(pool, bus, applied, writer, store, kept)
+        self._health_leading = self._make_health(pool, store, applied)
+        self._server = self._make_server(pool, bus, applied, writer, store)
         await self._server.start()
         await self._server.ready()
 
@@ -203,15 +210,15 @@ class DeliveryApp:
         assert self._follower is not None
         assert self._relay is not None
         assert self._board is not None
-        assert self._replays is not None
+        assert self._health_leading is not None
         async with asyncio.TaskGroup() as tasks:
             tasks.create_task(self._releaser.run(), name="releaser")
-            tasks.create_task(self._replays.run(), name="replays")
             tasks.create_task(self._maintenance.run(), name="maintenance")
             tasks.create_task(self._follower.run(), name="registry")
             tasks.create_task(self._board.run(), name="breakers")
             tasks.create_task(self._denials.run(), name="denials")
             tasks.create_task(self._relay.run(), name="relay")
+            tasks.create_task(self._health_leading.run(), name="health")
             tasks.create_task(self._forget_answers(), name="forget-answers")
             pulling = tasks.create_task(self._puller.run(), name="outcomes")
             try:
@@ -228,6 +235,7 @@ class DeliveryApp:
             await self._server.stop(self._settings.drain_seconds / 2)
         await self._denials.drain()
         await self._registry.close()
+        await self._executor.close()
         if self._bus is not None:
             # What was applied is acknowledged before the connection goes.
             await self._bus.drain()
@@ -242,30 +250,38 @@ class DeliveryApp:
         except TimeoutError:
             log.warning("drain_incomplete")
 
+    def _make_health(self, pool: Pool, store: PostgresEventStore, applied: AppliedOutcomes) -> Leading:
+        """What judges destinations, announces what became of them, and sends it."""
+        alerts = Alerts(self._deadlines)
+        # Without a key nobody can have subscribed; and what was signed with one is not sent unsigned.
+        key = self._settings.webhook_key
+        sender = WebhookSender(
+            pool, store, alerts, self._send_webhook, key or b"", self._clock, self._deadlines, self._jitter
+        )
+        judge = HealthJudge(pool, store, applied, Conditions(pool, alerts), _rules(self._settings), self._clock)
+        self._health = HealthWatch(judge, Announcer(pool, store, alerts), sender.wake)
+        duties = [self._health.run, sender.run] if key else [self._health.run]
+        return Leading(self._dsn, "health", health_queries.try_to_lead, duties)
+
+    async def _send_webhook(self, request: executor_pb.SendWebhookRequest) -> executor_pb.SendWebhookResponse:
+        stub: executor_rpc.ExecutionServiceAsyncStub = executor_rpc.ExecutionServiceStub(self._executor)
+        return await stub.SendWebhook(request, timeout=WEBHOOK_TIMEOUT_S)
+
     def _make_server(
-        self,
-        pool: Pool,
-        bus: Bus,
-        applied: AppliedOutcomes,
-        writer: BatchWriter,
-        store: PostgresEventStore,
-        kept: KeptEvents,
+        self, pool: Pool, bus: Bus, applied: AppliedOutcomes, writer: BatchWriter, store: PostgresEventStore
     ) -> RpcServer:
         assert self._releaser is not None
         assert self._board is not None
         service_token = self._settings.service_token.get_secret_value()
         acts = Acts(store, self._published)
-        assert self._replays is not None
-        assert self._follower is not None
         interventions = Interventions(acts, writer, self._deadlines, self._told, self._releaser.wake)
         resets = BreakerResets(acts, self._board, self._deadlines)
-        counts = ReplayCounts(pool, kept, self._clock)
-        replays = Replays(acts, pool, counts, self._clock, self._follower.look, self._replays.wake)
-        pages = PageTokens(service_token)
-        deliveries = DeliveryServicer(pool, pages, self._watchers, self._clock, interventions, resets)
+        subscriptions = Subscriptions(acts, pool, self._settings.webhook_key, self._clock)
+        deliveries = DeliveryServicer(
+            pool, PageTokens(service_token), self._watchers, self._clock, interventions, resets, subscriptions
+        )
         servicers: list[Servicer] = [
             (add_DeliveryServiceServicer_to_server, deliveries),
-            (add_ReplayServiceServicer_to_server, ReplayServicer(replays, pages)),
             (add_InternalServiceServicer_to_server, InternalServicer(pool, applied, self._clock, store, self._board)),
             delivery_status(self._settings, self._clock, pool, bus),
         ]
@@ -296,3 +312,13 @@ class DeliveryApp:
             except Unavailable:
                 log.warning("answers_not_forgotten", retry_in_s=FORGET_INTERVAL_S)
             await asyncio.sleep(FORGET_INTERVAL_S)
+
+
+def _rules(settings: Settings) -> Rules:
+    return Rules(
+        attempts_min=settings.health_attempts_min,
+        failing_ratio=settings.health_failing_ratio,
+        failing_windows=settings.health_failing_windows,
+        clean_windows=settings.health_clean_windows,
+        invalid_settings_minutes=settings.health_invalid_settings_minutes,
+    )

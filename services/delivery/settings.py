@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import base64
+import binascii
 from itertools import pairwise
 from typing import Annotated
 
-from pydantic import AfterValidator, Field
+from pydantic import AfterValidator, Field, SecretStr
 
 from kit.settings import ServiceSettings
 
@@ -30,6 +32,20 @@ def _ascending(text: str) -> str:
     return text
 
 
+# As long as what it makes: SHA-256's.
+KEY_BYTES = 32
+
+
+def _key(text: SecretStr) -> SecretStr:
+    try:
+        key = base64.b64decode(text.get_secret_value(), validate=True)
+    except binascii.Error:
+        key = b""
+    if len(key) != KEY_BYTES:
+        raise ValueError(f"must be the base64 of {KEY_BYTES} random bytes, as `openssl rand -base64 32` gives")
+    return text
+
+
 class Settings(ServiceSettings):
     """What the tracker needs besides what every service needs."""
 
@@ -37,3 +53,18 @@ class Settings(ServiceSettings):
     retry_offsets_s: Annotated[str, AfterValidator(_ascending)] = "10,40,120,300,900,2400,5400,9000,14400"
     # Attempts older than this are dropped by the day.
     retention_days: int = Field(default=30, ge=1, le=400)
+    # What subscriptions' secrets are made of; without it nobody can be told of alerts.
+    webhook_signing_key: Annotated[SecretStr, AfterValidator(_key)] | None = None
+    # A destination is failing in a window of five minutes with so many attempts, of which so large a share fails.
+    health_attempts_min: int = Field(default=10, ge=1, le=1_000_000)
+    health_failing_ratio: float = Field(default=0.5, gt=0, le=1)
+    # It is unhealthy after so many such windows running, and healthy after so many in which fewer fail.
+    health_failing_windows: int = Field(default=3, ge=1, le=288)
+    health_clean_windows: int = Field(default=2, ge=1, le=288)
+    # It is unhealthy, too, after so many minutes in which every attempt had invalid settings.
+    health_invalid_settings_minutes: int = Field(default=60, ge=5, le=1440)
+
+    @property
+    def webhook_key(self) -> bytes | None:
+        """The key."""
+        return base64.b64decode(self.webhook_signing_key.get_secret_value()) if self.webhook_signing_key else None

@@ -7,6 +7,7 @@ import os
 import socket
 from collections.abc import AsyncIterator, Sequence
 from dataclasses import replace
+from functools import partial
 
 import structlog
 
@@ -20,7 +21,7 @@ from kit.bus.publish import Publisher
 from kit.bus.puller import Puller
 from kit.bus.retention import make_room
 from kit.bus.service_bus import connect_service
-from kit.bus.stored import StoredMessage, newest_first
+from kit.bus.stored import StoredMessage, exists, newest_first
 from kit.bus.streams import DUE, OUTCOMES, events_stream, events_stream_name, facts_stream, provision, require
 from kit.bus.tracing import inject
 from kit.clock import SystemClock
@@ -41,6 +42,7 @@ from onward.registry.v1 import internal_service_pb2 as registry_pb
 from onward.registry.v1 import internal_service_pb2_grpc as registry_rpc
 from onward.registry.v1 import resources_pb2
 from services.executor.consumers.breakers import BreakersFeed
+from services.executor.consumers.continuity import Continuity
 from services.executor.consumers.duplicates import Published, Repetitions
 from services.executor.consumers.facts import BusFence, FactsFeed
 from services.executor.consumers.intake import Intake
@@ -63,6 +65,7 @@ from services.executor.handlers.settle import OutcomeLog
 from services.executor.handlers.trial_places import TRIAL_BYTES, TRIALS_MAX, TrialPlaces, trials_within
 from services.executor.handlers.trials import Trials
 from services.executor.handlers.turns import Turns
+from services.executor.handlers.webhooks import Webhooks
 from services.executor.projections import Change, View
 from services.executor.rpc import ExecutionService, Handlers
 from services.executor.runtime.addresses import Network
@@ -142,6 +145,7 @@ class App:
             self._view, self._fence, self._tickets, self._outcomes, self._lanes.push, self._lookup,
             Repetitions(self._find_duplicates), self._clock,
         )  # fmt: skip
+        self._continuity = Continuity(partial(exists, bus))
         self._reporter = Reporter(self._view, self._report, f"{_replica()}-{SystemIds().token_id()}")
         self._pullers: dict[str, Puller] = {}
         self._denials = DenialLog(registry_denials(self._registry), self._clock)
@@ -159,13 +163,14 @@ class App:
         return self._server.address
 
     def _handlers(self, resolver: Resolver, turns: Turns, checks: CheckPlaces) -> Handlers:
-        """What people may ask for."""
+        """What people and the tracker may ask for."""
         places = TrialPlaces(trials_within(_by_hand_bytes() - CHECKS_MAX * CHECK_BYTES))
         trials = Trials(self._zygote, self._egress, self._egress_ranges, places, self._clock)
         return Handlers(
             FunctionTests(self._zygote, trials, checks, self._read_version, self._clock),
             Invocations(resolver, self._view, trials, self._record_invocation, turns, self._clock),
             Samples(self._stored_events, self._read_source_filters, turns),
+            Webhooks(self._broker.fetch, self._egress_ranges),
         )
 
     # --- life ------------------------------------------------------------------------------------------------
@@ -205,6 +210,7 @@ class App:
             due = self._pullers["DUE"] = Puller(self._bus, "DUE", "executor", batch=PULL_EVENTS, on_batch=self._on_due)
             group.create_task(due.run())
             group.create_task(self._keep_room())
+            group.create_task(self._continuity.run())
             await self._server.ready()
             try:
                 await self._follow_workspaces(group)
@@ -271,6 +277,7 @@ class App:
             return
 
         async def on_batch(messages: list[Message]) -> None:
+            self._continuity.seen(stream, messages)
             await self._intake.on_events(workspace, stream, messages)
 
         puller = self._pullers[workspace] = Puller(self._bus, stream, "executor", batch=PULL_EVENTS, on_batch=on_batch)

@@ -19,6 +19,7 @@ from services.executor.handlers.invocations import Invocations
 from services.executor.handlers.places import CheckPlaces
 from services.executor.handlers.run_reports import warning
 from services.executor.handlers.samples import Samples
+from services.executor.handlers.webhooks import Webhooks
 from services.executor.runtime.pool import Zygote
 from services.executor.runtime.v8 import V8_VERSION
 from services.executor.settings import RUNTIME_DIR
@@ -28,11 +29,12 @@ log = structlog.get_logger(__name__)
 
 @dataclass(frozen=True, slots=True)
 class Handlers:
-    """What people may ask for."""
+    """What people and the tracker may ask for."""
 
     tests: FunctionTests
     invocations: Invocations
     samples: Samples
+    webhooks: Webhooks
 
 
 class ExecutionService(rpc.ExecutionServiceServicer):
@@ -76,6 +78,9 @@ class ExecutionService(rpc.ExecutionServiceServicer):
             answer.error.line = result.error.line or 0
             answer.error.column = result.error.column or 0
         return answer
+
+    async def SendWebhook(self, request: pb.SendWebhookRequest, context: Any) -> pb.SendWebhookResponse:
+        return await self._handlers.webhooks.send(request)
 
     async def DescribeRuntime(self, request: pb.DescribeRuntimeRequest, context: Any) -> pb.DescribeRuntimeResponse:
         return pb.DescribeRuntimeResponse(

@@ -49,6 +49,7 @@ def variables() -> dict[str, str]:
     names = re.findall(r"^(\w+)=$", (ROOT / "deploy/env.example").read_text(), re.MULTILINE)
     values = {name: f"{number:024d}" for number, name in enumerate(names, 1)}
     values["ONWARD_KEY_ENCRYPTION_KEY"] = base64.b64encode(b"k" * 32).decode()
+    values["ONWARD_WEBHOOK_SIGNING_KEY"] = base64.b64encode(b"w" * 32).decode()
     values["ONWARD_AUDIT_SIGNING_KEY"] = base64.b64encode(b"s" * 32).decode()
     issuer = issuer_of_secret("compose")
     values |= {"NATS_CALLOUT_ISSUER": issuer.public, "ONWARD_NATS_CALLOUT_SEED": issuer.seed}

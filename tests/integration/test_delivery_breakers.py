@@ -6,13 +6,20 @@ from collections.abc import AsyncIterator
 from typing import Any
 
 import pytest
+from google.protobuf.message import Message
 
+from kit.auth.demand import Subset
+from kit.errors import PermissionDenied
+from kit.eventstore.facts import NewFact
 from kit.testing.eventually import eventually
 from onward.delivery.v1 import breakers_pb2 as bpb
 from onward.delivery.v1 import delivery_service_pb2 as dpb
 from onward.executor.v1 import outcomes_pb2 as pb
+from onward.registry.v1 import facts_pb2 as facts
+from onward.registry.v1.resources_pb2 import DeliveryPolicy
 from services.delivery.domain.breaker import ATTEMPTS_MIN, OPEN_MIN_US, PROBES_MAX
 from tests.integration.delivery_world import START, World, attempt, batch, running
+from tests.integration.test_delivery_ends import a_log
 
 pytestmark = pytest.mark.integration
 
@@ -213,3 +220,54 @@ async def test_an_api_that_refuses_events_is_not_broken(world: World) -> None:
     await world.report(batch(*(attempt(number, result=pb.RESULT_FAILED, **fields) for number in range(1, 30))))
     assert await state(world) == bpb.BREAKER_STATE_UNSPECIFIED
     assert await world.value("SELECT count(*) FROM breakers") == 0
+
+
+async def test_what_waits_for_a_destination_that_goes_is_cancelled_and_not_held_back(
+    database: str, nats_url: str
+) -> None:
+    """A25."""
+    async with a_log() as (log_, address), running(database, nats_url, registry_address=address) as world:
+        await dead(world)
+        await log_.record(NewFact("destinations/crm", facts.DestinationDisconnected(destination="crm")))
+        await eventually(lambda: len(_of_crm(world)) == ATTEMPTS_MIN)
+        await world.report(batch(*(answered(one, pb.RESULT_CANCELLED) for one in _of_crm(world))))
+        assert await world.value("SELECT count(*) FROM breakers") == 0
+        await eventually(lambda: log_is(world, ["BreakerOpened", "BreakerClosed"]))
+
+
+@pytest.mark.parametrize(
+    "fact",
+    [
+        facts.DestinationDisabled(destination="crm"),
+        facts.DeliveryPolicyUpdated(destination="crm", policy=DeliveryPolicy(breaker_disabled=True)),
+    ],
+)
+async def test_a_destination_that_is_to_have_no_breaker_has_none(database: str, nats_url: str, fact: Message) -> None:
+    async with a_log() as (log_, address), running(database, nats_url, registry_address=address) as world:
+        await dead(world)
+        await log_.record(NewFact("destinations/crm", fact))
+        await eventually(lambda: world.value("SELECT count(*) = 0 FROM breakers"))
+        watching = aiter(world.internal.WatchBreakers(bpb.WatchBreakersRequest()))
+        told = await anext(watching)
+        while told.opened:
+            told = await anext(watching)
+            assert [one.destination for one in told.closed] == ["crm"]
+        world.advance(12)
+        await released(world, ATTEMPTS_MIN)
+
+
+async def test_who_may_not_operate_a_destination_resets_no_breaker(world: World) -> None:
+    await dead(world)
+    request = bpb.ResetBreakerRequest(name=CRM)
+    theirs = world.partial_viewer(functions=Subset.of(["to-crm"]), sources=Subset.of(["web"]))
+    for stranger in (
+        world.partial_viewer(functions=Subset.of(["to-crm"])),
+        world.partial_viewer(functions=Subset.of(["other"]), sources=Subset.of(["web"])),
+    ):
+        with pytest.raises(PermissionDenied):
+            await stranger.ResetBreaker(request)
+    with pytest.raises(PermissionDenied):
+        await theirs.ResetBreaker(bpb.ResetBreakerRequest(name="workspaces/acme/destinations/none"))
+    assert await state(world) == bpb.BREAKER_STATE_OPEN
+    await theirs.ResetBreaker(request)
+    assert await state(world) == bpb.BREAKER_STATE_UNSPECIFIED

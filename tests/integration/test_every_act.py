@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import base64
 import uuid
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
 from contextlib import asynccontextmanager
@@ -11,7 +12,6 @@ from typing import Any
 import pytest
 from google.protobuf.descriptor import FileDescriptor
 
-from kit.bus.streams import events_stream, provision
 from kit.embedded.postgres import EmbeddedPostgres
 from kit.eventstore.facts import fact_types
 from kit.rpc.access import declared_access
@@ -19,7 +19,7 @@ from kit.testing.eventually import eventually
 from onward.audit.v1 import audit_service_pb2 as apb
 from onward.common.v1 import access_pb2
 from onward.delivery.v1 import acts_pb2 as pb
-from onward.delivery.v1 import breakers_pb2, delivery_service_pb2, facts_pb2, replay_service_pb2
+from onward.delivery.v1 import alerts_pb2, breakers_pb2, delivery_service_pb2, facts_pb2
 from onward.executor.v1 import outcomes_pb2
 from services.delivery.domain.identity import delivery_id
 from tests.integration import audit_world, delivery_world
@@ -28,9 +28,17 @@ from tests.integration.delivery_world import World, attempt, batch
 pytestmark = pytest.mark.integration
 
 ACME = "workspaces/acme"
-FILES: list[FileDescriptor] = [delivery_service_pb2.DESCRIPTOR, replay_service_pb2.DESCRIPTOR]
+KEY = base64.b64encode(b"w" * 32).decode()
+FILES: list[FileDescriptor] = [delivery_service_pb2.DESCRIPTOR]
 # Facts that nobody asks for.
-BY_ITSELF = {"BreakerOpened", "BreakerClosed", "ReplayFinished"}
+BY_ITSELF = {
+    "BreakerOpened",
+    "BreakerClosed",
+    "DestinationBecameUnhealthy",
+    "DestinationBecameHealthy",
+    "AlertRaised",
+    "AlertUndelivered",
+}
 
 
 @dataclass(frozen=True)
@@ -64,28 +72,14 @@ async def reset(world: World) -> breakers_pb2.ResetBreakerRequest:
     return breakers_pb2.ResetBreakerRequest(name=f"{ACME}/destinations/broken")
 
 
-async def connected(world: World) -> str:
-    """A destination that may be replayed to, with an event of its source."""
-    await provision(world.bus, [events_stream("acme")])
-    await world.rows(
-        "INSERT INTO connections (workspace, destination, source, function, enabled, disabled_at_us)"
-        " VALUES ('acme', 'crm', 'web', 'to-crm', true, 0) ON CONFLICT DO NOTHING"
-    )
-    return f"{ACME}/destinations/crm"
+async def subscribe(world: World) -> alerts_pb2.CreateSubscriptionRequest:
+    wanted = alerts_pb2.Subscription(url="https://hooks.example.com/a", kinds=[alerts_pb2.ALERT_KIND_UNHEALTHY])
+    return alerts_pb2.CreateSubscriptionRequest(parent=ACME, subscription=wanted)
 
 
-async def replay(world: World) -> replay_service_pb2.CreateReplayRequest:
-    return replay_service_pb2.CreateReplayRequest(destination=await connected(world))
-
-
-async def redrive(world: World) -> replay_service_pb2.RedriveDeliveriesRequest:
-    failed = [attempt(number, result=outcomes_pb2.RESULT_FAILED) for number in range(50, 70)]
-    await world.report(batch(*failed))
-    return replay_service_pb2.RedriveDeliveriesRequest(destination=await connected(world), rate_per_second=1)
-
-
-async def cancel_replay(world: World) -> replay_service_pb2.CancelReplayRequest:
-    return replay_service_pb2.CancelReplayRequest(name=f"{ACME}/replays/r2")
+async def unsubscribe(world: World) -> alerts_pb2.DeleteSubscriptionRequest:
+    listed = await world.viewer.ListSubscriptions(alerts_pb2.ListSubscriptionsRequest(parent=ACME))
+    return alerts_pb2.DeleteSubscriptionRequest(name=listed.subscriptions[0].name)
 
 
 # In an order in which each can be done.
@@ -93,9 +87,8 @@ STEPS: tuple[Step, ...] = (
     Step("RetryDelivery", retry, ("DeliveryRetried",)),
     Step("CancelDelivery", cancel, ("DeliveryCancelled",)),
     Step("ResetBreaker", reset, ("BreakerReset",)),
-    Step("CreateReplay", replay, ("ReplayCreated",)),
-    Step("RedriveDeliveries", redrive, ("ReplayCreated",)),
-    Step("CancelReplay", cancel_replay, ("ReplayCancelled",)),
+    Step("CreateSubscription", subscribe, ("SubscriptionCreated",)),
+    Step("DeleteSubscription", unsubscribe, ("SubscriptionDeleted",)),
 )
 
 
@@ -141,14 +134,13 @@ async def test_each_act_leaves_its_facts_and_each_fact_one_record_with_who_did_i
 ) -> None:
     """D1."""
     async with (
-        delivery_world.running(database, nats_url) as world,
+        delivery_world.running(database, nats_url, webhook_signing_key=KEY) as world,
         trail_of(world, postgres_server, nats_url) as audit,
     ):
         for number, step in enumerate(STEPS):
             request = await step.request(world)
             request.request_id = f"r{number}"
-            stub = world.viewer if hasattr(world.viewer, step.call) else world.replays
-            await getattr(stub, step.call)(request)
+            await getattr(world.viewer, step.call)(request)
         expected = [(fact, f"r{number}") for number, step in enumerate(STEPS) for fact in step.facts]
 
         async def complete() -> list[apb.AuditEvent]:

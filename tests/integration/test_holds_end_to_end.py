@@ -148,3 +148,27 @@ async def test_what_was_told_last_holds_while_the_tracker_is_away(pair: Pair, ap
     assert api.refused == 30
     await pair.tracker.start()
     await due(pair, 35)
+
+
+async def test_batches_of_a_destination_with_a_rate_go_whole_and_are_paid_for(pair: Pair, api: Api) -> None:
+    """They are filled by the tracker, so that no event is counted twice."""
+    code = f"""
+      async function onBatch(events) {{ await fetch('{api.url}' + events.map(one => one.messageId).sort().join()) }}
+      const onTrack = event => {{ throw new Error('alone') }}"""
+    await pair.registry.connect("one", Program(code))
+    batching = resources.Batching(max_events=5, max_wait_ms=60_000)
+    await pair.update("one", resources.DeliveryPolicy(max_per_second=5, batching=batching))
+    await policy_known(pair)
+    await pair.publish(*ids(1, 5))
+    await due(pair, 5)
+    pair.tracker.advance(0.2)
+    await pair.ended(5)
+    assert api.taken == {"m1,m2,m3,m4,m5": 1}
+    await pair.publish(*ids(6, 9), "m0")
+    await due(pair, 5)
+    # The first five are not paid for.
+    pair.tracker.advance(0.7)
+    await due(pair, 5)
+    pair.tracker.advance(0.3)
+    await pair.ended(10)
+    assert api.taken == {"m1,m2,m3,m4,m5": 1, "m0,m6,m7,m8,m9": 1}

@@ -7,6 +7,8 @@ from dataclasses import replace
 from typing import Any
 
 import pytest
+from hypothesis import given as for_all
+from hypothesis import strategies as st
 
 from kit.clock import FakeClock
 from kit.errors import InvalidArgument
@@ -338,3 +340,47 @@ def test_another_id_is_refused(text: str) -> None:
 def test_message_ids_of_other_sources_and_workspaces_are_others() -> None:
     keys = {event_key("a", "b", "c"), event_key("a", "bc", ""), event_key("ab", "", "c"), event_key("a", "x", "c")}
     assert len(keys) == 4
+
+
+# --- a destination's own schedule
+
+
+def test_without_retries_a_failure_is_the_end() -> None:
+    ended = Ended(dpb.DELIVERY_STATE_FAILED, pb.ERROR_TYPE_RETRY, EXHAUSTED)
+    assert decide(outcome(), None, Schedule(()), NOW, lambda: 0.5) == ended
+
+
+def test_without_retries_what_was_lost_by_our_own_fault_is_tried_again() -> None:
+    """Only three workers lost end it."""
+    step = decide(outcome(error_type=pb.ERROR_TYPE_INTERNAL), None, Schedule(()), NOW, lambda: 0.5)
+    assert isinstance(step, Again)
+    assert (step.pending.retries_used, step.pending.alone) == (0, True)
+    held = outcome(pb.RESULT_DEFERRED, number=2)
+    assert isinstance(decide(held, step.pending, Schedule(()), NOW, lambda: 0.5), Again)
+
+
+def test_what_is_held_back_is_looked_at_when_the_tracker_says_and_uses_up_nothing() -> None:
+    """A16."""
+    after = given(pending(3, 2, deferrals=4)).when(outcome(pb.RESULT_DEFERRED, 3, 2, held_until_us=NOW)).then_again()
+    assert (after.due_at_us, after.attempt, after.retries_used, after.deferrals) == (NOW, 3, 2, 5)
+
+
+OFFSETS = st.lists(st.integers(1, 604_800), max_size=100, unique=True).map(sorted)
+
+
+@for_all(OFFSETS, st.integers(0, 100), st.integers(0, 700_000), st.integers(0, 700_000_000), st.floats(0, 0.999))
+def test_no_schedule_is_early_by_more_than_its_jitter_or_late_beyond_its_horizon(
+    offsets_s: list[int], used: int, passed_s: int, retry_after_ms: int, chance: float
+) -> None:
+    """A12, A15: whatever the offsets, the clock and the API say."""
+    schedule = Schedule(tuple(map(float, offsets_s)))
+    now_us = NOW + passed_s * SECOND
+    due_at_us = schedule.retry_at(used, NOW, now_us, retry_after_ms, lambda: chance)
+    if used >= len(offsets_s) or passed_s >= offsets_s[-1]:
+        assert due_at_us is None
+        return
+    assert due_at_us is not None
+    assert now_us < due_at_us <= NOW + offsets_s[-1] * SECOND
+    planned_us = NOW + round(0.8 * offsets_s[used] * SECOND)
+    assert due_at_us >= min(planned_us, NOW + offsets_s[-1] * SECOND, now_us + round(0.8 * offsets_s[0] * SECOND))
+    assert due_at_us >= min(now_us + retry_after_ms * 1000, NOW + offsets_s[-1] * SECOND)

@@ -12,11 +12,12 @@ from pydantic import SecretStr
 from pydantic.fields import FieldInfo
 
 from cli.options import Options
-from kit import errors, events
+from kit import errors
 from kit.bus import streams
 from kit.settings import ServiceSettings, variable
 from onward.common.v1.errors_pb2 import ErrorReason
 from onward.executor.v1.outcomes_pb2 import ErrorType
+from services.executor.domain import events
 from services.executor.runtime.self_test import DEGRADATION
 
 ROOT = Path(__file__).resolve().parents[2]

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Callable
 from dataclasses import dataclass, field
+from types import SimpleNamespace
 from typing import Any, cast
 
 import orjson
@@ -88,7 +89,8 @@ class World:
         self.clock = FakeClock()
         self.turns = Turns(self.clock)
         self.outcomes = FakeOutcomes()
-        needed = dict.fromkeys(("zygote", "resolver", "egress", "view", "places"), cast(Any, None))
+        needed = dict.fromkeys(("zygote", "resolver", "egress", "places"), cast(Any, None))
+        needed["view"] = SimpleNamespace(route=lambda *_: None)
         shares = CpuShares(
             self.clock, cores=2, cpu_ns=lambda pid: 0, renice=lambda pid, niceness: True, idle=lambda: 1.0
         )

@@ -29,11 +29,14 @@ USES = frozenset(
         "BreakerOpened",
         "BreakerClosed",
         "BreakerReset",
-        "ReplayCreated",
-        "ReplayCancelled",
-        "ReplayFinished",
+        "DestinationBecameUnhealthy",
+        "DestinationBecameHealthy",
+        "AlertRaised",
+        "AlertUndelivered",
     }
 )
+# Of these, those that are done with a subscription and not with a destination.
+ALERTS = frozenset({"AlertRaised", "AlertUndelivered"})
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,6 +52,8 @@ class Content:
         """The type and the id of what it was done to; of a refusal, of what was asked for."""
         if self.fact.type in DENIALS:
             return self._asked_for(str(self.fields.get("resource", "")))
+        if self.fact.type in ALERTS:
+            return ("subscriptions", str(self.fields.get("subscription", "")))
         if self.fact.type in USES:
             return ("destinations", str(self.fields.get("destination", "")))
         if self.fact.type == "KeysRotated":

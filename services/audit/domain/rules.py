@@ -20,6 +20,7 @@ BEGINNINGS = frozenset(
         "FunctionCreated",
         "SourceCreated",
         "DestinationConnected",
+        "SubscriptionCreated",
     }
 )
 # Fields that tell of one fact and not of what follows it.
@@ -233,6 +234,7 @@ _RULES: Mapping[str, Callable[[Content, State], Fields]] = MappingProxyType(
         "DestinationDisconnected": _ended,
         "DeliveryPolicyUpdated": _policy_updated,
         "SettingsChanged": _settings_changed,
+        "SubscriptionDeleted": _ended,
         "FilterCreated": _filter_created,
         "FilterUpdated": _filter_updated,
         "FilterDeleted": _filter_deleted,

@@ -33,8 +33,11 @@ class AppliedOutcomes:
 
     async def wait_for_last(self, timeout_s: float) -> None:
         """Returns when all that is stored in OUTCOMES now is applied."""
-        state = (await self._bus.api("STREAM.INFO.OUTCOMES"))["state"]
-        await self.wait_for(int(state["last_seq"]), timeout_s)
+        await self.wait_for(await self.last_sequence(), timeout_s)
+
+    async def last_sequence(self) -> int:
+        """The sequence of the last of OUTCOMES that is stored now."""
+        return int((await self._bus.api("STREAM.INFO.OUTCOMES"))["state"]["last_seq"])
 
     async def _applied(self, sequence: int) -> bool:
         try:

@@ -12,8 +12,8 @@ CROSS JOIN LATERAL (
     WHERE w.workspace = h.workspace AND w.destination = h.destination AND w.released_at_us IS NULL
         AND w.due_at_us <= $1 AND w.first_ended_at_us > 0
         AND w.first_ended_at_us
-            + coalesce(p.retry_offsets_s[array_upper(p.retry_offsets_s, 1)], $2)::bigint * 1000000 <= $1
-    ORDER BY w.due_at_us LIMIT $3
+            <= $1 - coalesce(p.retry_offsets_s[array_upper(p.retry_offsets_s, 1)], $2)::bigint * 1000000
+    ORDER BY w.first_ended_at_us LIMIT $3
 ) AS d
 ORDER BY d.workspace, d.destination, d.source, d.function
 LIMIT $3;

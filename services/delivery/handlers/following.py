@@ -25,9 +25,8 @@ from kit.postgres.queries import load_queries
 from onward.registry.v1 import facts_pb2 as facts
 from onward.registry.v1 import resources_pb2
 from services.delivery.domain.schedule import SECOND_US
-from services.delivery.handlers.replay_starts import replay_skipped
+from services.delivery.handlers.alerts import queries as alerts
 from services.delivery.projections.breakers import remove_breaker
-from services.delivery.projections.connections import apply_connection
 from services.delivery.projections.policies import store_policy
 from services.delivery.projections.standing import queries as locks
 
@@ -58,7 +57,7 @@ class RegistryFollower:
             "DeliveryPolicyUpdated": self._update_policy,
             "DestinationDisabled": self._close_breaker,
             "DestinationDisconnected": self._release_departed,
-            "DestinationEnabled": self._replay_skipped,
+            "MemberRemoved": self._orphan_subscriptions,
         }
         # The log's heads when all of it was applied.
         self._applied: dict[str, int] = {}
@@ -103,7 +102,6 @@ class RegistryFollower:
         return True
 
     async def _apply(self, connection: Connection, fact: Fact) -> None:
-        await apply_connection(connection, fact)
         rule = self._rules.get(fact.type)
         if rule is not None:
             await rule(connection, fact)
@@ -132,8 +130,10 @@ class RegistryFollower:
         disabled = json_format.Parse(fact.data, facts.DestinationDisabled(), ignore_unknown_fields=True)
         await remove_breaker(connection, (fact.workspace, disabled.destination), self._now_us())
 
-    async def _replay_skipped(self, connection: Connection, fact: Fact) -> None:
-        await replay_skipped(connection, fact, self._now_us())
+    async def _orphan_subscriptions(self, connection: Connection, fact: Fact) -> None:
+        """Nobody is told of anything in the name of somebody who is gone. They end by facts of their own, soon."""
+        gone = json_format.Parse(fact.data, facts.MemberRemoved(), ignore_unknown_fields=True)
+        await connection.execute(alerts.orphan_subscriptions, fact.workspace, f"member:{gone.member}")
 
     def _now_us(self) -> int:
         return int(self._clock.now().timestamp() * SECOND_US)

@@ -23,10 +23,15 @@ _STATES = {
 }
 
 
+async def open_breakers(reader: Reader, asked: Asked, now_us: int) -> dict[str, pb.Breaker]:
+    """The breakers that are not closed, by the names of their destinations."""
+    rows = await reader.fetch(queries.open_breakers, *asked.arguments)
+    return {names.DESTINATION.format(asked.workspace, row["destination"]): _breaker(row, now_us) for row in rows}
+
+
 async def add_breakers(reader: Reader, asked: Asked, now_us: int, answer: delivery_pb.GetSummaryResponse) -> None:
     """Add the breakers that are not closed; also of destinations of which nothing else is to be told."""
-    rows = await reader.fetch(queries.open_breakers, *asked.arguments)
-    found = {names.DESTINATION.format(asked.workspace, row["destination"]): _breaker(row, now_us) for row in rows}
+    found = await open_breakers(reader, asked, now_us)
     for one in answer.destinations:
         breaker = found.pop(one.destination, None)
         if breaker is not None:

@@ -17,10 +17,12 @@ from services.delivery import queries
 from services.delivery.domain.identity import parse_delivery_id
 from services.delivery.handlers.breakers import BreakerResets
 from services.delivery.handlers.interventions import Interventions
+from services.delivery.handlers.subscriptions import Subscriptions
 from services.delivery.handlers.watch import Watchers
 from services.delivery.queries import Cursor, Span, Wanted
 from services.delivery.rpc.arguments import TIME_MAX_US, parse_parent, span_of
 from services.delivery.rpc.breakers import BreakerCalls
+from services.delivery.rpc.health import HealthCalls
 from services.delivery.rpc.interventions import InterventionCalls
 from services.delivery.rpc.numbers import NumberCalls
 
@@ -28,7 +30,9 @@ from services.delivery.rpc.numbers import NumberCalls
 WATCHED_AT_ONCE_MAX = 500
 
 
-class DeliveryServicer(InterventionCalls, BreakerCalls, NumberCalls, delivery_service_pb2_grpc.DeliveryServiceServicer):
+class DeliveryServicer(
+    InterventionCalls, BreakerCalls, NumberCalls, HealthCalls, delivery_service_pb2_grpc.DeliveryServiceServicer
+):
     """See the proto."""
 
     def __init__(
@@ -39,9 +43,11 @@ class DeliveryServicer(InterventionCalls, BreakerCalls, NumberCalls, delivery_se
         clock: Clock,
         interventions: Interventions,
         resets: BreakerResets,
+        subscriptions: Subscriptions,
     ) -> None:
         self._resets = resets
         self._interventions = interventions
+        self._subscriptions = subscriptions
         self._pool = pool
         self._pages = pages
         self._watchers = watchers

@@ -4,8 +4,10 @@ import grpc
 import warnings
 
 from onward.delivery.v1 import acts_pb2 as onward_dot_delivery_dot_v1_dot_acts__pb2
+from onward.delivery.v1 import alerts_pb2 as onward_dot_delivery_dot_v1_dot_alerts__pb2
 from onward.delivery.v1 import breakers_pb2 as onward_dot_delivery_dot_v1_dot_breakers__pb2
 from onward.delivery.v1 import delivery_service_pb2 as onward_dot_delivery_dot_v1_dot_delivery__service__pb2
+from onward.delivery.v1 import health_pb2 as onward_dot_delivery_dot_v1_dot_health__pb2
 from onward.delivery.v1 import numbers_pb2 as onward_dot_delivery_dot_v1_dot_numbers__pb2
 
 GRPC_GENERATED_VERSION = '1.85.1'
@@ -98,6 +100,26 @@ class DeliveryServiceStub:
                 request_serializer=onward_dot_delivery_dot_v1_dot_acts__pb2.CancelDeliveryRequest.SerializeToString,
                 response_deserializer=onward_dot_delivery_dot_v1_dot_acts__pb2.CancelDeliveryResponse.FromString,
                 _registered_method=True)
+        self.GetHealth = channel.unary_unary(
+                '/onward.delivery.v1.DeliveryService/GetHealth',
+                request_serializer=onward_dot_delivery_dot_v1_dot_health__pb2.GetHealthRequest.SerializeToString,
+                response_deserializer=onward_dot_delivery_dot_v1_dot_health__pb2.GetHealthResponse.FromString,
+                _registered_method=True)
+        self.CreateSubscription = channel.unary_unary(
+                '/onward.delivery.v1.DeliveryService/CreateSubscription',
+                request_serializer=onward_dot_delivery_dot_v1_dot_alerts__pb2.CreateSubscriptionRequest.SerializeToString,
+                response_deserializer=onward_dot_delivery_dot_v1_dot_alerts__pb2.CreateSubscriptionResponse.FromString,
+                _registered_method=True)
+        self.ListSubscriptions = channel.unary_unary(
+                '/onward.delivery.v1.DeliveryService/ListSubscriptions',
+                request_serializer=onward_dot_delivery_dot_v1_dot_alerts__pb2.ListSubscriptionsRequest.SerializeToString,
+                response_deserializer=onward_dot_delivery_dot_v1_dot_alerts__pb2.ListSubscriptionsResponse.FromString,
+                _registered_method=True)
+        self.DeleteSubscription = channel.unary_unary(
+                '/onward.delivery.v1.DeliveryService/DeleteSubscription',
+                request_serializer=onward_dot_delivery_dot_v1_dot_alerts__pb2.DeleteSubscriptionRequest.SerializeToString,
+                response_deserializer=onward_dot_delivery_dot_v1_dot_alerts__pb2.DeleteSubscriptionResponse.FromString,
+                _registered_method=True)
 
 
 class DeliveryServiceServicer:
@@ -168,8 +190,7 @@ class DeliveryServiceServicer:
         raise NotImplementedError('Method not implemented!')
 
     def RetryDelivery(self, request, context):
-        """Has a delivery tried at once. One that waits is tried in place of its next retry, and the times of those that follow
-        stay what they are; one that has failed goes on, with a schedule that begins anew.
+        """Has a delivery that waits tried at once, in place of its next retry. The times of those that follow stay what they are.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
@@ -183,7 +204,35 @@ class DeliveryServiceServicer:
         raise NotImplementedError('Method not implemented!')
 
     def CancelDelivery(self, request, context):
-        """Ends a delivery that waits. One that is being attempted at this moment ends with that, whatever comes of it.
+        """Ends a delivery that waits. What runs at this moment ends by itself.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def GetHealth(self, request, context):
+        """Tells which destinations fail consistently, since when, at what rate, and with what error.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def CreateSubscription(self, request, context):
+        """Has alerts sent to a URL. It covers the sources that its creator administers, and no others.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def ListSubscriptions(self, request, context):
+        """Lists subscriptions to alerts.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def DeleteSubscription(self, request, context):
+        """Ends a subscription that covers nothing but what the caller may see.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
@@ -251,6 +300,26 @@ def add_DeliveryServiceServicer_to_server(servicer, server):
                     servicer.CancelDelivery,
                     request_deserializer=onward_dot_delivery_dot_v1_dot_acts__pb2.CancelDeliveryRequest.FromString,
                     response_serializer=onward_dot_delivery_dot_v1_dot_acts__pb2.CancelDeliveryResponse.SerializeToString,
+            ),
+            'GetHealth': grpc.unary_unary_rpc_method_handler(
+                    servicer.GetHealth,
+                    request_deserializer=onward_dot_delivery_dot_v1_dot_health__pb2.GetHealthRequest.FromString,
+                    response_serializer=onward_dot_delivery_dot_v1_dot_health__pb2.GetHealthResponse.SerializeToString,
+            ),
+            'CreateSubscription': grpc.unary_unary_rpc_method_handler(
+                    servicer.CreateSubscription,
+                    request_deserializer=onward_dot_delivery_dot_v1_dot_alerts__pb2.CreateSubscriptionRequest.FromString,
+                    response_serializer=onward_dot_delivery_dot_v1_dot_alerts__pb2.CreateSubscriptionResponse.SerializeToString,
+            ),
+            'ListSubscriptions': grpc.unary_unary_rpc_method_handler(
+                    servicer.ListSubscriptions,
+                    request_deserializer=onward_dot_delivery_dot_v1_dot_alerts__pb2.ListSubscriptionsRequest.FromString,
+                    response_serializer=onward_dot_delivery_dot_v1_dot_alerts__pb2.ListSubscriptionsResponse.SerializeToString,
+            ),
+            'DeleteSubscription': grpc.unary_unary_rpc_method_handler(
+                    servicer.DeleteSubscription,
+                    request_deserializer=onward_dot_delivery_dot_v1_dot_alerts__pb2.DeleteSubscriptionRequest.FromString,
+                    response_serializer=onward_dot_delivery_dot_v1_dot_alerts__pb2.DeleteSubscriptionResponse.SerializeToString,
             ),
     }
     generic_handler = grpc.method_handlers_generic_handler(
@@ -578,6 +647,114 @@ class DeliveryService:
             '/onward.delivery.v1.DeliveryService/CancelDelivery',
             onward_dot_delivery_dot_v1_dot_acts__pb2.CancelDeliveryRequest.SerializeToString,
             onward_dot_delivery_dot_v1_dot_acts__pb2.CancelDeliveryResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def GetHealth(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/onward.delivery.v1.DeliveryService/GetHealth',
+            onward_dot_delivery_dot_v1_dot_health__pb2.GetHealthRequest.SerializeToString,
+            onward_dot_delivery_dot_v1_dot_health__pb2.GetHealthResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def CreateSubscription(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/onward.delivery.v1.DeliveryService/CreateSubscription',
+            onward_dot_delivery_dot_v1_dot_alerts__pb2.CreateSubscriptionRequest.SerializeToString,
+            onward_dot_delivery_dot_v1_dot_alerts__pb2.CreateSubscriptionResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def ListSubscriptions(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/onward.delivery.v1.DeliveryService/ListSubscriptions',
+            onward_dot_delivery_dot_v1_dot_alerts__pb2.ListSubscriptionsRequest.SerializeToString,
+            onward_dot_delivery_dot_v1_dot_alerts__pb2.ListSubscriptionsResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def DeleteSubscription(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/onward.delivery.v1.DeliveryService/DeleteSubscription',
+            onward_dot_delivery_dot_v1_dot_alerts__pb2.DeleteSubscriptionRequest.SerializeToString,
+            onward_dot_delivery_dot_v1_dot_alerts__pb2.DeleteSubscriptionResponse.FromString,
             options,
             channel_credentials,
             insecure,

@@ -6,8 +6,10 @@ Deliveries: what became of every event for every destination."""
 from collections import abc as _abc
 from grpc import aio as _aio
 from onward.delivery.v1 import acts_pb2 as _acts_pb2
+from onward.delivery.v1 import alerts_pb2 as _alerts_pb2
 from onward.delivery.v1 import breakers_pb2 as _breakers_pb2
 from onward.delivery.v1 import delivery_service_pb2 as _delivery_service_pb2
+from onward.delivery.v1 import health_pb2 as _health_pb2
 from onward.delivery.v1 import numbers_pb2 as _numbers_pb2
 import abc as _abc_1
 import grpc as _grpc
@@ -55,13 +57,19 @@ class DeliveryServiceStub:
     ListIngestFailures: _grpc.UnaryUnaryMultiCallable[_delivery_service_pb2.ListIngestFailuresRequest, _delivery_service_pb2.ListIngestFailuresResponse]
     """Lists events that were refused at intake, newest first."""
     RetryDelivery: _grpc.UnaryUnaryMultiCallable[_acts_pb2.RetryDeliveryRequest, _acts_pb2.RetryDeliveryResponse]
-    """Has a delivery tried at once. One that waits is tried in place of its next retry, and the times of those that follow
-    stay what they are; one that has failed goes on, with a schedule that begins anew.
-    """
+    """Has a delivery that waits tried at once, in place of its next retry. The times of those that follow stay what they are."""
     ResetBreaker: _grpc.UnaryUnaryMultiCallable[_breakers_pb2.ResetBreakerRequest, _breakers_pb2.ResetBreakerResponse]
     """Closes a destination's breaker: what it holds back goes, as far as the destination can take it."""
     CancelDelivery: _grpc.UnaryUnaryMultiCallable[_acts_pb2.CancelDeliveryRequest, _acts_pb2.CancelDeliveryResponse]
-    """Ends a delivery that waits. One that is being attempted at this moment ends with that, whatever comes of it."""
+    """Ends a delivery that waits. What runs at this moment ends by itself."""
+    GetHealth: _grpc.UnaryUnaryMultiCallable[_health_pb2.GetHealthRequest, _health_pb2.GetHealthResponse]
+    """Tells which destinations fail consistently, since when, at what rate, and with what error."""
+    CreateSubscription: _grpc.UnaryUnaryMultiCallable[_alerts_pb2.CreateSubscriptionRequest, _alerts_pb2.CreateSubscriptionResponse]
+    """Has alerts sent to a URL. It covers the sources that its creator administers, and no others."""
+    ListSubscriptions: _grpc.UnaryUnaryMultiCallable[_alerts_pb2.ListSubscriptionsRequest, _alerts_pb2.ListSubscriptionsResponse]
+    """Lists subscriptions to alerts."""
+    DeleteSubscription: _grpc.UnaryUnaryMultiCallable[_alerts_pb2.DeleteSubscriptionRequest, _alerts_pb2.DeleteSubscriptionResponse]
+    """Ends a subscription that covers nothing but what the caller may see."""
 
 @_typing.type_check_only
 class DeliveryServiceAsyncStub(DeliveryServiceStub):
@@ -87,13 +95,19 @@ class DeliveryServiceAsyncStub(DeliveryServiceStub):
     ListIngestFailures: _aio.UnaryUnaryMultiCallable[_delivery_service_pb2.ListIngestFailuresRequest, _delivery_service_pb2.ListIngestFailuresResponse]  # type: ignore[assignment]
     """Lists events that were refused at intake, newest first."""
     RetryDelivery: _aio.UnaryUnaryMultiCallable[_acts_pb2.RetryDeliveryRequest, _acts_pb2.RetryDeliveryResponse]  # type: ignore[assignment]
-    """Has a delivery tried at once. One that waits is tried in place of its next retry, and the times of those that follow
-    stay what they are; one that has failed goes on, with a schedule that begins anew.
-    """
+    """Has a delivery that waits tried at once, in place of its next retry. The times of those that follow stay what they are."""
     ResetBreaker: _aio.UnaryUnaryMultiCallable[_breakers_pb2.ResetBreakerRequest, _breakers_pb2.ResetBreakerResponse]  # type: ignore[assignment]
     """Closes a destination's breaker: what it holds back goes, as far as the destination can take it."""
     CancelDelivery: _aio.UnaryUnaryMultiCallable[_acts_pb2.CancelDeliveryRequest, _acts_pb2.CancelDeliveryResponse]  # type: ignore[assignment]
-    """Ends a delivery that waits. One that is being attempted at this moment ends with that, whatever comes of it."""
+    """Ends a delivery that waits. What runs at this moment ends by itself."""
+    GetHealth: _aio.UnaryUnaryMultiCallable[_health_pb2.GetHealthRequest, _health_pb2.GetHealthResponse]  # type: ignore[assignment]
+    """Tells which destinations fail consistently, since when, at what rate, and with what error."""
+    CreateSubscription: _aio.UnaryUnaryMultiCallable[_alerts_pb2.CreateSubscriptionRequest, _alerts_pb2.CreateSubscriptionResponse]  # type: ignore[assignment]
+    """Has alerts sent to a URL. It covers the sources that its creator administers, and no others."""
+    ListSubscriptions: _aio.UnaryUnaryMultiCallable[_alerts_pb2.ListSubscriptionsRequest, _alerts_pb2.ListSubscriptionsResponse]  # type: ignore[assignment]
+    """Lists subscriptions to alerts."""
+    DeleteSubscription: _aio.UnaryUnaryMultiCallable[_alerts_pb2.DeleteSubscriptionRequest, _alerts_pb2.DeleteSubscriptionResponse]  # type: ignore[assignment]
+    """Ends a subscription that covers nothing but what the caller may see."""
 
 class DeliveryServiceServicer(metaclass=_abc_1.ABCMeta):
     """Shows deliveries and their numbers, and changes what becomes of those that wait."""
@@ -176,9 +190,7 @@ class DeliveryServiceServicer(metaclass=_abc_1.ABCMeta):
         request: _acts_pb2.RetryDeliveryRequest,
         context: _ServicerContext,
     ) -> _typing.Union[_acts_pb2.RetryDeliveryResponse, _abc.Awaitable[_acts_pb2.RetryDeliveryResponse]]:
-        """Has a delivery tried at once. One that waits is tried in place of its next retry, and the times of those that follow
-        stay what they are; one that has failed goes on, with a schedule that begins anew.
-        """
+        """Has a delivery that waits tried at once, in place of its next retry. The times of those that follow stay what they are."""
 
     @_abc_1.abstractmethod
     def ResetBreaker(
@@ -194,6 +206,38 @@ class DeliveryServiceServicer(metaclass=_abc_1.ABCMeta):
         request: _acts_pb2.CancelDeliveryRequest,
         context: _ServicerContext,
     ) -> _typing.Union[_acts_pb2.CancelDeliveryResponse, _abc.Awaitable[_acts_pb2.CancelDeliveryResponse]]:
-        """Ends a delivery that waits. One that is being attempted at this moment ends with that, whatever comes of it."""
+        """Ends a delivery that waits. What runs at this moment ends by itself."""
+
+    @_abc_1.abstractmethod
+    def GetHealth(
+        self,
+        request: _health_pb2.GetHealthRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_health_pb2.GetHealthResponse, _abc.Awaitable[_health_pb2.GetHealthResponse]]:
+        """Tells which destinations fail consistently, since when, at what rate, and with what error."""
+
+    @_abc_1.abstractmethod
+    def CreateSubscription(
+        self,
+        request: _alerts_pb2.CreateSubscriptionRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_alerts_pb2.CreateSubscriptionResponse, _abc.Awaitable[_alerts_pb2.CreateSubscriptionResponse]]:
+        """Has alerts sent to a URL. It covers the sources that its creator administers, and no others."""
+
+    @_abc_1.abstractmethod
+    def ListSubscriptions(
+        self,
+        request: _alerts_pb2.ListSubscriptionsRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_alerts_pb2.ListSubscriptionsResponse, _abc.Awaitable[_alerts_pb2.ListSubscriptionsResponse]]:
+        """Lists subscriptions to alerts."""
+
+    @_abc_1.abstractmethod
+    def DeleteSubscription(
+        self,
+        request: _alerts_pb2.DeleteSubscriptionRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_alerts_pb2.DeleteSubscriptionResponse, _abc.Awaitable[_alerts_pb2.DeleteSubscriptionResponse]]:
+        """Ends a subscription that covers nothing but what the caller may see."""
 
 def add_DeliveryServiceServicer_to_server(servicer: DeliveryServiceServicer, server: _typing.Union[_grpc.Server, _aio.Server]) -> None: ...

@@ -3,9 +3,13 @@
 isort:skip_file
 The delivery tracker's facts. Stored for ever: fields are added, never changed."""
 
+from collections import abc as _abc
 from google.protobuf import descriptor as _descriptor
 from google.protobuf import message as _message
-from onward.delivery.v1 import replays_pb2 as _replays_pb2
+from google.protobuf import timestamp_pb2 as _timestamp_pb2
+from google.protobuf.internal import containers as _containers
+from onward.delivery.v1 import alerts_pb2 as _alerts_pb2
+from onward.executor.v1 import outcomes_pb2 as _outcomes_pb2
 import builtins as _builtins
 import sys
 import typing as _typing
@@ -164,109 +168,309 @@ class BreakerReset(_message.Message):
 Global___BreakerReset: _TypeAlias = BreakerReset  # noqa: Y015
 
 @_typing.final
-class ReplayCreated(_message.Message):
-    """Somebody had events run again, or enabled a destination from an earlier time on. Stream: `replays/{replay}`."""
+class DestinationBecameUnhealthy(_message.Message):
+    """A destination fails consistently. Stream: `health/{day}`."""
 
     DESCRIPTOR: _descriptor.Descriptor
 
-    REPLAY_FIELD_NUMBER: _builtins.int
     DESTINATION_FIELD_NUMBER: _builtins.int
-    KIND_FIELD_NUMBER: _builtins.int
-    SELECTION_FIELD_NUMBER: _builtins.int
-    RATE_PER_SECOND_FIELD_NUMBER: _builtins.int
-    replay: _builtins.str
-    """The replay's id."""
+    SOURCE_FIELD_NUMBER: _builtins.int
+    SINCE_TIME_FIELD_NUMBER: _builtins.int
+    END_TIME_FIELD_NUMBER: _builtins.int
+    ATTEMPTS_FIELD_NUMBER: _builtins.int
+    FAILURES_FIELD_NUMBER: _builtins.int
+    FAILURE_RATE_FIELD_NUMBER: _builtins.int
+    ERROR_TYPE_FIELD_NUMBER: _builtins.int
+    ERROR_MESSAGE_FIELD_NUMBER: _builtins.int
+    SAMPLE_DELIVERY_FIELD_NUMBER: _builtins.int
     destination: _builtins.str
     """The destination's id."""
-    kind: _replays_pb2.ReplayKind.ValueType
-    """What is run again."""
-    rate_per_second: _builtins.float
-    """Events taken up a second, at most."""
-    @_builtins.property
-    def selection(self) -> _replays_pb2.ReplaySelection:
-        """Which events."""
-
-    def __init__(
-        self,
-        *,
-        replay: _builtins.str = ...,
-        destination: _builtins.str = ...,
-        kind: _replays_pb2.ReplayKind.ValueType = ...,
-        selection: _replays_pb2.ReplaySelection | None = ...,
-        rate_per_second: _builtins.float = ...,
-    ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _typing.Literal["selection", b"selection"]  # noqa: Y015
-    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["destination", b"destination", "kind", b"kind", "rate_per_second", b"rate_per_second", "replay", b"replay", "selection", b"selection"]  # noqa: Y015
-    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
-    def WhichOneof(self, oneof_group: _Never) -> None: ...
-
-Global___ReplayCreated: _TypeAlias = ReplayCreated  # noqa: Y015
-
-@_typing.final
-class ReplayCancelled(_message.Message):
-    """A replay was ended before its time. Stream: `replays/{replay}`."""
-
-    DESCRIPTOR: _descriptor.Descriptor
-
-    REPLAY_FIELD_NUMBER: _builtins.int
-    DESTINATION_FIELD_NUMBER: _builtins.int
-    REASON_FIELD_NUMBER: _builtins.int
-    replay: _builtins.str
-    """The replay's id."""
-    destination: _builtins.str
-    """The destination's id."""
-    reason: _builtins.str
-    """Why: "cancelled" by somebody, or "destination_disconnected"."""
-    def __init__(
-        self,
-        *,
-        replay: _builtins.str = ...,
-        destination: _builtins.str = ...,
-        reason: _builtins.str = ...,
-    ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
-    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["destination", b"destination", "reason", b"reason", "replay", b"replay"]  # noqa: Y015
-    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
-    def WhichOneof(self, oneof_group: _Never) -> None: ...
-
-Global___ReplayCancelled: _TypeAlias = ReplayCancelled  # noqa: Y015
-
-@_typing.final
-class ReplayFinished(_message.Message):
-    """The last delivery of a replay has ended. Stream: `replays/{replay}`."""
-
-    DESCRIPTOR: _descriptor.Descriptor
-
-    REPLAY_FIELD_NUMBER: _builtins.int
-    DESTINATION_FIELD_NUMBER: _builtins.int
-    TAKEN_UP_FIELD_NUMBER: _builtins.int
-    DELIVERED_FIELD_NUMBER: _builtins.int
-    FAILED_FIELD_NUMBER: _builtins.int
-    replay: _builtins.str
-    """The replay's id."""
-    destination: _builtins.str
-    """The destination's id."""
-    taken_up: _builtins.int
-    """Events that were taken up."""
-    delivered: _builtins.int
-    """Of these, those that were delivered."""
-    failed: _builtins.int
+    source: _builtins.str
+    """Its source's id."""
+    attempts: _builtins.int
+    """Attempts between these."""
+    failures: _builtins.int
     """Of these, those that failed."""
+    failure_rate: _builtins.float
+    """failures / attempts."""
+    error_type: _outcomes_pb2.ErrorType.ValueType
+    """What most of these were."""
+    error_message: _builtins.str
+    """Such an error's message, with placeholders for numbers, ids, addresses and quoted texts."""
+    sample_delivery: _builtins.str
+    """The id of a delivery that failed so."""
+    @_builtins.property
+    def since_time(self) -> _timestamp_pb2.Timestamp:
+        """Since when: the beginning of the first window that told."""
+
+    @_builtins.property
+    def end_time(self) -> _timestamp_pb2.Timestamp:
+        """Until when it was judged."""
+
     def __init__(
         self,
         *,
-        replay: _builtins.str = ...,
         destination: _builtins.str = ...,
-        taken_up: _builtins.int = ...,
-        delivered: _builtins.int = ...,
-        failed: _builtins.int = ...,
+        source: _builtins.str = ...,
+        since_time: _timestamp_pb2.Timestamp | None = ...,
+        end_time: _timestamp_pb2.Timestamp | None = ...,
+        attempts: _builtins.int = ...,
+        failures: _builtins.int = ...,
+        failure_rate: _builtins.float = ...,
+        error_type: _outcomes_pb2.ErrorType.ValueType = ...,
+        error_message: _builtins.str = ...,
+        sample_delivery: _builtins.str = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["end_time", b"end_time", "since_time", b"since_time"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["delivered", b"delivered", "destination", b"destination", "failed", b"failed", "replay", b"replay", "taken_up", b"taken_up"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["attempts", b"attempts", "destination", b"destination", "end_time", b"end_time", "error_message", b"error_message", "error_type", b"error_type", "failure_rate", b"failure_rate", "failures", b"failures", "sample_delivery", b"sample_delivery", "since_time", b"since_time", "source", b"source"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
-Global___ReplayFinished: _TypeAlias = ReplayFinished  # noqa: Y015
+Global___DestinationBecameUnhealthy: _TypeAlias = DestinationBecameUnhealthy  # noqa: Y015
+
+@_typing.final
+class DestinationBecameHealthy(_message.Message):
+    """A destination that was unhealthy works again. Stream: `health/{day}`."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    DESTINATION_FIELD_NUMBER: _builtins.int
+    SOURCE_FIELD_NUMBER: _builtins.int
+    SINCE_TIME_FIELD_NUMBER: _builtins.int
+    UNHEALTHY_SINCE_TIME_FIELD_NUMBER: _builtins.int
+    END_TIME_FIELD_NUMBER: _builtins.int
+    ATTEMPTS_FIELD_NUMBER: _builtins.int
+    FAILURES_FIELD_NUMBER: _builtins.int
+    destination: _builtins.str
+    """The destination's id."""
+    source: _builtins.str
+    """Its source's id."""
+    attempts: _builtins.int
+    """Attempts from `since_time` until then."""
+    failures: _builtins.int
+    """Of these, those that failed."""
+    @_builtins.property
+    def since_time(self) -> _timestamp_pb2.Timestamp:
+        """Since when: the beginning of the first window that told."""
+
+    @_builtins.property
+    def unhealthy_since_time(self) -> _timestamp_pb2.Timestamp:
+        """Since when it had been unhealthy."""
+
+    @_builtins.property
+    def end_time(self) -> _timestamp_pb2.Timestamp:
+        """Until when it was judged."""
+
+    def __init__(
+        self,
+        *,
+        destination: _builtins.str = ...,
+        source: _builtins.str = ...,
+        since_time: _timestamp_pb2.Timestamp | None = ...,
+        unhealthy_since_time: _timestamp_pb2.Timestamp | None = ...,
+        end_time: _timestamp_pb2.Timestamp | None = ...,
+        attempts: _builtins.int = ...,
+        failures: _builtins.int = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["end_time", b"end_time", "since_time", b"since_time", "unhealthy_since_time", b"unhealthy_since_time"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["attempts", b"attempts", "destination", b"destination", "end_time", b"end_time", "failures", b"failures", "since_time", b"since_time", "source", b"source", "unhealthy_since_time", b"unhealthy_since_time"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___DestinationBecameHealthy: _TypeAlias = DestinationBecameHealthy  # noqa: Y015
+
+@_typing.final
+class SubscriptionCreated(_message.Message):
+    """Somebody is told of what happens to destinations. Stream: `subscriptions/{subscription}`."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    SUBSCRIPTION_FIELD_NUMBER: _builtins.int
+    ORIGIN_FIELD_NUMBER: _builtins.int
+    KINDS_FIELD_NUMBER: _builtins.int
+    DESTINATION_FIELD_NUMBER: _builtins.int
+    SOURCE_FIELD_NUMBER: _builtins.int
+    THRESHOLDS_FIELD_NUMBER: _builtins.int
+    ALL_SOURCES_FIELD_NUMBER: _builtins.int
+    SOURCES_FIELD_NUMBER: _builtins.int
+    subscription: _builtins.str
+    """The subscription's id."""
+    origin: _builtins.str
+    """Where webhooks go: scheme, host and port. The rest of the URL may be a secret."""
+    destination: _builtins.str
+    """Only of this destination, by its id; empty for all."""
+    source: _builtins.str
+    """Only of this source, by its id; empty for all."""
+    all_sources: _builtins.bool
+    """It covers every source."""
+    @_builtins.property
+    def kinds(self) -> _containers.RepeatedScalarFieldContainer[_alerts_pb2.AlertKind.ValueType]:
+        """What it is told of."""
+
+    @_builtins.property
+    def thresholds(self) -> _alerts_pb2.AlertThresholds:
+        """When conditions hold; complete."""
+
+    @_builtins.property
+    def sources(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
+        """Else it covers these, by their ids."""
+
+    def __init__(
+        self,
+        *,
+        subscription: _builtins.str = ...,
+        origin: _builtins.str = ...,
+        kinds: _abc.Iterable[_alerts_pb2.AlertKind.ValueType] | None = ...,
+        destination: _builtins.str = ...,
+        source: _builtins.str = ...,
+        thresholds: _alerts_pb2.AlertThresholds | None = ...,
+        all_sources: _builtins.bool = ...,
+        sources: _abc.Iterable[_builtins.str] | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["thresholds", b"thresholds"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["all_sources", b"all_sources", "destination", b"destination", "kinds", b"kinds", "origin", b"origin", "source", b"source", "sources", b"sources", "subscription", b"subscription", "thresholds", b"thresholds"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___SubscriptionCreated: _TypeAlias = SubscriptionCreated  # noqa: Y015
+
+@_typing.final
+class SubscriptionDeleted(_message.Message):
+    """A subscription ended. Stream: `subscriptions/{subscription}`."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    SUBSCRIPTION_FIELD_NUMBER: _builtins.int
+    subscription: _builtins.str
+    """The subscription's id."""
+    def __init__(
+        self,
+        *,
+        subscription: _builtins.str = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["subscription", b"subscription"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___SubscriptionDeleted: _TypeAlias = SubscriptionDeleted  # noqa: Y015
+
+@_typing.final
+class AlertRaised(_message.Message):
+    """A subscription is told something; a webhook with the alert's id goes out. Stream: `alerts/{day}`."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    ALERT_FIELD_NUMBER: _builtins.int
+    SUBSCRIPTION_FIELD_NUMBER: _builtins.int
+    KIND_FIELD_NUMBER: _builtins.int
+    DESTINATION_FIELD_NUMBER: _builtins.int
+    SOURCE_FIELD_NUMBER: _builtins.int
+    START_TIME_FIELD_NUMBER: _builtins.int
+    END_TIME_FIELD_NUMBER: _builtins.int
+    ATTEMPTS_FIELD_NUMBER: _builtins.int
+    FAILURES_FIELD_NUMBER: _builtins.int
+    COUNT_FIELD_NUMBER: _builtins.int
+    COUNT_BEFORE_FIELD_NUMBER: _builtins.int
+    ERROR_TYPE_FIELD_NUMBER: _builtins.int
+    ERROR_MESSAGE_FIELD_NUMBER: _builtins.int
+    SAMPLE_DELIVERY_FIELD_NUMBER: _builtins.int
+    alert: _builtins.str
+    """The alert's id, which is the webhook's."""
+    subscription: _builtins.str
+    """The subscription's id."""
+    kind: _alerts_pb2.AlertKind.ValueType
+    """What it is told of."""
+    destination: _builtins.str
+    """The destination's id; empty for INGEST_FAILURES."""
+    source: _builtins.str
+    """The source's id."""
+    attempts: _builtins.int
+    """Attempts between these."""
+    failures: _builtins.int
+    """Of these, those that failed."""
+    count: _builtins.int
+    """What is counted: VOLUME events, EXHAUSTED deliveries, INGEST_FAILURES refused events."""
+    count_before: _builtins.int
+    """VOLUME: events of the window before."""
+    error_type: _outcomes_pb2.ErrorType.ValueType
+    """What most failures were."""
+    error_message: _builtins.str
+    """Such an error's message, with placeholders for numbers, ids, addresses and quoted texts; of INGEST_FAILURES the reason."""
+    sample_delivery: _builtins.str
+    """The id of a delivery that failed so."""
+    @_builtins.property
+    def start_time(self) -> _timestamp_pb2.Timestamp:
+        """The beginning of what is told of: of a window, or of being unhealthy, healthy, open or closed."""
+
+    @_builtins.property
+    def end_time(self) -> _timestamp_pb2.Timestamp:
+        """Its end."""
+
+    def __init__(
+        self,
+        *,
+        alert: _builtins.str = ...,
+        subscription: _builtins.str = ...,
+        kind: _alerts_pb2.AlertKind.ValueType = ...,
+        destination: _builtins.str = ...,
+        source: _builtins.str = ...,
+        start_time: _timestamp_pb2.Timestamp | None = ...,
+        end_time: _timestamp_pb2.Timestamp | None = ...,
+        attempts: _builtins.int = ...,
+        failures: _builtins.int = ...,
+        count: _builtins.int = ...,
+        count_before: _builtins.int = ...,
+        error_type: _outcomes_pb2.ErrorType.ValueType = ...,
+        error_message: _builtins.str = ...,
+        sample_delivery: _builtins.str = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["end_time", b"end_time", "start_time", b"start_time"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["alert", b"alert", "attempts", b"attempts", "count", b"count", "count_before", b"count_before", "destination", b"destination", "end_time", b"end_time", "error_message", b"error_message", "error_type", b"error_type", "failures", b"failures", "kind", b"kind", "sample_delivery", b"sample_delivery", "source", b"source", "start_time", b"start_time", "subscription", b"subscription"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___AlertRaised: _TypeAlias = AlertRaised  # noqa: Y015
+
+@_typing.final
+class AlertUndelivered(_message.Message):
+    """A webhook was given up. Stream: `alerts/{day}`."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    ALERT_FIELD_NUMBER: _builtins.int
+    SUBSCRIPTION_FIELD_NUMBER: _builtins.int
+    ATTEMPTS_FIELD_NUMBER: _builtins.int
+    HTTP_STATUS_FIELD_NUMBER: _builtins.int
+    ERROR_FIELD_NUMBER: _builtins.int
+    alert: _builtins.str
+    """The alert's id."""
+    subscription: _builtins.str
+    """The subscription's id."""
+    attempts: _builtins.int
+    """How many times it was tried."""
+    http_status: _builtins.int
+    """The last answer's status; 0 where there was none."""
+    error: _builtins.str
+    """Why it was given up."""
+    def __init__(
+        self,
+        *,
+        alert: _builtins.str = ...,
+        subscription: _builtins.str = ...,
+        attempts: _builtins.int = ...,
+        http_status: _builtins.int = ...,
+        error: _builtins.str = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["alert", b"alert", "attempts", b"attempts", "error", b"error", "http_status", b"http_status", "subscription", b"subscription"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___AlertUndelivered: _TypeAlias = AlertUndelivered  # noqa: Y015

@@ -55,6 +55,11 @@ class ExecutionServiceStub:
                 request_serializer=onward_dot_executor_dot_v1_dot_execution__service__pb2.CheckCodeRequest.SerializeToString,
                 response_deserializer=onward_dot_executor_dot_v1_dot_execution__service__pb2.CheckCodeResponse.FromString,
                 _registered_method=True)
+        self.SendWebhook = channel.unary_unary(
+                '/onward.executor.v1.ExecutionService/SendWebhook',
+                request_serializer=onward_dot_executor_dot_v1_dot_execution__service__pb2.SendWebhookRequest.SerializeToString,
+                response_deserializer=onward_dot_executor_dot_v1_dot_execution__service__pb2.SendWebhookResponse.FromString,
+                _registered_method=True)
         self.DescribeRuntime = channel.unary_unary(
                 '/onward.executor.v1.ExecutionService/DescribeRuntime',
                 request_serializer=onward_dot_executor_dot_v1_dot_execution__service__pb2.DescribeRuntimeRequest.SerializeToString,
@@ -98,6 +103,14 @@ class ExecutionServiceServicer:
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
+    def SendWebhook(self, request, context):
+        """Sends a webhook, under the same rules as a function's requests: the workspace's ranges, and no address of Onward's own.
+        Redirects are not followed. Services only.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
     def DescribeRuntime(self, request, context):
         """Tells what user code finds: V8's version, globals and packages.
         """
@@ -127,6 +140,11 @@ def add_ExecutionServiceServicer_to_server(servicer, server):
                     servicer.CheckCode,
                     request_deserializer=onward_dot_executor_dot_v1_dot_execution__service__pb2.CheckCodeRequest.FromString,
                     response_serializer=onward_dot_executor_dot_v1_dot_execution__service__pb2.CheckCodeResponse.SerializeToString,
+            ),
+            'SendWebhook': grpc.unary_unary_rpc_method_handler(
+                    servicer.SendWebhook,
+                    request_deserializer=onward_dot_executor_dot_v1_dot_execution__service__pb2.SendWebhookRequest.FromString,
+                    response_serializer=onward_dot_executor_dot_v1_dot_execution__service__pb2.SendWebhookResponse.SerializeToString,
             ),
             'DescribeRuntime': grpc.unary_unary_rpc_method_handler(
                     servicer.DescribeRuntime,
@@ -243,6 +261,33 @@ class ExecutionService:
             '/onward.executor.v1.ExecutionService/CheckCode',
             onward_dot_executor_dot_v1_dot_execution__service__pb2.CheckCodeRequest.SerializeToString,
             onward_dot_executor_dot_v1_dot_execution__service__pb2.CheckCodeResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def SendWebhook(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/onward.executor.v1.ExecutionService/SendWebhook',
+            onward_dot_executor_dot_v1_dot_execution__service__pb2.SendWebhookRequest.SerializeToString,
+            onward_dot_executor_dot_v1_dot_execution__service__pb2.SendWebhookResponse.FromString,
             options,
             channel_credentials,
             insecure,

@@ -48,6 +48,10 @@ class ExecutionServiceStub:
     """Parses code with the V8 that runs it and tells which handlers it defines, and what its author should look at.
     Services only.
     """
+    SendWebhook: _grpc.UnaryUnaryMultiCallable[_execution_service_pb2.SendWebhookRequest, _execution_service_pb2.SendWebhookResponse]
+    """Sends a webhook, under the same rules as a function's requests: the workspace's ranges, and no address of Onward's own.
+    Redirects are not followed. Services only.
+    """
     DescribeRuntime: _grpc.UnaryUnaryMultiCallable[_execution_service_pb2.DescribeRuntimeRequest, _execution_service_pb2.DescribeRuntimeResponse]
     """Tells what user code finds: V8's version, globals and packages."""
 
@@ -70,6 +74,10 @@ class ExecutionServiceAsyncStub(ExecutionServiceStub):
     CheckCode: _aio.UnaryUnaryMultiCallable[_execution_service_pb2.CheckCodeRequest, _execution_service_pb2.CheckCodeResponse]  # type: ignore[assignment]
     """Parses code with the V8 that runs it and tells which handlers it defines, and what its author should look at.
     Services only.
+    """
+    SendWebhook: _aio.UnaryUnaryMultiCallable[_execution_service_pb2.SendWebhookRequest, _execution_service_pb2.SendWebhookResponse]  # type: ignore[assignment]
+    """Sends a webhook, under the same rules as a function's requests: the workspace's ranges, and no address of Onward's own.
+    Redirects are not followed. Services only.
     """
     DescribeRuntime: _aio.UnaryUnaryMultiCallable[_execution_service_pb2.DescribeRuntimeRequest, _execution_service_pb2.DescribeRuntimeResponse]  # type: ignore[assignment]
     """Tells what user code finds: V8's version, globals and packages."""
@@ -114,6 +122,16 @@ class ExecutionServiceServicer(metaclass=_abc_1.ABCMeta):
     ) -> _typing.Union[_execution_service_pb2.CheckCodeResponse, _abc.Awaitable[_execution_service_pb2.CheckCodeResponse]]:
         """Parses code with the V8 that runs it and tells which handlers it defines, and what its author should look at.
         Services only.
+        """
+
+    @_abc_1.abstractmethod
+    def SendWebhook(
+        self,
+        request: _execution_service_pb2.SendWebhookRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_execution_service_pb2.SendWebhookResponse, _abc.Awaitable[_execution_service_pb2.SendWebhookResponse]]:
+        """Sends a webhook, under the same rules as a function's requests: the workspace's ranges, and no address of Onward's own.
+        Redirects are not followed. Services only.
         """
 
     @_abc_1.abstractmethod

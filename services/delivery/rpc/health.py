@@ -1,0 +1,45 @@
+"""The calls of DeliveryService about how destinations are, and who is told of it."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from kit.auth.caller import current_caller
+from kit.clock import Clock
+from kit.postgres.pool import Pool
+from kit.rpc import names
+from onward.delivery.v1 import alerts_pb2, health_pb2
+from services.delivery.domain.schedule import SECOND_US
+from services.delivery.handlers.subscriptions import Subscriptions
+from services.delivery.queries.health import get_health
+from services.delivery.queries.numbers import Asked
+from services.delivery.rpc.arguments import parse_parent
+
+
+class HealthCalls:
+    """See the proto."""
+
+    _pool: Pool
+    _clock: Clock
+    _subscriptions: Subscriptions
+
+    async def GetHealth(self, request: health_pb2.GetHealthRequest, context: Any) -> health_pb2.GetHealthResponse:
+        caller, now_us = current_caller(), int(self._clock.now().timestamp() * SECOND_US)
+        asked = Asked(*parse_parent(request.parent), caller.functions, caller.sources)
+        return await get_health(self._pool, asked, now_us)
+
+    async def CreateSubscription(
+        self, request: alerts_pb2.CreateSubscriptionRequest, context: Any
+    ) -> alerts_pb2.CreateSubscriptionResponse:
+        return await self._subscriptions.create(request)
+
+    async def ListSubscriptions(
+        self, request: alerts_pb2.ListSubscriptionsRequest, context: Any
+    ) -> alerts_pb2.ListSubscriptionsResponse:
+        (workspace,) = names.WORKSPACE.parse(request.parent, "parent")
+        return await self._subscriptions.list(workspace)
+
+    async def DeleteSubscription(
+        self, request: alerts_pb2.DeleteSubscriptionRequest, context: Any
+    ) -> alerts_pb2.DeleteSubscriptionResponse:
+        return await self._subscriptions.delete(request)
