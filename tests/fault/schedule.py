@@ -32,14 +32,14 @@ class Fault:
     pause_s: float = 0.0
 
 
-def faults(seed: int, kills: int) -> Iterator[Fault]:
+def faults(seed: int, kills: int, gap_mean_s: float = GAP_MEAN_S) -> Iterator[Fault]:
     """So many kills, each part once first, with stops between them."""
     rng = random.Random(seed)
     first = list(PARTS)
     rng.shuffle(first)
     killed = 0
     while killed < kills:
-        gap_s = min(GAP_MAX_S, GAP_MIN_S + rng.expovariate(1 / GAP_MEAN_S))
+        gap_s = min(GAP_MAX_S, GAP_MIN_S + rng.expovariate(1 / gap_mean_s))
         if rng.random() < PAUSE_SHARE:
             yield Fault(rng.choice(PAUSABLE), gap_s, rng.choice(PAUSES_S))
         else:

@@ -279,17 +279,25 @@ def _command_line(pid: int) -> bytes:
 @asynccontextmanager
 async def running_system(overrides: Mapping[str, Mapping[str, str]] | None = None) -> AsyncIterator[System]:
     """Run a system in a folder of its own until the end of the block."""
-    settings = {"delivery": {"ONWARD_RETRY_OFFSETS_S": RETRY_OFFSETS_S}} | dict(overrides or {})
     with short_lived_folder() as folder:
-        stack = Stack(folder / "data", settings)
-        stack.supervisor = Supervisor(BACKOFF)
-        async with stack:
-            system = System(stack)
-            try:
-                await system.open()
-                yield system
-            finally:
-                await system.close()
+        async with running_in(folder / "data", overrides or {}) as system:
+            yield system
+
+
+@asynccontextmanager
+async def running_in(data: Path, overrides: Mapping[str, Mapping[str, str]]) -> AsyncIterator[System]:
+    """Run a system on a data folder."""
+    settings = {service: dict(variables) for service, variables in overrides.items()}
+    settings.setdefault("delivery", {}).setdefault("ONWARD_RETRY_OFFSETS_S", RETRY_OFFSETS_S)
+    stack = Stack(data, settings)
+    stack.supervisor = Supervisor(BACKOFF)
+    async with stack:
+        system = System(stack)
+        try:
+            await system.open()
+            yield system
+        finally:
+            await system.close()
 
 
 async def all_serving(system: System) -> None:
