@@ -25,7 +25,7 @@ def breaker_lines(found: pb.GetSummaryResponse) -> Iterator[str]:
 
 
 def _state(breaker: breakers_pb2.Breaker) -> str:
-    since = f"its circuit breaker is open since {when_short(breaker.open_time)}"
+    since = f"nearly all deliveries failed, so its circuit breaker is open since {when_short(breaker.open_time)}"
     if breaker.state == breakers_pb2.BREAKER_STATE_HALF_OPEN:
-        return f"{since} and lets a few deliveries out as probes"
-    return f"{since}, since nearly all deliveries failed; the next probes go out {when_short(breaker.probe_time)}"
+        return f"{since}; a few deliveries go out as probes"
+    return f"{since}; the next probes go out at {when_short(breaker.probe_time)}"

@@ -108,6 +108,21 @@ async def log_is(world: World, types: list[str]) -> bool:
     return await log(world) == types
 
 
+async def test_what_was_out_before_it_opened_is_no_probe(world: World) -> None:
+    """A17: an answer to an old attempt says nothing of how the destination is now."""
+    ours = [attempt(n, result=pb.RESULT_RETRYABLE, error_type=pb.ERROR_TYPE_INTERNAL) for n in range(101, 121)]
+    await world.report(batch(*ours))
+    world.advance(12)
+    before = list(await released(world, 20))
+    await dead(world)
+    world.advance(OPEN_MIN_S + 1)
+    out = await released(world, 20 + PROBES_MAX)
+    await world.report(batch(answered(before[0]), answered(before[1], pb.RESULT_RETRYABLE)))
+    assert await state(world) == bpb.BREAKER_STATE_HALF_OPEN
+    await world.report(batch(answered(out[-1])))
+    assert await state(world) == bpb.BREAKER_STATE_UNSPECIFIED
+
+
 async def test_holding_back_uses_up_no_retry(world: World) -> None:
     """A16, A17."""
     await dead(world)

@@ -57,7 +57,7 @@ def test_an_open_breaker_is_told_with_the_command_that_closes_it() -> None:
     other = pb.DestinationSummary(destination="workspaces/acme/destinations/other")
     crm.breaker.state = breakers_pb2.BREAKER_STATE_OPEN
     (line,) = breaker_lines(pb.GetSummaryResponse(destinations=[crm, other]))
-    assert line.startswith("crm: its circuit breaker is open")
+    assert line.startswith("crm: nearly all deliveries failed, so its circuit breaker is open since ")
     assert "the next probes go out" in line
     assert "onward deliveries breaker reset crm" in line
     crm.breaker.state = breakers_pb2.BREAKER_STATE_HALF_OPEN
