@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable
 from typing import Any
 
 from rich.text import Text
@@ -119,28 +119,6 @@ def tail_line(one: pb.Delivery) -> Text:
         f" {last_part(one.destination)}  {event_words(one)}  {one.message_id}{tries}",
         (f"  {why}" if why else "", "dim"),
     )
-
-
-def summary_columns(*, skipped: bool) -> tuple[str, ...]:
-    counts = (">delivered", ">retried", ">failed", ">filtered", *([">skipped"] if skipped else []), ">pending")
-    return ("destination", *counts, ">p50", ">p95")
-
-
-def summary_rows(found: pb.GetSummaryResponse, *, skipped: bool) -> Iterator[tuple[Cell, ...]]:
-    """Give the rows of summary_columns."""
-    for one in found.destinations:
-        ended = one.delivered > 0
-        yield (
-            last_part(one.destination),
-            f"{one.delivered:,}",
-            f"{one.delivered_after_retry:,}",
-            f"{one.failed:,}",
-            f"{one.filtered:,}",
-            *([f"{one.skipped:,}"] if skipped else []),
-            f"{one.pending:,}",
-            milliseconds(one.latency_ms_p50) if ended else None,
-            milliseconds(one.latency_ms_p95) if ended else None,
-        )
 
 
 def print_delivery(one: pb.Delivery) -> None:

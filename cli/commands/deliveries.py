@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from contextlib import suppress
 from datetime import UTC, datetime, timedelta
 from typing import Literal
@@ -9,7 +10,6 @@ from typing import Literal
 from cyclopts import App
 from google.protobuf.timestamp_pb2 import Timestamp
 
-from cli.breaker_text import breaker_lines
 from cli.commands.destinations import destination_stub
 from cli.delivery_text import (
     delivery_as_json,
@@ -17,14 +17,12 @@ from cli.delivery_text import (
     list_columns,
     print_attempts,
     print_delivery,
-    summary_columns,
-    summary_rows,
     tail_line,
 )
 from cli.durations import parse_duration
 from cli.failures import CommandError, Exit, UsageError
 from cli.options import DEFAULTS, Options
-from cli.output import counted, is_wide, print_json, print_json_line, print_table, say, say_line, warn, when, when_short
+from cli.output import is_wide, print_json, print_json_line, print_table, say, say_line, when_short
 from cli.paging import collect, paged
 from cli.session import Session
 from kit.errors import NotFound, PermissionDenied, Unavailable
@@ -34,6 +32,15 @@ from onward.executor.v1 import outcomes_pb2
 from onward.registry.v1 import destination_service_pb2 as destination_pb
 
 app = App(name="deliveries", help="See what became of every event for every destination.")
+for name, told in (
+    ("summary", "Count what became of the events of a time range, against the one before."),
+    ("series", "Show deliveries and latencies over time."),
+    ("errors", "List what goes wrong, the worst first."),
+    ("hosts", "Show how the APIs are that functions call."),
+    ("usage", "Show what functions took, by day."),
+):
+    # As in cli.main: the line here would hide the command's own help, with its example.
+    app.command(f"cli.commands.delivery_numbers:{name}", name=name, help=None if name in sys.argv[2:3] else told)
 
 app.command("cli.commands.breakers:app", name="breaker", help="Close the circuit breaker of a destination.")
 
@@ -60,12 +67,12 @@ def delivery_stub(session: Session) -> pb_grpc.DeliveryServiceAsyncStub:
     return stub
 
 
-def _parent(session: Session, destination: str) -> str:
+def parent_of(session: Session, destination: str) -> str:
     """Give what to ask about: also a destination that was disconnected, since its deliveries stay visible."""
     return session.name("destinations", destination) if destination else session.workspace_name
 
 
-async def _require_known(session: Session, destination: str) -> None:
+async def require_known(session: Session, destination: str) -> None:
     """Explain why nothing was found. Raises CommandError where the destination does not exist now.
 
     The tracker only knows what it has recorded, so it can't tell a wrong name from one without events.
@@ -96,44 +103,6 @@ def _error_type(word: ErrorWord) -> outcomes_pb2.ErrorType.ValueType:
 
 def _ago(text: str) -> datetime:
     return datetime.now(UTC) - timedelta(seconds=parse_duration(text))
-
-
-@app.command
-async def summary(*, destination: str = "", since: str = "1h", options: Options = DEFAULTS) -> None:
-    """Count what became of the events of a time range, a line a destination.
-
-    Example: onward deliveries summary --since 2d
-
-    Parameters
-    ----------
-    destination
-        Only this one.
-    since
-        Events received within this time: 15m, 1h, 7d; from the beginning of its first minute.
-    """
-    request = pb.GetSummaryRequest()
-    # Counts are kept by the minute: a part of one is not known.
-    request.start_time.FromDatetime(_ago(since).replace(second=0, microsecond=0))
-    async with Session(options) as session:
-        request.parent = _parent(session, destination)
-        found = await delivery_stub(session).GetSummary(request)
-        if not found.destinations:
-            await _require_known(session, destination)
-    if options.json:
-        print_json(found)
-        return
-    skipped = is_wide() or any(one.skipped for one in found.destinations)
-    print_table(
-        summary_columns(skipped=skipped),
-        summary_rows(found, skipped=skipped),
-        title=f"Events received since {when(request.start_time)}, in whole minutes",
-        empty=f"No events were received since {when(request.start_time)}.",
-    )
-    for line in breaker_lines(found):
-        warn(line)
-    for source, count in sorted(found.failed_on_ingest.items()):
-        verb = "was" if count == 1 else "were"
-        warn(f"{counted(count, 'event')} of {source} {verb} refused: onward deliveries refused")
 
 
 @app.command(name="list")
@@ -178,10 +147,10 @@ async def list_deliveries(
     if since:
         request.start_time.FromDatetime(_ago(since))
     async with Session(options) as session:
-        request.parent = _parent(session, destination)
+        request.parent = parent_of(session, destination)
         found = await collect(paged(delivery_stub(session).ListDeliveries, request), "deliveries", limit + 1)
         if not found:
-            await _require_known(session, destination)
+            await require_known(session, destination)
     more, found = len(found) > limit, found[:limit]
     if options.json:
         print_json({"deliveries": found})
@@ -221,11 +190,11 @@ async def show(
         stub = delivery_stub(session)
         name = session.name("deliveries", delivery) if delivery else ""
         if message_id:
-            parent = _parent(session, destination)
+            parent = parent_of(session, destination)
             request = pb.ListDeliveriesRequest(parent=parent, message_id=message_id)
             listed = await stub.ListDeliveries(request)
             if not listed.deliveries:
-                await _require_known(session, destination)
+                await require_known(session, destination)
             name = _only_delivery(list(listed.deliveries), message_id)
         found = await stub.GetDelivery(pb.GetDeliveryRequest(name=name))
     if options.json:
@@ -258,9 +227,9 @@ async def tail(*, destination: str = "", state: State = "any", options: Options 
         Only those in this state.
     """
     async with Session(options) as session:
-        parent = _parent(session, destination)
+        parent = parent_of(session, destination)
         # One that is not there would be waited for without an end.
-        await _require_known(session, destination)
+        await require_known(session, destination)
         request = pb.WatchDeliveriesRequest(parent=parent, state=_state(state))
         async for answer in delivery_stub(session).WatchDeliveries(request):
             for one in answer.deliveries:

@@ -58,7 +58,11 @@ def onward() -> Iterator[Onward]:
         ("deliveries tail --destination nope", NOT_FOUND, "destinations/nope does not exist"),
         ("deliveries show --message-id m --destination nope", NOT_FOUND, "destinations/nope does not exist"),
         ("deliveries list --state broken", USAGE, 'Choose from: "any", "pending"'),
-        ("deliveries summary --since yesterday", USAGE, "write 30s, 15m, 1h or 7d"),
+        ("deliveries summary --since yesterday", USAGE, "write 15m, 7d, 2026-03-01"),
+        ("deliveries summary --plot day.gif", USAGE, "--plot writes .svg and .png"),
+        ("deliveries series --since 1h --until 2h", USAGE, "--until must be after --since"),
+        ("deliveries series --since 7d --interval minute", FAILED, "ask for a longer interval"),
+        ("deliveries errors nonsense", FAILED, "error_group"),
         ("functions lst", USAGE, 'Did you mean "list"?'),
         ("functions list --workspace other", USAGE, "no token for the workspace other is known"),
         (

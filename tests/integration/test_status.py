@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import base64
+import re
 import uuid
 from collections.abc import AsyncIterator, Mapping
 from datetime import UTC, datetime
@@ -158,7 +159,8 @@ async def test_the_tracker_tells_of_retries_that_are_late_and_of_a_clock_that_is
     async with delivery_world.running(database, nats_url) as world:
         assert world.app is not None
         found = by_name(await ask(world.app.address))
-        assert levels(found, "outcomes", "due", "retries", "refused") == {OK}
+        assert levels(found, "outcomes", "due", "retries", "refused", "storage") == {OK}
+        assert found["storage"].message.endswith("no attempt is kept")
         # Of this destination no more than 64 are out at once, and their outcomes never come.
         world.acknowledging = False
         # By a fault of ours: others would open its breaker, and what that holds back is not late.
@@ -174,6 +176,9 @@ async def test_the_tracker_tells_of_retries_that_are_late_and_of_a_clock_that_is
         found = by_name(await ask(world.app.address))
     assert found["retries"].level == WARNING
     assert found["retries"].message.startswith("acme/crm is ")
+    assert re.fullmatch(
+        r"(\w+ [\d.]+ [kMG]B, ){3}\w+ [\d.]+ [kMG]B; attempts since 2026-03-01", found["storage"].message
+    )
     assert found["due"].message == "64 messages waiting"
     assert (found["refused"].level, found["refused"].message[:2]) == (WARNING, "1 ")
     # The tracker's clock stands in March.

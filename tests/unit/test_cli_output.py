@@ -9,7 +9,7 @@ from google.protobuf.timestamp_pb2 import Timestamp
 from rich.console import Console
 
 from cli import output
-from cli.delivery_text import delivery_as_json, delivery_row, reason, summary_columns, summary_rows, tail_line
+from cli.delivery_text import delivery_as_json, delivery_row, reason, tail_line
 from cli.durations import parse_duration
 from cli.failures import UsageError
 from onward.delivery.v1 import delivery_service_pb2 as pb
@@ -84,27 +84,6 @@ def test_a_dropped_event_tells_why_at_every_width() -> None:
     dropped = pb.Delivery(state=pb.DELIVERY_STATE_FILTERED, error_message="no consent")
     assert delivery_row(dropped, wide=False)[-1] == delivery_row(dropped, wide=True)[-1] == "no consent"
     assert "no consent" in tail_line(dropped).plain
-
-
-def test_latency_is_shown_only_where_something_was_delivered() -> None:
-    found = pb.GetSummaryResponse(
-        destinations=[
-            pb.DestinationSummary(destination="workspaces/w/destinations/a", delivered=1234, latency_ms_p50=5.0),
-            pb.DestinationSummary(destination="workspaces/w/destinations/b", failed=2),
-        ]
-    )
-    first, second = summary_rows(found, skipped=False)
-    assert first[:2] == ("a", "1,234")
-    assert first[-2:] == ("5.0 ms", "0.0 ms")
-    assert second[-2:] == (None, None)
-
-
-def test_skipped_deliveries_are_not_counted_as_filtered() -> None:
-    found = pb.GetSummaryResponse(destinations=[pb.DestinationSummary(filtered=2, skipped=3)])
-    for skipped, told in ((True, "3"), (False, None)):
-        (row,) = summary_rows(found, skipped=skipped)
-        counts = dict(zip(summary_columns(skipped=skipped), row, strict=True))
-        assert (counts[">filtered"], counts.get(">skipped")) == ("2", told)
 
 
 def test_what_an_attempt_captured_is_json_and_not_base64() -> None:

@@ -30,7 +30,7 @@ from kit.status.servicer import StatusServicer
 from onward.common.v1 import status_service_pb2 as pb
 from onward.registry.v1.operator_service_pb2 import GetKeyStatusResponse, KeyStatus
 from services.audit.handlers.checks import judge_log
-from services.delivery.handlers.checks import judge_refused, judge_retries
+from services.delivery.handlers.checks import judge_refused, judge_retries, judge_storage
 from services.executor.handlers.checks import judge_memory, judge_sandbox, judge_workers
 from services.registry.handlers.checks import judge_door, judge_keys
 
@@ -353,3 +353,15 @@ def test_where_nothing_is_wrong_the_last_line_says_so(
     capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     assert printed([told("registry")], capsys, monkeypatch).endswith("1 service runs, and nothing is wrong.\n")
+
+
+def test_storage_tells_the_largest_tables_and_the_oldest_day() -> None:
+    tables = [
+        {"table": "due", "bytes": 5 << 10, "day": None},
+        {"table": "numbers", "bytes": 7 << 20, "day": None},
+        {"table": "attempts", "bytes": 2 << 30, "day": "20260201"},
+        {"table": "seen_events", "bytes": 1 << 20, "day": "20260101"},
+        {"table": "attempt_details", "bytes": 9 << 30, "day": "20260201"},
+    ]
+    told = "attempt_details 9.0 GB, attempts 2.0 GB, numbers 7.0 MB, seen_events 1.0 MB; attempts since 2026-02-01"
+    assert judge_storage(tables).message == told

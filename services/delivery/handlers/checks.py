@@ -13,7 +13,7 @@ from kit.postgres.pool import Pool
 from kit.postgres.queries import load_queries
 from kit.rpc.methods import Servicer
 from kit.settings import ServiceSettings
-from kit.status.check import Check, Probe, counted, ok, warning
+from kit.status.check import Check, Probe, counted, ok, size, warning
 from kit.status.nats import Backlog, backlog_probe, nats_probes, read_backlog
 from kit.status.postgres import WELL, postgres_probes
 from kit.status.process import process_probes
@@ -26,6 +26,8 @@ queries = load_queries(Path(__file__).parent / "checks.sql")
 OUTCOMES_MAX = 500
 # More than destinations get at once, unless there are very many.
 DUE_MAX = 10_000
+# Tables that are named with their size: the others are small beside them.
+STORAGE_SHOWN = 4
 # A retry that is so late is no jitter.
 LATE = timedelta(minutes=1)
 
@@ -52,6 +54,9 @@ def delivery_probes(pool: Pool, bus: Bus, clock: Clock) -> list[Probe]:
     async def ask_retries() -> Sequence[Check]:
         return [judge_retries(await pool.fetch(queries.waiting), clock.now())]
 
+    async def ask_storage() -> Sequence[Check]:
+        return [judge_storage(await pool.fetch(queries.storage))]
+
     async def ask_refused() -> Sequence[Check]:
         return [judge_refused(await pool.fetchval(queries.count_refused))]
 
@@ -60,6 +65,7 @@ def delivery_probes(pool: Pool, bus: Bus, clock: Clock) -> list[Probe]:
         backlog_probe("due", due, DUE_MAX, DUE_ADVICE),
         Probe("retries", ask_retries, WELL),
         Probe("refused", ask_refused, WELL),
+        Probe("storage", ask_storage, WELL),
     ]
 
 
@@ -82,3 +88,14 @@ def judge_refused(refused: int) -> Check:
         return ok("refused", "Postgres has refused no outcome")
     advice = 'see "Outcomes that Postgres refuses" in docs/operations.md'
     return warning("refused", f"{counted(refused, 'outcome')} set aside in dead_outcomes", advice)
+
+
+def judge_storage(tables: Sequence[Any]) -> Check:
+    """`tables` has a row for each: `table`, its `bytes`, and the `day` of its oldest partition with rows, or None."""
+    largest = sorted(tables, key=lambda row: (-row["bytes"], row["table"]))
+    told = ", ".join(f"{row['table']} {size(row['bytes'])}" for row in largest[:STORAGE_SHOWN])
+    days = [row["day"] for row in tables if row["table"] == "attempts" and row["day"]]
+    if not days:
+        return ok("storage", f"{told}; no attempt is kept")
+    (day,) = days
+    return ok("storage", f"{told}; attempts since {day[:4]}-{day[4:6]}-{day[6:]}")

@@ -19,3 +19,17 @@ WHERE NOT EXISTS (
 -- name: count_refused
 -- Beyond a thousand, nobody needs the number.
 SELECT count(*) FROM (SELECT FROM dead_outcomes LIMIT 1000) AS refused;
+
+-- name: storage
+-- What each table takes with its indexes, partitions by their parent; `day` is that of a partition that holds something.
+SELECT p.relname AS table, sum(pg_total_relation_size(c.oid))::bigint AS bytes,
+    min(right(c.relname, 8)) FILTER (WHERE c.relname ~ '_[0-9]{8}$' AND pg_relation_size(c.oid) > 0) AS day
+FROM pg_inherits i JOIN pg_class c ON c.oid = i.inhrelid JOIN pg_class p ON p.oid = i.inhparent
+WHERE p.relkind = 'p' AND p.relnamespace = current_schema()::regnamespace
+GROUP BY 1
+UNION ALL
+SELECT CASE WHEN c.relname LIKE '%rollups' OR c.relname = 'error_groups' THEN 'numbers' ELSE c.relname END,
+    sum(pg_total_relation_size(c.oid))::bigint, NULL
+FROM pg_class c
+WHERE c.relkind = 'r' AND NOT c.relispartition AND c.relnamespace = current_schema()::regnamespace
+GROUP BY 1;
