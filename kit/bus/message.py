@@ -25,6 +25,11 @@ def parse_headers(block: bytes) -> dict[str, str]:
     return headers
 
 
+def valid_traceparent(value: str) -> str:
+    """A W3C trace context as it is, and nothing for what is none: that would only be carried along."""
+    return value if _TRACEPARENT.fullmatch(value.encode()) else ""
+
+
 class Message:
     """One message of a JetStream consumer. `headers` is None when it has none.
 

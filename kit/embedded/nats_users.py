@@ -113,7 +113,10 @@ DELIVERY = Service(
         *_owned("DUE"),
         *_consumer("OUTCOMES", "delivery"),
         *_api("CONSUMER.INFO.DUE.executor", "CONSUMER.CREATE.DUE.executor", "STREAM.MSG.GET.DUE"),
-    )
+        # It replays events out of workspaces' streams.
+        *_api("DIRECT.GET.*"),
+    ),
+    _api("DIRECT.GET.FACTS", "DIRECT.GET.OUTCOMES", "DIRECT.GET.DUE"),
 )
 AUDIT = Service((*_found("FACTS"), *_consumer("FACTS", "audit")))
 

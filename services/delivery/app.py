@@ -34,6 +34,7 @@ from kit.rpc.server import RpcServer
 from kit.rpc.tls import service_tls
 from onward.delivery.v1.delivery_service_pb2_grpc import add_DeliveryServiceServicer_to_server
 from onward.delivery.v1.internal_service_pb2_grpc import add_InternalServiceServicer_to_server
+from onward.delivery.v1.replay_service_pb2_grpc import add_ReplayServiceServicer_to_server
 from onward.executor.v1 import execution_service_pb2 as executor_pb
 from onward.executor.v1 import execution_service_pb2_grpc as executor_rpc
 from services.delivery.consumers import PULL_MESSAGES, OutcomesConsumer
@@ -55,12 +56,19 @@ from services.delivery.handlers.interventions import Interventions
 from services.delivery.handlers.leading import Leading
 from services.delivery.handlers.maintenance import Maintenance
 from services.delivery.handlers.release import UNANSWERED_AFTER_S, Releaser
+from services.delivery.handlers.replay_cancelling import ReplayCancelling
+from services.delivery.handlers.replay_counts import ReplayCounts
+from services.delivery.handlers.replay_events import KeptEvents
+from services.delivery.handlers.replay_runner import ReplayRunner
+from services.delivery.handlers.replay_slices import ReplaySlices
+from services.delivery.handlers.replays import Replays
 from services.delivery.handlers.subscriptions import Subscriptions
 from services.delivery.handlers.watch import Watchers
 from services.delivery.handlers.webhooks import WebhookSender
 from services.delivery.projections.batches import Applied, BatchWriter
 from services.delivery.rpc.delivery import DeliveryServicer
 from services.delivery.rpc.internal import InternalServicer
+from services.delivery.rpc.replays import ReplayServicer
 from services.delivery.settings import Settings, parse_offsets
 
 log = structlog.get_logger(__name__)
@@ -140,6 +148,7 @@ class DeliveryApp:
         self._puller: Puller | None = None
         self._consumer: OutcomesConsumer | None = None
         self._releaser: Releaser | None = None
+        self._replays: ReplayRunner | None = None
         self._store: PostgresEventStore | None = None
         self._relay: Relay | None = None
         self._follower: RegistryFollower | None = None
@@ -167,6 +176,8 @@ class DeliveryApp:
         """Have all that the clock drives look at it now, for tests that move it."""
         assert self._releaser is not None, "not started"
         assert self._health is not None, "not started"
+        assert self._replays is not None, "not started"
+        self._replays.wake()
         self._releaser.wake()
         self._health.wake()
 
@@ -197,9 +208,15 @@ class DeliveryApp:
         self._follower = RegistryFollower(pool, registry_log(self._registry), self._deadlines, self._releaser.wake)
         self._board = BreakerBoard(pool, store, self._deadlines, self._releaser.wake)
         await self._board.load()
+        kept = KeptEvents(bus)
+        cancelling = ReplayCancelling(pool, writer, self._deadlines, self._told)
+        slices = ReplaySlices(pool, kept, self._deadlines)
+        self._replays = ReplayRunner(
+            self._dsn, pool, store, slices, cancelling, self._deadlines, self._releaser.wake
+        )  # fmt: skip
         self._puller = Puller(bus, "OUTCOMES", SERVICE, batch=PULL_MESSAGES, on_batch=consumer.on_messages)
         self._health_leading = self._make_health(pool, store, applied)
-        self._server = self._make_server(pool, bus, applied, writer, store)
+        self._server = self._make_server(pool, bus, applied, writer, store, kept)
         await self._server.start()
         await self._server.ready()
 
@@ -211,8 +228,10 @@ class DeliveryApp:
         assert self._relay is not None
         assert self._board is not None
         assert self._health_leading is not None
+        assert self._replays is not None
         async with asyncio.TaskGroup() as tasks:
             tasks.create_task(self._releaser.run(), name="releaser")
+            tasks.create_task(self._replays.run(), name="replays")
             tasks.create_task(self._maintenance.run(), name="maintenance")
             tasks.create_task(self._follower.run(), name="registry")
             tasks.create_task(self._board.run(), name="breakers")
@@ -268,20 +287,30 @@ class DeliveryApp:
         return await stub.SendWebhook(request, timeout=WEBHOOK_TIMEOUT_S)
 
     def _make_server(
-        self, pool: Pool, bus: Bus, applied: AppliedOutcomes, writer: BatchWriter, store: PostgresEventStore
+        self,
+        pool: Pool,
+        bus: Bus,
+        applied: AppliedOutcomes,
+        writer: BatchWriter,
+        store: PostgresEventStore,
+        kept: KeptEvents,
     ) -> RpcServer:
         assert self._releaser is not None
         assert self._board is not None
         service_token = self._settings.service_token.get_secret_value()
         acts = Acts(store, self._published)
+        assert self._replays is not None
+        assert self._follower is not None
         interventions = Interventions(acts, writer, self._deadlines, self._told, self._releaser.wake)
         resets = BreakerResets(acts, self._board, self._deadlines)
         subscriptions = Subscriptions(acts, pool, self._settings.webhook_key, self._clock)
-        deliveries = DeliveryServicer(
-            pool, PageTokens(service_token), self._watchers, self._clock, interventions, resets, subscriptions
-        )
+        counts = ReplayCounts(pool, kept, self._clock)
+        replays = Replays(acts, pool, counts, self._clock, self._follower.look, self._replays.wake)
+        pages = PageTokens(service_token)
+        deliveries = DeliveryServicer(pool, pages, self._watchers, self._clock, interventions, resets, subscriptions)
         servicers: list[Servicer] = [
             (add_DeliveryServiceServicer_to_server, deliveries),
+            (add_ReplayServiceServicer_to_server, ReplayServicer(replays, pages)),
             (add_InternalServiceServicer_to_server, InternalServicer(pool, applied, self._clock, store, self._board)),
             delivery_status(self._settings, self._clock, pool, bus),
         ]

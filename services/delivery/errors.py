@@ -87,3 +87,21 @@ class TooManyPoints(LimitReached):
             " shorter time, or one destination.",
             metadata={"limit": "series_points", "points": str(points), "points_max": str(points_max)},
         )
+
+
+class MissingReplay(NotFound):
+    """No such replay."""
+
+    def __init__(self, name: str) -> None:
+        super().__init__(f"{name} is not known.", metadata={"resource": name})
+
+
+class HiddenReplay(PermissionDenied):
+    """It is of a destination that the caller may not operate, or there is none."""
+
+    def __init__(self, name: str) -> None:
+        super().__init__(
+            f"{name} is not one of your sources', or changing it takes a role on the function as well: seeing it takes"
+            " Source Admin of its source. Ask an owner of the workspace for the role.",
+            metadata={"resource": name, "permission": "DELIVERY_VIEW"},
+        )

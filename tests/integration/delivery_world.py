@@ -27,6 +27,7 @@ from onward.delivery.v1 import (
     delivery_service_pb2_grpc,
     internal_service_pb2,
     internal_service_pb2_grpc,
+    replay_service_pb2_grpc,
 )
 from onward.executor.v1 import outcomes_pb2 as pb
 from services.delivery.app import DeliveryApp, build
@@ -119,6 +120,8 @@ class World:
         self.due_sequences: list[int] = []
         self.unacknowledged: list[Message] = []
         self.acknowledging = True
+        # Of the last partial viewer.
+        self.last_token = ""
         self.unanswered_after_s = 60.0
         self._changes = changes
         self._authorizer = StillAuthorizer()
@@ -160,10 +163,15 @@ class World:
     def viewer(self) -> Any:
         return delivery_service_pb2_grpc.DeliveryServiceStub(self.channel(VIEWER_TOKEN))
 
+    @property
+    def replays(self) -> Any:
+        return replay_service_pb2_grpc.ReplayServiceStub(self.channel(VIEWER_TOKEN))
+
     def partial_viewer(self, *, functions: Subset = NOTHING, sources: Subset = NOTHING) -> Any:
         """Somebody who may view these functions and administers these sources."""
         token = f"onw_part{len(self._authorizer.callers)}_0123456789abcdef0123456789abcdef"
         self._authorizer.callers[token] = (functions, sources)
+        self.last_token = token
         return delivery_service_pb2_grpc.DeliveryServiceStub(self.channel(token))
 
     @property

@@ -1,4 +1,4 @@
-"""Reading a subject's messages backwards, out of a stream that others fill as well."""
+"""Reading a subject's messages without a consumer, out of a stream that others fill as well."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ import pytest
 
 from kit.bus.connection import Bus, connect
 from kit.bus.publish import Outgoing, Publisher
-from kit.bus.stored import newest_first
+from kit.bus.stored import newest_first, next_page
 from kit.bus.streams import StreamDeclaration, events_stream, provision
 from kit.errors import Unavailable
 
@@ -65,3 +65,29 @@ async def test_a_stream_that_is_not_there_or_not_declared_so_can_not_be_read(bus
     for stream in ("EVENTS_none", "PLAIN"):
         with pytest.raises(Unavailable, match=stream):
             await anext(newest_first(bus, stream, WEB))
+
+
+async def test_pages_go_upwards_from_a_sequence_or_a_time_and_tell_what_is_left(bus: Bus) -> None:
+    for number in range(5):
+        await publish(bus, ("web", b"%d" % number), ("ios", b"x"))
+    page = await next_page(bus, STREAM, WEB, messages_max=2, bytes_max=1_000_000)
+    assert ([one.sequence for one in page.messages], page.pending) == ([1, 3], 3)
+    page = await next_page(bus, STREAM, WEB, first=4, messages_max=10, bytes_max=1_000_000)
+    assert ([one.data for one in page.messages], page.pending) == ([b"2", b"3", b"4"], 0)
+    since_us = page.messages[1].timestamp_ns // 1000
+    later = await next_page(bus, STREAM, WEB, since_us=since_us, messages_max=10, bytes_max=1_000_000)
+    assert [one.data for one in later.messages] == [b"3", b"4"]
+    over = await next_page(bus, STREAM, WEB, first=11, messages_max=10, bytes_max=1_000_000)
+    assert (over.messages, over.pending) == ([], 0)
+
+
+async def test_a_page_ends_where_it_has_enough_bytes(bus: Bus) -> None:
+    await publish(bus, *[("web", b"x" * 1000)] * 10)
+    page = await next_page(bus, STREAM, WEB, messages_max=10, bytes_max=3000)
+    assert 0 < len(page.messages) < 10
+    assert page.pending == 10 - len(page.messages)
+
+
+async def test_a_page_of_a_stream_that_is_not_there_is_unavailable(bus: Bus) -> None:
+    with pytest.raises(Unavailable):
+        await next_page(bus, "EVENTS_none", WEB, messages_max=10, bytes_max=1_000_000)

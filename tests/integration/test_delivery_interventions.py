@@ -90,7 +90,7 @@ async def test_what_has_ended_or_is_unknown_is_neither_retried_nor_cancelled(dat
         assert await facts(world) == []
 
 
-async def test_what_is_being_attempted_is_left_alone(database: str, nats_url: str) -> None:
+async def test_what_is_being_attempted_is_not_tried_at_the_same_time(database: str, nats_url: str) -> None:
     async with running(database, nats_url) as world:
         name = await fail(world, 1)
         world.advance(12)
@@ -100,9 +100,26 @@ async def test_what_is_being_attempted_is_left_alone(database: str, nats_url: st
             return bool(await world.value("SELECT released_at_us IS NOT NULL FROM due"))
 
         await eventually(out)
-        for call, request in calls(world, name):
-            with pytest.raises(WrongState, match="being attempted"):
-                await call(request)
+        with pytest.raises(WrongState, match="being attempted"):
+            await world.viewer.RetryDelivery(pb.RetryDeliveryRequest(name=name))
+
+
+async def test_a_delivery_that_is_cancelled_while_it_is_attempted_ends_with_that(database: str, nats_url: str) -> None:
+    async with running(database, nats_url) as world:
+        for sequence, result, state in (
+            (1, opb.RESULT_RETRYABLE, dpb.DELIVERY_STATE_CANCELLED),
+            (2, opb.RESULT_DEFERRED, dpb.DELIVERY_STATE_CANCELLED),
+            (3, opb.RESULT_DELIVERED, dpb.DELIVERY_STATE_DELIVERED),
+        ):
+            name = await fail(world, sequence)
+            world.advance(12)
+            due = (await world.released(sequence))[-1]
+            await world.viewer.CancelDelivery(pb.CancelDeliveryRequest(name=name))
+            await world.report(batch(attempt(sequence, due.attempt, result)))
+            ended = (await shown(world, name)).delivery
+            assert ended.state == state
+            assert ended.reason == ("cancelled" if state == dpb.DELIVERY_STATE_CANCELLED else "")
+        assert await world.value("SELECT count(*) FROM due") == 0
 
 
 async def test_a_repeated_request_gets_the_first_answer_and_does_nothing_twice(database: str, nats_url: str) -> None:

@@ -12,6 +12,7 @@ from typing import Any
 import pytest
 from google.protobuf.descriptor import FileDescriptor
 
+from kit.bus.streams import events_stream, provision
 from kit.embedded.postgres import EmbeddedPostgres
 from kit.eventstore.facts import fact_types
 from kit.rpc.access import declared_access
@@ -19,7 +20,7 @@ from kit.testing.eventually import eventually
 from onward.audit.v1 import audit_service_pb2 as apb
 from onward.common.v1 import access_pb2
 from onward.delivery.v1 import acts_pb2 as pb
-from onward.delivery.v1 import alerts_pb2, breakers_pb2, delivery_service_pb2, facts_pb2
+from onward.delivery.v1 import alerts_pb2, breakers_pb2, delivery_service_pb2, facts_pb2, replay_service_pb2
 from onward.executor.v1 import outcomes_pb2
 from services.delivery.domain.identity import delivery_id
 from tests.integration import audit_world, delivery_world
@@ -29,7 +30,7 @@ pytestmark = pytest.mark.integration
 
 ACME = "workspaces/acme"
 KEY = base64.b64encode(b"w" * 32).decode()
-FILES: list[FileDescriptor] = [delivery_service_pb2.DESCRIPTOR]
+FILES: list[FileDescriptor] = [delivery_service_pb2.DESCRIPTOR, replay_service_pb2.DESCRIPTOR]
 # Facts that nobody asks for.
 BY_ITSELF = {
     "BreakerOpened",
@@ -38,6 +39,7 @@ BY_ITSELF = {
     "DestinationBecameHealthy",
     "AlertRaised",
     "AlertUndelivered",
+    "ReplayFinished",
 }
 
 
@@ -82,6 +84,30 @@ async def unsubscribe(world: World) -> alerts_pb2.DeleteSubscriptionRequest:
     return alerts_pb2.DeleteSubscriptionRequest(name=listed.subscriptions[0].name)
 
 
+async def connected(world: World) -> str:
+    """A destination that may be replayed to, with an event of its source."""
+    await provision(world.bus, [events_stream("acme")])
+    await world.rows(
+        "INSERT INTO connections (workspace, destination, source, function, enabled, disabled_at_us)"
+        " VALUES ('acme', 'crm', 'web', 'to-crm', true, 0) ON CONFLICT DO NOTHING"
+    )
+    return f"{ACME}/destinations/crm"
+
+
+async def replay(world: World) -> replay_service_pb2.CreateReplayRequest:
+    return replay_service_pb2.CreateReplayRequest(destination=await connected(world))
+
+
+async def redrive(world: World) -> replay_service_pb2.RedriveDeliveriesRequest:
+    failed = [attempt(number, result=outcomes_pb2.RESULT_FAILED) for number in range(50, 70)]
+    await world.report(batch(*failed))
+    return replay_service_pb2.RedriveDeliveriesRequest(destination=await connected(world), rate_per_second=1)
+
+
+async def cancel_replay(world: World) -> replay_service_pb2.CancelReplayRequest:
+    return replay_service_pb2.CancelReplayRequest(name=f"{ACME}/replays/r2")
+
+
 # In an order in which each can be done.
 STEPS: tuple[Step, ...] = (
     Step("RetryDelivery", retry, ("DeliveryRetried",)),
@@ -89,6 +115,9 @@ STEPS: tuple[Step, ...] = (
     Step("ResetBreaker", reset, ("BreakerReset",)),
     Step("CreateSubscription", subscribe, ("SubscriptionCreated",)),
     Step("DeleteSubscription", unsubscribe, ("SubscriptionDeleted",)),
+    Step("CreateReplay", replay, ("ReplayCreated",)),
+    Step("RedriveDeliveries", redrive, ("ReplayCreated",)),
+    Step("CancelReplay", cancel_replay, ("ReplayCancelled",)),
 )
 
 
@@ -140,7 +169,8 @@ async def test_each_act_leaves_its_facts_and_each_fact_one_record_with_who_did_i
         for number, step in enumerate(STEPS):
             request = await step.request(world)
             request.request_id = f"r{number}"
-            await getattr(world.viewer, step.call)(request)
+            stub = world.viewer if hasattr(world.viewer, step.call) else world.replays
+            await getattr(stub, step.call)(request)
         expected = [(fact, f"r{number}") for number, step in enumerate(STEPS) for fact in step.facts]
 
         async def complete() -> list[apb.AuditEvent]:

@@ -14,7 +14,7 @@ from kit.bus.message import Message
 from kit.bus.publish import Outgoing, Publisher
 from kit.bus.puller import Puller
 from kit.bus.retention import make_room
-from kit.bus.stored import newest_first
+from kit.bus.stored import newest_first, next_page
 from kit.bus.streams import DUE, FACTS, OUTCOMES, events_stream, facts_consumer, facts_stream, provision, require
 from kit.embedded.data_folder import DataFolder
 from kit.embedded.nats import EmbeddedNats
@@ -141,6 +141,15 @@ async def test_the_tracker_stores_outcomes_releases_and_looks_for_what_it_releas
     assert found["message"]["subject"] == "due.acme.1"
 
 
+async def test_the_tracker_reads_events_for_replays_and_no_other_stream(buses: dict[str, Bus]) -> None:
+    await Publisher(buses["test"]).publish("events.acme.web", b"1")
+    page = await next_page(buses["delivery"], "EVENTS_acme", "events.acme.web", messages_max=1, bytes_max=1000)
+    assert [one.data for one in page.messages] == [b"1"]
+    for stream in ("FACTS", "OUTCOMES", "DUE"):
+        with pytest.raises(PermissionDenied):
+            await buses["delivery"].api(f"DIRECT.GET.{stream}", {"seq": 1})
+
+
 async def test_audit_follows_facts(buses: dict[str, Bus]) -> None:
     audit = buses["audit"]
     await provision(audit, [facts_stream(facts_consumer("audit"))])
@@ -209,7 +218,7 @@ MORE_CALLS = {
     "STREAM.MSG.DELETE.FACTS": set(),
     "STREAM.SNAPSHOT.EVENTS_acme": set(),
     "STREAM.RESTORE.FACTS": set(),
-    "DIRECT.GET.EVENTS_acme": {"executor"},
+    "DIRECT.GET.EVENTS_acme": {"executor", "delivery"},
     **{f"DIRECT.GET.{stream}": set() for stream in ("FACTS", "OUTCOMES", "DUE")},
     "ACCOUNT.PURGE.ONWARD": set(),
 }

@@ -16,6 +16,7 @@ from google.protobuf.message import Message
 from kit.eventstore.facts import Fact, Meta, serialize
 from onward.audit.v1 import audit_service_pb2 as pb
 from onward.delivery.v1 import facts_pb2 as d
+from onward.delivery.v1 import replays_pb2
 from onward.registry.v1 import facts_pb2 as f
 from onward.registry.v1 import resources_pb2 as r
 from services.audit.domain.content import FACT_TYPES, read
@@ -349,6 +350,38 @@ ROWS: Mapping[str, Row] = MappingProxyType(
             "destinations/eu",
             "",
             [("openMs", "", "31500")],
+        ),
+        "ReplayCreated": Row(
+            (
+                "replays/r1",
+                d.ReplayCreated(
+                    replay="r1",
+                    destination="eu",
+                    kind=replays_pb2.REPLAY_KIND_REDRIVE,
+                    selection=replays_pb2.ReplaySelection(http_statuses=[503]),
+                    rate_per_second=500,
+                ),
+            ),
+            "destinations/eu",
+            "",
+            [
+                ("kind", "", "REPLAY_KIND_REDRIVE"),
+                ("ratePerSecond", "", 500.0),
+                ("replay", "", "r1"),
+                ("selection.httpStatuses", "", [503]),
+            ],
+        ),
+        "ReplayCancelled": Row(
+            ("replays/r1", d.ReplayCancelled(replay="r1", destination="eu", reason="cancelled")),
+            "destinations/eu",
+            "",
+            [("reason", "", "cancelled"), ("replay", "", "r1")],
+        ),
+        "ReplayFinished": Row(
+            ("replays/r1", d.ReplayFinished(replay="r1", destination="eu", taken_up=3, delivered=2, failed=1)),
+            "destinations/eu",
+            "",
+            [("delivered", "", "2"), ("failed", "", "1"), ("replay", "", "r1"), ("takenUp", "", "3")],
         ),
         "DestinationDisconnected": Row(
             ("destinations/eu", f.DestinationDisconnected(destination="eu")),

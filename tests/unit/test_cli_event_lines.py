@@ -8,9 +8,9 @@ import orjson
 import pytest
 
 from cli.event_lines import EventLine, numbered, parse_line, repeated
+from kit import events as executor
 from kit.publisher.errors import InvalidEvent
 from kit.publisher.events import BATCH_EVENTS_MAX, EVENT_BYTES_MAX, MESSAGE_ID_MAX
-from services.executor.domain import events as executor
 
 TRACK = {"type": "track", "event": "Signed Up", "userId": "u-1"}
 

@@ -12,10 +12,10 @@ import pytest
 from kit.bus.stored import StoredMessage
 from kit.clock import FakeClock
 from kit.errors import Overloaded
+from kit.events import EVENT_TYPES
 from onward.executor.v1 import execution_service_pb2 as pb
 from onward.registry.v1 import internal_service_pb2 as registry_pb
 from onward.registry.v1 import resources_pb2 as r
-from services.executor.domain.events import EVENT_TYPES
 from services.executor.handlers import samples
 from services.executor.handlers.samples import Samples
 from services.executor.handlers.trial_places import TrialPlaces

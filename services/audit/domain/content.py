@@ -33,6 +33,9 @@ USES = frozenset(
         "DestinationBecameHealthy",
         "AlertRaised",
         "AlertUndelivered",
+        "ReplayCreated",
+        "ReplayCancelled",
+        "ReplayFinished",
     }
 )
 # Of these, those that are done with a subscription and not with a destination.

@@ -27,6 +27,8 @@ DEFERRED = 2
 EXHAUSTED = "exhausted"
 # What is lost by our own fault is tried again by this, where the policy has no retries: LOSSES_MAX bounds it.
 _AFTER_LOSS = Schedule(RETRY_OFFSETS_S[:3])
+# Why a delivery that somebody ended was cancelled, as lists show it.
+CANCELLED_REASON = "cancelled"
 
 # The results that end a delivery, and the state in which they leave it.
 ENDED_STATES: dict[int, int] = {
@@ -86,6 +88,10 @@ class Pending:
     # It goes with those that are due with it.
     gathered: bool = False
     batch_limit: int = 0
+    # When a redrive took it up; 0 for others.
+    reopened_at_us: int = 0
+    # Somebody ended it while it was out.
+    cancelled: bool = False
 
     @property
     def gathering(self) -> bool:
@@ -124,6 +130,7 @@ Step = Ended | Again | Noted | Ignored
 
 NOTED = Noted()
 IGNORED = Ignored()
+_CANCELLED = Ended(delivery_pb.DELIVERY_STATE_CANCELLED, pb.ERROR_TYPE_UNSPECIFIED, CANCELLED_REASON)
 
 
 def decide(
@@ -132,11 +139,15 @@ def decide(
     """What follows from an outcome. `pending` is how the delivery stood before, `ended` that it was over."""
     stale = ended or (pending is not None and outcome.attempt < pending.attempt)
     if outcome.result == pb.RESULT_DEFERRED:
+        if pending is not None and pending.cancelled and not stale:
+            return _CANCELLED
         return IGNORED if stale else _deferred(outcome, pending, schedule, now_us, random)
     if outcome.result == pb.RESULT_LOST:
         return NOTED if stale or pending is None else _lost(outcome, pending)
     if stale and (ended or outcome.result != pb.RESULT_DELIVERED):
         return NOTED
+    if pending is not None and pending.cancelled and outcome.result == pb.RESULT_RETRYABLE:
+        return _CANCELLED
     state = ENDED_STATES.get(outcome.result)
     if state is not None:
         return Ended(state, outcome.error_type)
@@ -233,7 +244,7 @@ def _expired(outcome: Outcome, before: Pending, schedule: Schedule, now_us: int)
     schedule = _schedule_after(before.error_type, schedule)
     if before.first_ended_at_us:
         return now_us >= before.first_ended_at_us + schedule.horizon_us
-    return now_us >= outcome.received_at_us + DEFERRED_HORIZON_S * SECOND_US
+    return now_us >= max(outcome.received_at_us, before.reopened_at_us) + DEFERRED_HORIZON_S * SECOND_US
 
 
 def _has_event(outcome: Outcome, pending: Pending | None) -> bool:

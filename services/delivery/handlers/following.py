@@ -26,7 +26,9 @@ from onward.registry.v1 import facts_pb2 as facts
 from onward.registry.v1 import resources_pb2
 from services.delivery.domain.schedule import SECOND_US
 from services.delivery.handlers.alerts import queries as alerts
+from services.delivery.handlers.replay_starts import replay_skipped
 from services.delivery.projections.breakers import remove_breaker
+from services.delivery.projections.connections import apply_connection
 from services.delivery.projections.policies import store_policy
 from services.delivery.projections.standing import queries as locks
 
@@ -58,6 +60,7 @@ class RegistryFollower:
             "DestinationDisabled": self._close_breaker,
             "DestinationDisconnected": self._release_departed,
             "MemberRemoved": self._orphan_subscriptions,
+            "DestinationEnabled": self._replay_skipped,
         }
         # The log's heads when all of it was applied.
         self._applied: dict[str, int] = {}
@@ -102,6 +105,7 @@ class RegistryFollower:
         return True
 
     async def _apply(self, connection: Connection, fact: Fact) -> None:
+        await apply_connection(connection, fact)
         rule = self._rules.get(fact.type)
         if rule is not None:
             await rule(connection, fact)
@@ -134,6 +138,9 @@ class RegistryFollower:
         """Nobody is told of anything in the name of somebody who is gone. They end by facts of their own, soon."""
         gone = json_format.Parse(fact.data, facts.MemberRemoved(), ignore_unknown_fields=True)
         await connection.execute(alerts.orphan_subscriptions, fact.workspace, f"member:{gone.member}")
+
+    async def _replay_skipped(self, connection: Connection, fact: Fact) -> None:
+        await replay_skipped(connection, fact, self._now_us())
 
     def _now_us(self) -> int:
         return int(self._clock.now().timestamp() * SECOND_US)

@@ -100,16 +100,31 @@ LEFT JOIN breakers b ON b.workspace = d.workspace AND b.destination = d.destinat
 ORDER BY w.due_at_us;
 
 -- name: claim
--- The first due ones of each destination, as many as it may have.
-WITH claimed AS (
-    SELECT c.* FROM unnest($1::text[], $2::text[], $3::int[]) AS k (workspace, destination, most)
+-- The first due ones of each destination, as many as it may have; what replays have taken up and nobody has attempted (at
+-- most AHEAD_MAX rows, see domain/replays.py) after everything else.
+WITH wanted AS (
+    SELECT * FROM unnest($1::text[], $2::text[], $3::int[]) AS k (workspace, destination, most)
+), live AS (
+    SELECT c.* FROM wanted k
     CROSS JOIN LATERAL (
         SELECT workspace, destination, stream_sequence, event_index FROM due d
         WHERE d.workspace = k.workspace AND d.destination = k.destination AND d.released_at_us IS NULL
-            AND d.due_at_us <= $4
+            AND d.due_at_us <= $4 AND NOT (d.replay > 0 AND d.first_ended_at_us = 0)
         ORDER BY d.due_at_us LIMIT k.most
         FOR UPDATE SKIP LOCKED
     ) AS c
+), replayed AS (
+    SELECT c.* FROM wanted k
+    CROSS JOIN LATERAL (
+        SELECT workspace, destination, stream_sequence, event_index FROM due d
+        WHERE d.workspace = k.workspace AND d.destination = k.destination AND d.released_at_us IS NULL
+            AND d.due_at_us <= $4 AND d.replay > 0 AND d.first_ended_at_us = 0
+        ORDER BY d.due_at_us
+        LIMIT k.most - (SELECT count(*) FROM live l WHERE l.workspace = k.workspace AND l.destination = k.destination)
+        FOR UPDATE SKIP LOCKED
+    ) AS c
+), claimed AS (
+    SELECT * FROM live UNION ALL SELECT * FROM replayed
 )
 -- One that is due waits for no others, also if it was locked when its like were gathered.
 UPDATE due d SET released_at_us = $4, gathered = d.gathered OR d.batch_events_max > 0

@@ -1,4 +1,4 @@
-"""What people do with one delivery that waits: try it now, or end it."""
+"""What people do with one delivery: try it now, or end it."""
 
 from __future__ import annotations
 
@@ -12,24 +12,24 @@ from kit.clock import Clock
 from kit.errors import WrongState
 from kit.eventstore.facts import Meta, NewFact
 from kit.eventstore.store import Unit
-from kit.ids import uuid7
 from kit.postgres.pool import Connection
 from kit.postgres.queries import load_queries
 from kit.rpc import names
 from onward.delivery.v1 import acts_pb2 as pb
+from onward.delivery.v1 import delivery_service_pb2 as delivery_pb
 from onward.delivery.v1 import facts_pb2 as facts
-from onward.executor.v1 import outcomes_pb2
+from services.delivery.domain.decisions import CANCELLED_REASON
 from services.delivery.domain.identity import delivery_id, destination_hash, parse_delivery_id
+from services.delivery.domain.replays import made_by
 from services.delivery.domain.schedule import SECOND_US
 from services.delivery.errors import HiddenDelivery, MissingDelivery
 from services.delivery.handlers.acts import Acts
+from services.delivery.handlers.cancelled import cancelled_batch
+from services.delivery.projections import reopening
 from services.delivery.projections.batches import Applied, BatchWriter
 from services.delivery.projections.standing import queries as locks
 
 queries = load_queries(Path(__file__).parent / "interventions.sql")
-
-# Why a delivery that somebody ended was cancelled, as lists show it.
-CANCELLED_REASON = "cancelled"
 
 
 class Interventions:
@@ -54,7 +54,12 @@ class Interventions:
 
         async def act(unit: Unit, meta: Meta) -> pb.RetryDeliveryResponse:
             row = await _waiting(unit.connection, request.name)
-            await unit.connection.execute(queries.hurry, *_key(row), self._now_us())
+            if row is None:
+                row = await self._reopened(unit.connection, request.name)
+            elif row["released_at_us"] is not None:
+                raise WrongState(f"{request.name} is being attempted at this moment; try again when that has ended.")
+            else:
+                await unit.connection.execute(queries.hurry, *_key(row), self._now_us())
             fact = facts.DeliveryRetried(
                 destination=row["destination"], delivery=_delivery(row), message_id=row["message_id"]
             )
@@ -72,9 +77,15 @@ class Interventions:
 
         async def act(unit: Unit, meta: Meta) -> pb.CancelDeliveryResponse:
             row = await _waiting(unit.connection, request.name)
-            # As an executor reports it, so that there is one way in which deliveries end.
-            batch = _cancelled(row, self._now_us())
-            applied.append(await self._writer.write(unit.connection, [batch], self._now_us(), careful=True))
+            if row is None:
+                await _ended(unit.connection, request.name)
+                raise WrongState(f"{request.name} has ended: only a delivery that waits can be cancelled.")
+            if row["released_at_us"] is not None:
+                # It is out: it ends with its attempt.
+                await unit.connection.execute(queries.mark_cancelled, *_key(row))
+            else:
+                batch = cancelled_batch([row], self._now_us(), CANCELLED_REASON)
+                applied.append(await self._writer.write(unit.connection, [batch], self._now_us(), careful=True))
             fact = facts.DeliveryCancelled(
                 destination=row["destination"], delivery=_delivery(row), message_id=row["message_id"]
             )
@@ -88,6 +99,18 @@ class Interventions:
             self._told(one)
         return answer
 
+    async def _reopened(self, connection: Connection, name: str) -> asyncpg.Record:
+        """Have a delivery that failed go on, with a schedule that begins anew."""
+        row = await _ended(connection, name)
+        if row["state"] != delivery_pb.DELIVERY_STATE_FAILED:
+            raise WrongState(f"{name} has ended, and not failed: only what waits or has failed can be tried again.")
+        if not row["event"]:
+            raise WrongState(f"{name} can't be tried again: its event was not kept.")
+        now_us = self._now_us()
+        place = reopening.Place(row["workspace"], row["destination"])
+        await reopening.reopen(connection, place, [row], [now_us], made_by(row["event_index"]), now_us)
+        return row
+
     def _now_us(self) -> int:
         return int(self._clock.now().timestamp() * SECOND_US)
 
@@ -96,27 +119,36 @@ class Interventions:
         return f"deliveries/{self._clock.now():%Y-%m-%d}"
 
 
-async def _waiting(connection: Connection, name: str) -> asyncpg.Record:
-    """The delivery's row in `due`, locked with its workspace. Raises where the caller may not, or it does not wait."""
+async def _waiting(connection: Connection, name: str) -> asyncpg.Record | None:
+    """The delivery's row in `due`, locked with its workspace; None where it does not wait. Raises HiddenDelivery."""
     workspace, delivery = names.DELIVERY.parse(name)
     event, hashed = parse_delivery_id(delivery)
     await connection.execute(locks.lock_workspaces, [workspace], [True])
     rows = await connection.fetch(queries.waiting, workspace, *event)
     row = next((one for one in rows if destination_hash(one["destination"]) == hashed), None)
-    caller = current_caller()
+    if row is not None:
+        _require_shown(row, name)
+    return row
+
+
+async def _ended(connection: Connection, name: str) -> asyncpg.Record:
+    """The row that ended a delivery. Raises MissingDelivery, HiddenDelivery."""
+    workspace, delivery = names.DELIVERY.parse(name)
+    event, hashed = parse_delivery_id(delivery)
+    rows = await connection.fetch(queries.ended, workspace, *event)
+    row = next((one for one in rows if destination_hash(one["destination"]) == hashed), None)
+    if row is None and current_caller().sources.all:
+        raise MissingDelivery(name)
     if row is None:
-        known = await connection.fetch(queries.ended, workspace, *event)
-        ended = next((one for one in known if destination_hash(one["destination"]) == hashed), None)
-        if ended is None and caller.sources.all:
-            raise MissingDelivery(name)
-        if ended is None or ended["source"] not in caller.sources or ended["function"] not in caller.functions:
-            raise HiddenDelivery(name)
-        raise WrongState(f"{name} has ended: only a delivery that waits can be retried or cancelled.")
+        raise HiddenDelivery(name)
+    _require_shown(row, name)
+    return row
+
+
+def _require_shown(row: asyncpg.Record, name: str) -> None:
+    caller = current_caller()
     if row["source"] not in caller.sources or row["function"] not in caller.functions:
         raise HiddenDelivery(name)
-    if row["released_at_us"] is not None:
-        raise WrongState(f"{name} is being attempted at this moment; try again when that has ended.")
-    return row
 
 
 def _key(row: asyncpg.Record) -> tuple[object, ...]:
@@ -125,23 +157,3 @@ def _key(row: asyncpg.Record) -> tuple[object, ...]:
 
 def _delivery(row: asyncpg.Record) -> str:
     return delivery_id(row["stream_sequence"], row["event_index"], row["destination"])
-
-
-def _cancelled(row: asyncpg.Record, now_us: int) -> outcomes_pb2.OutcomeBatch:
-    attempt = outcomes_pb2.Attempt(
-        stream_sequence=row["stream_sequence"],
-        index=row["event_index"],
-        attempt=row["attempt"],
-        retries_used=row["retries_used"],
-        message_id=row["message_id"],
-        type=row["type"],
-        event_name=row["event_name"],
-        received_at_us=row["received_at_us"],
-        ended_at_us=now_us,
-        result=outcomes_pb2.RESULT_CANCELLED,
-        reason=CANCELLED_REASON,
-    )
-    group = outcomes_pb2.DestinationOutcomes(
-        destination=row["destination"], source=row["source"], function=row["function"], attempts=[attempt]
-    )
-    return outcomes_pb2.OutcomeBatch(batch_id=uuid7(), workspace=row["workspace"], destinations=[group])

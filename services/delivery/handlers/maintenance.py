@@ -53,6 +53,7 @@ _SUMS = (
 _PRUNED = (
     ("ingest_rollups", "minute", DAY_MINUTES), ("ingest_failures", "received_at_us", DAY_US),
     ("duplicate_events", "received_at_us", DAY_US), ("dead_outcomes", "recorded_at_us", DAY_US),
+    ("replays", "finished_at_us", DAY_US),
 )  # fmt: skip
 
 

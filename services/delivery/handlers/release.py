@@ -28,6 +28,7 @@ from kit.postgres.queries import load_queries
 from onward.executor.v1 import outcomes_pb2 as pb
 from services.delivery.domain.credit import Credits
 from services.delivery.domain.identity import delivery_id
+from services.delivery.domain.replays import replay_id
 from services.delivery.domain.schedule import SECOND_US
 from services.delivery.handlers.allowance import SATURATED_POLL_S, Allowance
 from services.delivery.handlers.applied import AppliedOutcomes
@@ -294,6 +295,7 @@ def message(row: Row) -> pb.DueDelivery:
         gathered=row["gathered"],
         batch_limit=row["batch_limit"],
         traceparent=row["traceparent"],
+        replay=replay_id(row["replay"]) if row["replay"] else "",
     )
 
 
@@ -302,6 +304,8 @@ def message_id(row: Row) -> str:
     # Not the attempt: its number may change while the message is out. A lost worker uses up no retry, but makes the
     # delivery run alone, or counts as a loss if it did.
     numbers = f"{row['retries_used']}-{row['alone']:d}-{row['losses']}-{row['deferrals']}-{row['releases']}"
+    # One that was reopened begins with the same numbers again.
+    numbers += f"-{row['reopened_at_us']}" if row["reopened_at_us"] else ""
     return f"{row['workspace']}-{_delivery(row)}-{row['received_at_us']}-{numbers}"
 
 

@@ -17,7 +17,7 @@ def deliveries_of(applied: Applied, workspace: str) -> list[pb.Delivery]:
         if row[0] == workspace and row[16]
     ]
     pending = [
-        pending_delivery(dict(zip(DUE_COLUMNS, row, strict=True)))
+        pending_delivery({**dict(zip(DUE_COLUMNS, row, strict=True)), "replay": applied.replays.get(key, 0)})
         for key, row in applied.due.items()
         if key[0] == workspace
     ]

@@ -36,6 +36,8 @@ class Applied:
     breakers: Mapping[Destination, Breaker] = field(default_factory=dict)
     breaker_changes: Sequence[BreakerChange] = ()
     at_us: int = 0
+    # Of those that go on, the numbers of the replays that they are of.
+    replays: Mapping[Key, int] = field(default_factory=dict)
 
 
 class BatchWriter:
@@ -87,7 +89,7 @@ class BatchWriter:
         await rows.store(connection)
         return Applied(
             rows.attempts, rows.details, rows.due, rows.released, list(destinations), rows.delivered,
-            rows.settled.counted, rows.settled.changes, now_us,
+            rows.settled.counted, rows.settled.changes, now_us, standing.replays,
         )  # fmt: skip
 
     def committed(self, applied: Applied) -> None:

@@ -37,7 +37,7 @@ FROM unnest($1::text[], $2::text[], $3::bigint[], $4::int[]) AS k (workspace, de
 CROSS JOIN LATERAL (
     SELECT workspace, destination, stream_sequence, event_index, attempt, retries_used, reason, due_at_us,
         first_ended_at_us, deferrals, losses, alone, error_type, error_message, released_at_us, batch_events_max,
-        gathered, batch_limit
+        gathered, batch_limit, replay, reopened_at_us, cancelled
     FROM due d
     WHERE d.workspace = k.workspace AND d.destination = k.destination
         AND d.stream_sequence = k.stream_sequence AND d.event_index = k.event_index
@@ -247,6 +247,13 @@ INSERT INTO error_rollups AS r (workspace, destination, minute, error_group, att
 SELECT * FROM unnest($1::text[], $2::text[], $3::int[], $4::bigint[], $5::bigint[], $6::bigint[])
 ON CONFLICT (workspace, destination, minute, error_group) DO UPDATE SET
     attempts = r.attempts + excluded.attempts, failed = r.failed + excluded.failed;
+
+-- name: count_replayed
+UPDATE replays r SET delivered = r.delivered + k.delivered, failed = r.failed + k.failed,
+    filtered = r.filtered + k.filtered, skipped = r.skipped + k.skipped, cancelled = r.cancelled + k.cancelled
+FROM unnest($1::text[], $2::bigint[], $3::bigint[], $4::bigint[], $5::bigint[], $6::bigint[], $7::bigint[])
+    AS k (workspace, number, delivered, failed, filtered, skipped, cancelled)
+WHERE r.workspace = k.workspace AND r.number = k.number;
 
 -- name: insert_ingest_failures
 INSERT INTO ingest_failures (

@@ -12,6 +12,7 @@ from onward.executor.v1 import outcomes_pb2 as pb
 from services.delivery.domain import decisions
 from services.delivery.domain.decisions import ENDED_STATES, Again, Ended, Ignored, Outcome, Pending
 from services.delivery.domain.policy import BREAKER_OPEN, HELD_REASONS, POLICY_HEARD_WITHIN_US, Policy
+from services.delivery.domain.replays import made_by
 from services.delivery.domain.schedule import Random, Schedule
 from services.delivery.projections.attempt_sums import AttemptSums
 from services.delivery.projections.breakers import Outlook, Recent, Settled, settle_breakers
@@ -24,7 +25,7 @@ ATTEMPT_COLUMNS = (
     "workspace", "stream_sequence", "event_index", "destination", "attempt", "received_at_us", "source", "function",
     "version", "settings_revision", "message_id", "type", "event_name", "result", "error_type", "retries_used",
     "terminal", "state", "ended_at_us", "wall_us", "cpu_us", "http_error", "duplicate",
-    "filter_revision", "reason", "batch_events", "error_group",
+    "filter_revision", "reason", "batch_events", "replay", "error_group",
 )  # fmt: skip
 DETAIL_COLUMNS = (
     "workspace", "stream_sequence", "event_index", "destination", "attempt", "received_at_us", "event", "error_name",
@@ -42,9 +43,14 @@ _DELIVERED = delivery_pb.DELIVERY_STATE_DELIVERED
 TRACEPARENT_LENGTH_MAX = 55
 # What a list shows of an error; the attempt has all of it.
 ERROR_MESSAGE_LENGTH_MAX = 1024
+# In the order of the query's columns.
+REPLAYED_STATES = (
+    delivery_pb.DELIVERY_STATE_DELIVERED, delivery_pb.DELIVERY_STATE_FAILED, delivery_pb.DELIVERY_STATE_FILTERED,
+    delivery_pb.DELIVERY_STATE_SKIPPED, delivery_pb.DELIVERY_STATE_CANCELLED,
+)  # fmt: skip
 # The same attempt may come from two executors; see Rows.store.
 AttemptRow = tuple[str, int, int, str, int, int, str, str, int, int, str, int, str, int, int, int, bool, int, int, int,
-                   int, bool, bool, int, str, int, int]  # fmt: skip
+                   int, bool, bool, int, str, int, int, int]  # fmt: skip
 
 
 class Memory:
@@ -86,6 +92,8 @@ class Rows:
         self._settled: set[Key] = set()
         self._renumbered: dict[Key, int] = {}
         self._spreads: dict[Destination, float] = {}
+        # How deliveries of replays ended: (workspace, number, state).
+        self._replayed: Counter[tuple[str, int, int]] = Counter()
         self._successes: Counter[Destination] = Counter()
         self._failures: Counter[Destination] = Counter()
 
@@ -139,7 +147,7 @@ class Rows:
             add((
                 workspace, sequence, index, destination, 1, received_at_us, source, function, version,
                 settings_revision, one.message_id, type_, name, one.result, error_type, one.retries_used, True, state,
-                ended_at_us, wall_us, cpu_us, http_error, duplicate, filter_revision, reason, one.batch_events,
+                ended_at_us, wall_us, cpu_us, http_error, duplicate, filter_revision, reason, one.batch_events, 0,
                 self._errors.add(group, one, error_type, ended=True) if error_type else 0,
             ))  # fmt: skip
             if state == _DELIVERED:
@@ -261,7 +269,14 @@ class Rows:
         )  # fmt: skip
         if reason:
             self._rollups.reason(group.workspace, group.header.destination, one.received_at_us, state, reason)
+        replay = self._standing.replays.get(_key(group, one))
+        if replay is not None:
+            self._replayed[group.workspace, replay, state] += 1
         self._record(group, one, state, error_type, reason=reason)
+
+    def _replay_of(self, group: Group, one: pb.Attempt) -> int:
+        """The number of the replay that an attempt is of; 0 for none."""
+        return self._standing.replays.get(_key(group, one)) or made_by(one.index)
 
     def _record(
         self, group: Group, one: pb.Attempt, state: int, error_type: int, *, event: bool = True, reason: str = ""
@@ -276,7 +291,7 @@ class Rows:
             header.function, header.version, header.settings_revision, one.message_id, one.type, one.event_name,
             one.result, error_type, one.retries_used, state != 0, state, one.ended_at_us, one.wall_us, one.cpu_us,
             one.http_error, bool(duplicates) and (workspace, sequence, index) in duplicates, header.filter_revision,
-            reason or one.reason, one.batch_events,
+            reason or one.reason, one.batch_events, self._replay_of(group, one),
             self._errors.add(group, one, error_type, ended=state != 0) if failed else 0,
         ))  # fmt: skip
         self._sums.add(group, one, state, error_type)
@@ -312,6 +327,11 @@ class Rows:
             connection, self._outlook, self.delivered, self._memory.recent, self._now_us
         )
 
+    def _replay_columns(self) -> list[list[object]]:
+        """The counts of each replay, by REPLAYED_STATES; in the order of their keys, as whoever locks them has it."""
+        replays = sorted({key[:2] for key in self._replayed})
+        return columns([(*one, *(self._replayed[*one, state] for state in REPLAYED_STATES)) for one in replays], 7)
+
     async def _store_few(self, connection: Connection) -> None:
         rollups, usage, now_us = self._rollups, self._usage, self._now_us
         arrays: Sequence[object]
@@ -329,6 +349,7 @@ class Rows:
             (queries.add_hosts, usage.host_columns() + usage.latency_columns()),
             (queries.upsert_error_groups, self._errors.group_columns()),
             (queries.add_error_counts, self._errors.count_columns()),
+            (queries.count_replayed, self._replay_columns()),
         ):
             # Attempts that ended no delivery add to some of the sums.
             if arrays[0] or (statement == queries.add_sums and any(arrays)):
@@ -342,6 +363,10 @@ def _held_until_us(one: pb.Attempt, policy: Policy, now_us: int) -> int:
     # An executor may hear of a policy before the tracker does, which must not let everything go until then.
     known = policy.paced or one.reason == BREAKER_OPEN
     return now_us if known else now_us + POLICY_HEARD_WITHIN_US
+
+
+def _key(group: Group, one: pb.Attempt) -> Key:
+    return group.workspace, group.header.destination, one.stream_sequence, one.index
 
 
 def groups_of(batches: Sequence[pb.OutcomeBatch]) -> list[Group]:

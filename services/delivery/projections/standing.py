@@ -15,6 +15,7 @@ from onward.executor.v1 import outcomes_pb2 as pb
 from services.delivery.domain.decisions import ENDED_STATES, Pending
 from services.delivery.domain.identity import event_key
 from services.delivery.domain.policy import NO_POLICY, Policy
+from services.delivery.domain.replays import made_by
 from services.delivery.projections.policies import read_policies
 from services.delivery.projections.rollups import columns
 
@@ -64,6 +65,8 @@ class Standing:
     duplicates: set[EventKey] = field(default_factory=set)
     # Of destinations of special deliveries that have one.
     policies: dict[Destination, Policy] = field(default_factory=dict)
+    # The numbers of the replays that pending deliveries are of.
+    replays: dict[Key, int] = field(default_factory=dict)
     # Rows of seen_events and duplicate_events to be written.
     seen_rows: list[tuple[bytes, int, int, int, int]] = field(default_factory=list)
     duplicate_rows: list[tuple[object, ...]] = field(default_factory=list)
@@ -131,6 +134,8 @@ async def _read_special(connection: Connection, standing: Standing, received: di
     keys = sorted(received)
     for row in await connection.fetch(queries.pending, *columns([*keys], 4)):
         standing.pending[_key(row)] = _stored_pending(row)
+        if row["replay"]:
+            standing.replays[_key(row)] = row["replay"]
     timed: list[tuple[object, ...]] = [(*key, received[key]) for key in keys]
     for row in await connection.fetch(queries.known_attempts, *columns(timed, 5)):
         key = _key(row)
@@ -154,6 +159,9 @@ async def _read_seen(connection: Connection, standing: Standing, groups: Sequenc
                 _repeats(standing, reference, key, one.received_at_us)
             else:
                 events[reference] = (key, one.received_at_us)
+    if standing.special:
+        # What a replay has made is its event once more, and no other event with the same messageId.
+        events = {reference: known for reference, known in events.items() if not made_by(reference[2])}
     if not events:
         return
     keys = [key for key, _ in events.values()]
@@ -206,6 +214,8 @@ def _stored_pending(row: asyncpg.Record) -> StoredPending:
         batch_events_max=row["batch_events_max"],
         gathered=row["gathered"],
         batch_limit=row["batch_limit"],
+        reopened_at_us=row["reopened_at_us"],
+        cancelled=row["cancelled"],
     )
     released_at_us = row["released_at_us"]
     return StoredPending(pending, row["error_message"], released_at_us is not None, released_at_us or 0)

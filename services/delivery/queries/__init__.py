@@ -15,6 +15,7 @@ from onward.delivery.v1 import internal_service_pb2 as internal_pb
 from onward.executor.v1 import outcomes_pb2
 from services.delivery.domain.decisions import DEFERRED
 from services.delivery.domain.identity import EventReference, delivery_id, destination_hash, event_key
+from services.delivery.domain.replays import made_by, replay_id
 from services.delivery.domain.shapes import group_name
 from services.delivery.errors import HiddenDelivery, MissingDelivery, TooManyOutcomes
 
@@ -115,7 +116,9 @@ async def deliveries_of_message(reader: Reader, wanted: Wanted, message_id: str)
     sequences, indexes = [one["stream_sequence"] for one in events], [one["event_index"] for one in events]
     received = [one["received_at_us"] for one in events]
     rows = await reader.fetch(queries.attempts_of_events, wanted.workspace, sequences, indexes, received)
+    rows += await reader.fetch(queries.replayed_of_events, wanted.workspace, sequences, indexes, received, message_id)
     waiting = await reader.fetch(queries.pending_of_events, wanted.workspace, sequences, indexes)
+    waiting += await reader.fetch(queries.pending_replayed, wanted.workspace, sequences, indexes, message_id)
     found = [ended_delivery(row) for row in rows] + [pending_delivery(row) for row in waiting]
     return merged(one for one in found if _is_wanted(one, wanted))
 
@@ -203,6 +206,7 @@ def _attempt(row: asyncpg.Record, details: Mapping[int, outcomes_pb2.AttemptDeta
         settings_revision=row["settings_revision"],
         filter_revision=row["filter_revision"],
         batch_events=row["batch_events"],
+        replay=_replay(row),
         reason=row["reason"],
         detail=details.get(row["attempt"]),
         error_group=group_name(row["error_group"]),
@@ -259,6 +263,7 @@ def _delivery(row: Row) -> pb.Delivery:
         error_type=row["error_type"],
         error_message=row["error_message"],
         duplicate=row["duplicate"],
+        replay=_replay(row),
     )
     delivery.receive_time.FromMicroseconds(row["received_at_us"])
     return delivery
@@ -286,24 +291,32 @@ async def find_duplicates(
     return found
 
 
+def _replay(row: Row) -> str:
+    """The replay that it is of, by its number; else the one that made it."""
+    number = row["replay"] or made_by(row["event_index"])
+    return f"workspaces/{row['workspace']}/replays/{replay_id(number)}" if number else ""
+
+
 async def lookup_outcomes(
-    reader: Reader, workspace: str, sequences: Sequence[int], now_us: int
+    reader: Reader, workspace: str, events: Sequence[EventReference], now_us: int
 ) -> internal_pb.LookupOutcomesResponse:
     """Every attempt known of the events of these messages, with what was held back and what was refused.
 
     Raises LimitReached where that is more than one answer carries.
     """
-    asked = sorted(set(sequences))
+    asked = sorted({one.stream_sequence for one in events})
+    # What a replay made of them is another delivery, and told where that is asked about.
+    made = sorted({one.event_index for one in events if made_by(one.event_index)})
     since_us = now_us - REDELIVERED_AGE_MAX_US
     answer = internal_pb.LookupOutcomesResponse()
     room = KNOWN_OUTCOMES_MAX + 1
-    for row in await reader.fetch(queries.known_outcomes, workspace, asked, since_us, room):
+    for row in await reader.fetch(queries.known_outcomes, workspace, asked, since_us, room, made):
         _add_known(answer, row, row["destination"], row["attempt"], row["result"])
     for row in await reader.fetch(queries.known_refusals, workspace, asked, since_us, room):
         _add_known(answer, row, "", 1, outcomes_pb2.RESULT_FAILED)
     # A retry's last attempt is among the attempts. What is released again has attempt 0: that answers for the event,
     # and not for the message in DUE, which is still to be run.
-    for row in await reader.fetch(queries.known_deferrals, workspace, asked, DEFERRED, room):
+    for row in await reader.fetch(queries.known_deferrals, workspace, asked, DEFERRED, room, made):
         attempt = 0 if row["released_at_us"] else row["attempt"]
         _add_known(answer, row, row["destination"], attempt, outcomes_pb2.RESULT_DEFERRED)
     if len(answer.outcomes) > KNOWN_OUTCOMES_MAX or answer.ByteSize() > KNOWN_BYTES_MAX:

@@ -30,7 +30,7 @@ SELECT n.* FROM (
 ) AS d
 CROSS JOIN LATERAL (
     SELECT workspace, destination, stream_sequence, event_index, source, message_id, type, event_name, received_at_us,
-        duplicate, attempt, error_type, error_message, due_at_us, h.held
+        duplicate, attempt, error_type, error_message, due_at_us, replay, h.held
     FROM due t
     CROSS JOIN LATERAL (
         SELECT held_because(t.workspace, t.destination, t.reason = 2 AND t.released_at_us IS NULL) AS held
@@ -79,10 +79,34 @@ LEFT JOIN LATERAL (
 -- name: pending_of_events
 SELECT d.workspace, d.destination, d.stream_sequence, d.event_index, d.source, d.message_id, d.type, d.event_name,
     d.received_at_us, d.duplicate, d.attempt, d.error_type, d.error_message, d.due_at_us, d.reason,
-    d.released_at_us, held_because(d.workspace, d.destination, d.reason = 2 AND d.released_at_us IS NULL) AS held
+    d.released_at_us, held_because(d.workspace, d.destination, d.reason = 2 AND d.released_at_us IS NULL) AS held,
+    d.replay
 FROM due d
 JOIN unnest($2::bigint[], $3::int[]) AS k (stream_sequence, event_index) USING (stream_sequence, event_index)
 WHERE d.workspace = $1;
+
+-- name: replayed_of_events
+-- What replays made of events (4096: domain/replays.py), received when they were taken up.
+SELECT a.*, coalesce(left(e.error_message, 1024), '') AS error_message
+FROM unnest($2::bigint[], $3::int[], $4::bigint[]) AS k (stream_sequence, event_index, received_at_us)
+CROSS JOIN LATERAL (
+    SELECT * FROM attempts t
+    WHERE t.workspace = $1 AND t.stream_sequence = k.stream_sequence AND t.event_index >= 4096
+        AND t.event_index % 4096 = k.event_index AND t.received_at_us > k.received_at_us AND t.message_id = $5
+        AND t.terminal
+) AS a
+LEFT JOIN attempt_details e ON e.workspace = $1 AND e.stream_sequence = a.stream_sequence
+    AND e.event_index = a.event_index AND e.destination = a.destination AND e.attempt = a.attempt
+    AND e.received_at_us = a.received_at_us;
+
+-- name: pending_replayed
+SELECT d.workspace, d.destination, d.stream_sequence, d.event_index, d.source, d.message_id, d.type, d.event_name,
+    d.received_at_us, d.duplicate, d.attempt, d.error_type, d.error_message, d.due_at_us, d.replay,
+    held_because(d.workspace, d.destination, d.reason = 2 AND d.released_at_us IS NULL) AS held
+FROM due d
+JOIN unnest($2::bigint[], $3::int[]) AS k (stream_sequence, event_index)
+    ON d.stream_sequence = k.stream_sequence AND d.event_index % 4096 = k.event_index
+WHERE d.workspace = $1 AND d.event_index >= 4096 AND d.message_id = $4;
 
 -- name: event_attempts
 -- Every attempt of an event. Where a stream was made anew and its numbers began again, the newest event has the name.
@@ -103,6 +127,7 @@ FROM unnest($2::bigint[]) AS k (stream_sequence)
 CROSS JOIN LATERAL (
     SELECT event_index, destination, attempt, result FROM attempts t
     WHERE t.workspace = $1 AND t.stream_sequence = k.stream_sequence AND t.received_at_us >= $3
+        AND (t.event_index < 4096 OR t.event_index = ANY($5::int[]))
 ) AS a
 LIMIT $4;
 
@@ -113,6 +138,7 @@ FROM unnest($2::bigint[]) AS k (stream_sequence)
 CROSS JOIN LATERAL (
     SELECT event_index, destination, attempt, released_at_us FROM due t
     WHERE t.workspace = $1 AND t.stream_sequence = k.stream_sequence AND t.reason = $3
+        AND (t.event_index < 4096 OR t.event_index = ANY($5::int[]))
 ) AS d
 LIMIT $4;
 

@@ -13,6 +13,7 @@ from onward.delivery.v1 import duplicates_pb2 as duplicates_pb
 from onward.delivery.v1 import internal_service_pb2 as pb
 from onward.delivery.v1 import internal_service_pb2_grpc
 from services.delivery import queries
+from services.delivery.domain.identity import EventReference
 from services.delivery.domain.schedule import SECOND_US
 from services.delivery.handlers.applied import AppliedOutcomes
 from services.delivery.handlers.breakers import BreakerBoard
@@ -50,8 +51,8 @@ class InternalServicer(BreakerWatch, internal_service_pb2_grpc.InternalServiceSe
         if len(request.events) > EVENTS_MAX:
             raise malformed("events", f"must be at most {EVENTS_MAX}")
         await self._applied.wait_for(request.outcomes_sequence)
-        # The index is ignored: whoever asks has a whole message, and a packed one holds events of many indexes. All of
-        # them are answered, and the caller takes those that it wants.
-        sequences = [one.stream_sequence for one in request.events]
+        # Whoever asks has a whole message, and a packed one holds events of many indexes. All of them are answered, and
+        # the caller takes those that it wants; what replays made of them only where it is asked for.
+        events = [EventReference(one.stream_sequence, one.index) for one in request.events]
         now_us = int(self._clock.now().timestamp() * SECOND_US)
-        return await queries.lookup_outcomes(self._pool, request.workspace, sequences, now_us)
+        return await queries.lookup_outcomes(self._pool, request.workspace, events, now_us)

@@ -12,12 +12,7 @@ import structlog
 from kit.bus.message import Message
 from kit.clock import Clock
 from kit.errors import LimitReached
-from onward.delivery.v1 import internal_service_pb2 as lookup_pb
-from onward.executor.v1 import outcomes_pb2 as pb
-from services.executor.consumers.duplicates import Published, Repetitions
-from services.executor.consumers.tickets import Tickets
-from services.executor.domain import errors
-from services.executor.domain.events import (
+from kit.events import (
     SAMPLE_BYTES_MAX,
     TYPE_NAMES,
     Event,
@@ -25,7 +20,13 @@ from services.executor.domain.events import (
     accept,
     parse_message,
     wants,
+    wants_stored,
 )
+from onward.delivery.v1 import internal_service_pb2 as lookup_pb
+from onward.executor.v1 import outcomes_pb2 as pb
+from services.executor.consumers.duplicates import Published, Repetitions
+from services.executor.consumers.tickets import Tickets
+from services.executor.domain import errors
 from services.executor.handlers.settle import OutcomeLog
 from services.executor.handlers.work import Item, Run, Ticket
 from services.executor.projections import Route, View
@@ -312,10 +313,14 @@ class Intake:
             traceparent=due.traceparent,
             gathered=due.gathered,
             batch_max=due.batch_limit,
+            replay=due.replay,
         )
         self._record_lost(item, due.attempt, known)
         ticket.remaining += 1
-        if item.route.enabled:
+        if item.route.enabled and due.replay and not wants_stored(due.event, due.destination, item.route.display_name):
+            # Of an event that a replay took out of its stream, nobody has looked at it before.
+            self._outcomes.record(item, errors.FILTERED, _as_routed(item.route), reason=errors.INTEGRATIONS)
+        elif item.route.enabled:
             self._push(item)
         elif route is None:
             reason = self._view.end_reason(due.workspace, due.destination)

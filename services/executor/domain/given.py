@@ -7,7 +7,7 @@ from typing import Any
 
 import orjson
 
-from services.executor.domain.events import Event, Refused, accept
+from kit.events import Event, Refused, accept
 
 # The most that a destination may have gathered for one call of onBatch.
 EVENTS_MAX = 500

@@ -9,12 +9,12 @@ import structlog
 from kit.auth.caller import Caller
 from kit.clock import Clock
 from kit.errors import Internal
+from kit.events import Event, wants
 from kit.ids import uuid7
 from kit.rpc.call import current_call
 from onward.executor.v1 import execution_service_pb2 as pb
 from onward.registry.v1 import internal_service_pb2 as registry_pb
 from services.executor.domain import errors
-from services.executor.domain.events import Event, wants
 from services.executor.domain.filtering import filtered
 from services.executor.domain.given import Given
 from services.executor.handlers import run_reports

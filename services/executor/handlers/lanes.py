@@ -237,8 +237,7 @@ class Lane:
         sampled = begun.sampled = random.random() < generation.program.success_sample_rate  # noqa: S311
         if isinstance(begun, Item):
             generation.alone = begun.alone
-            event = begun.payload if begun.filtered is None else begun.filtered
-            return Job(self._job_id, begun.type, event, sampled)
+            return Job(self._job_id, begun.type, begun.event, sampled)
         generation.batches += 1
         return Job(self._job_id, BATCH_HANDLER, begun.events, sampled)
 

@@ -10,10 +10,10 @@ import structlog
 from google.protobuf.timestamp_pb2 import Timestamp
 
 from kit.bus.stored import StoredMessage
+from kit.events import EVENT_TYPES, Event, Refused, accept, parse_message
 from kit.filters import FilterChain, FilterError
 from onward.executor.v1 import execution_service_pb2 as pb
 from onward.registry.v1 import internal_service_pb2 as registry_pb
-from services.executor.domain.events import EVENT_TYPES, Event, Refused, accept, parse_message
 from services.executor.domain.filtering import filtered
 from services.executor.handlers.resolve import filter_chain
 from services.executor.handlers.trial_places import TrialPlaces

@@ -11,11 +11,11 @@ from opentelemetry.trace import SpanKind
 
 from kit.clock import Clock
 from kit.errors import InvalidArgument, OnwardError
+from kit.events import EVENT_TYPES
 from kit.ids import uuid7
 from kit.telemetry.trace import span
 from onward.executor.v1 import outcomes_pb2 as pb
 from services.executor.domain.errors import LOST, Verdict
-from services.executor.domain.events import EVENT_TYPES
 from services.executor.handlers.host_calls import HostCall
 from services.executor.handlers.work import Item, Run, Ticket
 

@@ -92,6 +92,8 @@ class Item:
     traceparent: str = ""
     # How many events `onBatch` had when it returned something of another shape for this one and others.
     unshaped: int = 0
+    # The id of the replay that it is part of; empty for none.
+    replay: str = ""
 
     @property
     def stored_at_us(self) -> int:
@@ -106,7 +108,8 @@ class Item:
     @property
     def event(self) -> bytes:
         """What the handler gets."""
-        return self.payload if self.filtered is None else self.filtered
+        event = self.payload if self.filtered is None else self.filtered
+        return replayed(event, self.replay) if self.replay else event
 
     @property
     def delivery(self) -> str:
@@ -118,6 +121,11 @@ class Item:
     def delivered_as(self) -> str:
         """Name the event and its destination the same way in every delivery of it."""
         return f"{self.route.workspace}/{self.route.destination}/{self.message_id}"
+
+
+def replayed(event: bytes, replay: str) -> bytes:
+    """An event (a JSON object that is not empty) with the replay's id; of a name that comes twice, the last counts."""
+    return b'%b,"replay":"%b"}' % (event[:-1], replay.encode())
 
 
 @dataclass(slots=True)

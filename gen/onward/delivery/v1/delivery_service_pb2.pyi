@@ -84,6 +84,7 @@ class Delivery(_message.Message):
     NEXT_ATTEMPT_TIME_FIELD_NUMBER: _builtins.int
     DUPLICATE_FIELD_NUMBER: _builtins.int
     REASON_FIELD_NUMBER: _builtins.int
+    REPLAY_FIELD_NUMBER: _builtins.int
     name: _builtins.str
     """`workspaces/{workspace}/deliveries/{delivery}`."""
     destination: _builtins.str
@@ -110,6 +111,8 @@ class Delivery(_message.Message):
     """Why it was filtered or cancelled; see onward.executor.v1.Attempt. "exhausted" where it failed since its retries are
     used up or its horizon passed. While pending, what holds it back: "breaker_open", "rate_limit", "concurrency_limit".
     """
+    replay: _builtins.str
+    """`workspaces/{workspace}/replays/{replay}`: the replay that made it, or that has it tried again; empty for none."""
     @_builtins.property
     def receive_time(self) -> _timestamp_pb2.Timestamp:
         """When JetStream stored the event."""
@@ -140,10 +143,11 @@ class Delivery(_message.Message):
         next_attempt_time: _timestamp_pb2.Timestamp | None = ...,
         duplicate: _builtins.bool = ...,
         reason: _builtins.str = ...,
+        replay: _builtins.str = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["end_time", b"end_time", "next_attempt_time", b"next_attempt_time", "receive_time", b"receive_time"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["attempts", b"attempts", "destination", b"destination", "duplicate", b"duplicate", "end_time", b"end_time", "error_message", b"error_message", "error_type", b"error_type", "event_name", b"event_name", "message_id", b"message_id", "name", b"name", "next_attempt_time", b"next_attempt_time", "reason", b"reason", "receive_time", b"receive_time", "source", b"source", "state", b"state", "type", b"type"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["attempts", b"attempts", "destination", b"destination", "duplicate", b"duplicate", "end_time", b"end_time", "error_message", b"error_message", "error_type", b"error_type", "event_name", b"event_name", "message_id", b"message_id", "name", b"name", "next_attempt_time", b"next_attempt_time", "reason", b"reason", "receive_time", b"receive_time", "replay", b"replay", "source", b"source", "state", b"state", "type", b"type"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -169,6 +173,7 @@ class DeliveryAttempt(_message.Message):
     REASON_FIELD_NUMBER: _builtins.int
     BATCH_EVENTS_FIELD_NUMBER: _builtins.int
     ERROR_GROUP_FIELD_NUMBER: _builtins.int
+    REPLAY_FIELD_NUMBER: _builtins.int
     number: _builtins.int
     """1 for the first."""
     result: _outcomes_pb2.Result.ValueType
@@ -193,6 +198,8 @@ class DeliveryAttempt(_message.Message):
     """How many events `onBatch` was given together; 0 where a single handler ran."""
     error_group: _builtins.str
     """The id of the group of its error; see ErrorGroup. Empty where it did not fail."""
+    replay: _builtins.str
+    """`workspaces/{workspace}/replays/{replay}`: the replay or redrive that it is of; empty for none."""
     @_builtins.property
     def end_time(self) -> _timestamp_pb2.Timestamp:
         """When it ended."""
@@ -218,10 +225,11 @@ class DeliveryAttempt(_message.Message):
         reason: _builtins.str = ...,
         batch_events: _builtins.int = ...,
         error_group: _builtins.str = ...,
+        replay: _builtins.str = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["detail", b"detail", "end_time", b"end_time"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["batch_events", b"batch_events", "cpu_us", b"cpu_us", "detail", b"detail", "end_time", b"end_time", "error_group", b"error_group", "error_type", b"error_type", "filter_revision", b"filter_revision", "function", b"function", "number", b"number", "reason", b"reason", "result", b"result", "settings_revision", b"settings_revision", "version", b"version", "wall_us", b"wall_us"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["batch_events", b"batch_events", "cpu_us", b"cpu_us", "detail", b"detail", "end_time", b"end_time", "error_group", b"error_group", "error_type", b"error_type", "filter_revision", b"filter_revision", "function", b"function", "number", b"number", "reason", b"reason", "replay", b"replay", "result", b"result", "settings_revision", b"settings_revision", "version", b"version", "wall_us", b"wall_us"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 

@@ -190,7 +190,8 @@ class DeliveryServiceServicer:
         raise NotImplementedError('Method not implemented!')
 
     def RetryDelivery(self, request, context):
-        """Has a delivery that waits tried at once, in place of its next retry. The times of those that follow stay what they are.
+        """Has a delivery tried at once. One that waits is tried in place of its next retry, and the times of those that follow
+        stay what they are; one that has failed goes on, with a schedule that begins anew.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
@@ -204,7 +205,7 @@ class DeliveryServiceServicer:
         raise NotImplementedError('Method not implemented!')
 
     def CancelDelivery(self, request, context):
-        """Ends a delivery that waits. What runs at this moment ends by itself.
+        """Ends a delivery that waits. One that is being attempted at this moment ends with that, whatever comes of it.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')

@@ -57,11 +57,13 @@ class DeliveryServiceStub:
     ListIngestFailures: _grpc.UnaryUnaryMultiCallable[_delivery_service_pb2.ListIngestFailuresRequest, _delivery_service_pb2.ListIngestFailuresResponse]
     """Lists events that were refused at intake, newest first."""
     RetryDelivery: _grpc.UnaryUnaryMultiCallable[_acts_pb2.RetryDeliveryRequest, _acts_pb2.RetryDeliveryResponse]
-    """Has a delivery that waits tried at once, in place of its next retry. The times of those that follow stay what they are."""
+    """Has a delivery tried at once. One that waits is tried in place of its next retry, and the times of those that follow
+    stay what they are; one that has failed goes on, with a schedule that begins anew.
+    """
     ResetBreaker: _grpc.UnaryUnaryMultiCallable[_breakers_pb2.ResetBreakerRequest, _breakers_pb2.ResetBreakerResponse]
     """Closes a destination's breaker: what it holds back goes, as far as the destination can take it."""
     CancelDelivery: _grpc.UnaryUnaryMultiCallable[_acts_pb2.CancelDeliveryRequest, _acts_pb2.CancelDeliveryResponse]
-    """Ends a delivery that waits. What runs at this moment ends by itself."""
+    """Ends a delivery that waits. One that is being attempted at this moment ends with that, whatever comes of it."""
     GetHealth: _grpc.UnaryUnaryMultiCallable[_health_pb2.GetHealthRequest, _health_pb2.GetHealthResponse]
     """Tells which destinations fail consistently, since when, at what rate, and with what error."""
     CreateSubscription: _grpc.UnaryUnaryMultiCallable[_alerts_pb2.CreateSubscriptionRequest, _alerts_pb2.CreateSubscriptionResponse]
@@ -95,11 +97,13 @@ class DeliveryServiceAsyncStub(DeliveryServiceStub):
     ListIngestFailures: _aio.UnaryUnaryMultiCallable[_delivery_service_pb2.ListIngestFailuresRequest, _delivery_service_pb2.ListIngestFailuresResponse]  # type: ignore[assignment]
     """Lists events that were refused at intake, newest first."""
     RetryDelivery: _aio.UnaryUnaryMultiCallable[_acts_pb2.RetryDeliveryRequest, _acts_pb2.RetryDeliveryResponse]  # type: ignore[assignment]
-    """Has a delivery that waits tried at once, in place of its next retry. The times of those that follow stay what they are."""
+    """Has a delivery tried at once. One that waits is tried in place of its next retry, and the times of those that follow
+    stay what they are; one that has failed goes on, with a schedule that begins anew.
+    """
     ResetBreaker: _aio.UnaryUnaryMultiCallable[_breakers_pb2.ResetBreakerRequest, _breakers_pb2.ResetBreakerResponse]  # type: ignore[assignment]
     """Closes a destination's breaker: what it holds back goes, as far as the destination can take it."""
     CancelDelivery: _aio.UnaryUnaryMultiCallable[_acts_pb2.CancelDeliveryRequest, _acts_pb2.CancelDeliveryResponse]  # type: ignore[assignment]
-    """Ends a delivery that waits. What runs at this moment ends by itself."""
+    """Ends a delivery that waits. One that is being attempted at this moment ends with that, whatever comes of it."""
     GetHealth: _aio.UnaryUnaryMultiCallable[_health_pb2.GetHealthRequest, _health_pb2.GetHealthResponse]  # type: ignore[assignment]
     """Tells which destinations fail consistently, since when, at what rate, and with what error."""
     CreateSubscription: _aio.UnaryUnaryMultiCallable[_alerts_pb2.CreateSubscriptionRequest, _alerts_pb2.CreateSubscriptionResponse]  # type: ignore[assignment]
@@ -190,7 +194,9 @@ class DeliveryServiceServicer(metaclass=_abc_1.ABCMeta):
         request: _acts_pb2.RetryDeliveryRequest,
         context: _ServicerContext,
     ) -> _typing.Union[_acts_pb2.RetryDeliveryResponse, _abc.Awaitable[_acts_pb2.RetryDeliveryResponse]]:
-        """Has a delivery that waits tried at once, in place of its next retry. The times of those that follow stay what they are."""
+        """Has a delivery tried at once. One that waits is tried in place of its next retry, and the times of those that follow
+        stay what they are; one that has failed goes on, with a schedule that begins anew.
+        """
 
     @_abc_1.abstractmethod
     def ResetBreaker(
@@ -206,7 +212,7 @@ class DeliveryServiceServicer(metaclass=_abc_1.ABCMeta):
         request: _acts_pb2.CancelDeliveryRequest,
         context: _ServicerContext,
     ) -> _typing.Union[_acts_pb2.CancelDeliveryResponse, _abc.Awaitable[_acts_pb2.CancelDeliveryResponse]]:
-        """Ends a delivery that waits. What runs at this moment ends by itself."""
+        """Ends a delivery that waits. One that is being attempted at this moment ends with that, whatever comes of it."""
 
     @_abc_1.abstractmethod
     def GetHealth(

@@ -24,36 +24,43 @@ _sym_db = _symbol_database.Default()
 
 from google.protobuf import timestamp_pb2 as google_dot_protobuf_dot_timestamp__pb2
 from onward.delivery.v1 import alerts_pb2 as onward_dot_delivery_dot_v1_dot_alerts__pb2
+from onward.delivery.v1 import replays_pb2 as onward_dot_delivery_dot_v1_dot_replays__pb2
 from onward.executor.v1 import outcomes_pb2 as onward_dot_executor_dot_v1_dot_outcomes__pb2
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x1eonward/delivery/v1/facts.proto\x12\x12onward.delivery.v1\x1a\x1fgoogle/protobuf/timestamp.proto\x1a\x1fonward/delivery/v1/alerts.proto\x1a!onward/executor/v1/outcomes.proto\"L\n\x0f\x44\x65liveryRetried\x12\x13\n\x0b\x64\x65stination\x18\x01 \x01(\t\x12\x10\n\x08\x64\x65livery\x18\x02 \x01(\t\x12\x12\n\nmessage_id\x18\x03 \x01(\t\"N\n\x11\x44\x65liveryCancelled\x12\x13\n\x0b\x64\x65stination\x18\x01 \x01(\t\x12\x10\n\x08\x64\x65livery\x18\x02 \x01(\t\x12\x12\n\nmessage_id\x18\x03 \x01(\t\"H\n\rBreakerOpened\x12\x13\n\x0b\x64\x65stination\x18\x01 \x01(\t\x12\x10\n\x08\x61ttempts\x18\x02 \x01(\x03\x12\x10\n\x08\x66\x61ilures\x18\x03 \x01(\x03\"5\n\rBreakerClosed\x12\x13\n\x0b\x64\x65stination\x18\x01 \x01(\t\x12\x0f\n\x07open_ms\x18\x02 \x01(\x03\"4\n\x0c\x42reakerReset\x12\x13\n\x0b\x64\x65stination\x18\x01 \x01(\t\x12\x0f\n\x07open_ms\x18\x02 \x01(\x03\"\xbc\x02\n\x1a\x44\x65stinationBecameUnhealthy\x12\x13\n\x0b\x64\x65stination\x18\x01 \x01(\t\x12\x0e\n\x06source\x18\x02 \x01(\t\x12.\n\nsince_time\x18\x03 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12,\n\x08\x65nd_time\x18\x04 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12\x10\n\x08\x61ttempts\x18\x05 \x01(\x03\x12\x10\n\x08\x66\x61ilures\x18\x06 \x01(\x03\x12\x14\n\x0c\x66\x61ilure_rate\x18\x07 \x01(\x01\x12\x31\n\nerror_type\x18\x08 \x01(\x0e\x32\x1d.onward.executor.v1.ErrorType\x12\x15\n\rerror_message\x18\t \x01(\t\x12\x17\n\x0fsample_delivery\x18\n \x01(\t\"\xfb\x01\n\x18\x44\x65stinationBecameHealthy\x12\x13\n\x0b\x64\x65stination\x18\x01 \x01(\t\x12\x0e\n\x06source\x18\x02 \x01(\t\x12.\n\nsince_time\x18\x03 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12\x38\n\x14unhealthy_since_time\x18\x04 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12,\n\x08\x65nd_time\x18\x05 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12\x10\n\x08\x61ttempts\x18\x06 \x01(\x03\x12\x10\n\x08\x66\x61ilures\x18\x07 \x01(\x03\"\xed\x01\n\x13SubscriptionCreated\x12\x14\n\x0csubscription\x18\x01 \x01(\t\x12\x0e\n\x06origin\x18\x02 \x01(\t\x12,\n\x05kinds\x18\x03 \x03(\x0e\x32\x1d.onward.delivery.v1.AlertKind\x12\x13\n\x0b\x64\x65stination\x18\x04 \x01(\t\x12\x0e\n\x06source\x18\x05 \x01(\t\x12\x37\n\nthresholds\x18\x06 \x01(\x0b\x32#.onward.delivery.v1.AlertThresholds\x12\x13\n\x0b\x61ll_sources\x18\x07 \x01(\x08\x12\x0f\n\x07sources\x18\x08 \x03(\t\"+\n\x13SubscriptionDeleted\x12\x14\n\x0csubscription\x18\x01 \x01(\t\"\x8e\x03\n\x0b\x41lertRaised\x12\r\n\x05\x61lert\x18\x01 \x01(\t\x12\x14\n\x0csubscription\x18\x02 \x01(\t\x12+\n\x04kind\x18\x03 \x01(\x0e\x32\x1d.onward.delivery.v1.AlertKind\x12\x13\n\x0b\x64\x65stination\x18\x04 \x01(\t\x12\x0e\n\x06source\x18\x05 \x01(\t\x12.\n\nstart_time\x18\x06 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12,\n\x08\x65nd_time\x18\x07 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12\x10\n\x08\x61ttempts\x18\x08 \x01(\x03\x12\x10\n\x08\x66\x61ilures\x18\t \x01(\x03\x12\r\n\x05\x63ount\x18\n \x01(\x03\x12\x14\n\x0c\x63ount_before\x18\x0b \x01(\x03\x12\x31\n\nerror_type\x18\x0c \x01(\x0e\x32\x1d.onward.executor.v1.ErrorType\x12\x15\n\rerror_message\x18\r \x01(\t\x12\x17\n\x0fsample_delivery\x18\x0e \x01(\t\"m\n\x10\x41lertUndelivered\x12\r\n\x05\x61lert\x18\x01 \x01(\t\x12\x14\n\x0csubscription\x18\x02 \x01(\t\x12\x10\n\x08\x61ttempts\x18\x03 \x01(\x05\x12\x13\n\x0bhttp_status\x18\x04 \x01(\x05\x12\r\n\x05\x65rror\x18\x05 \x01(\tb\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x1eonward/delivery/v1/facts.proto\x12\x12onward.delivery.v1\x1a\x1fgoogle/protobuf/timestamp.proto\x1a\x1fonward/delivery/v1/alerts.proto\x1a onward/delivery/v1/replays.proto\x1a!onward/executor/v1/outcomes.proto\"L\n\x0f\x44\x65liveryRetried\x12\x13\n\x0b\x64\x65stination\x18\x01 \x01(\t\x12\x10\n\x08\x64\x65livery\x18\x02 \x01(\t\x12\x12\n\nmessage_id\x18\x03 \x01(\t\"N\n\x11\x44\x65liveryCancelled\x12\x13\n\x0b\x64\x65stination\x18\x01 \x01(\t\x12\x10\n\x08\x64\x65livery\x18\x02 \x01(\t\x12\x12\n\nmessage_id\x18\x03 \x01(\t\"H\n\rBreakerOpened\x12\x13\n\x0b\x64\x65stination\x18\x01 \x01(\t\x12\x10\n\x08\x61ttempts\x18\x02 \x01(\x03\x12\x10\n\x08\x66\x61ilures\x18\x03 \x01(\x03\"5\n\rBreakerClosed\x12\x13\n\x0b\x64\x65stination\x18\x01 \x01(\t\x12\x0f\n\x07open_ms\x18\x02 \x01(\x03\"4\n\x0c\x42reakerReset\x12\x13\n\x0b\x64\x65stination\x18\x01 \x01(\t\x12\x0f\n\x07open_ms\x18\x02 \x01(\x03\"\xbc\x02\n\x1a\x44\x65stinationBecameUnhealthy\x12\x13\n\x0b\x64\x65stination\x18\x01 \x01(\t\x12\x0e\n\x06source\x18\x02 \x01(\t\x12.\n\nsince_time\x18\x03 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12,\n\x08\x65nd_time\x18\x04 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12\x10\n\x08\x61ttempts\x18\x05 \x01(\x03\x12\x10\n\x08\x66\x61ilures\x18\x06 \x01(\x03\x12\x14\n\x0c\x66\x61ilure_rate\x18\x07 \x01(\x01\x12\x31\n\nerror_type\x18\x08 \x01(\x0e\x32\x1d.onward.executor.v1.ErrorType\x12\x15\n\rerror_message\x18\t \x01(\t\x12\x17\n\x0fsample_delivery\x18\n \x01(\t\"\xfb\x01\n\x18\x44\x65stinationBecameHealthy\x12\x13\n\x0b\x64\x65stination\x18\x01 \x01(\t\x12\x0e\n\x06source\x18\x02 \x01(\t\x12.\n\nsince_time\x18\x03 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12\x38\n\x14unhealthy_since_time\x18\x04 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12,\n\x08\x65nd_time\x18\x05 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12\x10\n\x08\x61ttempts\x18\x06 \x01(\x03\x12\x10\n\x08\x66\x61ilures\x18\x07 \x01(\x03\"\xed\x01\n\x13SubscriptionCreated\x12\x14\n\x0csubscription\x18\x01 \x01(\t\x12\x0e\n\x06origin\x18\x02 \x01(\t\x12,\n\x05kinds\x18\x03 \x03(\x0e\x32\x1d.onward.delivery.v1.AlertKind\x12\x13\n\x0b\x64\x65stination\x18\x04 \x01(\t\x12\x0e\n\x06source\x18\x05 \x01(\t\x12\x37\n\nthresholds\x18\x06 \x01(\x0b\x32#.onward.delivery.v1.AlertThresholds\x12\x13\n\x0b\x61ll_sources\x18\x07 \x01(\x08\x12\x0f\n\x07sources\x18\x08 \x03(\t\"+\n\x13SubscriptionDeleted\x12\x14\n\x0csubscription\x18\x01 \x01(\t\"\x8e\x03\n\x0b\x41lertRaised\x12\r\n\x05\x61lert\x18\x01 \x01(\t\x12\x14\n\x0csubscription\x18\x02 \x01(\t\x12+\n\x04kind\x18\x03 \x01(\x0e\x32\x1d.onward.delivery.v1.AlertKind\x12\x13\n\x0b\x64\x65stination\x18\x04 \x01(\t\x12\x0e\n\x06source\x18\x05 \x01(\t\x12.\n\nstart_time\x18\x06 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12,\n\x08\x65nd_time\x18\x07 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12\x10\n\x08\x61ttempts\x18\x08 \x01(\x03\x12\x10\n\x08\x66\x61ilures\x18\t \x01(\x03\x12\r\n\x05\x63ount\x18\n \x01(\x03\x12\x14\n\x0c\x63ount_before\x18\x0b \x01(\x03\x12\x31\n\nerror_type\x18\x0c \x01(\x0e\x32\x1d.onward.executor.v1.ErrorType\x12\x15\n\rerror_message\x18\r \x01(\t\x12\x17\n\x0fsample_delivery\x18\x0e \x01(\t\"m\n\x10\x41lertUndelivered\x12\r\n\x05\x61lert\x18\x01 \x01(\t\x12\x14\n\x0csubscription\x18\x02 \x01(\t\x12\x10\n\x08\x61ttempts\x18\x03 \x01(\x05\x12\x13\n\x0bhttp_status\x18\x04 \x01(\x05\x12\r\n\x05\x65rror\x18\x05 \x01(\t\"\xb3\x01\n\rReplayCreated\x12\x0e\n\x06replay\x18\x01 \x01(\t\x12\x13\n\x0b\x64\x65stination\x18\x02 \x01(\t\x12,\n\x04kind\x18\x03 \x01(\x0e\x32\x1e.onward.delivery.v1.ReplayKind\x12\x36\n\tselection\x18\x04 \x01(\x0b\x32#.onward.delivery.v1.ReplaySelection\x12\x17\n\x0frate_per_second\x18\x05 \x01(\x01\"F\n\x0fReplayCancelled\x12\x0e\n\x06replay\x18\x01 \x01(\t\x12\x13\n\x0b\x64\x65stination\x18\x02 \x01(\t\x12\x0e\n\x06reason\x18\x03 \x01(\t\"j\n\x0eReplayFinished\x12\x0e\n\x06replay\x18\x01 \x01(\t\x12\x13\n\x0b\x64\x65stination\x18\x02 \x01(\t\x12\x10\n\x08taken_up\x18\x03 \x01(\x03\x12\x11\n\tdelivered\x18\x04 \x01(\x03\x12\x0e\n\x06\x66\x61iled\x18\x05 \x01(\x03\x62\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
 _builder.BuildTopDescriptorsAndMessages(DESCRIPTOR, 'onward.delivery.v1.facts_pb2', _globals)
 if not _descriptor._USE_C_DESCRIPTORS:
   DESCRIPTOR._loaded_options = None
-  _globals['_DELIVERYRETRIED']._serialized_start=155
-  _globals['_DELIVERYRETRIED']._serialized_end=231
-  _globals['_DELIVERYCANCELLED']._serialized_start=233
-  _globals['_DELIVERYCANCELLED']._serialized_end=311
-  _globals['_BREAKEROPENED']._serialized_start=313
-  _globals['_BREAKEROPENED']._serialized_end=385
-  _globals['_BREAKERCLOSED']._serialized_start=387
-  _globals['_BREAKERCLOSED']._serialized_end=440
-  _globals['_BREAKERRESET']._serialized_start=442
-  _globals['_BREAKERRESET']._serialized_end=494
-  _globals['_DESTINATIONBECAMEUNHEALTHY']._serialized_start=497
-  _globals['_DESTINATIONBECAMEUNHEALTHY']._serialized_end=813
-  _globals['_DESTINATIONBECAMEHEALTHY']._serialized_start=816
-  _globals['_DESTINATIONBECAMEHEALTHY']._serialized_end=1067
-  _globals['_SUBSCRIPTIONCREATED']._serialized_start=1070
-  _globals['_SUBSCRIPTIONCREATED']._serialized_end=1307
-  _globals['_SUBSCRIPTIONDELETED']._serialized_start=1309
-  _globals['_SUBSCRIPTIONDELETED']._serialized_end=1352
-  _globals['_ALERTRAISED']._serialized_start=1355
-  _globals['_ALERTRAISED']._serialized_end=1753
-  _globals['_ALERTUNDELIVERED']._serialized_start=1755
-  _globals['_ALERTUNDELIVERED']._serialized_end=1864
+  _globals['_DELIVERYRETRIED']._serialized_start=189
+  _globals['_DELIVERYRETRIED']._serialized_end=265
+  _globals['_DELIVERYCANCELLED']._serialized_start=267
+  _globals['_DELIVERYCANCELLED']._serialized_end=345
+  _globals['_BREAKEROPENED']._serialized_start=347
+  _globals['_BREAKEROPENED']._serialized_end=419
+  _globals['_BREAKERCLOSED']._serialized_start=421
+  _globals['_BREAKERCLOSED']._serialized_end=474
+  _globals['_BREAKERRESET']._serialized_start=476
+  _globals['_BREAKERRESET']._serialized_end=528
+  _globals['_DESTINATIONBECAMEUNHEALTHY']._serialized_start=531
+  _globals['_DESTINATIONBECAMEUNHEALTHY']._serialized_end=847
+  _globals['_DESTINATIONBECAMEHEALTHY']._serialized_start=850
+  _globals['_DESTINATIONBECAMEHEALTHY']._serialized_end=1101
+  _globals['_SUBSCRIPTIONCREATED']._serialized_start=1104
+  _globals['_SUBSCRIPTIONCREATED']._serialized_end=1341
+  _globals['_SUBSCRIPTIONDELETED']._serialized_start=1343
+  _globals['_SUBSCRIPTIONDELETED']._serialized_end=1386
+  _globals['_ALERTRAISED']._serialized_start=1389
+  _globals['_ALERTRAISED']._serialized_end=1787
+  _globals['_ALERTUNDELIVERED']._serialized_start=1789
+  _globals['_ALERTUNDELIVERED']._serialized_end=1898
+  _globals['_REPLAYCREATED']._serialized_start=1901
+  _globals['_REPLAYCREATED']._serialized_end=2080
+  _globals['_REPLAYCANCELLED']._serialized_start=2082
+  _globals['_REPLAYCANCELLED']._serialized_end=2152
+  _globals['_REPLAYFINISHED']._serialized_start=2154
+  _globals['_REPLAYFINISHED']._serialized_end=2260
 # @@protoc_insertion_point(module_scope)

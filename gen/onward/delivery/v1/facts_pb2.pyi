@@ -9,6 +9,7 @@ from google.protobuf import message as _message
 from google.protobuf import timestamp_pb2 as _timestamp_pb2
 from google.protobuf.internal import containers as _containers
 from onward.delivery.v1 import alerts_pb2 as _alerts_pb2
+from onward.delivery.v1 import replays_pb2 as _replays_pb2
 from onward.executor.v1 import outcomes_pb2 as _outcomes_pb2
 import builtins as _builtins
 import sys
@@ -474,3 +475,111 @@ class AlertUndelivered(_message.Message):
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
 Global___AlertUndelivered: _TypeAlias = AlertUndelivered  # noqa: Y015
+
+@_typing.final
+class ReplayCreated(_message.Message):
+    """Somebody had events run again, or enabled a destination from an earlier time on. Stream: `replays/{replay}`."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    REPLAY_FIELD_NUMBER: _builtins.int
+    DESTINATION_FIELD_NUMBER: _builtins.int
+    KIND_FIELD_NUMBER: _builtins.int
+    SELECTION_FIELD_NUMBER: _builtins.int
+    RATE_PER_SECOND_FIELD_NUMBER: _builtins.int
+    replay: _builtins.str
+    """The replay's id."""
+    destination: _builtins.str
+    """The destination's id."""
+    kind: _replays_pb2.ReplayKind.ValueType
+    """What is run again."""
+    rate_per_second: _builtins.float
+    """Events taken up a second, at most."""
+    @_builtins.property
+    def selection(self) -> _replays_pb2.ReplaySelection:
+        """Which events."""
+
+    def __init__(
+        self,
+        *,
+        replay: _builtins.str = ...,
+        destination: _builtins.str = ...,
+        kind: _replays_pb2.ReplayKind.ValueType = ...,
+        selection: _replays_pb2.ReplaySelection | None = ...,
+        rate_per_second: _builtins.float = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["selection", b"selection"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["destination", b"destination", "kind", b"kind", "rate_per_second", b"rate_per_second", "replay", b"replay", "selection", b"selection"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___ReplayCreated: _TypeAlias = ReplayCreated  # noqa: Y015
+
+@_typing.final
+class ReplayCancelled(_message.Message):
+    """A replay was ended before its time. Stream: `replays/{replay}`."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    REPLAY_FIELD_NUMBER: _builtins.int
+    DESTINATION_FIELD_NUMBER: _builtins.int
+    REASON_FIELD_NUMBER: _builtins.int
+    replay: _builtins.str
+    """The replay's id."""
+    destination: _builtins.str
+    """The destination's id."""
+    reason: _builtins.str
+    """Why: "cancelled" by somebody, or "destination_disconnected"."""
+    def __init__(
+        self,
+        *,
+        replay: _builtins.str = ...,
+        destination: _builtins.str = ...,
+        reason: _builtins.str = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["destination", b"destination", "reason", b"reason", "replay", b"replay"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___ReplayCancelled: _TypeAlias = ReplayCancelled  # noqa: Y015
+
+@_typing.final
+class ReplayFinished(_message.Message):
+    """The last delivery of a replay has ended. Stream: `replays/{replay}`."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    REPLAY_FIELD_NUMBER: _builtins.int
+    DESTINATION_FIELD_NUMBER: _builtins.int
+    TAKEN_UP_FIELD_NUMBER: _builtins.int
+    DELIVERED_FIELD_NUMBER: _builtins.int
+    FAILED_FIELD_NUMBER: _builtins.int
+    replay: _builtins.str
+    """The replay's id."""
+    destination: _builtins.str
+    """The destination's id."""
+    taken_up: _builtins.int
+    """Events that were taken up."""
+    delivered: _builtins.int
+    """Of these, those that were delivered."""
+    failed: _builtins.int
+    """Of these, those that failed."""
+    def __init__(
+        self,
+        *,
+        replay: _builtins.str = ...,
+        destination: _builtins.str = ...,
+        taken_up: _builtins.int = ...,
+        delivered: _builtins.int = ...,
+        failed: _builtins.int = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["delivered", b"delivered", "destination", b"destination", "failed", b"failed", "replay", b"replay", "taken_up", b"taken_up"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___ReplayFinished: _TypeAlias = ReplayFinished  # noqa: Y015

@@ -551,6 +551,7 @@ class DueDelivery(_message.Message):
     ALONE_FIELD_NUMBER: _builtins.int
     GATHERED_FIELD_NUMBER: _builtins.int
     BATCH_LIMIT_FIELD_NUMBER: _builtins.int
+    REPLAY_FIELD_NUMBER: _builtins.int
     workspace: _builtins.str
     """The workspace's id."""
     source: _builtins.str
@@ -583,6 +584,8 @@ class DueDelivery(_message.Message):
     """It has waited for its batch: it goes with those that come with it."""
     batch_limit: _builtins.int
     """The most events that it may be in a batch with; 0 for as many as the policy says."""
+    replay: _builtins.str
+    """The id of the replay that it is part of; empty for none. Handlers find it as `event.replay`."""
     def __init__(
         self,
         *,
@@ -602,10 +605,11 @@ class DueDelivery(_message.Message):
         alone: _builtins.bool = ...,
         gathered: _builtins.bool = ...,
         batch_limit: _builtins.int = ...,
+        replay: _builtins.str = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["alone", b"alone", "attempt", b"attempt", "batch_limit", b"batch_limit", "destination", b"destination", "event", b"event", "event_name", b"event_name", "gathered", b"gathered", "index", b"index", "message_id", b"message_id", "received_at_us", b"received_at_us", "retries_used", b"retries_used", "source", b"source", "stream_sequence", b"stream_sequence", "traceparent", b"traceparent", "type", b"type", "workspace", b"workspace"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["alone", b"alone", "attempt", b"attempt", "batch_limit", b"batch_limit", "destination", b"destination", "event", b"event", "event_name", b"event_name", "gathered", b"gathered", "index", b"index", "message_id", b"message_id", "received_at_us", b"received_at_us", "replay", b"replay", "retries_used", b"retries_used", "source", b"source", "stream_sequence", b"stream_sequence", "traceparent", b"traceparent", "type", b"type", "workspace", b"workspace"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 

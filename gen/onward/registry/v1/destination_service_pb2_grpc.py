@@ -140,7 +140,8 @@ class DestinationServiceServicer:
         raise NotImplementedError('Method not implemented!')
 
     def EnableDestination(self, request, context):
-        """Gives the source's events to the destination from now on. Refused while a required setting has no value.
+        """Gives the source's events to the destination from now on, and if asked those that it was skipped for. Refused while a
+        required setting has no value.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')

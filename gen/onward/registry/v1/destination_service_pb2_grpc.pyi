@@ -42,7 +42,9 @@ class DestinationServiceStub:
     SetSettings: _grpc.UnaryUnaryMultiCallable[_destination_service_pb2.SetSettingsRequest, _destination_service_pb2.SetSettingsResponse]
     """Sets and clears values of settings; settings that are not named keep theirs."""
     EnableDestination: _grpc.UnaryUnaryMultiCallable[_destination_service_pb2.EnableDestinationRequest, _destination_service_pb2.EnableDestinationResponse]
-    """Gives the source's events to the destination from now on. Refused while a required setting has no value."""
+    """Gives the source's events to the destination from now on, and if asked those that it was skipped for. Refused while a
+    required setting has no value.
+    """
     DisableDestination: _grpc.UnaryUnaryMultiCallable[_destination_service_pb2.DisableDestinationRequest, _destination_service_pb2.DisableDestinationResponse]
     """Skips, and counts, the source's events from now on."""
     DisconnectDestination: _grpc.UnaryUnaryMultiCallable[_destination_service_pb2.DisconnectDestinationRequest, _destination_service_pb2.DisconnectDestinationResponse]
@@ -76,7 +78,9 @@ class DestinationServiceAsyncStub(DestinationServiceStub):
     SetSettings: _aio.UnaryUnaryMultiCallable[_destination_service_pb2.SetSettingsRequest, _destination_service_pb2.SetSettingsResponse]  # type: ignore[assignment]
     """Sets and clears values of settings; settings that are not named keep theirs."""
     EnableDestination: _aio.UnaryUnaryMultiCallable[_destination_service_pb2.EnableDestinationRequest, _destination_service_pb2.EnableDestinationResponse]  # type: ignore[assignment]
-    """Gives the source's events to the destination from now on. Refused while a required setting has no value."""
+    """Gives the source's events to the destination from now on, and if asked those that it was skipped for. Refused while a
+    required setting has no value.
+    """
     DisableDestination: _aio.UnaryUnaryMultiCallable[_destination_service_pb2.DisableDestinationRequest, _destination_service_pb2.DisableDestinationResponse]  # type: ignore[assignment]
     """Skips, and counts, the source's events from now on."""
     DisconnectDestination: _aio.UnaryUnaryMultiCallable[_destination_service_pb2.DisconnectDestinationRequest, _destination_service_pb2.DisconnectDestinationResponse]  # type: ignore[assignment]
@@ -137,7 +141,9 @@ class DestinationServiceServicer(metaclass=_abc_1.ABCMeta):
         request: _destination_service_pb2.EnableDestinationRequest,
         context: _ServicerContext,
     ) -> _typing.Union[_destination_service_pb2.EnableDestinationResponse, _abc.Awaitable[_destination_service_pb2.EnableDestinationResponse]]:
-        """Gives the source's events to the destination from now on. Refused while a required setting has no value."""
+        """Gives the source's events to the destination from now on, and if asked those that it was skipped for. Refused while a
+        required setting has no value.
+        """
 
     @_abc_1.abstractmethod
     def DisableDestination(

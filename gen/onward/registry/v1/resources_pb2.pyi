@@ -136,6 +136,34 @@ SETTING_TYPE_STRING_MAP: SettingType.ValueType  # 4
 """A map from strings to strings."""
 Global___SettingType: _TypeAlias = SettingType  # noqa: Y015
 
+class _EnableStart:
+    ValueType = _typing.NewType("ValueType", _builtins.int)
+    V: _TypeAlias = ValueType  # noqa: Y015
+
+class _EnableStartEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_EnableStart.ValueType], _builtins.type):
+    DESCRIPTOR: _descriptor.EnumDescriptor
+    ENABLE_START_UNSPECIFIED: _EnableStart.ValueType  # 0
+    """Since it was disabled where that was with `hold`, else from now on."""
+    ENABLE_START_NOW: _EnableStart.ValueType  # 1
+    """From now on."""
+    ENABLE_START_SINCE_DISABLED: _EnableStart.ValueType  # 2
+    """All that was skipped since it was disabled, or connected."""
+    ENABLE_START_TIME: _EnableStart.ValueType  # 3
+    """What was skipped since a time."""
+
+class EnableStart(_EnableStart, metaclass=_EnableStartEnumTypeWrapper):
+    """From which events on a destination that is enabled gets them."""
+
+ENABLE_START_UNSPECIFIED: EnableStart.ValueType  # 0
+"""Since it was disabled where that was with `hold`, else from now on."""
+ENABLE_START_NOW: EnableStart.ValueType  # 1
+"""From now on."""
+ENABLE_START_SINCE_DISABLED: EnableStart.ValueType  # 2
+"""All that was skipped since it was disabled, or connected."""
+ENABLE_START_TIME: EnableStart.ValueType  # 3
+"""What was skipped since a time."""
+Global___EnableStart: _TypeAlias = EnableStart  # noqa: Y015
+
 @_typing.final
 class Workspace(_message.Message):
     """An organisation's own space: everything belongs to exactly one."""
@@ -994,6 +1022,7 @@ class Destination(_message.Message):
     UPDATE_TIME_FIELD_NUMBER: _builtins.int
     LABELS_FIELD_NUMBER: _builtins.int
     POLICY_FIELD_NUMBER: _builtins.int
+    HELD_FIELD_NUMBER: _builtins.int
     name: _builtins.str
     """`workspaces/{workspace}/destinations/{destination}`."""
     display_name: _builtins.str
@@ -1008,6 +1037,8 @@ class Destination(_message.Message):
     """The version that it runs."""
     etag: _builtins.str
     """Changes with every change."""
+    held: _builtins.bool
+    """It was disabled with `hold`: enabling it begins from there, unless it is told otherwise."""
     @_builtins.property
     def settings(self) -> _containers.RepeatedCompositeFieldContainer[Global___SettingState]:
         """One entry a setting that the version defines."""
@@ -1043,10 +1074,11 @@ class Destination(_message.Message):
         update_time: _timestamp_pb2.Timestamp | None = ...,
         labels: _abc.Mapping[_builtins.str, _builtins.str] | None = ...,
         policy: Global___DeliveryPolicy | None = ...,
+        held: _builtins.bool = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["create_time", b"create_time", "policy", b"policy", "update_time", b"update_time"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["create_time", b"create_time", "display_name", b"display_name", "enabled", b"enabled", "etag", b"etag", "function", b"function", "labels", b"labels", "name", b"name", "policy", b"policy", "settings", b"settings", "source", b"source", "update_time", b"update_time", "version", b"version"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["create_time", b"create_time", "display_name", b"display_name", "enabled", b"enabled", "etag", b"etag", "function", b"function", "held", b"held", "labels", b"labels", "name", b"name", "policy", b"policy", "settings", b"settings", "source", b"source", "update_time", b"update_time", "version", b"version"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 

@@ -8,7 +8,7 @@ from typing import Any
 import orjson
 import pytest
 
-from services.executor.domain.events import EVENT_BYTES_MAX, EVENT_TYPES, Refused, accept, parse_message, wants
+from kit.events import EVENT_BYTES_MAX, EVENT_TYPES, Refused, accept, parse_message, wants
 
 # 2026-01-02T03:04:05.678Z
 RECEIVED_AT_US = 1_767_323_045_678_000

@@ -186,7 +186,16 @@ def _iso(moment: datetime) -> str:
 
 def wants(event: Event, destination: str, display_name: str) -> bool:
     """Obey the event's `integrations` object: by the destination's id or its exact name, else by `All`."""
-    integrations = event.integrations
+    return _is_wanted(event.integrations, destination, display_name)
+
+
+def wants_stored(payload: bytes, destination: str, display_name: str) -> bool:
+    """As `wants`, of the JSON of an accepted event."""
+    integrations = orjson.loads(payload).get("integrations") if b'"integrations"' in payload else None
+    return _is_wanted(integrations if isinstance(integrations, dict) else None, destination, display_name)
+
+
+def _is_wanted(integrations: dict[str, Any] | None, destination: str, display_name: str) -> bool:
     if not integrations:
         return True
     for key in (destination, display_name):
