@@ -173,6 +173,7 @@ class Life:
         """Ask commands that show something, and every RPC that reads, as the owner and as the operator."""
         for words in (
             ("deliveries", "summary"),
+            *(("deliveries", what, *kind) for what in ("errors", "hosts", "series") for kind in ((), ("--json",))),
             *(("deliveries", "list", "--limit", "100", *kind) for kind in ((), ("--json",))),
             *(("deliveries", "show", "--message-id", f"before-{way}") for way in ("log", "split", "retry")),
             ("deliveries", "show", "--message-id", "before-throw", "--json"),

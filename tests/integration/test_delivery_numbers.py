@@ -12,6 +12,7 @@ from google.protobuf.timestamp_pb2 import Timestamp
 
 from kit.auth.demand import Subset
 from kit.errors import InvalidArgument, LimitReached
+from kit.testing.eventually import eventually
 from onward.delivery.v1 import delivery_service_pb2 as dpb
 from onward.delivery.v1 import numbers_pb2 as npb
 from onward.executor.v1 import outcomes_pb2 as pb
@@ -448,6 +449,16 @@ async def test_a_host_that_postgres_cannot_store_stops_nobody(world: World) -> N
     await world.report(with_hosts(batch(attempt(1, ended_at_us=START_US - 1)), host("\0" + "x" * 9000, [5])))
     (one,) = (await world.viewer.ListHostHealth(npb.ListHostHealthRequest(parent=ACME))).hosts
     assert (len(one.host), one.calls) == (255, 1)
+
+
+async def test_calls_of_a_batch_that_is_taken_apart_count_once(world: World) -> None:
+    beyond = attempt(2**63, received_at_us=START_US, ended_at_us=START_US)
+    attempts = [attempt(number, ended_at_us=START_US) for number in range(1, 6)]
+    await world.publish(with_hosts(batch(*attempts, beyond), host("a.example", [5, 6, 7])))
+    await eventually(lambda: world.value("SELECT count(*) = 1 FROM dead_outcomes"), timeout_s=15)
+    await eventually(lambda: world.value("SELECT count(*) = 5 FROM attempts"))
+    assert await world.value("SELECT sum(calls)::int FROM host_rollups") == 3
+    assert await world.value("SELECT sum(attempts)::int FROM usage_rollups") == 5
 
 
 async def test_usage_is_what_attempts_took_by_function_and_day(world: World) -> None:

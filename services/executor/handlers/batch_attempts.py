@@ -46,14 +46,14 @@ class BatchAttempts:
         run = run_of_batch(program, batch, outcome)
         try:
             described = self._described(program, batch, outcome)
+            # Of the batch as a whole: they go with its first event.
+            calls = host_calls(batch, program.redactor)
         except Exception:
             log.exception("batch_not_described", destination=self._destination)
             for item in batch.items:
                 self._record_fault(item, run)
             return []
         retry_ms, http_error = retry_after_ms(batch, self._clock), _saw_http_error(batch, outcome)
-        # Of the batch as a whole: they go with its first event.
-        calls = host_calls(batch, program.redactor)
         for item, verdict, described_as in described:
             try:
                 self._outcomes.record(

@@ -150,12 +150,12 @@ class OutcomeLog:
         `batch_events_max` and `batch_until_us` are of one that waits for others of its batch.
         """
         batch = self._batch(item.route.workspace)
+        if calls:
+            batch.add_calls(batch.group(item, run), calls)
         attempt = self._attempt(batch, item, verdict, run, item.attempt)
         if detail is not None:
             attempt.detail.CopyFrom(detail)
             batch.bytes += detail.ByteSize()
-        if calls:
-            batch.add_calls(batch.group(item, run), calls)
         if retry_after_ms:
             attempt.retry_after_ms = retry_after_ms
         if http_error:
