@@ -65,3 +65,10 @@ async def test_a_value_from_elsewhere_is_not_used(sealed_for: bytes) -> None:
     program = await resolver(Keyring(OLD), answer(OLD, sealed_for)).program("acme", "crm")
     assert "does not open" in (program.invalid or "")
     assert b"secret" not in program.settings
+
+
+@pytest.mark.parametrize(("said", "rate"), [(None, 0.01), (0.0, 0.0), (1.0, 1.0)])
+async def test_as_many_successes_are_kept_as_the_policy_says(said: float | None, rate: float) -> None:
+    given = answer(OLD)
+    given.destination.policy.CopyFrom(pb2.DeliveryPolicy(success_sample_rate=said))
+    assert (await resolver(Keyring(OLD), given).program("acme", "crm")).success_sample_rate == rate
