@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from functools import lru_cache
@@ -21,6 +22,10 @@ EVENT_NAME_MAX = 200
 SAMPLE_BYTES_MAX = 4096
 # Longer ids cannot be indexed cheaply, and no library makes them.
 MESSAGE_ID_MAX = 256
+
+# Of the names in one event's `integrations` that are no destination's, so many are counted, each up to so long.
+UNMATCHED_MAX = 20
+INTEGRATION_NAME_MAX = 100
 
 EVENT_TYPES: dict[str, int] = {
     "track": outcomes_pb2.EVENT_TYPE_TRACK,
@@ -182,6 +187,14 @@ def _parse_time(text: Any) -> datetime | None:
 def _iso(moment: datetime) -> str:
     """Format a UTC moment with milliseconds and `Z`, as the spec's libraries do."""
     return f"{moment.isoformat(timespec='milliseconds')[:23]}Z"
+
+
+def unmatched(event: Event, destinations: Iterable[tuple[str, str]]) -> list[str]:
+    """Names in the event's `integrations` that are neither the id nor the name of a destination of its source."""
+    if not event.integrations:
+        return []
+    known = {"All", *(name for both in destinations for name in both)}
+    return [name[:INTEGRATION_NAME_MAX] for name in event.integrations if name not in known][:UNMATCHED_MAX]
 
 
 def wants(event: Event, destination: str, display_name: str) -> bool:

@@ -22,12 +22,13 @@ from cli.delivery_text import (
 from cli.durations import parse_duration
 from cli.failures import CommandError, Exit, UsageError
 from cli.options import DEFAULTS, Options
-from cli.output import is_wide, print_json, print_json_line, print_table, say, say_line, when_short
+from cli.output import is_wide, last_part, print_json, print_json_line, print_table, say, say_line, when_short
 from cli.paging import collect, paged
 from cli.session import Session
 from kit.errors import NotFound, PermissionDenied, Unavailable
 from onward.delivery.v1 import delivery_service_pb2 as pb
 from onward.delivery.v1 import delivery_service_pb2_grpc as pb_grpc
+from onward.delivery.v1 import unmatched_pb2
 from onward.executor.v1 import outcomes_pb2
 from onward.registry.v1 import destination_service_pb2 as destination_pb
 
@@ -268,6 +269,35 @@ async def refused(*, limit: int = 20, options: Options = DEFAULTS) -> None:
         (_received(one), one.source, one.reason, one.message, one.sample.decode(errors="replace")[:60]) for one in found
     ]
     print_table(("received", "source", "reason", "~what is wrong", "~event"), rows, empty="None was refused.")
+
+
+@app.command
+async def unmatched(*, limit: int = 20, options: Options = DEFAULTS) -> None:
+    """List names in the integrations of events that are no destination of their source, the last seen first.
+
+    Example: onward deliveries unmatched
+
+    Parameters
+    ----------
+    limit
+        How many at most.
+    """
+    if limit < 1:
+        raise UsageError("--limit must be greater than 0")
+    async with Session(options) as session:
+        stub, parent = delivery_stub(session), session.workspace_name
+        found = await collect(
+            lambda size, token: stub.ListUnmatchedIntegrations(
+                unmatched_pb2.ListUnmatchedIntegrationsRequest(parent=parent, page_size=size, page_token=token)
+            ),
+            "integrations",
+            limit,
+        )
+    if options.json:
+        print_json({"integrations": found})
+        return
+    rows = [(when_short(one.last_receive_time), last_part(one.source), one.name, f"{one.events:,}") for one in found]
+    print_table(("last seen", "source", "~name", "events"), rows, empty="Every name is a destination's.")
 
 
 def _received(one: outcomes_pb2.IngestFailure) -> str:

@@ -54,6 +54,7 @@ _DETAIL_LENGTHS = {
     "error_message": MESSAGE_LENGTH_MAX,
     "error_stack": STACK_LENGTH_MAX,
 }
+_UNMATCHED_LENGTHS = {"source": SOURCE_LENGTH_MAX, "name": 100}
 _FAILURE_LENGTHS = {"source": SOURCE_LENGTH_MAX, "reason": REASON_LENGTH_MAX, "message": MESSAGE_LENGTH_MAX}
 
 Told = Callable[[Applied], None]
@@ -213,12 +214,14 @@ def _normalise(batch: pb.OutcomeBatch) -> None:
                 one.reason = one.reason[:REASON_LENGTH_MAX]
             if one.HasField("detail"):
                 _cut(one.detail, _DETAIL_LENGTHS)
+    for unmatched in batch.unmatched_integrations:
+        _cut(unmatched, _UNMATCHED_LENGTHS)
     for failure in batch.ingest_failures:
         _cut(failure, _FAILURE_LENGTHS)
         failure.sample = failure.sample[:SAMPLE_BYTES_MAX]
 
 
-def _cut(message: pb.AttemptDetail | pb.IngestFailure, lengths: dict[str, int]) -> None:
+def _cut(message: pb.AttemptDetail | pb.IngestFailure | pb.UnmatchedIntegration, lengths: dict[str, int]) -> None:
     for name, length_max in lengths.items():
         text = getattr(message, name)
         if len(text) > length_max:
@@ -237,6 +240,8 @@ def _without_nul(batch: pb.OutcomeBatch) -> None:
             if one.HasField("detail"):
                 for name in _DETAIL_LENGTHS:
                     setattr(one.detail, name, _shown(getattr(one.detail, name)))
+    for unmatched in batch.unmatched_integrations:
+        unmatched.source, unmatched.name = _shown(unmatched.source), _shown(unmatched.name)
     for failure in batch.ingest_failures:
         for name in _FAILURE_LENGTHS:
             setattr(failure, name, _shown(getattr(failure, name)))

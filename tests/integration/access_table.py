@@ -258,6 +258,7 @@ NEEDS: Mapping[str, str] = {
     "delivery.DeliveryService.GetDelivery": KEEPS,
     "delivery.DeliveryService.WatchDeliveries": KEEPS,
     "delivery.DeliveryService.ListIngestFailures": KEEPS,
+    "delivery.DeliveryService.ListUnmatchedIntegrations": KEEPS,
     "delivery.DeliveryService.GetHealth": READS_OR_KEEPS,
     "delivery.DeliveryService.CreateSubscription": KEEPS,
     "delivery.DeliveryService.ListSubscriptions": KEEPS,

@@ -262,6 +262,7 @@ class World:
         self.app: App | None = None
         self.seen: list[Seen] = []
         self.refused: list[pb.IngestFailure] = []
+        self.unmatched: list[pb.UnmatchedIntegration] = []
         self._running: asyncio.Task[None] | None = None
 
     async def start_executor(self) -> None:
@@ -288,6 +289,7 @@ class World:
         for message in messages:
             batch = pb.OutcomeBatch.FromString(message.data)
             self.refused += batch.ingest_failures
+            self.unmatched += batch.unmatched_integrations
             for group in batch.destinations:
                 self.seen += [
                     Seen(group.destination, group.version, attempt, group.filter_revision) for attempt in group.attempts

@@ -8,7 +8,16 @@ from typing import Any
 import orjson
 import pytest
 
-from kit.events import EVENT_BYTES_MAX, EVENT_TYPES, Refused, accept, parse_message, wants
+from kit.events import (
+    EVENT_BYTES_MAX,
+    EVENT_TYPES,
+    UNMATCHED_MAX,
+    Refused,
+    accept,
+    parse_message,
+    unmatched,
+    wants,
+)
 
 # 2026-01-02T03:04:05.678Z
 RECEIVED_AT_US = 1_767_323_045_678_000
@@ -112,3 +121,23 @@ def test_a_timestamp_that_is_none_becomes_the_time_of_receipt(text: Any) -> None
 def test_the_integrations_object_is_obeyed(integrations: dict[str, Any], expected: bool) -> None:
     taken = accept(event(integrations=integrations), RECEIVED_AT_US, "made", 0)
     assert wants(taken, "crm", "My CRM") is expected
+
+
+@pytest.mark.parametrize(
+    ("integrations", "expected"),
+    [
+        ({"All": False, "crm": True, "My CRM": {"option": 1}}, []),
+        ({"All": False, "CRM": True}, ["CRM"]),
+        ({"crm": False, "my crm": True, "mail": True}, ["my crm", "mail"]),
+        ({"x" * 300: True}, ["x" * 100]),
+        ({}, []),
+    ],
+)
+def test_names_that_are_no_destinations_are_found(integrations: dict[str, Any], expected: list[str]) -> None:
+    taken = accept(event(integrations=integrations), RECEIVED_AT_US, "made", 0)
+    assert unmatched(taken, [("crm", "My CRM")]) == expected
+
+
+def test_of_many_names_in_one_event_some_are_found() -> None:
+    taken = accept(event(integrations={f"n-{number}": True for number in range(100)}), RECEIVED_AT_US, "made", 0)
+    assert len(unmatched(taken, [])) == UNMATCHED_MAX

@@ -52,8 +52,8 @@ _SUMS = (
 # Other tables that are not partitioned.
 _PRUNED = (
     ("ingest_rollups", "minute", DAY_MINUTES), ("ingest_failures", "received_at_us", DAY_US),
-    ("duplicate_events", "received_at_us", DAY_US), ("dead_outcomes", "recorded_at_us", DAY_US),
-    ("replays", "finished_at_us", DAY_US),
+    ("unmatched_integrations", "last_received_at_us", DAY_US), ("duplicate_events", "received_at_us", DAY_US),
+    ("dead_outcomes", "recorded_at_us", DAY_US), ("replays", "finished_at_us", DAY_US),
 )  # fmt: skip
 
 

@@ -14,6 +14,7 @@ from services.delivery.projections.breakers import BreakerChange
 from services.delivery.projections.rollups import columns
 from services.delivery.projections.rows import AttemptRow, Memory, Released, Rows, groups_of
 from services.delivery.projections.standing import Destination, Group, Key, queries, read_standing
+from services.delivery.projections.unmatched import write_unmatched
 
 # Destinations that this process has seen stored; beyond it begins anew.
 KNOWN_DESTINATIONS_MAX = 100_000
@@ -76,6 +77,7 @@ class BatchWriter:
     ) -> Applied:
         """Apply batches whose ids were stored in this transaction."""
         await _write_ingest_failures(connection, batches)
+        await write_unmatched(connection, batches)
         groups = groups_of(batches)
         if not groups:
             return Applied()

@@ -265,6 +265,23 @@ SELECT * FROM unnest(
 ON CONFLICT DO NOTHING
 RETURNING workspace, received_at_us / 60000000 AS minute, source;
 
+-- name: add_unmatched_integrations
+-- A name that is new is left out where its source has too many of them.
+INSERT INTO unmatched_integrations AS u (
+    workspace, source, name, events, first_received_at_us, last_received_at_us
+)
+SELECT k.* FROM unnest($1::text[], $2::text[], $3::text[], $4::bigint[], $5::bigint[], $6::bigint[])
+    AS k (workspace, source, name, events, first_received_at_us, last_received_at_us)
+WHERE EXISTS (
+    SELECT FROM unmatched_integrations t WHERE (t.workspace, t.source, t.name) = (k.workspace, k.source, k.name)
+) OR (
+    SELECT count(*) FROM unmatched_integrations t WHERE (t.workspace, t.source) = (k.workspace, k.source)
+) < $7
+ON CONFLICT (workspace, source, name) DO UPDATE SET
+    events = u.events + excluded.events,
+    first_received_at_us = least(u.first_received_at_us, excluded.first_received_at_us),
+    last_received_at_us = greatest(u.last_received_at_us, excluded.last_received_at_us);
+
 -- name: add_ingest_counts
 INSERT INTO ingest_rollups AS r (workspace, minute, source, count)
 SELECT * FROM unnest($1::text[], $2::int[], $3::text[], $4::bigint[])

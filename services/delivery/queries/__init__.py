@@ -335,6 +335,13 @@ def _add_known(
     known.event.stream_sequence, known.event.index = row["stream_sequence"], row["event_index"]
 
 
+async def list_unmatched(
+    reader: Reader, workspace: str, after: tuple[int, str, str], limit: int, sources: Subset
+) -> list[asyncpg.Record]:
+    """Names in `integrations` of these sources' events, the last seen first."""
+    return await reader.fetch(queries.list_unmatched, workspace, *after, limit, *_columns(sources))
+
+
 async def list_ingest_failures(
     reader: Reader, workspace: str, after: tuple[int, int, int], limit: int, sources: Subset
 ) -> list[outcomes_pb2.IngestFailure]:

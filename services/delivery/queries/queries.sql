@@ -151,6 +151,12 @@ CROSS JOIN LATERAL (
 ) AS f
 LIMIT $4;
 
+-- name: list_unmatched
+SELECT * FROM unmatched_integrations
+WHERE workspace = $1 AND (-last_received_at_us, source, name) > (-$2::bigint, $3, $4) AND ($6 OR source = ANY($7))
+ORDER BY -last_received_at_us, source, name
+LIMIT $5;
+
 -- name: list_ingest_failures
 SELECT * FROM ingest_failures
 WHERE workspace = $1 AND (received_at_us, stream_sequence, event_index) < ($2, $3, $4)

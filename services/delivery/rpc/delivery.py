@@ -25,13 +25,19 @@ from services.delivery.rpc.breakers import BreakerCalls
 from services.delivery.rpc.health import HealthCalls
 from services.delivery.rpc.interventions import InterventionCalls
 from services.delivery.rpc.numbers import NumberCalls
+from services.delivery.rpc.unmatched import UnmatchedCalls
 
 # What one message of a watch holds, so that it stays well below gRPC's 4 MB.
 WATCHED_AT_ONCE_MAX = 500
 
 
 class DeliveryServicer(
-    InterventionCalls, BreakerCalls, NumberCalls, HealthCalls, delivery_service_pb2_grpc.DeliveryServiceServicer
+    InterventionCalls,
+    BreakerCalls,
+    NumberCalls,
+    HealthCalls,
+    UnmatchedCalls,
+    delivery_service_pb2_grpc.DeliveryServiceServicer,
 ):
     """See the proto."""
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Awaitable, Callable, Coroutine, Sequence
+from collections.abc import Awaitable, Callable, Coroutine, Iterable, Sequence
 from dataclasses import replace
 from typing import NamedTuple, Protocol
 
@@ -19,6 +19,7 @@ from kit.events import (
     Refused,
     accept,
     parse_message,
+    unmatched,
     wants,
     wants_stored,
 )
@@ -219,9 +220,19 @@ class Intake:
 
     def _hand_out(self, workspace: str, arrived: Arrived, known: Known, repeated: set[tuple[int, int]]) -> None:
         sequence = arrived.ticket.message.stream_seq
-        for route in self._view.routes(workspace, arrived.source):
+        routes = self._view.routes(workspace, arrived.source)
+        if arrived.ticket.message.delivered == 1:
+            self._count_unmatched(workspace, arrived, routes)
+        for route in routes:
             for index, event in arrived.events.items():
                 self._hand_to(route, event, arrived, index, known, repeated=(sequence, index) in repeated)
+
+    def _count_unmatched(self, workspace: str, arrived: Arrived, routes: Iterable[Route]) -> None:
+        """Count what people have misspelt, mostly: an event that reaches nobody for that is only filtered."""
+        for event in arrived.events.values():
+            if event.integrations:
+                names = unmatched(event, [(route.destination, route.display_name) for route in routes])
+                self._outcomes.count_unmatched(workspace, arrived.source, names, arrived.received_at_us)
 
     def _hand_to(
         self, route: Route, event: Event, arrived: Arrived, index: int, known: Known, *, repeated: bool

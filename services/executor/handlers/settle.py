@@ -25,6 +25,8 @@ ATTEMPTS_MAX = 500
 BATCH_BYTES_MAX = 512 * 1024
 # Numbers and frames of one attempt, on the safe side; its texts come on top.
 ATTEMPT_BYTES = 100
+# Numbers and frames of a name that is no destination's, and its source's id.
+UNMATCHED_BYTES = 128
 # Hosts that a group of attempts counts apart: functions may make up any names. Others are counted together.
 HOSTS_MAX = 20
 OTHER_HOST = "other"
@@ -65,7 +67,7 @@ def _drop_captures(message: pb.OutcomeBatch) -> None:
 class _Batch:
     """The batch that a workspace's outcomes are being added to."""
 
-    __slots__ = ("bytes", "count", "groups", "hosts", "message", "tickets")
+    __slots__ = ("bytes", "count", "groups", "hosts", "message", "tickets", "unmatched")
 
     def __init__(self, workspace: str) -> None:
         self.message = pb.OutcomeBatch(batch_id=uuid7(), workspace=workspace)
@@ -73,6 +75,8 @@ class _Batch:
         # By destination and host.
         self.hosts: dict[tuple[str, str], pb.HostCalls] = {}
         self.tickets: list[Ticket] = []
+        # By source and name.
+        self.unmatched: dict[tuple[str, str], pb.UnmatchedIntegration] = {}
         self.count = 0
         self.bytes = 0
 
@@ -205,6 +209,20 @@ class OutcomeLog:
         batch = self._batch(workspace)
         batch.message.ingest_failures.append(failure)
         self._added(workspace, batch, failure.ByteSize(), ticket)
+
+    def count_unmatched(self, workspace: str, source: str, names: Sequence[str], received_at_us: int) -> None:
+        """Count names in an event's `integrations` that are no destination's."""
+        batch = self._batch(workspace)
+        for name in names:
+            found = batch.unmatched.get((source, name))
+            if found is None:
+                found = batch.unmatched[source, name] = batch.message.unmatched_integrations.add(
+                    source=source, name=name, first_received_at_us=received_at_us
+                )
+            found.events += 1
+            found.last_received_at_us = received_at_us
+            self._added(workspace, batch, UNMATCHED_BYTES + 4 * len(name))
+            batch = self._batch(workspace)
 
     def _batch(self, workspace: str) -> _Batch:
         batch = self._open.get(workspace)

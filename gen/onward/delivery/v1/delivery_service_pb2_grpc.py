@@ -9,6 +9,7 @@ from onward.delivery.v1 import breakers_pb2 as onward_dot_delivery_dot_v1_dot_br
 from onward.delivery.v1 import delivery_service_pb2 as onward_dot_delivery_dot_v1_dot_delivery__service__pb2
 from onward.delivery.v1 import health_pb2 as onward_dot_delivery_dot_v1_dot_health__pb2
 from onward.delivery.v1 import numbers_pb2 as onward_dot_delivery_dot_v1_dot_numbers__pb2
+from onward.delivery.v1 import unmatched_pb2 as onward_dot_delivery_dot_v1_dot_unmatched__pb2
 
 GRPC_GENERATED_VERSION = '1.85.1'
 GRPC_VERSION = grpc.__version__
@@ -84,6 +85,11 @@ class DeliveryServiceStub:
                 '/onward.delivery.v1.DeliveryService/ListIngestFailures',
                 request_serializer=onward_dot_delivery_dot_v1_dot_delivery__service__pb2.ListIngestFailuresRequest.SerializeToString,
                 response_deserializer=onward_dot_delivery_dot_v1_dot_delivery__service__pb2.ListIngestFailuresResponse.FromString,
+                _registered_method=True)
+        self.ListUnmatchedIntegrations = channel.unary_unary(
+                '/onward.delivery.v1.DeliveryService/ListUnmatchedIntegrations',
+                request_serializer=onward_dot_delivery_dot_v1_dot_unmatched__pb2.ListUnmatchedIntegrationsRequest.SerializeToString,
+                response_deserializer=onward_dot_delivery_dot_v1_dot_unmatched__pb2.ListUnmatchedIntegrationsResponse.FromString,
                 _registered_method=True)
         self.RetryDelivery = channel.unary_unary(
                 '/onward.delivery.v1.DeliveryService/RetryDelivery',
@@ -189,6 +195,13 @@ class DeliveryServiceServicer:
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
+    def ListUnmatchedIntegrations(self, request, context):
+        """Lists names in the `integrations` of events that are no destination of their source, the last seen first.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
     def RetryDelivery(self, request, context):
         """Has a delivery tried at once. One that waits is tried in place of its next retry, and the times of those that follow
         stay what they are; one that has failed goes on, with a schedule that begins anew.
@@ -286,6 +299,11 @@ def add_DeliveryServiceServicer_to_server(servicer, server):
                     servicer.ListIngestFailures,
                     request_deserializer=onward_dot_delivery_dot_v1_dot_delivery__service__pb2.ListIngestFailuresRequest.FromString,
                     response_serializer=onward_dot_delivery_dot_v1_dot_delivery__service__pb2.ListIngestFailuresResponse.SerializeToString,
+            ),
+            'ListUnmatchedIntegrations': grpc.unary_unary_rpc_method_handler(
+                    servicer.ListUnmatchedIntegrations,
+                    request_deserializer=onward_dot_delivery_dot_v1_dot_unmatched__pb2.ListUnmatchedIntegrationsRequest.FromString,
+                    response_serializer=onward_dot_delivery_dot_v1_dot_unmatched__pb2.ListUnmatchedIntegrationsResponse.SerializeToString,
             ),
             'RetryDelivery': grpc.unary_unary_rpc_method_handler(
                     servicer.RetryDelivery,
@@ -567,6 +585,33 @@ class DeliveryService:
             '/onward.delivery.v1.DeliveryService/ListIngestFailures',
             onward_dot_delivery_dot_v1_dot_delivery__service__pb2.ListIngestFailuresRequest.SerializeToString,
             onward_dot_delivery_dot_v1_dot_delivery__service__pb2.ListIngestFailuresResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def ListUnmatchedIntegrations(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/onward.delivery.v1.DeliveryService/ListUnmatchedIntegrations',
+            onward_dot_delivery_dot_v1_dot_unmatched__pb2.ListUnmatchedIntegrationsRequest.SerializeToString,
+            onward_dot_delivery_dot_v1_dot_unmatched__pb2.ListUnmatchedIntegrationsResponse.FromString,
             options,
             channel_credentials,
             insecure,

@@ -11,6 +11,7 @@ from onward.delivery.v1 import breakers_pb2 as _breakers_pb2
 from onward.delivery.v1 import delivery_service_pb2 as _delivery_service_pb2
 from onward.delivery.v1 import health_pb2 as _health_pb2
 from onward.delivery.v1 import numbers_pb2 as _numbers_pb2
+from onward.delivery.v1 import unmatched_pb2 as _unmatched_pb2
 import abc as _abc_1
 import grpc as _grpc
 import sys
@@ -56,6 +57,8 @@ class DeliveryServiceStub:
     """Streams deliveries as their attempts are recorded."""
     ListIngestFailures: _grpc.UnaryUnaryMultiCallable[_delivery_service_pb2.ListIngestFailuresRequest, _delivery_service_pb2.ListIngestFailuresResponse]
     """Lists events that were refused at intake, newest first."""
+    ListUnmatchedIntegrations: _grpc.UnaryUnaryMultiCallable[_unmatched_pb2.ListUnmatchedIntegrationsRequest, _unmatched_pb2.ListUnmatchedIntegrationsResponse]
+    """Lists names in the `integrations` of events that are no destination of their source, the last seen first."""
     RetryDelivery: _grpc.UnaryUnaryMultiCallable[_acts_pb2.RetryDeliveryRequest, _acts_pb2.RetryDeliveryResponse]
     """Has a delivery tried at once. One that waits is tried in place of its next retry, and the times of those that follow
     stay what they are; one that has failed goes on, with a schedule that begins anew.
@@ -96,6 +99,8 @@ class DeliveryServiceAsyncStub(DeliveryServiceStub):
     """Streams deliveries as their attempts are recorded."""
     ListIngestFailures: _aio.UnaryUnaryMultiCallable[_delivery_service_pb2.ListIngestFailuresRequest, _delivery_service_pb2.ListIngestFailuresResponse]  # type: ignore[assignment]
     """Lists events that were refused at intake, newest first."""
+    ListUnmatchedIntegrations: _aio.UnaryUnaryMultiCallable[_unmatched_pb2.ListUnmatchedIntegrationsRequest, _unmatched_pb2.ListUnmatchedIntegrationsResponse]  # type: ignore[assignment]
+    """Lists names in the `integrations` of events that are no destination of their source, the last seen first."""
     RetryDelivery: _aio.UnaryUnaryMultiCallable[_acts_pb2.RetryDeliveryRequest, _acts_pb2.RetryDeliveryResponse]  # type: ignore[assignment]
     """Has a delivery tried at once. One that waits is tried in place of its next retry, and the times of those that follow
     stay what they are; one that has failed goes on, with a schedule that begins anew.
@@ -187,6 +192,14 @@ class DeliveryServiceServicer(metaclass=_abc_1.ABCMeta):
         context: _ServicerContext,
     ) -> _typing.Union[_delivery_service_pb2.ListIngestFailuresResponse, _abc.Awaitable[_delivery_service_pb2.ListIngestFailuresResponse]]:
         """Lists events that were refused at intake, newest first."""
+
+    @_abc_1.abstractmethod
+    def ListUnmatchedIntegrations(
+        self,
+        request: _unmatched_pb2.ListUnmatchedIntegrationsRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_unmatched_pb2.ListUnmatchedIntegrationsResponse, _abc.Awaitable[_unmatched_pb2.ListUnmatchedIntegrationsResponse]]:
+        """Lists names in the `integrations` of events that are no destination of their source, the last seen first."""
 
     @_abc_1.abstractmethod
     def RetryDelivery(

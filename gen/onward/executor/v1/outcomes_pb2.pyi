@@ -173,6 +173,7 @@ class OutcomeBatch(_message.Message):
     WORKSPACE_FIELD_NUMBER: _builtins.int
     DESTINATIONS_FIELD_NUMBER: _builtins.int
     INGEST_FAILURES_FIELD_NUMBER: _builtins.int
+    UNMATCHED_INTEGRATIONS_FIELD_NUMBER: _builtins.int
     batch_id: _builtins.str
     """UUIDv7; applied once."""
     workspace: _builtins.str
@@ -185,6 +186,10 @@ class OutcomeBatch(_message.Message):
     def ingest_failures(self) -> _containers.RepeatedCompositeFieldContainer[Global___IngestFailure]:
         """Events that were refused at intake."""
 
+    @_builtins.property
+    def unmatched_integrations(self) -> _containers.RepeatedCompositeFieldContainer[Global___UnmatchedIntegration]:
+        """Names in events' `integrations` that are no destination's."""
+
     def __init__(
         self,
         *,
@@ -192,14 +197,53 @@ class OutcomeBatch(_message.Message):
         workspace: _builtins.str = ...,
         destinations: _abc.Iterable[Global___DestinationOutcomes] | None = ...,
         ingest_failures: _abc.Iterable[Global___IngestFailure] | None = ...,
+        unmatched_integrations: _abc.Iterable[Global___UnmatchedIntegration] | None = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["batch_id", b"batch_id", "destinations", b"destinations", "ingest_failures", b"ingest_failures", "workspace", b"workspace"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["batch_id", b"batch_id", "destinations", b"destinations", "ingest_failures", b"ingest_failures", "unmatched_integrations", b"unmatched_integrations", "workspace", b"workspace"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
 Global___OutcomeBatch: _TypeAlias = OutcomeBatch  # noqa: Y015
+
+@_typing.final
+class UnmatchedIntegration(_message.Message):
+    """A name that events of a source bore in their `integrations`."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    SOURCE_FIELD_NUMBER: _builtins.int
+    NAME_FIELD_NUMBER: _builtins.int
+    EVENTS_FIELD_NUMBER: _builtins.int
+    FIRST_RECEIVED_AT_US_FIELD_NUMBER: _builtins.int
+    LAST_RECEIVED_AT_US_FIELD_NUMBER: _builtins.int
+    source: _builtins.str
+    """The source's id."""
+    name: _builtins.str
+    """As the events have it, 100 characters at most."""
+    events: _builtins.int
+    """How many events."""
+    first_received_at_us: _builtins.int
+    """When the first of them was received, in microseconds since 1970."""
+    last_received_at_us: _builtins.int
+    """When the last of them was received, in microseconds since 1970."""
+    def __init__(
+        self,
+        *,
+        source: _builtins.str = ...,
+        name: _builtins.str = ...,
+        events: _builtins.int = ...,
+        first_received_at_us: _builtins.int = ...,
+        last_received_at_us: _builtins.int = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["events", b"events", "first_received_at_us", b"first_received_at_us", "last_received_at_us", b"last_received_at_us", "name", b"name", "source", b"source"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___UnmatchedIntegration: _TypeAlias = UnmatchedIntegration  # noqa: Y015
 
 @_typing.final
 class DestinationOutcomes(_message.Message):
