@@ -61,6 +61,8 @@ for order, (name, place, description) in enumerate(
         ("filters", "filters:app", "Drop, thin out or redact events before functions see them."),
         ("events", "events:app", "Publish events to a source."),
         ("deliveries", "deliveries:app", "See what became of every event."),
+        ("health", "health:health", "See which destinations fail consistently."),
+        ("alerts", "alerts:app", "Have a URL told of destinations that fail."),
         ("audit", "audit:app", "See who changed what, when."),
         ("keys", "keys:app", "Make and rotate the operator's keys."),
         ("certificates", "certificates:app", "Make the services' certificates."),

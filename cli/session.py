@@ -24,7 +24,17 @@ if TYPE_CHECKING:
     from kit.publisher.publisher import OnResult, Publisher
 
 Service = Literal["registry", "delivery", "executor", "audit"]
-Kind = Literal["members", "roleBindings", "tokens", "functions", "sources", "destinations", "deliveries", "auditEvents"]
+Kind = Literal[
+    "members",
+    "roleBindings",
+    "tokens",
+    "functions",
+    "sources",
+    "destinations",
+    "deliveries",
+    "subscriptions",
+    "auditEvents",
+]
 
 # Kinds whose ids people choose.
 _CHOSEN_IDS = ("members", "functions", "sources", "destinations")

@@ -8,10 +8,12 @@ import pytest
 
 from kit.auth.demand import Subset
 from kit.errors import InvalidArgument, LimitReached, PermissionDenied, WrongState
+from kit.eventstore.facts import Fact, Meta, serialize
 from kit.testing.eventually import eventually
 from onward.delivery.v1 import alerts_pb2 as pb
 from onward.delivery.v1 import breakers_pb2
 from onward.executor.v1 import outcomes_pb2
+from onward.registry.v1 import facts_pb2 as registry_facts
 from tests.integration.alerts_world import (
     ACME,
     KEY,
@@ -23,7 +25,7 @@ from tests.integration.alerts_world import (
     subscribe,
     subscriptions,
 )
-from tests.integration.delivery_world import START_US, batch, running
+from tests.integration.delivery_world import START, START_US, batch, running
 from tests.integration.health_world import WINDOW_US, attempts, end_window, pass_window, recorded
 
 pytestmark = pytest.mark.integration
@@ -299,3 +301,28 @@ async def test_each_fact_is_told_once_whenever_the_tracker_stops(database: str, 
         assert len(await recorded(world, "AlertRaised")) == 1
         assert len({one.headers["webhook-id"] for one in executor.sent}) == 1
         assert KEY not in str(executor.sent)
+
+
+async def test_a_subscription_ends_when_its_creator_is_no_member_any_more(database: str, nats_url: str) -> None:
+    async with alerting(database, nats_url) as (world, executor):
+        gone, kept = await subscribe(world, UNHEALTHY), await subscribe(world, UNHEALTHY)
+        name = gone.subscription.name.rpartition("/")[2]
+        await world.rows("UPDATE subscriptions SET creator = 'member:ada' WHERE subscription = $1", name)
+        removed = serialize(registry_facts.MemberRemoved(member="ada"))
+        fact = Fact("acme", 7, "members/ada", 2, "MemberRemoved", removed, "f1", Meta("operator"), START)
+        assert world.app is not None
+        assert world.app._follower is not None
+        assert world.app._pool is not None
+        async with world.app._pool.transaction() as connection:
+            await world.app._follower._apply(connection, fact)
+        world.advance(1)
+
+        async def ended() -> bool:
+            return bool(await recorded(world, "SubscriptionDeleted"))
+
+        await eventually(ended)
+        assert [one.name for one in await subscriptions(world)] == [kept.subscription.name]
+        for window in range(3):
+            await pass_window(world, window, failed=10)
+        await all_sent(world)
+        assert [one["data"]["subscription"] for one in executor.bodies()] == [kept.subscription.name]

@@ -31,6 +31,9 @@ STORAGE_SHOWN = 4
 # A retry that is so late is no jitter.
 LATE = timedelta(minutes=1)
 
+# Of unhealthy destinations, so many are named.
+PLACES_SHOWN = 3
+
 OUTCOMES_ADVICE = "is Postgres slow? Its log and the tracker's say why"
 DUE_ADVICE = "executors take them slowly: run another, and see what `onward doctor` says of them"
 
@@ -60,12 +63,16 @@ def delivery_probes(pool: Pool, bus: Bus, clock: Clock) -> list[Probe]:
     async def ask_refused() -> Sequence[Check]:
         return [judge_refused(await pool.fetchval(queries.count_refused))]
 
+    async def ask_health() -> Sequence[Check]:
+        return [judge_health(await pool.fetch(queries.unhealthy))]
+
     return [
         backlog_probe("outcomes", outcomes, OUTCOMES_MAX, OUTCOMES_ADVICE),
         backlog_probe("due", due, DUE_MAX, DUE_ADVICE),
         Probe("retries", ask_retries, WELL),
         Probe("refused", ask_refused, WELL),
         Probe("storage", ask_storage, WELL),
+        Probe("unhealthy", ask_health, WELL),
     ]
 
 
@@ -99,3 +106,13 @@ def judge_storage(tables: Sequence[Any]) -> Check:
         return ok("storage", f"{told}; no attempt is kept")
     (day,) = days
     return ok("storage", f"{told}; attempts since {day[:4]}-{day[4:6]}-{day[6:]}")
+
+
+def judge_health(unhealthy: Sequence[Any]) -> Check:
+    """Destinations that fail consistently: not Onward's fault, and worth a look."""
+    if not unhealthy:
+        return ok("unhealthy", "no destination is unhealthy")
+    places = [f"{row['workspace']}/{row['destination']}" for row in unhealthy[:PLACES_SHOWN]]
+    more = ", ..." if len(unhealthy) > PLACES_SHOWN else ""
+    advice = "`onward health --workspace WORKSPACE` shows since when, and with what error"
+    return warning("unhealthy", f"{counted(len(unhealthy), 'destination')}: {', '.join(places)}{more}", advice)

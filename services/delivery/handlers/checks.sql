@@ -33,3 +33,10 @@ SELECT CASE WHEN c.relname LIKE '%rollups' OR c.relname = 'error_groups' THEN 'n
 FROM pg_class c
 WHERE c.relkind = 'r' AND NOT c.relispartition AND c.relnamespace = current_schema()::regnamespace
 GROUP BY 1;
+
+-- name: unhealthy
+-- Beyond a thousand, nobody needs the number.
+SELECT h.workspace, h.destination FROM destination_health h
+WHERE h.unhealthy AND NOT EXISTS (
+    SELECT FROM departed_destinations g WHERE g.workspace = h.workspace AND g.destination = h.destination)
+ORDER BY 1, 2 LIMIT 1000;

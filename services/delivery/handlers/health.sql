@@ -52,9 +52,3 @@ ON CONFLICT (workspace, destination) DO UPDATE SET
     unhealthy = excluded.unhealthy, since = excluded.since, judged = excluded.judged, failing = excluded.failing,
     clean = excluded.clean, failing_since = excluded.failing_since, clean_since = excluded.clean_since,
     invalid_since = excluded.invalid_since;
-
--- name: unhealthy
-SELECT h.workspace, h.destination FROM destination_health h
-WHERE h.unhealthy AND NOT EXISTS (
-    SELECT FROM departed_destinations g WHERE g.workspace = h.workspace AND g.destination = h.destination)
-ORDER BY 1, 2 LIMIT 1000;
