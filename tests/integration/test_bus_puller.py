@@ -113,6 +113,23 @@ async def test_a_batch_never_exceeds_its_size_and_a_slow_handler_holds_back_the_
     assert max(sizes) <= 10
 
 
+async def test_a_consumer_that_acknowledges_nothing_is_given_no_more_than_its_bound(bus: Bus) -> None:
+    """B10: the rest waits at the server, which says how much it is, and comes when there is room."""
+    narrow = ConsumerDeclaration("narrow", ack_wait_s=60, acks_pending_max=50)
+    await provision(bus, [replace(events_stream("acme"), consumers=(narrow,))])
+    held: list[Message] = []
+    async with pulling(executor(bus, held.extend, durable="narrow")):
+        await store(bus, 200)
+        await eventually(lambda: len(held) == 50)
+        info = await bus.api(f"CONSUMER.INFO.{STREAM}.narrow")
+        assert (info["num_ack_pending"], info["num_pending"]) == (50, 150)
+        while len(held) < 200:
+            ack(bus, held)
+            count = len(held)
+            await eventually(lambda: len(held) > count)  # noqa: B023  awaited at once
+        assert len({message.stream_seq for message in held}) == 200
+
+
 async def test_a_paused_puller_takes_only_what_it_had_asked_for(bus: Bus) -> None:
     seen: list[Message] = []
 

@@ -100,7 +100,7 @@ async def test_a_stream_has_room_for_some_messages_though_another_one_has_filled
 
 
 async def test_one_stream_can_not_hold_so_much_that_others_are_shut_out(tickets: Tickets) -> None:
-    """Not even where nothing that it has sent is settled, and all of it waits for batches."""
+    """B10: not even where nothing that it has sent is settled, and all of it waits for batches."""
     sequence = 0
     while tickets._room.is_set():
         sequence += 1

@@ -212,8 +212,9 @@ class OutcomeLog:
 
     def count_unmatched(self, workspace: str, source: str, names: Sequence[str], received_at_us: int) -> None:
         """Count names in an event's `integrations` that are no destination's."""
-        batch = self._batch(workspace)
         for name in names:
+            # Another one after each that is full.
+            batch = self._batch(workspace)
             found = batch.unmatched.get((source, name))
             if found is None:
                 found = batch.unmatched[source, name] = batch.message.unmatched_integrations.add(
@@ -222,7 +223,6 @@ class OutcomeLog:
             found.events += 1
             found.last_received_at_us = received_at_us
             self._added(workspace, batch, UNMATCHED_BYTES + 4 * len(name))
-            batch = self._batch(workspace)
 
     def _batch(self, workspace: str) -> _Batch:
         batch = self._open.get(workspace)
