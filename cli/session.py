@@ -33,6 +33,7 @@ Kind = Literal[
     "destinations",
     "deliveries",
     "subscriptions",
+    "replays",
     "auditEvents",
 ]
 

@@ -43,6 +43,13 @@ for name, told in (
     # As in cli.main: the line here would hide the command's own help, with its example.
     app.command(f"cli.commands.delivery_numbers:{name}", name=name, help=None if name in sys.argv[2:3] else told)
 
+for name, told in (
+    ("retry", "Try a delivery now."),
+    ("cancel", "End a delivery that waits."),
+    ("redrive", "Have failed deliveries tried again."),
+):
+    app.command(f"cli.commands.redrives:{name}", name=name, help=None if name in sys.argv[2:3] else told)
+
 app.command("cli.commands.breakers:app", name="breaker", help="Close the circuit breaker of a destination.")
 
 State = Literal["any", "pending", "delivered", "failed", "filtered", "skipped", "cancelled"]

@@ -15,6 +15,7 @@ from cli.output import last_part, print_json, print_record, print_table, say, te
 from cli.paging import collect, paged
 from cli.session import Session, as_id
 from cli.setting_values import parse_assignments, shown
+from cli.skipped_events import ask_about_skipped, start_from
 from kit.errors import NotFound, PermissionDenied, WrongState
 from kit.ids import uuid7
 from onward.registry.v1 import destination_service_pb2 as pb
@@ -150,43 +151,56 @@ async def set_settings(
 
 
 @app.command
-async def enable(name: str, /, *, options: Options = DEFAULTS) -> None:
-    """Give the source's events to a destination from now on.
+async def enable(name: str, /, *, since: str = "", yes: Yes = False, options: Options = DEFAULTS) -> None:
+    """Give the source's events to a destination from now on, and with --since those that it was skipped for.
 
-    Example: onward destinations enable alerts-web
+    Example: onward destinations enable alerts-web --since disabled
 
     Parameters
     ----------
     name
         The destination's id.
+    since
+        "disabled" for all that was skipped since it was disabled, "now" for none of it, or a time such as 2h.
+        Where absent: "disabled" if it was disabled with --hold, else "now".
     """
     async with Session(options) as session:
         request = pb.EnableDestinationRequest(name=session.name("destinations", name), request_id=uuid7())
-        destination = (await destination_stub(session).EnableDestination(request)).destination
+        stub = destination_stub(session)
+        held = (await stub.GetDestination(pb.GetDestinationRequest(name=request.name))).destination.held
+        start_from(request, since or ("disabled" if held else "now"))
+        if request.start != resources_pb2.ENABLE_START_NOW:
+            await ask_about_skipped(session, request, name, yes=yes)
+        destination = (await stub.EnableDestination(request)).destination
     if options.json:
         print_json({"destination": destination})
         return
     say(f"{name} is given every event of {last_part(destination.source)} from now on.")
+    if request.start != resources_pb2.ENABLE_START_NOW:
+        say("What it was skipped for is replayed: onward replays list")
 
 
 @app.command
-async def disable(name: str, /, *, options: Options = DEFAULTS) -> None:
+async def disable(name: str, /, *, hold: bool = False, options: Options = DEFAULTS) -> None:
     """Skip, and count, a destination's events from now on.
 
-    Example: onward destinations disable alerts-web
+    Example: onward destinations disable alerts-web --hold
 
     Parameters
     ----------
     name
         The destination's id.
+    hold
+        Keep a mark: enabling it begins from here, for as long as the stream keeps events (7 days by default).
     """
     async with Session(options) as session:
-        request = pb.DisableDestinationRequest(name=session.name("destinations", name), request_id=uuid7())
+        request = pb.DisableDestinationRequest(name=session.name("destinations", name), hold=hold, request_id=uuid7())
         destination = (await destination_stub(session).DisableDestination(request)).destination
     if options.json:
         print_json({"destination": destination})
         return
-    say(f"{name} is disabled: its events are skipped and counted.")
+    held = " Enabling it will begin from here." if hold else ""
+    say(f"{name} is disabled: its events are skipped and counted.{held}")
 
 
 @app.command
@@ -329,4 +343,6 @@ def setting_text(setting: resources_pb2.SettingState) -> str:
 
 
 def _state(destination: resources_pb2.Destination) -> str:
-    return "enabled" if destination.enabled else "disabled"
+    if destination.enabled:
+        return "enabled"
+    return "disabled, held" if destination.held else "disabled"

@@ -462,6 +462,19 @@ def test_an_enabled_destination_keeps_its_required_values() -> None:
     )
 
 
+def test_a_destination_begins_where_it_is_told_to_else_at_its_mark_else_now() -> None:
+    held = facts_pb2.DestinationDisabled(destination="crm-eu", hold=True)
+    since = facts_pb2.DestinationEnabled(destination="crm-eu", start=resources_pb2.ENABLE_START_SINCE_DISABLED)
+    given(*RUNNING, ENABLED).when(disable(hold=True)).then(held)
+    story = given(*RUNNING, ENABLED, held)
+    story.when(enable()).then(since)
+    given(*RUNNING, ENABLED, held).when(enable(start=resources_pb2.ENABLE_START_NOW)).then(ENABLED)
+    given(*RUNNING).when(enable(start=resources_pb2.ENABLE_START_SINCE_DISABLED)).then(since)
+    # A mark is good for once.
+    given(*RUNNING, ENABLED, held, since, DISABLED).when(enable()).then(ENABLED)
+    given(*RUNNING).when(enable(start=resources_pb2.ENABLE_START_TIME)).refused("INVALID_ARGUMENT", "INVALID_FIELD")
+
+
 def test_enabling_and_disabling_twice_changes_nothing() -> None:
     story = given(*RUNNING)
     story.when(disable()).then()

@@ -129,11 +129,17 @@ def _connected(content: Content, state: State) -> Fields:
 
 
 def _enabled(content: Content, state: State) -> Fields:
-    return {**state, "enabled": True}
+    start = {name: content.fields[name] for name in ("start", "startTime") if name in content.fields}
+    return {**_unswitched(state), "enabled": True, **start}
 
 
 def _disabled(content: Content, state: State) -> Fields:
-    return {**state, "enabled": False}
+    return {**_unswitched(state), "enabled": False, **({"hold": True} if content.fields.get("hold") else {})}
+
+
+def _unswitched(state: State) -> Fields:
+    """Without what was said of it when it was enabled or disabled before."""
+    return {name: value for name, value in state.items() if name not in ("start", "startTime", "hold")}
 
 
 # Fields of a policy that mean the installation's value where they are absent, so that zero is a value of theirs.

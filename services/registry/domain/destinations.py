@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from kit.eventstore.facts import NewFact
-from onward.registry.v1 import destination_service_pb2, facts_pb2
+from kit.rpc.names import malformed
+from onward.registry.v1 import destination_service_pb2, facts_pb2, resources_pb2
 from services.registry.domain import ids
 from services.registry.domain.delivery_policies import require_policy
 from services.registry.domain.evolve import evolve
@@ -93,14 +94,30 @@ def decide_enable(
     workspace: str,
     destination_id: str,
 ) -> list[NewFact]:
-    """Nothing for a destination that is enabled. Raises SettingsMissing."""
+    """Nothing for a destination that is enabled. Raises SettingsMissing, InvalidArgument."""
     destination = _current(state, workspace, destination_id, request.etag)
     if destination.enabled:
         return []
     if names := missing_settings(running_version(state, destination), destination.settings):
         raise SettingsMissing({destination.id: names})
     fact = facts_pb2.DestinationEnabled(destination=destination.id)
+    start = _start(destination, request)
+    if start != resources_pb2.ENABLE_START_NOW:
+        fact.start = start
+    if start == resources_pb2.ENABLE_START_TIME:
+        fact.start_time.CopyFrom(request.start_time)
     return [NewFact(f"destinations/{destination.id}", fact)]
+
+
+def _start(
+    destination: DestinationState, request: destination_service_pb2.EnableDestinationRequest
+) -> resources_pb2.EnableStart.ValueType:
+    """From which events on: as asked for, else from the mark if there is one. Raises InvalidArgument."""
+    if request.HasField("start_time") != (request.start == resources_pb2.ENABLE_START_TIME):
+        raise malformed("start_time", "goes with ENABLE_START_TIME, and only with it")
+    if request.start:
+        return request.start
+    return resources_pb2.ENABLE_START_SINCE_DISABLED if destination.held else resources_pb2.ENABLE_START_NOW
 
 
 def decide_disable(
@@ -113,7 +130,7 @@ def decide_disable(
     destination = _current(state, workspace, destination_id, request.etag)
     if not destination.enabled:
         return []
-    fact = facts_pb2.DestinationDisabled(destination=destination.id)
+    fact = facts_pb2.DestinationDisabled(destination=destination.id, hold=request.hold)
     return [NewFact(f"destinations/{destination.id}", fact)]
 
 

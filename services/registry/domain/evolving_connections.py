@@ -98,11 +98,11 @@ def _stored(state: State, destination: DestinationState, change: facts_pb2.Setti
 
 
 def _destination_enabled(state: State, fact: facts_pb2.DestinationEnabled) -> State:
-    return _changed(state, fact.destination, enabled=True)
+    return _changed(state, fact.destination, enabled=True, held=False)
 
 
 def _destination_disabled(state: State, fact: facts_pb2.DestinationDisabled) -> State:
-    return _changed(state, fact.destination, enabled=False)
+    return _changed(state, fact.destination, enabled=False, held=fact.hold)
 
 
 def _destination_invoked(state: State, _fact: facts_pb2.DestinationInvoked) -> State:

@@ -146,6 +146,8 @@ class DestinationState:
     version: int
     revision: int = 0
     enabled: bool = False
+    # Disabled with a mark from which enabling begins.
+    held: bool = False
     settings: Mapping[str, StoredSetting] = field(default_factory=dict)
     settings_revision: int = 0
     policy: resources_pb2.DeliveryPolicy = field(default_factory=resources_pb2.DeliveryPolicy)

@@ -82,12 +82,12 @@ async def _destination_enabled(connection: Connection, fact: Fact, data: facts_p
 
 
 async def _destination_disabled(connection: Connection, fact: Fact, data: facts_pb2.DestinationDisabled) -> None:
-    await _switched(connection, fact, data.destination, enabled=False)
+    await _switched(connection, fact, data.destination, enabled=False, held=data.hold)
 
 
-async def _switched(connection: Connection, fact: Fact, destination: str, *, enabled: bool) -> None:
+async def _switched(connection: Connection, fact: Fact, destination: str, *, enabled: bool, held: bool = False) -> None:
     await connection.execute(
-        queries.destination_switched, fact.workspace, fact.recorded_at, destination, fact.version, enabled
+        queries.destination_switched, fact.workspace, fact.recorded_at, destination, fact.version, enabled, held
     )
 
 

@@ -30,7 +30,7 @@ UPDATE destinations SET revision = $4, settings_revision = $5, update_time = $2
 WHERE workspace = $1 AND destination = $3;
 
 -- name: destination_switched
-UPDATE destinations SET revision = $4, enabled = $5, update_time = $2
+UPDATE destinations SET revision = $4, enabled = $5, held = $6, update_time = $2
 WHERE workspace = $1 AND destination = $3;
 
 -- name: source_updated

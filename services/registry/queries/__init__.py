@@ -143,6 +143,7 @@ def _destination(row: asyncpg.Record) -> resources_pb2.Destination:
         function=f"workspaces/{workspace}/functions/{row['function']}",
         source=f"workspaces/{workspace}/sources/{row['source']}",
         enabled=row["enabled"],
+        held=row["held"],
         version=row["version"],
         settings=_settings(_definitions(row["definitions"]), orjson.loads(row["settings"] or "[]")),
         etag=ids.destination_etag(row["revision"], row["version"]),

@@ -17,6 +17,8 @@ interface OnwardEvent {
   messageId: string;
   timestamp: string;
   receivedAt?: string;
+  /** The id of the replay or redrive that this attempt is part of; absent for all others. */
+  replay?: string;
   userId?: string;
   anonymousId?: string;
   context?: { [key: string]: any };
