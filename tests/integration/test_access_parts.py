@@ -68,6 +68,7 @@ RESOURCES: Mapping[str, Sequence[str]] = {
     "delivery.DeliveryService.CancelDelivery": ("deliveries/d1",),
     "delivery.DeliveryService.ResetBreaker": DESTINATIONS,
     "delivery.DeliveryService.ListIngestFailures": ("",),
+    "delivery.DeliveryService.ListUnmatchedIntegrations": ("",),
     "delivery.DeliveryService.GetHealth": ("", *DESTINATIONS),
     "delivery.DeliveryService.CreateSubscription": ("",),
     "delivery.DeliveryService.ListSubscriptions": ("",),
