@@ -39,6 +39,8 @@ CONNECT_TIMEOUT_S = 2
 # How long the first connection is tried before the service gives up its start.
 FIRST_CONNECT_TIMEOUT_S = 30.0
 REQUEST_TIMEOUT_S = 5.0
+# Cancelling it again after this has always been enough.
+CANCEL_AGAIN_S = 0.1
 # Requests that wait for their answer at the same time, of one process.
 REQUESTS_MAX = 65_536
 
@@ -373,14 +375,31 @@ async def connect(
     bus._inbox = f"{bus.new_inbox()}."
     bus._subscriptions.append(Subscription(f"{bus._inbox}*", bus._on_reply))
     try:
-        async with asyncio.timeout(timeout_s):
-            await bus._open()
+        await _opened(bus, timeout_s)
     except Exception as error:
         bus._closing = True
         await bus._client.close()
         raise Unavailable(f"cannot connect to NATS at {_host(url)}: {error!r}") from error
     bus._keeper = asyncio.create_task(bus._keep(), name="bus-keeper")
     return bus
+
+
+async def _opened(bus: Bus, timeout_s: float) -> None:
+    """Open a connection, or raise TimeoutError.
+
+    asyncio.timeout cancels once, and nats-py may lose that: Python 3.11's wait_for drops a cancellation which comes
+    together with a refused connection, and nats-py then tries for ever.
+    """
+    opening = asyncio.create_task(bus._open(), name="bus-open")
+    try:
+        await asyncio.wait({opening}, timeout=timeout_s)
+        if not opening.done():
+            raise TimeoutError
+        await opening
+    finally:
+        while not opening.done():
+            opening.cancel()
+            await asyncio.wait({opening}, timeout=CANCEL_AGAIN_S)
 
 
 def _jittered(delay_s: float) -> float:
