@@ -80,6 +80,8 @@ PULL_EVENTS = 512
 RETRY_S = 0.5
 # The tracker answers within milliseconds, and within some tenths of a second while it stores a lot.
 DUPLICATES_S = 1.0
+# A tracker that does not answer is not asked for this long: events are not to wait for it one pull after the other.
+DUPLICATES_PAUSE_S = 5.0
 # Saves are seldom, and one that finds no reader takes some 30 ms more.
 CODE_READERS = 1
 # Functions that are new at the same time find a worker ready, for 4 MB each. A fourth one waits some 20 ms longer.
@@ -117,6 +119,7 @@ class App:
         self._delivery = open_channel(settings.delivery_address, token, service="executor", credentials=tls.client)
         self._registry_stub: registry_rpc.InternalServiceAsyncStub = registry_rpc.InternalServiceStub(self._registry)
         self._delivery_stub: delivery_rpc.InternalServiceAsyncStub = delivery_rpc.InternalServiceStub(self._delivery)
+        self._duplicates_known_from = 0.0
         self._log = registry_log(self._registry)
         self._publisher = Publisher(bus)
         self._tickets = Tickets(bus, self._clock)
@@ -365,6 +368,8 @@ class App:
 
     async def _find_duplicates(self, workspace: str, events: Sequence[Published]) -> Sequence[int]:
         """Ask the tracker once: without it events are run, rather twice than late."""
+        if self._clock.monotonic() < self._duplicates_known_from:
+            return ()
         sources, message_ids, sequences, indexes, times = zip(*events, strict=True)
         request = duplicates_pb.FindDuplicatesRequest(
             workspace=workspace, sources=sources, message_ids=message_ids, stream_sequences=sequences, indexes=indexes,
@@ -373,7 +378,8 @@ class App:
         try:
             return (await self._delivery_stub.FindDuplicates(request, timeout=DUPLICATES_S)).duplicates
         except OnwardError as error:
-            log.info("duplicates_not_known", reason=error.reason)
+            log.info("duplicates_not_known", reason=error.reason, pause_s=DUPLICATES_PAUSE_S)
+            self._duplicates_known_from = self._clock.monotonic() + DUPLICATES_PAUSE_S
             return ()
 
 
