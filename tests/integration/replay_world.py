@@ -171,7 +171,7 @@ def track(number: int, **fields: Any) -> dict[str, Any]:
 
 
 async def totals_match_rows(world: World) -> None:
-    """Sums of failures by minute, hour and error group are what the rows say."""
+    """Sums of failures by minute, hour, reason and error group are what the rows say."""
     for table, column, unit_us in (("rollups", "minute", 60_000_000), ("hour_rollups", "hour", 3_600_000_000)):
         sums = await world.rows(
             f"SELECT destination, {column}, state, error_type, type, sum(count)::int, sum(duplicates)::int FROM {table}"
@@ -180,6 +180,19 @@ async def totals_match_rows(world: World) -> None:
         rows = await world.rows(
             "SELECT destination, (received_at_us / $1)::int, state, error_type, type, count(*)::int,"
             " sum(duplicate::int)::int FROM attempts WHERE terminal GROUP BY 1, 2, 3, 4, 5 ORDER BY 1, 2, 3, 4, 5",
+            unit_us,
+        )
+        assert [tuple(row) for row in sums] == [tuple(row) for row in rows], table
+    for table, column, unit_us in (
+        ("reason_rollups", "minute", 60_000_000),
+        ("hour_reason_rollups", "hour", 3_600_000_000),
+    ):
+        sums = await world.rows(
+            f"SELECT destination, {column}, state, reason, count::int FROM {table} WHERE count <> 0 ORDER BY 1, 2, 3, 4"
+        )
+        rows = await world.rows(
+            "SELECT destination, (received_at_us / $1)::int, state, reason, count(*)::int FROM attempts"
+            " WHERE terminal AND reason <> '' GROUP BY 1, 2, 3, 4 ORDER BY 1, 2, 3, 4",
             unit_us,
         )
         assert [tuple(row) for row in sums] == [tuple(row) for row in rows], table

@@ -70,6 +70,7 @@ async def _count(connection: Connection, place: Place, rows: Sequence[asyncpg.Re
     counts: Counter[tuple[Kind, str]] = Counter()
     duplicates: Counter[tuple[Kind, str]] = Counter()
     groups: Counter[tuple[int, int]] = Counter()
+    reasons: Counter[tuple[int, str]] = Counter()
     for row in rows:
         minute = row["received_at_us"] // MINUTE_US
         kind = (minute, row["error_type"], row["type"])
@@ -77,14 +78,16 @@ async def _count(connection: Connection, place: Place, rows: Sequence[asyncpg.Re
         duplicates[kind, row["event_name"]] += row["duplicate"]
         if row["error_group"]:
             groups[minute, row["error_group"]] += sign
+        if row["reason"]:
+            reasons[minute, row["reason"]] += sign
     if not counts:
         return
     sums = _spread(counts, duplicates, await _counted(connection, place, counts), sign)
     await connection.execute(queries.add_counts, *place, *columns(sums, 6))
-    if groups:
-        await connection.execute(
-            queries.add_failed, *place, *columns([(*key, count) for key, count in sorted(groups.items())], 3)
-        )
+    for statement, changed in ((queries.add_failed, groups), (queries.add_reasons, reasons)):
+        if changed:
+            ordered: list[tuple[object, ...]] = [(*key, count) for key, count in sorted(changed.items())]
+            await connection.execute(statement, *place, *columns(ordered, 3))
 
 
 async def _counted(
@@ -106,9 +109,11 @@ def _spread(
     for (kind, name), count in counts.items():
         known = counted.get((kind, name))
         named = 0 if known is None else count if sign > 0 else min(count, known)
+        repeated = duplicates[kind, name]
         for under, part in ((name, named), ("", count - named)):
             if part:
                 change = changes.setdefault((kind, under), [0, 0])
                 change[0] += sign * part
-                change[1] += sign * min(part, duplicates[kind, name])
+                change[1] += sign * min(part, repeated)
+                repeated -= min(part, repeated)
     return [(*kind, name, *change) for (kind, name), change in sorted(changes.items())]

@@ -18,7 +18,7 @@ FROM unnest($3::bigint[], $4::int[], $5::bigint[], $6::int[])
 WHERE a.workspace = $1 AND a.stream_sequence = k.stream_sequence AND a.event_index = k.event_index
     AND a.destination = $2 AND a.attempt = k.attempt AND a.received_at_us = k.received_at_us AND a.terminal
 RETURNING a.stream_sequence, a.event_index, a.received_at_us, a.state, a.error_type, a.type, a.event_name, a.duplicate,
-    a.error_group;
+    a.error_group, a.reason;
 
 -- name: close_again
 -- The last attempt that failed ends its delivery once more.
@@ -38,7 +38,7 @@ FROM (
 WHERE a.workspace = $1 AND a.stream_sequence = l.stream_sequence AND a.event_index = l.event_index
     AND a.destination = $2 AND a.attempt = l.attempt AND a.received_at_us = l.received_at_us
 RETURNING a.stream_sequence, a.event_index, a.received_at_us, a.state, a.error_type, a.type, a.event_name, a.duplicate,
-    a.error_group;
+    a.error_group, a.reason;
 
 -- name: counted_names
 -- How much was counted under each name, and under none, as it is for the names of a minute that has too many.
@@ -64,6 +64,18 @@ UPDATE rollups r SET count = r.count + k.count, duplicates = r.duplicates + k.du
 FROM counts k
 WHERE r.workspace = $1 AND r.destination = $2 AND r.state = 3 AND r.minute = k.minute AND r.error_type = k.error_type
     AND r.type = k.type AND r.event_name = k.event_name;
+
+-- name: add_reasons
+WITH reasons AS (
+    SELECT * FROM unnest($3::int[], $4::text[], $5::bigint[]) AS k (minute, reason, count)
+), hours AS (
+    UPDATE hour_reason_rollups r SET count = r.count + k.count
+    FROM (SELECT minute / 60 AS hour, reason, sum(count) AS count FROM reasons GROUP BY 1, 2) AS k
+    WHERE r.workspace = $1 AND r.destination = $2 AND r.state = 3 AND r.hour = k.hour AND r.reason = k.reason
+)
+UPDATE reason_rollups r SET count = r.count + k.count
+FROM reasons k
+WHERE r.workspace = $1 AND r.destination = $2 AND r.state = 3 AND r.minute = k.minute AND r.reason = k.reason;
 
 -- name: add_failed
 UPDATE error_rollups r SET failed = r.failed + k.failed
