@@ -35,6 +35,17 @@ def test_deliveries_are_spread_evenly_and_go_on_where_the_last_ones_ended() -> N
     assert replays.due_times(4, after, 10 * SECOND, 1) == ([10_750_000], 11 * SECOND)
     # What was not taken up in time is not made up for.
     assert replays.due_times(4, after, 60 * SECOND, 1)[0] == [60 * SECOND]
+    # A clock that was turned back is not waited for.
+    assert replays.due_times(4, 3600 * SECOND, 60 * SECOND, 1) == ([60 * SECOND], 60_250_000)
+    assert replays.due_times(0.01, 150 * SECOND, 60 * SECOND, 1) == ([150 * SECOND], 250 * SECOND)
+
+
+def test_a_rate_at_which_nothing_would_ever_end_is_refused() -> None:
+    for rate in (0, 0.01, 10_000):
+        replays.require_rate(rate)
+    for rate in (1e-300, 0.009):
+        with pytest.raises(InvalidArgument, match="rate_per_second"):
+            replays.require_rate(rate)
 
 
 @pytest.mark.parametrize(
@@ -47,6 +58,12 @@ def test_deliveries_are_spread_evenly_and_go_on_where_the_last_ones_ended() -> N
         (10_000, 0, replays.AHEAD_MAX - 7, 7),
         (10_000, 0, replays.AHEAD_MAX + 7, 0),
         (0.5, 0, 0, 1),
+        # Not even one in two seconds.
+        (0.01, 0, 0, 1),
+        (0.01, 60 * SECOND, 0, 0),
+        # The clock was turned back by an hour.
+        (10, 3610 * SECOND, 0, 20),
+        (0.01, 3610 * SECOND, 0, 1),
     ],
 )
 def test_no_more_is_taken_up_than_is_due_soon_and_may_wait(

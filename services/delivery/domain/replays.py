@@ -20,6 +20,8 @@ INDEXES = 4096
 NUMBER_MAX = 999_999_999 // INDEXES - 1
 
 RATE_DEFAULT = 500.0
+# As for destinations' policies: slower, and it would go on for longer than events are kept.
+RATE_MIN = 0.01
 # What was taken up and not released, of all replays of a destination: enough for a second at the highest rate that one
 # destination has been seen to take; a few MB.
 AHEAD_MAX = 2_000
@@ -111,6 +113,12 @@ def require_selection(selection: pb.ReplaySelection, kind: int) -> None:
         raise malformed("selection.states", "must be states in which deliveries end")
 
 
+def require_rate(rate: float) -> None:
+    """Raises InvalidArgument; 0 is for the default."""
+    if 0 < rate < RATE_MIN:
+        raise malformed("rate_per_second", f"must be 0 for {RATE_DEFAULT:.0f}, or at least {RATE_MIN}")
+
+
 def group_numbers(error_groups: Iterable[str]) -> list[int]:
     """Raises InvalidArgument for what is no group's id."""
     numbers = [parse_group_name(one) for one in error_groups]
@@ -121,13 +129,24 @@ def group_numbers(error_groups: Iterable[str]) -> list[int]:
 
 def room(rate: float, next_at_us: int, now_us: int, waiting: int, most: int) -> int:
     """How many may be taken up now: not too far ahead of the clock, and not too many at once."""
-    ahead_us = now_us + AHEAD_US - max(next_at_us, now_us)
-    by_rate = int(ahead_us * rate / SECOND_US + 1e-9)
+    first_us = _first_us(rate, next_at_us, now_us)
+    by_rate = int((now_us + AHEAD_US - first_us) * rate / SECOND_US + 1e-9)
+    if first_us == now_us:
+        # At a slow rate, not even one is due within that.
+        by_rate = max(1, by_rate)
     return max(0, min(by_rate, AHEAD_MAX - waiting, most))
 
 
 def due_times(rate: float, next_at_us: int, now_us: int, count: int) -> tuple[list[int], int]:
     """When so many are due, evenly spread, and when the next one may be."""
-    first_us = max(next_at_us, now_us)
+    first_us = _first_us(rate, next_at_us, now_us)
     step_us = SECOND_US / rate
     return [first_us + round(number * step_us) for number in range(count)], first_us + round(count * step_us)
+
+
+def _first_us(rate: float, next_at_us: int, now_us: int) -> int:
+    """When the next one is due."""
+    if next_at_us - now_us > max(AHEAD_US, SECOND_US / rate):
+        # Further ahead than it was ever set: the clock was turned back, and nobody is to wait for that.
+        return now_us
+    return max(next_at_us, now_us)

@@ -28,6 +28,7 @@ from services.delivery.domain.replays import (
     group_numbers,
     parse_replay_id,
     replay_id,
+    require_rate,
     require_selection,
 )
 from services.delivery.domain.schedule import SECOND_US
@@ -74,6 +75,7 @@ class Replays:
 
     async def _create(self, request: Asked, response: type[Created], kind: int) -> Created:
         workspace, destination = names.DESTINATION.parse(request.destination, "destination")
+        require_rate(request.rate_per_second)
         selection = self._selection(request.selection, kind)
         await self._look_at_registry()
         target = await self._target(workspace, destination)

@@ -33,7 +33,7 @@ class CreateReplayRequest(_message.Message):
     destination: _builtins.str
     """`workspaces/{workspace}/destinations/{destination}`. It must be enabled, but for a preview."""
     rate_per_second: _builtins.float
-    """Events taken up a second, at most; 0 means 500."""
+    """Events taken up a second, at most; 0 means 500, else at least 0.01."""
     validate_only: _builtins.bool
     """Only count what it would take up."""
     request_id: _builtins.str
@@ -107,7 +107,7 @@ class RedriveDeliveriesRequest(_message.Message):
     destination: _builtins.str
     """`workspaces/{workspace}/destinations/{destination}`. It must be enabled, but for a preview."""
     rate_per_second: _builtins.float
-    """Deliveries taken up a second, at most; 0 means 500."""
+    """Deliveries taken up a second, at most; 0 means 500, else at least 0.01."""
     validate_only: _builtins.bool
     """Only count what it would take up."""
     request_id: _builtins.str
