@@ -195,6 +195,17 @@ async def test_what_waits_for_its_turn_beyond_its_horizon_ends(crm: Partner) -> 
     await eventually(lambda: exhausted(crm, query, 6))
 
 
+async def test_a_last_retry_that_is_due_at_the_horizon_itself_is_made(crm: Partner) -> None:
+    """A16: nothing ends for being held back that was not."""
+    await crm.policy(DeliveryPolicy(max_in_flight=10, retries=RetrySchedule(offsets_s=[300])))
+    await crm.world.report(batch(attempt(1, result=pb.RESULT_RETRYABLE, retry_after_ms=300_000)))
+    assert await crm.world.value("SELECT due_at_us = first_ended_at_us + 300000000 FROM due")
+    # Of what is due, and what is past its horizon, is looked in one round.
+    crm.world.advance(301)
+    (last,) = await crm.released(1)
+    assert (last.attempt, last.retries_used) == (2, 1)
+
+
 async def exhausted(crm: Partner, query: str, least: int) -> bool:
     return bool(await crm.world.value(query, pb.RESULT_DEFERRED) >= least)
 

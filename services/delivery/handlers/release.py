@@ -150,11 +150,17 @@ class Releaser:
         """Release what may go; answers how long to sleep. All of it happens on the connection that has the lock."""
         # Cleared before the look, so that what is added during it is seen by the next one.
         self._wake.clear()
+        now_us = self.now_us()
+        sleep_s = await self._release(connection, now_us)
         if self._clock.monotonic() - self._reviewed_at >= min(REVIEW_INTERVAL_S, self._unanswered_after_s):
             self._reviewed_at = self._clock.monotonic()
-            await self._expiry.look(connection, self.now_us())
+            # After what may go has gone: a last retry may be due at the horizon itself.
+            await self._expiry.look(connection, now_us)
             await self._review(connection)
-        now_us = self.now_us()
+        return sleep_s
+
+    async def _release(self, connection: Connection, now_us: int) -> float:
+        """Release what may go now; answers as `_round`."""
         await self._gathering.look(connection, now_us)
         demand = await connection.fetch(queries.demand)
         wanted, sleep_s = self._wanted(demand, now_us)
