@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import asyncio
 from typing import Any
 
+import asyncpg
 import pytest
 
 from kit.auth.demand import EVERYTHING, Subset
@@ -120,6 +122,52 @@ async def test_a_delivery_that_is_cancelled_while_it_is_attempted_ends_with_that
             assert ended.state == state
             assert ended.reason == ("cancelled" if state == dpb.DELIVERY_STATE_CANCELLED else "")
         assert await world.value("SELECT count(*) FROM due") == 0
+
+
+async def test_a_delivery_that_goes_out_at_the_very_moment_it_is_cancelled_ends_with_its_attempt(
+    database: str, nats_url: str
+) -> None:
+    async with running(database, nats_url) as world:
+        name = await fail(world, 1)
+        connection = await asyncpg.connect(database)
+        try:
+            async with asyncio.TaskGroup() as tasks, connection.transaction():
+                # The releaser has claimed it, and its claim is not stored yet.
+                await connection.execute("UPDATE due SET released_at_us = due_at_us")
+                tasks.create_task(cancelled(world, name))
+                await eventually(lambda: waits_for_a_row(world))
+            assert await world.value("SELECT cancelled AND released_at_us IS NOT NULL FROM due")
+            await world.report(batch(attempt(1, 2, opb.RESULT_DELIVERED)))
+            assert (await shown(world, name)).delivery.state == dpb.DELIVERY_STATE_DELIVERED
+        finally:
+            await connection.close()
+
+
+async def cancelled(world: World, name: str) -> None:
+    await world.viewer.CancelDelivery(pb.CancelDeliveryRequest(name=name))
+
+
+async def waits_for_a_row(world: World) -> bool:
+    """Whether somebody waits for the test's transaction."""
+    query = (
+        "SELECT count(*) > 0 FROM pg_stat_activity WHERE datname = current_database() AND wait_event_type = 'Lock'"
+        " AND wait_event = 'transactionid'"
+    )
+    return bool(await world.value(query))
+
+
+async def test_an_attempt_that_failed_counts_as_failed_though_its_delivery_was_cancelled(
+    database: str, nats_url: str
+) -> None:
+    async with running(database, nats_url) as world:
+        name = await fail(world, 1)
+        world.advance(12)
+        (due,) = await world.released(1)
+        await world.viewer.CancelDelivery(pb.CancelDeliveryRequest(name=name))
+        await world.report(batch(attempt(1, due.attempt, opb.RESULT_RETRYABLE, error_type=opb.ERROR_TYPE_RETRY)))
+        assert (await shown(world, name)).delivery.state == dpb.DELIVERY_STATE_CANCELLED
+        query = "SELECT error_type, sum(attempts)::int AS attempts FROM attempt_rollups GROUP BY 1"
+        assert [tuple(row) for row in await world.rows(query)] == [(opb.ERROR_TYPE_RETRY, 2)]
 
 
 async def test_a_repeated_request_gets_the_first_answer_and_does_nothing_twice(database: str, nats_url: str) -> None:

@@ -25,6 +25,7 @@ from tests.integration.replay_world import (
     Selection,
     replaying,
     totals_match_rows,
+    track,
 )
 
 pytestmark = pytest.mark.integration
@@ -183,6 +184,27 @@ async def test_a_failed_delivery_is_tried_again_by_hand_with_a_schedule_that_beg
             await ours.world.viewer.RetryDelivery(acts_pb2.RetryDeliveryRequest(name=name))
 
 
+async def test_a_replays_delivery_that_is_tried_again_by_hand_counts_by_how_it_ends_then(
+    database: str, nats_url: str
+) -> None:
+    async with replaying(database, nats_url) as ours:
+        await ours.publish(track(1))
+        made = await ours.create()
+        (due,) = await ours.world.released(1)
+        detail = opb.AttemptDetail(event=due.event, error_message="no")
+        await ours.answer(due, opb.RESULT_FAILED, error_type=opb.ERROR_TYPE_BAD_REQUEST, detail=detail)
+        found = await ours.reached(made.replay, FINISHED)
+        assert (found.taken_up, found.delivered, found.failed) == (1, 0, 1)
+        name = f"{ACME}/deliveries/{delivery_id(1, due.index, 'crm')}"
+        await ours.world.viewer.RetryDelivery(acts_pb2.RetryDeliveryRequest(name=name))
+        _, again = await ours.world.released(2)
+        assert (again.attempt, again.replay) == (2, "r1")
+        await ours.answer(again)
+        found = await ours.get(made.replay)
+        assert (found.taken_up, found.delivered, found.failed) == (1, 1, 0)
+        await totals_match_rows(ours.world)
+
+
 async def test_a_disabled_or_disconnected_destination_is_refused_and_counted_nevertheless(
     database: str, nats_url: str
 ) -> None:
@@ -240,3 +262,24 @@ async def test_whoever_has_not_both_roles_neither_sees_nor_ends_it(
         assert len(listed.replays) == (1 if sources.all else 0)
         listed = await ours.stub.ListReplays(pb.ListReplaysRequest(parent=CRM))
         assert [one.name for one in listed.replays] == [made.replay.name]
+
+
+async def test_what_was_exhausted_and_goes_on_counts_as_exhausted_no_more(database: str, nats_url: str) -> None:
+    async with replaying(database, nats_url) as ours:
+        # It ended by the schedule, each of its retries used up.
+        await ours.report(
+            opb.RESULT_RETRYABLE, 1, 2, number=10, retries_used=9, error_type=opb.ERROR_TYPE_BAD_REQUEST,
+            detail=opb.AttemptDetail(event=b'{"type":"track"}', error_message="busy"),
+        )  # fmt: skip
+        await totals_match_rows(ours.world)
+        assert await ours.world.value("SELECT sum(count)::int FROM reason_rollups WHERE reason = 'exhausted'") == 2
+        made = await ours.redrive(rate_per_second=1)
+        (due,) = await ours.world.released(1)
+        await eventually(lambda: taken_up(ours, 2))
+        await totals_match_rows(ours.world)
+        await ours.answer(due)
+        await ours.stub.CancelReplay(pb.CancelReplayRequest(name=made.replay.name))
+        # The other one is given back, as it was.
+        await ours.reached(made.replay, CANCELLED)
+        await totals_match_rows(ours.world)
+        assert await ours.world.value("SELECT sum(count)::int FROM hour_reason_rollups") == 1

@@ -108,7 +108,11 @@ class Interventions:
             raise WrongState(f"{name} can't be tried again: its event was not kept.")
         now_us = self._now_us()
         place = reopening.Place(row["workspace"], row["destination"])
-        await reopening.reopen(connection, place, [row], [now_us], made_by(row["event_index"]), now_us)
+        replay = made_by(row["event_index"])
+        await reopening.reopen(connection, place, [row], [now_us], replay, now_us)
+        if replay:
+            # It counts by how it ends now.
+            await connection.execute(queries.uncount_failed, row["workspace"], replay)
         return row
 
     def _now_us(self) -> int:
@@ -120,15 +124,16 @@ class Interventions:
 
 
 async def _waiting(connection: Connection, name: str) -> asyncpg.Record | None:
-    """The delivery's row in `due`, locked with its workspace; None where it does not wait. Raises HiddenDelivery."""
+    """The delivery's row in `due`, locked, its workspace too; None where it does not wait. Raises HiddenDelivery."""
     workspace, delivery = names.DELIVERY.parse(name)
     event, hashed = parse_delivery_id(delivery)
     await connection.execute(locks.lock_workspaces, [workspace], [True])
     rows = await connection.fetch(queries.waiting, workspace, *event)
     row = next((one for one in rows if destination_hash(one["destination"]) == hashed), None)
-    if row is not None:
-        _require_shown(row, name)
-    return row
+    if row is None:
+        return None
+    _require_shown(row, name)
+    return await connection.fetchrow(queries.lock_waiting, *_key(row))
 
 
 async def _ended(connection: Connection, name: str) -> asyncpg.Record:

@@ -294,7 +294,8 @@ class Rows:
             reason or one.reason, one.batch_events, self._replay_of(group, one),
             self._errors.add(group, one, error_type, ended=state != 0) if failed else 0,
         ))  # fmt: skip
-        self._sums.add(group, one, state, error_type)
+        # What was cancelled while it was attempted has no error as a delivery, but the attempt has.
+        self._sums.add(group, one, state, error_type or one.error_type)
         if one.wall_us:
             self._usage.add_attempts(group, one.ended_at_us, 1, one.wall_us, one.cpu_us)
         if one.HasField("detail"):
