@@ -125,6 +125,7 @@ def test_a_policy_is_changed_in_part(onward: Onward) -> None:
     onward.done("destinations", "policy", "rules-strict", "--fail-on-http-error")
     onward.done("destinations", "policy", "rules-strict", "--retry-only-explicit")
     plain = {"failOnHttpError": True, "omitIdempotencyKey": False, "orderingKey": ""}
+    plain |= {"breakerDisabled": False, "maxInFlight": 0, "maxPerSecond": 0.0}
     assert _policy(onward) == {"retryOnlyExplicit": True, **plain}
     onward.done("destinations", "policy", "rules-strict", "--no-fail-on-http-error")
     assert _policy(onward) == {"retryOnlyExplicit": True, **plain, "failOnHttpError": False}

@@ -15,8 +15,8 @@ from google.protobuf.message import Message
 
 from kit.eventstore.facts import Fact, Meta, serialize
 from onward.audit.v1 import audit_service_pb2 as pb
+from onward.delivery.v1 import alerts_pb2, replays_pb2
 from onward.delivery.v1 import facts_pb2 as d
-from onward.delivery.v1 import replays_pb2
 from onward.registry.v1 import facts_pb2 as f
 from onward.registry.v1 import resources_pb2 as r
 from services.audit.domain.content import FACT_TYPES, read
@@ -73,6 +73,22 @@ ENABLED = ("destinations/eu", f.DestinationEnabled(destination="eu"))
 SECRET = f.SettingChange(name="apiKey", keyed_hash="ab" * 32)
 SETTINGS = ("destinations/eu", f.SettingsChanged(destination="eu", revision=1, changes=[SECRET]))
 NO_BOTS = ("destinations/eu", f.FilterCreated(parent="destinations/eu", filter="bots", rule=rule("No bots")))
+SUBSCRIPTION = (
+    "subscriptions/s1",
+    d.SubscriptionCreated(
+        subscription="s1",
+        origin="https://hooks.example.com",
+        kinds=[alerts_pb2.ALERT_KIND_UNHEALTHY],
+        sources=["web"],
+        thresholds=alerts_pb2.AlertThresholds(window_minutes=15),
+    ),
+)
+SUBSCRIBED = [
+    ("kinds", "", ["ALERT_KIND_UNHEALTHY"]),
+    ("origin", "", "https://hooks.example.com"),
+    ("sources", "", ["web"]),
+    ("thresholds.windowMinutes", "", 15),
+]
 NO_TEST = ("destinations/eu", f.FilterCreated(parent="destinations/eu", filter="test", rule=rule("No tests")))
 SAVED = f.FunctionVersionSaved(function="crm", number=1, code=CODE, code_sha256="12" * 32, handlers=["onTrack"])
 KEY = ("sources/web", f.WriteKeyCreated(source="web", key="k1"))
@@ -320,6 +336,65 @@ ROWS: Mapping[str, Row] = MappingProxyType(
             "EU",
             [("messageId", "", "m-1")],
             before=[DESTINATION],
+        ),
+        "DestinationBecameUnhealthy": Row(
+            (
+                "health/2026-01-02",
+                d.DestinationBecameUnhealthy(
+                    destination="eu", source="web", attempts=40, failures=25, failure_rate=0.625, error_message="busy"
+                ),
+            ),
+            "destinations/eu",
+            "EU",
+            [
+                ("attempts", "", "40"),
+                ("errorMessage", "", "busy"),
+                ("failureRate", "", 0.625),
+                ("failures", "", "25"),
+                ("source", "", "web"),
+            ],
+            before=[DESTINATION],
+        ),
+        "DestinationBecameHealthy": Row(
+            ("health/2026-01-02", d.DestinationBecameHealthy(destination="eu", source="web", attempts=20, failures=1)),
+            "destinations/eu",
+            "",
+            [("attempts", "", "20"), ("failures", "", "1"), ("source", "", "web")],
+        ),
+        "SubscriptionCreated": Row(SUBSCRIPTION, "subscriptions/s1", "", SUBSCRIBED),
+        "SubscriptionDeleted": Row(
+            ("subscriptions/s1", d.SubscriptionDeleted(subscription="s1")),
+            "subscriptions/s1",
+            "",
+            [(field, after, "") for field, _, after in SUBSCRIBED],
+            before=[SUBSCRIPTION],
+        ),
+        "AlertRaised": Row(
+            (
+                "alerts/2026-01-02",
+                d.AlertRaised(
+                    alert="a1", subscription="s1", kind=alerts_pb2.ALERT_KIND_VOLUME, destination="eu", count=12
+                ),
+            ),
+            "subscriptions/s1",
+            "",
+            [("alert", "", "a1"), ("count", "", 12), ("destination", "", "eu"), ("kind", "", "ALERT_KIND_VOLUME")],
+        ),
+        "AlertUndelivered": Row(
+            (
+                "alerts/2026-01-02",
+                d.AlertUndelivered(
+                    alert="a1", subscription="s1", attempts=52, http_status=503, error="it answered 503"
+                ),
+            ),
+            "subscriptions/s1",
+            "",
+            [
+                ("alert", "", "a1"),
+                ("attempts", "", 52),
+                ("error", "", "answered 503"),
+                ("httpStatus", "", 503),
+            ],
         ),
         "DeliveryRetried": Row(
             ("deliveries/2026-01-02", d.DeliveryRetried(destination="eu", delivery="d1-0-a", message_id="m-1")),
