@@ -79,9 +79,7 @@ DELIVERY_ROWS: Mapping[str, Row] = MappingProxyType(
         "AlertUndelivered": Row(
             (
                 "alerts/2026-01-02",
-                d.AlertUndelivered(
-                    alert="a1", subscription="s1", attempts=52, http_status=503, error="answered 503"
-                ),
+                d.AlertUndelivered(alert="a1", subscription="s1", attempts=52, http_status=503, error="answered 503"),
             ),
             "subscriptions/s1",
             "",
