@@ -5,6 +5,7 @@ is a repetition and where something is missing; what is missing is read from the
 recorded in the transaction of the effect.
 """
 
+import asyncio
 from abc import ABC, abstractmethod
 from collections.abc import Awaitable, Callable, Iterable, Sequence
 from itertools import groupby
@@ -20,6 +21,9 @@ from kit.postgres.pool import Connection, Pool
 
 log = structlog.get_logger(__name__)
 
+# Far more than a transaction of so many takes. A COPY whose connection is lost while it waits to write never ends by
+# itself.
+APPLY_TIMEOUT_S = 30.0
 # Facts of one transaction: few enough to hold no lock for long, enough to make the commit cheap.
 RUN_FACTS_MAX = 500
 
@@ -142,6 +146,13 @@ class PostgresFactApplier(FactApplier):
         return await self._pool.fetchval(queries.consumer_position, self._consumer, self._service, workspace) or 0
 
     async def _apply_run(self, workspace: str, facts: Sequence[Fact]) -> int:
+        try:
+            async with asyncio.timeout(APPLY_TIMEOUT_S):
+                return await self._apply_locked(workspace, facts)
+        except TimeoutError as error:
+            raise Unavailable("Postgres has not stored facts in time; they come again.") from error
+
+    async def _apply_locked(self, workspace: str, facts: Sequence[Fact]) -> int:
         key = (self._consumer, self._service, workspace)
         async with self._pool.transaction() as connection:
             await connection.execute(queries.create_consumer_position, *key)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Callable, Sequence
 from contextlib import suppress
 from uuid import UUID
@@ -32,6 +33,9 @@ ATTEMPTS_MAX = 5_000
 TRIES_MAX = 4
 # Messages that can't be applied now are delivered again after this.
 RETRY_DELAY_S = 1.0
+# A transaction takes a tenth of a second, and some seconds on a slow disk. One that never ends is asyncpg's: a COPY
+# whose connection is lost while it waits to write is told nothing (seen when Postgres ran out of disk).
+STORE_TIMEOUT_S = 20.0
 # A message that fails by a fault of ours keeps coming, so that nothing is lost, and hardly costs anything.
 FAILED_DELAY_S = 30.0
 # Deliveries of a message that Postgres refuses for what it holds, before it is taken apart: it holds up all look-ups.
@@ -147,9 +151,9 @@ class OutcomesConsumer:
     async def _salvage(self, message: Message, batch: pb.OutcomeBatch) -> None:
         batch_id = batch.batch_id
         try:
-            async with self._pool.transaction() as connection:
+            async with asyncio.timeout(STORE_TIMEOUT_S), self._pool.transaction() as connection:
                 salvaged = await salvage(self._writer, connection, batch, self._now_us())
-        except (Unavailable, asyncpg.UniqueViolationError) as error:
+        except (TimeoutError, Unavailable, asyncpg.UniqueViolationError) as error:
             log.warning("outcomes_wait", count=1, reason=type(error).__name__)
             nak(self._bus, [message], RETRY_DELAY_S)
         except Exception:
@@ -171,12 +175,15 @@ class OutcomesConsumer:
         return await self._transact(batches, careful=True)
 
     async def _transact(self, batches: Sequence[pb.OutcomeBatch], *, careful: bool) -> Applied:
-        async with self._pool.transaction() as connection:
-            try:
-                return await self._writer.write(connection, batches, self._now_us(), careful=careful)
-            except REFUSALS as refusal:
-                # Named before the pool sees it, to whom a value that says "closed" is a closed connection.
-                raise RefusedError from refusal
+        try:
+            async with asyncio.timeout(STORE_TIMEOUT_S), self._pool.transaction() as connection:
+                try:
+                    return await self._writer.write(connection, batches, self._now_us(), careful=careful)
+                except REFUSALS as refusal:
+                    # Named before the pool sees it, to whom a value that says "closed" is a closed connection.
+                    raise RefusedError from refusal
+        except TimeoutError as error:
+            raise Unavailable("Postgres has not stored outcomes in time; they come again.") from error
 
     def _now_us(self) -> int:
         return int(self._clock.now().timestamp() * SECOND_US)
