@@ -55,7 +55,12 @@ SELECT count(*) FROM due
 WHERE workspace = $1 AND destination = $2 AND replay > 0 AND first_ended_at_us = 0 AND released_at_us IS NULL;
 
 -- name: unended
-SELECT EXISTS (SELECT FROM due WHERE workspace = $1 AND destination = $2 AND replay = $3);
+-- By the order of due_replayed: to find any one, all that waits might be read.
+SELECT (
+    SELECT replay FROM due
+    WHERE workspace = $1 AND destination = $2 AND replay = $3 AND replay > 0
+    ORDER BY first_ended_at_us LIMIT 1
+) IS NOT NULL;
 
 -- name: states_of
 -- How deliveries of events ended.
