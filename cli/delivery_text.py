@@ -132,9 +132,17 @@ def print_delivery(one: pb.Delivery) -> None:
             ("state", ended_word(one)),
             ("received", when(one.receive_time)),
             ("ended", when(one.end_time)),
-            *([("next attempt", when(one.next_attempt_time))] if one.HasField("next_attempt_time") else []),
+            *_goes_on(one),
         ]
     )
+
+
+def _goes_on(one: pb.Delivery) -> Iterable[tuple[str, str]]:
+    """Say when what waits goes on: of what is held back, the time that was planned has often passed."""
+    if held := HELD.get(one.reason):
+        yield "next attempt", held
+    elif one.HasField("next_attempt_time"):
+        yield "next attempt", when(one.next_attempt_time)
 
 
 def print_attempts(attempts: Iterable[pb.DeliveryAttempt]) -> None:

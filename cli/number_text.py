@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from datetime import datetime
 
 from rich.text import Text
@@ -78,14 +78,14 @@ def seconds_text(micros: int) -> str:
 # --- summaries
 
 
-def summary_columns(*, wide: bool, skipped: bool, http_errors: bool, trend: bool) -> tuple[str, ...]:
+def summary_columns(*, wide: bool, skipped: bool, cancelled: bool, http_errors: bool, trend: bool) -> tuple[str, ...]:
     if not wide:
         return ("destination", ">received", ">delivered", ">failed", ">pending", ">success", ">p95",
                 *(["trend"] if trend else []))  # fmt: skip
     return (
         "destination", ">received", "change", ">delivered", ">retried", *([">HTTP error"] if http_errors else []),
-        ">failed", ">filtered", *([">skipped"] if skipped else []), ">pending", ">success", "change", ">p50", ">p95",
-        ">p99", *(["trend"] if trend else []),
+        ">failed", ">filtered", *([">cancelled"] if cancelled else []), *([">skipped"] if skipped else []), ">pending",
+        ">success", "change", ">p50", ">p95", ">p99", *(["trend"] if trend else []),
     )  # fmt: skip
 
 
@@ -102,6 +102,7 @@ def summary_row(
         ">HTTP error": f"{now.http_errors:,}",
         ">failed": Text(f"{now.failed:,}", style="red" if now.failed else ""),
         ">filtered": f"{now.filtered:,}",
+        ">cancelled": f"{now.cancelled:,}",
         ">skipped": f"{now.skipped:,}",
         ">pending": Text(f"{now.pending:,}", style="yellow" if now.pending else ""),
         ">success": percent(now.success_rate) if ended else None,
@@ -127,15 +128,23 @@ def _points(now: Counts, before: numbers.DeliveryCounts) -> str:
 def total_line(found: pb.GetSummaryResponse) -> Text:
     """Give all destinations in one line, against the window before."""
     now, before = found.total, found.previous_total
-    told = [f"{now.received:,} received", f"{percent(now.success_rate)} delivered of what ended"]
+    told = [f"{now.received:,} received", _delivered_share(now)]
     if now.delivered:
         told.append(f"p95 {milliseconds(now.latency_ms_p95)}")
     if not before.received:
         return styled(("In all: ", "bold"), f"{'; '.join(told)}. In the window before: nothing.")
-    then = [f"{before.received:,} received ({change(now.received, before.received)})", percent(before.success_rate)]
+    then = [f"{before.received:,} received ({change(now.received, before.received)})"]
+    if before.delivered + before.failed:
+        then.append(percent(before.success_rate))
     if before.delivered:
         then.append(f"p95 {milliseconds(before.latency_ms_p95)}")
     return styled(("In all: ", "bold"), f"{'; '.join(told)}. In the window before: {'; '.join(then)}.")
+
+
+def _delivered_share(counts: numbers.DeliveryCounts) -> str:
+    if not counts.delivered + counts.failed:
+        return "none was delivered or failed yet"
+    return f"{percent(counts.success_rate)} delivered of what ended"
 
 
 def trends(series: numbers.GetSeriesResponse, *, wide: bool) -> dict[str, str]:
@@ -146,14 +155,24 @@ def trends(series: numbers.GetSeriesResponse, *, wide: bool) -> dict[str, str]:
     return {one.destination: sparkline([point.counts.received for point in one.points], cells) for one in series.series}
 
 
-def breakdown_rows(one: numbers.Breakdown, word: Callable[[str], str]) -> Iterator[tuple[Cell, ...]]:
-    """Give value, received, delivered, failed, pending, filtered, and a bar of what was received."""
+def breakdown_columns(one: numbers.Breakdown) -> tuple[str, ...]:
+    """Of event names only what has ended is counted."""
+    word = numbers.Dimension.Name(one.dimension).removeprefix("DIMENSION_").lower().replace("_", " ")
+    if one.dimension == numbers.DIMENSION_EVENT_NAME:
+        return (word, ">ended", ">delivered", ">failed", ">filtered", "share")
+    return (word, ">received", ">delivered", ">failed", ">pending", ">filtered", "share")
+
+
+def breakdown_rows(one: numbers.Breakdown) -> Iterator[tuple[Cell, ...]]:
+    """Give the rows of breakdown_columns."""
+    named = one.dimension == numbers.DIMENSION_EVENT_NAME
     most = max((row.counts.received for row in one.rows), default=0)
     for row in one.rows:
         counts = row.counts
         yield (
-            word(row.value), f"{counts.received:,}", f"{counts.delivered:,}", f"{counts.failed:,}",
-            f"{counts.pending:,}", f"{counts.filtered:,}", bar(counts.received / most if most else 0, BAR),
+            (row.value or "unnamed") if named else value_word(row.value), f"{counts.received:,}",
+            f"{counts.delivered:,}", f"{counts.failed:,}", *([] if named else [f"{counts.pending:,}"]),
+            f"{counts.filtered:,}", bar(counts.received / most if most else 0, BAR),
         )  # fmt: skip
 
 

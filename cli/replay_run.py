@@ -32,6 +32,9 @@ async def run(
         words = count_words(counted.preview, what)
         tell(counted, f"It would run {words} again for {destination}.", as_json=options.json)
         return
+    if not counted.preview.count and not counted.preview.is_estimate:
+        tell(counted, f"There is no {what} to run again for {destination}.", as_json=options.json)
+        return
     ask(counted.preview, what, destination, yes=yes)
     request.validate_only, request.request_id = False, uuid7()
     made = await call(request)

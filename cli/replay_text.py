@@ -64,7 +64,7 @@ def error_types(words: Sequence[FailureWord]) -> list[outcomes_pb2.ErrorType.Val
 def count_words(preview: pb.ReplayPreview, what: str) -> str:
     about = "about " if preview.is_estimate else ""
     plural = "" if preview.count == 1 else "s"
-    received = f", received since {when(preview.first_time)}" if preview.HasField("first_time") else ""
+    received = f" received since {when(preview.first_time)}" if preview.HasField("first_time") else ""
     return f"{about}{preview.count:,} {what}{plural}{received}"
 
 

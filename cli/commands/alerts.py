@@ -8,6 +8,7 @@ import hashlib
 import hmac
 import sys
 import time
+from collections.abc import Sequence
 
 from cyclopts import App
 
@@ -25,6 +26,13 @@ from onward.delivery.v1 import alerts_pb2 as pb
 app = App(name="alerts", help="Have a URL told of destinations that fail.")
 
 BOTH: tuple[Kind, ...] = ("unhealthy", "healthy")
+# What each threshold is for.
+JUDGED_BY: dict[str, tuple[Kind, ...]] = {
+    "window": ("success-rate", "volume", "exhausted", "ingest-failures"),
+    "success_rate": ("success-rate",),
+    "volume_change": ("volume",),
+    "count_min": ("success-rate", "volume"),
+}
 SECRET_MARK = "whsec_"  # noqa: S105  # what secrets begin with
 # As the Standard Webhooks advise: what is older may be somebody's copy.
 TOLERANCE_S = 300
@@ -38,10 +46,10 @@ async def create(
     on: list[Kind] | None = None,
     destination: str = "",
     source: str = "",
-    window: str = "15m",
-    success_rate: float = 0.9,
-    volume_change: float = 0.5,
-    count_min: int = 10,
+    window: str | None = None,
+    success_rate: float | None = None,
+    volume_change: float | None = None,
+    count_min: int | None = None,
     options: Options = DEFAULTS,
 ) -> None:
     """Have webhooks sent to a URL; the secret that signs them is shown this once.
@@ -64,25 +72,27 @@ async def create(
     source
         Only of this one and its destinations.
     window
-        What success-rate, volume, exhausted and ingest-failures are judged by: a multiple of 5m.
+        What success-rate, volume, exhausted and ingest-failures are judged by: a multiple of 5m, 15m where absent.
     success_rate
-        Told below this share, 0 to 1.
+        Told of by success-rate below this share, 0 to 1; 0.9 where absent.
     volume_change
-        Told where a window differs from the one before by more than this share of it.
+        Told of by volume where a window differs from the one before by more than this share of it; 0.5 where absent.
     count_min
-        Windows with fewer attempts or events are not judged.
+        Windows with fewer attempts or events are not judged by success-rate and volume; 10 where absent.
     """
-    minutes = parse_duration(window) / 60
+    kinds = list(dict.fromkeys(on or BOTH))
+    require_judged(kinds, window=window, success_rate=success_rate, volume_change=volume_change, count_min=count_min)
+    minutes = parse_duration(window or "0s") / 60
     if minutes != int(minutes):
         raise UsageError("--window is a multiple of 5 minutes, such as 15m")
     wanted = pb.Subscription(
         url=url,
-        kinds=[kind_of(word) for word in dict.fromkeys(on or BOTH)],
+        kinds=[kind_of(word) for word in kinds],
         thresholds=pb.AlertThresholds(
             window_minutes=int(minutes),
-            success_rate_min=success_rate,
-            volume_change_max=volume_change,
-            count_min=count_min,
+            success_rate_min=success_rate or 0,
+            volume_change_max=volume_change or 0,
+            count_min=count_min or 0,
         ),
     )
     async with Session(options) as session:
@@ -97,6 +107,15 @@ async def create(
         "docs/alerts.md says how a receiver verifies what it gets.",
         as_json=options.json,
     )
+
+
+def require_judged(kinds: Sequence[Kind], **thresholds: float | str | None) -> None:
+    """Raises UsageError where a threshold was named and nothing of what is told is judged by it."""
+    for name, value in thresholds.items():
+        judged = JUDGED_BY[name]
+        if value is not None and not set(kinds) & set(judged):
+            option, wanted = name.replace("_", "-"), " or ".join(f"--on {kind}" for kind in judged)
+            raise UsageError(f"--{option} says nothing about {' and '.join(kinds)}: add {wanted}")
 
 
 @app.command(name="list")

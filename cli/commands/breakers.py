@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from cyclopts import App
 
+from cli.commands.deliveries import require_known
 from cli.options import DEFAULTS, Options
 from cli.output import tell
 from cli.session import Session
@@ -28,6 +29,7 @@ async def reset(destination: str, /, *, options: Options = DEFAULTS) -> None:
         Its id.
     """
     async with Session(options) as session:
+        await require_known(session, destination)
         stub: pb_grpc.DeliveryServiceAsyncStub = pb_grpc.DeliveryServiceStub(session.as_member("delivery"))
         request = pb.ResetBreakerRequest(name=session.name("destinations", destination), request_id=uuid7())
         answer = await stub.ResetBreaker(request)

@@ -17,6 +17,7 @@ from cli.failures import UsageError
 from cli.number_text import (
     INTERVALS,
     USAGE_COLUMNS,
+    breakdown_columns,
     breakdown_rows,
     error_chart,
     error_columns,
@@ -34,7 +35,6 @@ from cli.number_text import (
     trends,
     usage_chart,
     usage_row,
-    value_word,
     what_is_wrong,
 )
 from cli.options import DEFAULTS, Options
@@ -164,8 +164,13 @@ def _title(what: str, session: Session, destination: str) -> str:
 
 def _print_summary(found: pb.GetSummaryResponse, series: dict[str, str], by: list[By]) -> None:
     shown = found.destinations
-    skipped, http_errors = any(one.skipped for one in shown), any(one.http_errors for one in shown)
-    columns = summary_columns(wide=is_wide(), skipped=skipped, http_errors=http_errors, trend=any(series.values()))
+    columns = summary_columns(
+        wide=is_wide(),
+        skipped=any(one.skipped for one in shown),
+        cancelled=any(one.cancelled for one in shown),
+        http_errors=any(one.http_errors for one in shown),
+        trend=any(series.values()),
+    )
     print_table(
         columns,
         [
@@ -187,12 +192,9 @@ def _print_summary(found: pb.GetSummaryResponse, series: dict[str, str], by: lis
 
 
 def _print_breakdown(breakdown: numbers.Breakdown) -> None:
-    word = numbers.Dimension.Name(breakdown.dimension).removeprefix("DIMENSION_").lower().replace("_", " ")
-    columns = (word, ">received", ">delivered", ">failed", ">pending", ">filtered", "share")
-    named = breakdown.dimension == numbers.DIMENSION_EVENT_NAME
+    columns = breakdown_columns(breakdown)
     say()
-    rows = list(breakdown_rows(breakdown, (lambda value: value or "unnamed") if named else value_word))
-    print_table(columns, rows, empty=f"By {word}: none.")
+    print_table(columns, list(breakdown_rows(breakdown)), empty=f"By {columns[0]}: none.")
 
 
 def _hints(found: pb.GetSummaryResponse) -> None:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from cli.commands.deliveries import delivery_stub
+from cli.commands.deliveries import delivery_stub, require_known
 from cli.failures import Exit
 from cli.health_text import COLUMNS, health_row, health_summary
 from cli.options import DEFAULTS, Options
@@ -30,6 +30,8 @@ async def health(*, destination: str = "", fail: bool = False, options: Options 
     async with Session(options) as session:
         parent = session.name("destinations", destination) if destination else session.workspace_name
         found = await delivery_stub(session).GetHealth(pb.GetHealthRequest(parent=parent))
+        if not found.destinations:
+            await require_known(session, destination)
     if options.json:
         print_json(found)
     else:

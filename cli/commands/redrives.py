@@ -28,7 +28,8 @@ async def retry(delivery: str, /, *, options: Options = DEFAULTS) -> None:
     async with Session(options) as session:
         request = acts.RetryDeliveryRequest(name=session.name("deliveries", delivery), request_id=uuid7())
         answer = await delivery_stub(session).RetryDelivery(request)
-    tell(answer, f"{delivery} is tried now: onward deliveries show {delivery}", as_json=options.json)
+    told = f"{delivery} is tried now, or as soon as its destination can take it: onward deliveries show {delivery}"
+    tell(answer, told, as_json=options.json)
 
 
 async def cancel(delivery: str, /, *, options: Options = DEFAULTS) -> None:

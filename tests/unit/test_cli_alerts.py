@@ -14,7 +14,7 @@ from typing import Any
 import pytest
 
 from cli.alert_text import Kind, kind_of, kind_word, subscription_row
-from cli.commands.alerts import verify
+from cli.commands.alerts import require_judged, verify
 from cli.failures import CommandError, UsageError
 from cli.health_text import health_row, health_summary, hour_line
 from onward.delivery.v1 import alerts_pb2 as pb
@@ -141,3 +141,9 @@ def test_a_destination_says_why_it_fails_and_shows_nothing_that_a_terminal_obeys
     assert why == "retry: down\\x1b[31m; d1-0-aa"
     assert health_summary([sick, destination()]) == "1 of 2 destinations is unhealthy."
     assert health_summary([destination()]) == "1 destination, and none is unhealthy."
+
+
+def test_a_threshold_of_what_is_not_told_is_refused_instead_of_doing_nothing() -> None:
+    with pytest.raises(UsageError, match="--success-rate says nothing about unhealthy and healthy: add --on succ"):
+        require_judged(["unhealthy", "healthy"], success_rate=0.9)
+    require_judged(["unhealthy", "success-rate"], success_rate=0.9, volume_change=None, window="30m")

@@ -17,6 +17,8 @@ from cli.charts import Band, BarChart, Panel, TimeChart, as_svg, require_plot, t
 from cli.commands.delivery_numbers import set_span
 from cli.failures import UsageError
 from cli.number_text import (
+    breakdown_columns,
+    breakdown_rows,
     bytes_text,
     error_columns,
     error_row,
@@ -115,7 +117,7 @@ def a_summary() -> pb.GetSummaryResponse:
 @pytest.mark.parametrize("wide", [False, True])
 def test_a_summary_tells_what_became_of_events_and_how_that_has_changed(wide: bool) -> None:
     (one,) = a_summary().destinations
-    columns = summary_columns(wide=wide, skipped=False, http_errors=True, trend=True)
+    columns = summary_columns(wide=wide, skipped=False, cancelled=False, http_errors=True, trend=True)
     row = summary_row("crm", one, one.previous, columns, "▁█")
     told = [str(cell) for cell in row]
     assert len(row) == len(columns)
@@ -129,6 +131,29 @@ def test_all_destinations_are_told_in_one_line_beside_the_window_before() -> Non
     told = total_line(a_summary()).plain
     assert "120 received; 90.0 % delivered of what ended; p95 90 ms" in told
     assert "In the window before: 100 received (▲ 20 %); 100 %; p95 45 ms" in told
+
+
+def test_where_nothing_has_ended_no_share_is_told() -> None:
+    found = pb.GetSummaryResponse(total=numbers.DeliveryCounts(received=3, pending=3, success_rate=1))
+    assert "%" not in total_line(found).plain
+
+
+def test_what_was_cancelled_has_a_column_so_that_the_numbers_add_up() -> None:
+    one = pb.DestinationSummary(received=3, delivered=1, cancelled=2, success_rate=1)
+    columns = summary_columns(wide=True, skipped=False, cancelled=True, http_errors=False, trend=False)
+    row = dict(zip(columns, summary_row("crm", one, one.previous, columns, ""), strict=True))
+    assert row[">cancelled"] == "2"
+
+
+def test_by_event_name_what_has_ended_is_counted_and_nothing_is_said_of_what_waits() -> None:
+    counts = numbers.DeliveryCounts(received=2, delivered=1, failed=1)
+    rows = [numbers.BreakdownRow(value=value, counts=counts) for value in ("Signed Up", "")]
+    one = numbers.Breakdown(dimension=numbers.DIMENSION_EVENT_NAME, rows=rows)
+    columns = breakdown_columns(one)
+    told = [dict(zip(columns, row, strict=True)) for row in breakdown_rows(one)]
+    assert [row["event name"] for row in told] == ["Signed Up", "unnamed"]
+    assert told[0][">ended"] == "2"
+    assert ">pending" not in columns
 
 
 def test_filters_are_named() -> None:

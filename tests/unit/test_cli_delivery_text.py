@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from cli.breaker_text import breaker_lines
-from cli.delivery_text import delivery_row, print_attempts
+from cli.delivery_text import delivery_row, print_attempts, print_delivery
 from onward.delivery.v1 import breakers_pb2
 from onward.delivery.v1 import delivery_service_pb2 as pb
 from onward.executor.v1 import outcomes_pb2 as o
@@ -63,3 +63,14 @@ def test_an_open_breaker_is_told_with_the_command_that_closes_it() -> None:
     crm.breaker.state = breakers_pb2.BREAKER_STATE_HALF_OPEN
     (line,) = breaker_lines(pb.GetSummaryResponse(destinations=[crm]))
     assert "as probes" in line
+
+
+def test_a_delivery_that_is_held_back_is_shown_with_by_what_and_not_with_a_time_that_has_passed(
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    one = pb.Delivery(name="d", state=pb.DELIVERY_STATE_PENDING, reason="breaker_open")
+    one.next_attempt_time.FromSeconds(1_700_000_000)
+    print_delivery(one)
+    out = capsys.readouterr().out
+    assert "held back by its breaker" in out
+    assert "2023-11-14" not in out

@@ -79,7 +79,7 @@ def delivery_probes(pool: Pool, bus: Bus, clock: Clock) -> list[Probe]:
 def judge_retries(waiting: Sequence[Any], now: datetime) -> Check:
     """`waiting` has a row for each destination: its workspace, and `due_at_us` of the first that waits."""
     if not waiting:
-        return ok("retries", "nothing waits to be tried again")
+        return ok("retries", "nothing waits, but for what limits and breakers hold back")
     first = min(waiting, key=lambda row: row["due_at_us"])
     late = timedelta(microseconds=round(now.timestamp() * SECOND_US) - first["due_at_us"])
     if late <= LATE:
