@@ -273,6 +273,7 @@ class Bus:
             reconnect_to_server_handler=self._next_server,
         )
         self._client.options["allow_reconnect"] = True
+        self._attempts = 0
         for subscription in self._subscriptions:
             subscription._raw = await self._client.subscribe_sink(
                 subscription.subject, subscription.sink, subscription.queue
@@ -303,12 +304,19 @@ class Bus:
                 await self._tell(self._reconnect_listeners)
 
     def _next_server(self, servers: list[Server], info: dict[str, Any]) -> tuple[Server | None, float]:
+        delay_s = self._next_delay_s()
+        return servers[self._attempts % len(servers)], delay_s
+
+    def _next_delay_s(self) -> float:
         self._attempts += 1
-        delay_s = min(RECONNECT_DELAY_MIN_S * 2 ** min(self._attempts - 1, 10), RECONNECT_DELAY_MAX_S)
-        return servers[self._attempts % len(servers)], _jittered(delay_s)
+        return _jittered(min(RECONNECT_DELAY_MIN_S * 2 ** min(self._attempts - 1, 10), RECONNECT_DELAY_MAX_S))
 
     async def _on_error(self, error: Exception) -> None:
         log.warning("bus_error", nats=_host(self.url), error=repr(error))
+        if not self._client.options["allow_reconnect"]:
+            # nats-py asks no handler how long to wait before the next attempt of a first connection, but waits for
+            # this: without it, 45 attempts a second and as many lines of the log, for as long as the server is away.
+            await asyncio.sleep(self._next_delay_s())
         denied = _DENIED_PUBLISH.search(str(error))
         if denied is None:
             return

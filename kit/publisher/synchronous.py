@@ -9,7 +9,7 @@ from collections.abc import Coroutine, Mapping
 from contextlib import suppress
 from typing import Any, Self, TypeVar
 
-from kit.errors import OnwardError
+from kit.errors import OnwardError, WrongState
 from kit.publisher.publisher import FLUSH_TIMEOUT_S, Counts, Publisher
 
 T = TypeVar("T")
@@ -21,7 +21,7 @@ class SyncPublisher:
         with onward.SyncPublisher("nats://127.0.0.1:4222", "onwk_...", source="web", workspace="acme") as publisher:
             publisher.publish({"type": "track", "event": "Signed Up", "userId": "u-1"})
 
-    Without the block, the end of the program closes it.
+    Without the block, call `start`; the end of the program closes it then.
     """
 
     def __init__(self, url: str, credentials: str, **options: Any) -> None:
@@ -67,7 +67,8 @@ class SyncPublisher:
     def close(self, timeout_s: float = FLUSH_TIMEOUT_S) -> None:
         """Wait for what is under way, then end; raises what `Publisher.close` does. Idempotent."""
         atexit.unregister(self.close)
-        if self._loop.is_closed():
+        if not self._thread.is_alive():
+            self._loop.close()
             return
         try:
             self._call(self._publisher.close(timeout_s))
@@ -80,4 +81,8 @@ class SyncPublisher:
         self._loop.close()
 
     def _call(self, coroutine: Coroutine[Any, Any, T]) -> T:
+        if not self._thread.is_alive():
+            # Nobody would ever run it.
+            coroutine.close()
+            raise WrongState("this publisher is not running: use it within `with`, or call `start` first")
         return asyncio.run_coroutine_threadsafe(coroutine, self._loop).result()

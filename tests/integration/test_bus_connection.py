@@ -6,6 +6,7 @@ import signal
 from collections.abc import AsyncIterator, Awaitable
 
 import pytest
+from structlog.testing import capture_logs
 
 from kit.bus.acks import ack
 from kit.bus.connection import connect
@@ -102,6 +103,15 @@ async def test_without_a_server_the_start_fails_within_its_time(server: Embedded
     await server.stop()
     with pytest.raises(Unavailable, match="cannot connect"):
         await connect(server.url("test"), name="test", timeout_s=0.3)
+
+
+async def test_without_a_server_attempts_get_rarer_and_the_log_does_not_fill(server: EmbeddedNats) -> None:
+    await server.stop()
+    with capture_logs() as lines, pytest.raises(Unavailable):
+        await connect(server.url("test"), name="test", timeout_s=1.0)
+    attempts = [one for one in lines if one["event"] == "bus_error"]
+    # Of 20 ms that are doubled each time, at least half is waited; a second has room for six waits.
+    assert 2 <= len(attempts) <= 8
 
 
 async def test_a_publisher_is_confined_to_its_subjects_and_told_so(server: EmbeddedNats) -> None:

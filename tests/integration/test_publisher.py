@@ -272,6 +272,15 @@ for number in range(50):
     assert await count(bus) == 50
 
 
+async def test_a_publisher_that_was_not_started_says_so_instead_of_waiting_for_ever(address: str) -> None:
+    publisher = onward.SyncPublisher(address, servers.WRITE_KEY, source="web", workspace="acme")
+    with pytest.raises(WrongState, match="call `start` first"):
+        publisher.publish({"type": "page", "userId": "u"})
+    publisher.close()
+    with pytest.raises(WrongState, match="call `start` first"):
+        publisher.flush()
+
+
 async def test_importing_onward_loads_nothing_that_publishes() -> None:
     program = "import sys, onward; assert 'nats' not in sys.modules and 'kit' not in sys.modules"
     process = await asyncio.create_subprocess_exec(sys.executable, "-c", program)
