@@ -31,7 +31,8 @@ async def replay_skipped(connection: Connection, fact: Fact, now_us: int) -> Non
     row = await connection.fetchrow(queries.connection, fact.workspace, enabled.destination)
     if row is None:
         return
-    since_us = row["disabled_at_us"]
+    # By the registry's clock, and what was skipped by an executor's, which may be behind.
+    since_us = max(0, row["disabled_at_us"] - SKIPPED_MARGIN_US)
     if enabled.start == resources_pb2.ENABLE_START_TIME:
         since_us = enabled.start_time.ToMicroseconds()
     target = Target(fact.workspace, enabled.destination, row["source"], row["function"])
