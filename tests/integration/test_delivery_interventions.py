@@ -143,6 +143,26 @@ async def test_a_delivery_that_goes_out_at_the_very_moment_it_is_cancelled_ends_
             await connection.close()
 
 
+async def test_what_was_cancelled_while_it_was_out_does_not_go_out_again(database: str, nats_url: str) -> None:
+    async with running(database, nats_url) as world:
+        name = await fail(world, 1)
+        other = await fail(world, 2)
+        # As it is when JetStream did not confirm its message, and has none.
+        connection = await asyncpg.connect(database)
+        await connection.execute("UPDATE due SET cancelled = true, doubtful = true WHERE stream_sequence = 1")
+        await connection.close()
+        world.advance(12)
+
+        async def ended() -> bool:
+            return bool(await world.value("SELECT count(*) = 1 FROM due"))
+
+        await eventually(ended)
+        assert (await shown(world, name)).delivery.state == dpb.DELIVERY_STATE_CANCELLED
+        assert (await shown(world, other)).delivery.state == dpb.DELIVERY_STATE_PENDING
+        (due,) = await world.released(1)
+        assert due.stream_sequence == 2
+
+
 async def cancelled(world: World, name: str) -> None:
     await world.viewer.CancelDelivery(pb.CancelDeliveryRequest(name=name))
 

@@ -40,9 +40,13 @@ class Expiry:
         rows = await connection.fetch(queries.past_horizon, now_us, self._default_s, EXPIRED_MAX)
         if not rows:
             return
-        batches = [_ended(list(same), now_us) for _, same in groupby(rows, key=_place)]
-        await self._apply(batches)
+        await self.end(rows, now_us)
         log.info("deliveries_exhausted_while_held_back", count=len(rows))
+
+    async def end(self, rows: Sequence[asyncpg.Record], now_us: int) -> None:
+        """End rows of `due` that are past their horizon, or were cancelled."""
+        by_place = groupby(sorted(rows, key=_place), key=_place)
+        await self._apply([_ended(list(same), now_us) for _, same in by_place])
 
 
 def _place(row: asyncpg.Record) -> tuple[str, str, str, str]:

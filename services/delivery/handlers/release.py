@@ -211,6 +211,11 @@ class Releaser:
 
     async def _publish(self, connection: Connection, claimed: Sequence[Row]) -> None:
         claimed, found = await self._find_doubtful(claimed)
+        cancelled = [row for row in claimed if row["cancelled"]]
+        if cancelled:
+            # While they were out, and their messages never were or are gone.
+            await self._expiry.end(cancelled, self.now_us())
+            claimed = [row for row in claimed if not row["cancelled"]]
         outgoing = [Outgoing(subject(row), message(row).SerializeToString(), message_id(row)) for row in claimed]
         acks = await self._publish_many(outgoing, timeout_s=PUBLISH_TIMEOUT_S)
         stored = found + [(*_claim(row), ack.seq) for row, ack in zip(claimed, acks, strict=True) if ack.error is None]
