@@ -29,7 +29,8 @@ from cli.output import (
 from onward.delivery.v1 import delivery_service_pb2 as pb
 from onward.executor.v1 import outcomes_pb2
 
-REASON_CHARACTERS_MAX = 60
+# What fetch says of a failure begins with the URL, and ends with the cause.
+REASON_CHARACTERS_MAX = 120
 # Of a request's or an answer's body; --json has what was captured.
 BODY_CHARACTERS_MAX = 1000
 STACK_LINES_MAX = 12
@@ -79,8 +80,13 @@ def reason(one: pb.Delivery) -> str:
 
 def _why(one: pb.Delivery) -> str:
     if not one.error_type:
-        return shortened(one.error_message, REASON_CHARACTERS_MAX)
+        return shortened(one.error_message or _dropped_by(one), REASON_CHARACTERS_MAX)
     return shortened(f"{error_word(one.error_type)}: {one.error_message}", REASON_CHARACTERS_MAX)
+
+
+def _dropped_by(one: pb.Delivery) -> str:
+    """Give what filtered or cancelled it."""
+    return "" if one.reason in (*HELD, EXHAUSTED) else one.reason
 
 
 LIST_COLUMNS = ("delivery", "received", "destination", "~event", "state", "~why")
@@ -132,6 +138,7 @@ def print_delivery(one: pb.Delivery) -> None:
             ("state", ended_word(one)),
             ("received", when(one.receive_time)),
             ("ended", when(one.end_time)),
+            *([("why", why)] if (why := _dropped_by(one)) else []),
             *_goes_on(one),
         ]
     )

@@ -20,7 +20,11 @@ BAR = 12
 TREND_NARROW, NAME_NARROW = 8, 11
 # Of one in a line of its own: an hour's minutes; or what 80 columns leave of it.
 LINE_WIDE, LINE_NARROW = 62, 38
-SHAPE_CHARACTERS_MAX = 70
+# What fetch says of a failure begins with the URL, and ends with the cause.
+SHAPE_CHARACTERS_MAX = 120
+
+# From here on a chart has latencies in seconds: those of retries may be hours.
+SECONDS_FROM_MS = 10_000
 
 INTERVALS = {
     "minute": numbers.SERIES_INTERVAL_MINUTE,
@@ -218,12 +222,17 @@ def time_chart(title: str, points: Sequence[numbers.SeriesPoint]) -> TimeChart:
     times = [datetime.fromtimestamp(point.start_time.seconds).astimezone() for point in points]
     states = [Band(name, colour, [getattr(point.counts, name) for point in points]) for name, colour in _STATES]
     shown = [band for band in states if band.name in ("delivered", "failed") or any(band.values)]
+    unit, divisor = (
+        ("s", 1000) if any(point.counts.latency_ms_p99 >= SECONDS_FROM_MS for point in points) else ("ms", 1)
+    )
     latencies = [
-        Band(name, colour, [getattr(point.counts, f"latency_ms_{name}") for point in points])
+        Band(name, colour, [getattr(point.counts, f"latency_ms_{name}") / divisor for point in points])
         for name, colour in _PERCENTILES
     ]
     panels = [Panel("Deliveries by the time of receipt", shown, stacked=True)]
-    return TimeChart(title, times, [*panels, Panel("Latency from receipt to the end, ms", latencies, stacked=False)])
+    return TimeChart(
+        title, times, [*panels, Panel(f"Latency from receipt to the end, {unit}", latencies, stacked=False)]
+    )
 
 
 # --- errors

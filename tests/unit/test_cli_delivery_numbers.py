@@ -234,6 +234,14 @@ def test_a_span_begins_with_a_minute_and_ends_now_unless_it_is_said() -> None:
 EVIL = '<script>alert("x")</script> & \x1b[31m$x$'
 
 
+def test_a_chart_has_long_latencies_in_seconds() -> None:
+    short = time_chart("t", points([9])).panels[1]
+    assert (short.title[-2:], max(short.bands[0].values)) == ("ms", 9)
+    point = numbers.SeriesPoint(counts=numbers.DeliveryCounts(latency_ms_p50=20_000, latency_ms_p99=60_000))
+    long = time_chart("t", [point]).panels[1]
+    assert (long.title[-3:], [max(band.values) for band in long.bands]) == (", s", [20, 0, 60])
+
+
 def a_time_chart() -> TimeChart:
     return time_chart(EVIL, points([0, 40, 0, 0, 80, 20]))
 

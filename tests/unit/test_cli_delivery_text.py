@@ -74,3 +74,11 @@ def test_a_delivery_that_is_held_back_is_shown_with_by_what_and_not_with_a_time_
     out = capsys.readouterr().out
     assert "held back by its breaker" in out
     assert "2023-11-14" not in out
+
+
+@pytest.mark.parametrize("wide", [False, True])
+def test_what_was_dropped_says_by_what(capsys: pytest.CaptureFixture[str], wide: bool) -> None:
+    one = pb.Delivery(name="d", state=pb.DELIVERY_STATE_FILTERED, reason="duplicate")
+    assert delivery_row(one, wide=wide)[-1] == "duplicate"
+    print_delivery(one)
+    assert "duplicate" in capsys.readouterr().out
