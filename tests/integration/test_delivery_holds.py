@@ -16,6 +16,7 @@ from onward.delivery.v1 import replays_pb2
 from onward.executor.v1 import outcomes_pb2 as opb
 from onward.registry.v1 import facts_pb2 as facts
 from onward.registry.v1 import resources_pb2
+from services.delivery.handlers import replays
 from tests.integration.delivery_world import running
 from tests.integration.replay_world import ACME, CRM, ReplayWorld, track
 from tests.integration.test_delivery_ends import Log, a_log
@@ -35,7 +36,11 @@ async def connect_and_disable(log: Log) -> None:
     await log.record(fact(facts.DestinationDisabled(destination="crm", hold=True)))
 
 
-async def test_what_was_skipped_since_then_is_replayed_by_whoever_enabled_it(database: str, nats_url: str) -> None:
+async def test_what_was_skipped_since_then_is_replayed_by_whoever_enabled_it(
+    database: str, nats_url: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    # However many others there are: nobody would be told that it was refused.
+    monkeypatch.setattr(replays, "ACTIVE_MAX", 0)
     clock = FakeClock(datetime.now(UTC) + timedelta(seconds=1))
     async with (
         a_log() as (log, address),

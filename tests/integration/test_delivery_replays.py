@@ -14,7 +14,7 @@ from onward.delivery.v1 import internal_service_pb2 as lookup
 from onward.delivery.v1 import replay_service_pb2 as pb
 from onward.executor.v1 import outcomes_pb2 as opb
 from services.delivery.domain.replays import INDEXES
-from services.delivery.handlers import replays
+from services.delivery.handlers import replay_runner, replays
 from tests.integration.delivery_world import batch
 from tests.integration.replay_world import (
     ACME,
@@ -259,6 +259,17 @@ async def test_there_is_a_bound_to_replays_that_run(
         await ours.create()
         with pytest.raises(LimitReached):
             await ours.create()
+
+
+async def test_one_that_goes_on_for_long_keeps_no_other_from_being_looked_at(
+    database: str, nats_url: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(replay_runner, "ACTIVE_READ_MAX", 1)
+    async with replaying(database, nats_url) as ours:
+        await ours.publish(*(track(number) for number in range(60)))
+        await ours.create(rate_per_second=1)
+        other = await ours.create(Selection(event_names=["Nothing"]))
+        await ours.reached(other.replay, FINISHED)
 
 
 async def test_a_replay_of_nothing_ends_and_one_that_is_not_there_is_not_found(database: str, nats_url: str) -> None:

@@ -45,6 +45,9 @@ ACTIVE_READ_MAX = 500
 DISCONNECTED = "destination_disconnected"
 DISABLED = "destination_disabled"
 
+# (workspace, number), before all of them.
+_FIRST = ("", 0)
+
 
 class ReplayRunner:
     """The way of replays; `run` it once in each replica. `hurried` hears that something is due."""
@@ -67,6 +70,7 @@ class ReplayRunner:
         self._clock = clock
         self._hurried = hurried
         self._wake = asyncio.Event()
+        self._after = _FIRST
 
     def wake(self) -> None:
         """A replay was made or changed."""
@@ -103,7 +107,10 @@ class ReplayRunner:
         """Take each replay a step further; answers how long to sleep."""
         self._wake.clear()
         # On the connection that has the lock: without it, nobody leads any more.
-        rows = await connection.fetch(queries.active, ACTIVE_READ_MAX)
+        rows = await connection.fetch(queries.active, *self._after, ACTIVE_READ_MAX)
+        # The next look goes on behind them, so that those of one workspace do not keep out others'.
+        more_follow = len(rows) == ACTIVE_READ_MAX
+        self._after = (rows[-1]["workspace"], rows[-1]["number"]) if more_follow else _FIRST
         more = [await self._stepped(row) for row in rows]
         if any(more):
             return 0.0

@@ -27,7 +27,7 @@ WHERE workspace = $1 AND ($2 = '' OR destination = $2) AND number < $3 AND ($4 O
 ORDER BY number DESC LIMIT $6;
 
 -- name: active
-SELECT * FROM replays WHERE state < 4 ORDER BY workspace, number LIMIT $1;
+SELECT * FROM replays WHERE state < 4 AND (workspace, number) > ($1, $2) ORDER BY workspace, number LIMIT $3;
 
 -- name: set_state
 UPDATE replays SET state = $3, reason = $4 WHERE workspace = $1 AND number = $2;
