@@ -76,7 +76,7 @@ def test_the_reason_of_a_failure_is_one_short_line() -> None:
         error_type=outcomes_pb2.ERROR_TYPE_MESSAGE_REJECTED, error_message="first line\nsecond" + "x" * 200
     )
     assert reason(failed).startswith("message rejected: first line second")
-    assert len(reason(failed)) <= 60
+    assert len(reason(failed)) <= 120
     assert reason(pb.Delivery()) == ""
 
 
