@@ -25,6 +25,11 @@ class SystemClock:
         return time.monotonic()
 
 
+def unix_us(clock: Clock) -> int:
+    """The wall clock's time, in microseconds since 1970."""
+    return int(clock.now().timestamp() * 1_000_000)
+
+
 # Smaller differences are how clocks are set every day; both are the same time.
 STEP_MIN_S = 1.0
 # Of the time that passes, so much is added or left out until a step is made good. Less than the jitter of retries.

@@ -14,12 +14,11 @@ from google.protobuf.message import DecodeError
 from kit.bus.acks import ack, nak, terminate
 from kit.bus.connection import Bus
 from kit.bus.message import Message
-from kit.clock import Clock
+from kit.clock import Clock, unix_us
 from kit.errors import Unavailable
 from kit.postgres.pool import Pool
 from kit.rpc.names import is_id
 from onward.executor.v1 import outcomes_pb2 as pb
-from services.delivery.domain.schedule import SECOND_US
 from services.delivery.projections.batches import Applied, BatchWriter
 from services.delivery.projections.salvage import REFUSALS, salvage
 
@@ -152,7 +151,7 @@ class OutcomesConsumer:
         batch_id = batch.batch_id
         try:
             async with asyncio.timeout(STORE_TIMEOUT_S), self._pool.transaction() as connection:
-                salvaged = await salvage(self._writer, connection, batch, self._now_us())
+                salvaged = await salvage(self._writer, connection, batch, unix_us(self._clock))
         except (TimeoutError, Unavailable, asyncpg.UniqueViolationError) as error:
             log.warning("outcomes_wait", count=1, reason=type(error).__name__)
             nak(self._bus, [message], RETRY_DELAY_S)
@@ -178,15 +177,12 @@ class OutcomesConsumer:
         try:
             async with asyncio.timeout(STORE_TIMEOUT_S), self._pool.transaction() as connection:
                 try:
-                    return await self._writer.write(connection, batches, self._now_us(), careful=careful)
+                    return await self._writer.write(connection, batches, unix_us(self._clock), careful=careful)
                 except REFUSALS as refusal:
                     # Named before the pool sees it, to whom a value that says "closed" is a closed connection.
                     raise RefusedError from refusal
         except TimeoutError as error:
             raise Unavailable("Postgres has not stored outcomes in time; they come again.") from error
-
-    def _now_us(self) -> int:
-        return int(self._clock.now().timestamp() * SECOND_US)
 
 
 def decode(data: bytes) -> pb.OutcomeBatch:

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from datetime import timedelta
+from datetime import UTC, datetime, timedelta
 
 import pytest
 from hypothesis import given as for_all
 from hypothesis import strategies as st
 
-from kit.clock import SLEW, FakeClock, SlewedClock
+from kit.clock import SLEW, FakeClock, SlewedClock, unix_us
 
 
 @pytest.mark.parametrize("hours", [-1, 1])
@@ -45,3 +45,7 @@ def test_however_it_is_stepped_time_passes_and_not_much_faster(steps: list[tuple
         # What is followed at once, and rounding, on top.
         assert -1.001 <= (now - before).total_seconds() <= passed_s * (1 + SLEW) + 1.001
         before = now
+
+
+def test_a_clock_tells_microseconds_since_1970() -> None:
+    assert unix_us(FakeClock(datetime(1970, 1, 2, 0, 0, 1, 250_000, tzinfo=UTC))) == 86_401_250_000

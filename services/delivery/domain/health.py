@@ -13,8 +13,10 @@ from dataclasses import dataclass, replace
 from enum import Enum
 from typing import NamedTuple
 
+from services.delivery.domain.schedule import MINUTE_US
+
 WINDOW_MINUTES = 5
-WINDOW_US = WINDOW_MINUTES * 60_000_000
+WINDOW_US = WINDOW_MINUTES * MINUTE_US
 # What is shown of a destination, and for how long after its last attempt it is not idle: an hour.
 WINDOWS_SHOWN = 12
 

@@ -6,6 +6,9 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 SECOND_US = 1_000_000
+MINUTE_US = 60 * SECOND_US
+HOUR_US = 60 * MINUTE_US
+DAY_US = 24 * HOUR_US
 # Seconds after the end of the first attempt: nine retries in four hours.
 RETRY_OFFSETS_S = (10.0, 40.0, 120.0, 300.0, 900.0, 2400.0, 5400.0, 9000.0, 14400.0)
 # Spreads the retries of what failed together.

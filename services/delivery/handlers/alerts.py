@@ -8,7 +8,7 @@ from pathlib import Path
 import asyncpg
 from google.protobuf.message import Message
 
-from kit.clock import Clock
+from kit.clock import Clock, unix_us
 from kit.eventstore.facts import Fact, NewFact, fact_types
 from kit.eventstore.store import APPEND_FACTS_MAX, EventStore, Unit
 from kit.ids import uuid7
@@ -17,7 +17,6 @@ from kit.postgres.queries import load_queries
 from onward.delivery.v1 import alerts_pb2 as pb
 from onward.delivery.v1 import facts_pb2 as facts
 from services.delivery.domain.alerts import Interest
-from services.delivery.domain.schedule import SECOND_US
 from services.delivery.domain.webhooks import webhook_body
 from services.delivery.handlers.acts import meta_of_service
 
@@ -55,7 +54,7 @@ class Alerts:
             waiting[alert.subscription] = waiting.get(alert.subscription, 0) + 1
             sent.append(alert)
         await self.append(unit, told)
-        now_us = int(self._clock.now().timestamp() * SECOND_US)
+        now_us = unix_us(self._clock)
         bodies = [webhook_body(unit.workspace, alert, now_us) for alert in sent]
         ids = [alert.subscription for alert in sent], [alert.alert for alert in sent]
         await unit.connection.execute(queries.put_webhooks, unit.workspace, *ids, bodies, now_us)

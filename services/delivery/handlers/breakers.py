@@ -11,7 +11,7 @@ import asyncpg
 import structlog
 
 from kit.auth.caller import current_caller
-from kit.clock import Clock
+from kit.clock import Clock, unix_us
 from kit.errors import OnwardError
 from kit.eventstore.facts import Meta, NewFact
 from kit.eventstore.store import EventStore, Unit
@@ -21,7 +21,6 @@ from kit.rpc import names
 from onward.delivery.v1 import breakers_pb2 as pb
 from onward.delivery.v1 import facts_pb2 as facts
 from services.delivery.domain.breaker import RELAPSE_US
-from services.delivery.domain.schedule import SECOND_US
 from services.delivery.errors import HiddenDestination
 from services.delivery.handlers.acts import Acts, meta_of_service
 from services.delivery.projections.breakers import BreakerChange, Destination, breaker_of
@@ -108,7 +107,7 @@ class BreakerBoard:
             try:
                 await self.load()
                 await self._tell()
-                horizon_us = int(self._clock.now().timestamp() * SECOND_US) - RELAPSE_US
+                horizon_us = unix_us(self._clock) - RELAPSE_US
                 await self._pool.execute(queries.forget_breakers, horizon_us)
             except (OnwardError, asyncpg.PostgresError) as failure:
                 log.warning("breakers_not_read", failure=repr(failure))
@@ -143,7 +142,7 @@ class BreakerResets:
             await _require_theirs(unit.connection, request.name)
             row = await unit.connection.fetchrow(projected.remove_breaker, workspace, destination)
             if row is not None and row["opened_at_us"]:
-                open_us = max(0, self._now_us() - breaker_of(row).opened_at_us)
+                open_us = max(0, unix_us(self._clock) - breaker_of(row).opened_at_us)
                 changed.append(BreakerChange((workspace, destination), False, 0, 0, open_us))
                 fact = facts.BreakerReset(destination=destination, open_ms=open_us // 1000)
                 await unit.append([NewFact(_stream(self._clock), fact)], meta)
@@ -152,9 +151,6 @@ class BreakerResets:
         answer = await self._acts.make(workspace, request, pb.ResetBreakerResponse, act)
         self._board.changed(changed)
         return answer
-
-    def _now_us(self) -> int:
-        return int(self._clock.now().timestamp() * SECOND_US)
 
 
 async def _require_theirs(connection: Connection, name: str) -> None:

@@ -13,9 +13,8 @@ from collections.abc import Awaitable, Callable, Mapping
 from pathlib import Path
 
 import structlog
-from google.protobuf import json_format
 
-from kit.clock import Clock
+from kit.clock import Clock, unix_us
 from kit.errors import OnwardError
 from kit.eventstore.consumer import PostgresFactApplier, each
 from kit.eventstore.facts import Fact
@@ -24,11 +23,10 @@ from kit.postgres.pool import Connection, Pool
 from kit.postgres.queries import load_queries
 from onward.registry.v1 import facts_pb2 as facts
 from onward.registry.v1 import resources_pb2
-from services.delivery.domain.schedule import SECOND_US
 from services.delivery.handlers.alerts import queries as alerts
 from services.delivery.handlers.replay_starts import replay_skipped
 from services.delivery.projections.breakers import remove_breaker
-from services.delivery.projections.connections import apply_connection
+from services.delivery.projections.connections import apply_connection, parsed
 from services.delivery.projections.policies import store_policy
 from services.delivery.projections.standing import queries as locks
 
@@ -111,36 +109,33 @@ class RegistryFollower:
             await rule(connection, fact)
 
     async def _release_departed(self, connection: Connection, fact: Fact) -> None:
-        gone = json_format.Parse(fact.data, facts.DestinationDisconnected(), ignore_unknown_fields=True)
+        gone = parsed(fact, facts.DestinationDisconnected())
         # What is applied at the same time either sees that the destination is gone, or has its rows released here.
         await connection.execute(locks.lock_workspaces, [fact.workspace], [True])
         await connection.execute(queries.note_departed, fact.workspace, gone.destination)
-        await connection.execute(queries.release_departed, fact.workspace, gone.destination, self._now_us())
+        await connection.execute(queries.release_departed, fact.workspace, gone.destination, unix_us(self._clock))
         await store_policy(connection, fact.workspace, gone.destination, resources_pb2.DeliveryPolicy())
-        await remove_breaker(connection, (fact.workspace, gone.destination), self._now_us())
+        await remove_breaker(connection, (fact.workspace, gone.destination), unix_us(self._clock))
         log.info("deliveries_released_to_end", workspace=fact.workspace, destination=gone.destination)
 
     async def _update_policy(self, connection: Connection, fact: Fact) -> None:
-        changed = json_format.Parse(fact.data, facts.DeliveryPolicyUpdated(), ignore_unknown_fields=True)
+        changed = parsed(fact, facts.DeliveryPolicyUpdated())
         # Outcomes lock rows in the order of their keys, this in whatever order they are found.
         await connection.execute(locks.lock_workspaces, [fact.workspace], [True])
-        await connection.execute(queries.release_gathering, fact.workspace, changed.destination, self._now_us())
+        await connection.execute(queries.release_gathering, fact.workspace, changed.destination, unix_us(self._clock))
         kept = await store_policy(connection, fact.workspace, changed.destination, changed.policy)
         if kept.breaker_disabled:
-            await remove_breaker(connection, (fact.workspace, changed.destination), self._now_us())
+            await remove_breaker(connection, (fact.workspace, changed.destination), unix_us(self._clock))
 
     async def _close_breaker(self, connection: Connection, fact: Fact) -> None:
         """Nothing is attempted any more that could close it: what waits is to be skipped."""
-        disabled = json_format.Parse(fact.data, facts.DestinationDisabled(), ignore_unknown_fields=True)
-        await remove_breaker(connection, (fact.workspace, disabled.destination), self._now_us())
+        disabled = parsed(fact, facts.DestinationDisabled())
+        await remove_breaker(connection, (fact.workspace, disabled.destination), unix_us(self._clock))
 
     async def _orphan_subscriptions(self, connection: Connection, fact: Fact) -> None:
         """Nobody is told of anything in the name of somebody who is gone. They end by facts of their own, soon."""
-        gone = json_format.Parse(fact.data, facts.MemberRemoved(), ignore_unknown_fields=True)
+        gone = parsed(fact, facts.MemberRemoved())
         await connection.execute(alerts.orphan_subscriptions, fact.workspace, f"member:{gone.member}")
 
     async def _replay_skipped(self, connection: Connection, fact: Fact) -> None:
-        await replay_skipped(connection, fact, self._now_us())
-
-    def _now_us(self) -> int:
-        return int(self._clock.now().timestamp() * SECOND_US)
+        await replay_skipped(connection, fact, unix_us(self._clock))

@@ -14,7 +14,7 @@ import structlog
 from google.protobuf.message import Message
 from google.protobuf.timestamp_pb2 import Timestamp
 
-from kit.clock import Clock
+from kit.clock import Clock, unix_us
 from kit.errors import Unavailable
 from kit.eventstore.facts import NewFact
 from kit.eventstore.store import APPEND_FACTS_MAX, EventStore, Unit
@@ -75,7 +75,7 @@ class HealthJudge:
 
     async def look(self) -> None:
         """Judge what is over and was not judged yet."""
-        until = last_ended(int(self._clock.now().timestamp() * SECOND_US) - GRACE_US)
+        until = last_ended(unix_us(self._clock) - GRACE_US)
         progress = await self._progress(until)
         if until <= progress.judged:
             return

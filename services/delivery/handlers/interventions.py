@@ -8,7 +8,7 @@ from pathlib import Path
 import asyncpg
 
 from kit.auth.caller import current_caller
-from kit.clock import Clock
+from kit.clock import Clock, unix_us
 from kit.errors import WrongState
 from kit.eventstore.facts import Meta, NewFact
 from kit.eventstore.store import Unit
@@ -21,7 +21,6 @@ from onward.delivery.v1 import facts_pb2 as facts
 from services.delivery.domain.decisions import CANCELLED_REASON
 from services.delivery.domain.identity import delivery_id, destination_hash, parse_delivery_id
 from services.delivery.domain.replays import made_by
-from services.delivery.domain.schedule import SECOND_US
 from services.delivery.errors import HiddenDelivery, MissingDelivery
 from services.delivery.handlers.acts import Acts
 from services.delivery.handlers.cancelled import cancelled_batch
@@ -59,7 +58,7 @@ class Interventions:
             elif row["released_at_us"] is not None:
                 raise WrongState(f"{request.name} is being attempted at this moment; try again when that has ended.")
             else:
-                await unit.connection.execute(queries.hurry, *_key(row), self._now_us())
+                await unit.connection.execute(queries.hurry, *_key(row), unix_us(self._clock))
             fact = facts.DeliveryRetried(
                 destination=row["destination"], delivery=_delivery(row), message_id=row["message_id"]
             )
@@ -84,8 +83,8 @@ class Interventions:
                 # It is out: it ends with its attempt.
                 await unit.connection.execute(queries.mark_cancelled, *_key(row))
             else:
-                batch = cancelled_batch([row], self._now_us(), CANCELLED_REASON)
-                applied.append(await self._writer.write(unit.connection, [batch], self._now_us(), careful=True))
+                batch = cancelled_batch([row], unix_us(self._clock), CANCELLED_REASON)
+                applied.append(await self._writer.write(unit.connection, [batch], unix_us(self._clock), careful=True))
             fact = facts.DeliveryCancelled(
                 destination=row["destination"], delivery=_delivery(row), message_id=row["message_id"]
             )
@@ -106,7 +105,7 @@ class Interventions:
             raise WrongState(f"{name} has ended, and not failed: only what waits or has failed can be tried again.")
         if not row["event"]:
             raise WrongState(f"{name} can't be tried again: its event was not kept.")
-        now_us = self._now_us()
+        now_us = unix_us(self._clock)
         place = reopening.Place(row["workspace"], row["destination"])
         replay = made_by(row["event_index"])
         await reopening.reopen(connection, place, [row], [now_us], replay, now_us)
@@ -114,9 +113,6 @@ class Interventions:
             # It counts by how it ends now.
             await connection.execute(queries.uncount_failed, row["workspace"], replay)
         return row
-
-    def _now_us(self) -> int:
-        return int(self._clock.now().timestamp() * SECOND_US)
 
     def _stream(self) -> str:
         # Not the destination's own: nothing of it changes, and streams have an end.

@@ -17,13 +17,13 @@ from kit.errors import Unavailable
 from kit.postgres.failures import translating
 from kit.postgres.pool import CONNECT_TIMEOUT_S, Connection, connect
 from kit.postgres.queries import load_queries
+from services.delivery.domain.schedule import DAY_US
 from services.delivery.domain.windows import DAY_MINUTES, SLOT_MINUTES
 
 log = structlog.get_logger(__name__)
 
 queries = load_queries(Path(__file__).parent / "handlers.sql")
 
-DAY_US = 86_400_000_000
 # A stopped service has two days before rows fall into the default partition, from which they are deleted one by one.
 DAYS_AHEAD = 2
 # Events wait in their stream for at most a week, so that is how old an attempt's event can be.

@@ -20,7 +20,7 @@ import structlog
 from kit.bus.connection import Bus
 from kit.bus.errors import nats_error
 from kit.bus.publish import Outgoing, PubAck
-from kit.clock import Clock
+from kit.clock import Clock, unix_us
 from kit.errors import OnwardError, Unavailable
 from kit.postgres.failures import translating
 from kit.postgres.pool import CONNECT_TIMEOUT_S, Connection, Pool, connect
@@ -150,7 +150,7 @@ class Releaser:
         """Release what may go; answers how long to sleep. All of it happens on the connection that has the lock."""
         # Cleared before the look, so that what is added during it is seen by the next one.
         self._wake.clear()
-        now_us = self.now_us()
+        now_us = unix_us(self._clock)
         sleep_s = await self._release(connection, now_us)
         if self._clock.monotonic() - self._reviewed_at >= min(REVIEW_INTERVAL_S, self._unanswered_after_s):
             self._reviewed_at = self._clock.monotonic()
@@ -172,9 +172,6 @@ class Releaser:
             self._gathering.changed({(row["workspace"], row["destination"]) for row in claimed if row["gathered"]})
             await self._publish(connection, claimed)
         return 0.0 if claimed or self._gathering.unfinished else SATURATED_POLL_S
-
-    def now_us(self) -> int:
-        return int(self._clock.now().timestamp() * SECOND_US)
 
     def _wanted(self, demand: Sequence[Row], now_us: int) -> tuple[list[tuple[object, ...]], float]:
         """How many to claim for each destination, a round's worth in all; or how long to sleep."""
@@ -214,7 +211,7 @@ class Releaser:
         cancelled = [row for row in claimed if row["cancelled"]]
         if cancelled:
             # While they were out, and their messages never were or are gone.
-            await self._expiry.end(cancelled, self.now_us())
+            await self._expiry.end(cancelled, unix_us(self._clock))
             claimed = [row for row in claimed if not row["cancelled"]]
         outgoing = [Outgoing(subject(row), message(row).SerializeToString(), message_id(row)) for row in claimed]
         acks = await self._publish_many(outgoing, timeout_s=PUBLISH_TIMEOUT_S)
@@ -223,7 +220,7 @@ class Releaser:
         if stored:
             await connection.execute(queries.set_release_sequences, *columns(stored, 6))
         if failed:
-            until_us = self.now_us() + UNDONE_DELAY_US
+            until_us = unix_us(self._clock) + UNDONE_DELAY_US
             await connection.execute(queries.undo_claims, *columns(failed, 5), until_us)
         log.info("deliveries_released", count=len(stored), undone=len(failed))
 
@@ -241,7 +238,7 @@ class Releaser:
 
     async def _review(self, connection: Connection) -> None:
         """Look after what was released long ago: where its message is gone and no outcome came, release it again."""
-        now_us = self.now_us()
+        now_us = unix_us(self._clock)
         before_us = now_us - round(self._unanswered_after_s * SECOND_US)
         rows = await connection.fetch(queries.unanswered, before_us, UNANSWERED_MAX)
         if not rows:

@@ -6,11 +6,10 @@ from collections.abc import Callable, Sequence
 
 import asyncpg
 
-from kit.clock import Clock
+from kit.clock import Clock, unix_us
 from kit.postgres.pool import Connection, Pool
 from onward.delivery.v1 import replays_pb2 as pb
 from services.delivery.domain.decisions import CANCELLED_REASON
-from services.delivery.domain.schedule import SECOND_US
 from services.delivery.handlers.cancelled import cancelled_batch
 from services.delivery.handlers.replay_rows import queries
 from services.delivery.projections import reopening
@@ -52,7 +51,7 @@ class ReplayCancelling:
         return len(waiting) == SLICE_MAX
 
     async def _cancel(self, connection: Connection, rows: Sequence[asyncpg.Record]) -> Applied:
-        now_us = int(self._clock.now().timestamp() * SECOND_US)
+        now_us = unix_us(self._clock)
         batch = cancelled_batch(rows, now_us, CANCELLED_REASON)
         return await self._writer.write(connection, [batch], now_us, careful=True)
 

@@ -15,7 +15,7 @@ from contextlib import suppress
 import asyncpg
 import structlog
 
-from kit.clock import Clock
+from kit.clock import Clock, unix_us
 from kit.errors import OnwardError
 from kit.eventstore.facts import Meta, NewFact
 from kit.eventstore.store import EventStore
@@ -24,7 +24,6 @@ from kit.postgres.pool import CONNECT_TIMEOUT_S, Connection, Pool, connect
 from onward.delivery.v1 import facts_pb2 as facts
 from onward.delivery.v1 import replays_pb2 as pb
 from services.delivery.domain.replays import replay_id
-from services.delivery.domain.schedule import SECOND_US
 from services.delivery.handlers.acts import meta_of_service
 from services.delivery.handlers.replay_cancelling import ReplayCancelling
 from services.delivery.handlers.replay_rows import queries, replay_of
@@ -140,7 +139,7 @@ class ReplayRunner:
         return await self._finish(row, pb.REPLAY_STATE_FINISHED)
 
     async def _take_up(self, row: asyncpg.Record) -> bool:
-        if self._now_us() < row["begins_at_us"]:
+        if unix_us(self._clock) < row["begins_at_us"]:
             return False
         found = await self._pool.fetchrow(queries.connection, row["workspace"], row["destination"])
         if found is None:
@@ -183,14 +182,11 @@ class ReplayRunner:
             now = await unit.connection.fetchrow(queries.lock_replay, *key)
             if now is None or now["state"] != row["state"]:
                 return True
-            await unit.connection.execute(queries.finish, *key, state, self._now_us())
+            await unit.connection.execute(queries.finish, *key, state, unix_us(self._clock))
             if state == pb.REPLAY_STATE_FINISHED:
                 await unit.append([_finished(now)], meta_of_service())
         log.info("replay_ended", **_named(row), state=pb.ReplayState.Name(state))  # type: ignore[arg-type]  # an int
         return False
-
-    def _now_us(self) -> int:
-        return int(self._clock.now().timestamp() * SECOND_US)
 
 
 def _finished(row: asyncpg.Record) -> NewFact:

@@ -4,11 +4,10 @@ from __future__ import annotations
 
 import asyncpg
 
-from kit.clock import Clock
+from kit.clock import Clock, unix_us
 from kit.postgres.pool import Connection, Pool
 from onward.delivery.v1 import replays_pb2 as pb
 from services.delivery.domain.replays import Selection, due_times, replayed_index, room
-from services.delivery.domain.schedule import SECOND_US
 from services.delivery.handlers.replay_counts import failed_filters
 from services.delivery.handlers.replay_events import WANTED_MAX, Kept, KeptEvents, Place, Scanned, wants_stored
 from services.delivery.handlers.replay_rows import queries, wanted_by_state
@@ -30,7 +29,7 @@ class ReplaySlices:
 
     async def take_up(self, row: asyncpg.Record) -> bool:
         """Take up the next ones of a replay; whether there may be more at once. Raises Unavailable."""
-        now_us = int(self._clock.now().timestamp() * SECOND_US)
+        now_us = unix_us(self._clock)
         waiting = await self._pool.fetchval(queries.unattempted, row["workspace"], row["destination"])
         most = room(row["rate_per_second"], row["next_at_us"], now_us, waiting, SLICE_MAX)
         if not most:

@@ -11,7 +11,7 @@ from onward.delivery.v1 import delivery_service_pb2 as delivery_pb
 from onward.delivery.v1 import replays_pb2 as pb
 from onward.registry.v1 import facts_pb2, resources_pb2
 from services.delivery.domain.replays import RATE_DEFAULT, SKIPPED_MARGIN_US
-from services.delivery.domain.schedule import RETRY_OFFSETS_S, SECOND_US
+from services.delivery.domain.schedule import MINUTE_US, RETRY_OFFSETS_S, SECOND_US
 from services.delivery.handlers.replay_counts import Target
 from services.delivery.handlers.replay_rows import queries
 from services.delivery.handlers.replays import insert_replay
@@ -57,5 +57,5 @@ async def replay_skipped(connection: Connection, fact: Fact, now_us: int) -> Non
 
 async def _preview(connection: Connection, target: Target, since_us: int, now_us: int) -> pb.ReplayPreview:
     """By the sums of minutes: the runner looks at each."""
-    count = await connection.fetchval(queries.skipped_since, *target[:2], since_us // 60_000_000, now_us // 60_000_000)
+    count = await connection.fetchval(queries.skipped_since, *target[:2], since_us // MINUTE_US, now_us // MINUTE_US)
     return pb.ReplayPreview(count=count, is_estimate=True)

@@ -9,7 +9,7 @@ import asyncpg
 import structlog
 
 from kit.auth.caller import current_caller
-from kit.clock import Clock
+from kit.clock import Clock, unix_us
 from kit.errors import LimitReached, OnwardError, WrongState
 from kit.eventstore.facts import Meta, NewFact
 from kit.eventstore.store import Unit
@@ -31,7 +31,6 @@ from services.delivery.domain.replays import (
     require_rate,
     require_selection,
 )
-from services.delivery.domain.schedule import SECOND_US
 from services.delivery.errors import HiddenReplay, MissingReplay
 from services.delivery.handlers.acts import Acts
 from services.delivery.handlers.replay_counts import ReplayCounts, Target
@@ -85,7 +84,7 @@ class Replays:
         preview = await self._counts.preview(target, selection, kind)
 
         async def act(unit: Unit, meta: Meta) -> Created:
-            now_us = self._now_us()
+            now_us = unix_us(self._clock)
             replay = await insert_replay(
                 unit.connection, target, kind, selection, rate=request.rate_per_second or RATE_DEFAULT,
                 principal=meta.principal, now_us=now_us, begins_at_us=0, preview=preview, told=True,
@@ -104,7 +103,7 @@ class Replays:
         group_numbers(asked.error_groups)
         selection = pb.ReplaySelection()
         selection.CopyFrom(asked)
-        now_us = self._now_us()
+        now_us = unix_us(self._clock)
         if not asked.HasField("end_time") or asked.end_time.ToMicroseconds() > now_us:
             selection.end_time.FromMicroseconds(now_us)
         if asked.HasField("start_time") and asked.start_time.ToMicroseconds() >= selection.end_time.ToMicroseconds():
@@ -153,9 +152,6 @@ class Replays:
             queries.list_replays, workspace, destination, below, sources.all, sorted(sources.ids), limit
         )
         return [replay_of(row) for row in rows]
-
-    def _now_us(self) -> int:
-        return int(self._clock.now().timestamp() * SECOND_US)
 
 
 def parse_name(name: str) -> tuple[str, int]:

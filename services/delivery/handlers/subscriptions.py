@@ -7,7 +7,7 @@ import secrets
 import asyncpg
 
 from kit.auth.caller import Caller, current_caller
-from kit.clock import Clock
+from kit.clock import Clock, unix_us
 from kit.errors import LimitReached, WrongState
 from kit.eventstore.facts import Meta, NewFact
 from kit.eventstore.store import Unit
@@ -19,7 +19,6 @@ from onward.delivery.v1 import alerts_pb2 as pb
 from onward.delivery.v1 import facts_pb2 as facts
 from services.delivery.domain.alerts import complete, origin_of
 from services.delivery.domain.health import WINDOW_MINUTES, last_ended
-from services.delivery.domain.schedule import SECOND_US
 from services.delivery.domain.signatures import SALT_BYTES, secret_of, shown_secret
 from services.delivery.errors import HiddenSource, HiddenSubscription, MissingSubscription
 from services.delivery.handlers.acts import Acts
@@ -47,7 +46,7 @@ class Subscriptions:
         async def act(unit: Unit, meta: Meta) -> pb.CreateSubscriptionResponse:
             await _refuse_too_many(unit)
             identifier, salt = token_id(), secrets.token_bytes(SALT_BYTES)
-            now_us = int(self._clock.now().timestamp() * SECOND_US)
+            now_us = unix_us(self._clock)
             wanted.name = names.SUBSCRIPTION.format(workspace, identifier)
             wanted.create_time.FromMicroseconds(now_us)
             await _insert(unit, identifier, wanted, salt, last_ended(now_us))

@@ -13,13 +13,13 @@ from typing import TypeAlias
 import asyncpg
 import structlog
 
-from kit.clock import Clock
+from kit.clock import Clock, unix_us
 from kit.errors import OnwardError
 from kit.eventstore.store import EventStore
 from kit.postgres.pool import Pool
 from onward.delivery.v1 import facts_pb2 as facts
 from onward.executor.v1 import execution_service_pb2 as executor_pb
-from services.delivery.domain.schedule import SECOND_US, Random
+from services.delivery.domain.schedule import Random
 from services.delivery.domain.signatures import secret_of, signed_headers
 from services.delivery.domain.webhooks import GIVE_UP_AFTER_US, is_taken, next_try_us
 from services.delivery.handlers.alerts import Alerts, queries
@@ -85,7 +85,7 @@ class WebhookSender:
     async def _due(self) -> list[Row]:
         """What goes out now: as many as there are places, the ones that are due for longest."""
         busy = columns([*sorted(self._busy)], 2)
-        rows = await self._pool.fetch(queries.due_webhooks, self._now_us(), *busy)
+        rows = await self._pool.fetch(queries.due_webhooks, unix_us(self._deadlines), *busy)
         places: dict[str, int] = {}
         for workspace, _ in self._busy:
             places[workspace] = places.get(workspace, 0) + 1
@@ -129,7 +129,7 @@ class WebhookSender:
         """Note how a try went. The subscription may be gone by then, and its webhooks with it."""
         taken = is_taken(status) and not error
         error = "" if taken else (error or f"it answered {status}")[:ERROR_LENGTH_MAX]
-        now_us, tries = self._now_us(), row["tries"] + 1
+        now_us, tries = unix_us(self._deadlines), row["tries"] + 1
         key = (row["workspace"], row["subscription"], row["alert"])
         if not taken and now_us - row["created_at_us"] >= GIVE_UP_AFTER_US:
             await self._give_up(row, tries, status, error)
@@ -152,6 +152,3 @@ class WebhookSender:
                 alert=alert, subscription=subscription, attempts=tries, http_status=status, error=error
             )
             await self._alerts.append(unit, [fact])
-
-    def _now_us(self) -> int:
-        return int(self._deadlines.now().timestamp() * SECOND_US)

@@ -6,7 +6,8 @@ from collections.abc import Sequence
 
 from onward.delivery.v1 import delivery_service_pb2 as delivery_pb
 from onward.executor.v1 import outcomes_pb2 as pb
-from services.delivery.projections.rollups import MINUTE_US, columns
+from services.delivery.domain.schedule import MINUTE_US
+from services.delivery.projections.rollups import columns
 from services.delivery.projections.standing import Group
 
 # Results of attempts in which the handler was called, or could not be by the destination's own fault.

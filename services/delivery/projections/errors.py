@@ -8,8 +8,9 @@ from dataclasses import dataclass
 
 from kit.postgres.pool import Connection
 from onward.executor.v1 import outcomes_pb2 as pb
+from services.delivery.domain.schedule import MINUTE_US
 from services.delivery.domain.shapes import ErrorShape, error_shape, group_number, overflow_number
-from services.delivery.projections.rollups import MINUTE_US, columns
+from services.delivery.projections.rollups import columns
 from services.delivery.projections.standing import Destination, Group, queries
 
 # Groups of a destination that were seen within a day: code that makes up messages must not fill a table. What comes

@@ -15,7 +15,8 @@ import asyncpg
 
 from kit.postgres.pool import Connection
 from kit.postgres.queries import load_queries
-from services.delivery.projections.rollups import MINUTE_US, columns
+from services.delivery.domain.schedule import MINUTE_US
+from services.delivery.projections.rollups import columns
 
 queries = load_queries(Path(__file__).parent / "reopening.sql")
 

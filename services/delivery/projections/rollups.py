@@ -7,8 +7,8 @@ from collections.abc import Callable
 
 from onward.delivery.v1 import delivery_service_pb2 as delivery_pb
 from services.delivery.domain.latency import bucket
+from services.delivery.domain.schedule import MINUTE_US
 
-MINUTE_US = 60_000_000
 # Event names of a destination and minute that are counted apart; the rest is counted under "".
 NAMES_MAX = 200
 # Minutes of destinations whose names are remembered: late outcomes of others may be counted under more names.

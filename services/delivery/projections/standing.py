@@ -16,12 +16,12 @@ from services.delivery.domain.decisions import ENDED_STATES, Pending
 from services.delivery.domain.identity import event_key
 from services.delivery.domain.policy import NO_POLICY, Policy
 from services.delivery.domain.replays import made_by
+from services.delivery.domain.schedule import DAY_US
 from services.delivery.projections.policies import read_policies
 from services.delivery.projections.rollups import columns
 
 queries = load_queries(Path(__file__).parent / "projections.sql")
 
-DAY_US = 86_400_000_000
 # Why an executor filtered an event that repeats another one.
 DUPLICATE = "duplicate"
 

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 from onward.executor.v1 import outcomes_pb2 as pb
 from services.delivery.domain.latency import bucket
+from services.delivery.domain.schedule import DAY_US, MINUTE_US
 from services.delivery.domain.windows import SLOT_MINUTES
-from services.delivery.projections.rollups import MINUTE_US, Names, columns
-from services.delivery.projections.standing import DAY_US, Group
+from services.delivery.projections.rollups import Names, columns
+from services.delivery.projections.standing import Group
 
 SLOT_US = SLOT_MINUTES * MINUTE_US
 # Hosts of a destination and slot that are counted apart. The executor keeps to 20 in a batch.

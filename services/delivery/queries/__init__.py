@@ -16,13 +16,12 @@ from onward.executor.v1 import outcomes_pb2
 from services.delivery.domain.decisions import DEFERRED
 from services.delivery.domain.identity import EventReference, delivery_id, destination_hash, event_key
 from services.delivery.domain.replays import made_by, replay_id
+from services.delivery.domain.schedule import DAY_US, MINUTE_US
 from services.delivery.domain.shapes import group_name
 from services.delivery.errors import HiddenDelivery, MissingDelivery, TooManyOutcomes
 
 queries = load_queries(Path(__file__).parent / "queries.sql")
 
-MINUTE_US = 60_000_000
-DAY_US = 86_400_000_000
 # Of one messageId: its event, and those that repeated it.
 EVENTS_OF_MESSAGE_MAX = 100
 # An event has one delivery a destination, each with some ten attempts.

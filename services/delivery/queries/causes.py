@@ -8,7 +8,8 @@ from typing import NamedTuple
 from kit.postgres.queries import load_queries
 from services.delivery.domain.alerts import WindowSpan
 from services.delivery.domain.identity import delivery_id
-from services.delivery.queries import DAY_US, Reader
+from services.delivery.domain.schedule import DAY_US
+from services.delivery.queries import Reader
 
 queries = load_queries(Path(__file__).parent / "causes.sql")
 

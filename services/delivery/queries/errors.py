@@ -12,9 +12,10 @@ from kit.postgres.queries import load_queries
 from kit.rpc import names
 from onward.delivery.v1 import numbers_pb2 as numbers
 from services.delivery.domain.identity import delivery_id
+from services.delivery.domain.schedule import MINUTE_US
 from services.delivery.domain.shapes import group_name
 from services.delivery.domain.windows import Window
-from services.delivery.queries import MINUTE_US, Reader
+from services.delivery.queries import Reader
 
 queries = load_queries(Path(__file__).parent / "errors.sql")
 

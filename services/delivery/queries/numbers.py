@@ -16,8 +16,9 @@ from onward.delivery.v1 import numbers_pb2 as numbers
 from onward.executor.v1 import outcomes_pb2
 from services.delivery.domain.decisions import EXHAUSTED
 from services.delivery.domain.latency import percentiles_us
+from services.delivery.domain.schedule import MINUTE_US
 from services.delivery.domain.windows import Window
-from services.delivery.queries import MINUTE_US, Reader
+from services.delivery.queries import Reader
 
 queries = load_queries(Path(__file__).parent / "numbers.sql")
 

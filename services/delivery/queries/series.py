@@ -7,9 +7,10 @@ from collections.abc import Sequence
 from kit.rpc import names
 from onward.delivery.v1 import numbers_pb2 as numbers
 from services.delivery.domain.latency import bucket_ms
+from services.delivery.domain.schedule import MINUTE_US
 from services.delivery.domain.windows import ALL_POINTS_MAX, HOUR_MINUTES, Grid
 from services.delivery.errors import TooManyPoints
-from services.delivery.queries import MINUTE_US, Reader
+from services.delivery.queries import Reader
 from services.delivery.queries.numbers import Asked, add_count, add_pending, finish, queries, set_latencies
 
 # By destination, "" for all together, and by the minute in which a point begins.

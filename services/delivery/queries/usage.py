@@ -9,9 +9,10 @@ import asyncpg
 from kit.rpc import names
 from onward.delivery.v1 import numbers_pb2 as numbers
 from services.delivery.domain.latency import percentiles_us
+from services.delivery.domain.schedule import DAY_US
 from services.delivery.domain.windows import DAY_MINUTES, SLOT_MINUTES, Window
 from services.delivery.errors import TooManyPoints
-from services.delivery.queries import DAY_US, Reader
+from services.delivery.queries import Reader
 from services.delivery.queries.numbers import Asked, queries
 
 # A table that people read; functions that make up hosts are bounded, and shown as such.

@@ -12,7 +12,6 @@ from kit.rpc.names import malformed
 from services.delivery.domain.schedule import SECOND_US
 from services.delivery.queries import Span
 
-HOUR_US = 3600 * SECOND_US
 # Above every event that can be: PostgreSQL's bigint is far larger.
 TIME_MAX_US = 253_402_300_799 * SECOND_US
 

@@ -5,11 +5,10 @@ from __future__ import annotations
 from typing import Any
 
 from kit.auth.caller import current_caller
-from kit.clock import Clock
+from kit.clock import Clock, unix_us
 from kit.postgres.pool import Pool
 from kit.rpc import names
 from onward.delivery.v1 import alerts_pb2, health_pb2
-from services.delivery.domain.schedule import SECOND_US
 from services.delivery.handlers.subscriptions import Subscriptions
 from services.delivery.queries.health import get_health
 from services.delivery.queries.numbers import Asked
@@ -24,7 +23,7 @@ class HealthCalls:
     _subscriptions: Subscriptions
 
     async def GetHealth(self, request: health_pb2.GetHealthRequest, context: Any) -> health_pb2.GetHealthResponse:
-        caller, now_us = current_caller(), int(self._clock.now().timestamp() * SECOND_US)
+        caller, now_us = current_caller(), unix_us(self._clock)
         asked = Asked(*parse_parent(request.parent), caller.functions, caller.sources)
         return await get_health(self._pool, asked, now_us)
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from kit.clock import Clock
+from kit.clock import Clock, unix_us
 from kit.eventstore.owner_log import answer_facts
 from kit.eventstore.store import EventStore
 from kit.postgres.pool import Pool
@@ -14,7 +14,6 @@ from onward.delivery.v1 import internal_service_pb2 as pb
 from onward.delivery.v1 import internal_service_pb2_grpc
 from services.delivery import queries
 from services.delivery.domain.identity import EventReference
-from services.delivery.domain.schedule import SECOND_US
 from services.delivery.handlers.applied import AppliedOutcomes
 from services.delivery.handlers.breakers import BreakerBoard
 from services.delivery.rpc.breakers import BreakerWatch
@@ -54,5 +53,5 @@ class InternalServicer(BreakerWatch, internal_service_pb2_grpc.InternalServiceSe
         # Whoever asks has a whole message, and a packed one holds events of many indexes. All of them are answered, and
         # the caller takes those that it wants; what replays made of them only where it is asked for.
         events = [EventReference(one.stream_sequence, one.index) for one in request.events]
-        now_us = int(self._clock.now().timestamp() * SECOND_US)
+        now_us = unix_us(self._clock)
         return await queries.lookup_outcomes(self._pool, request.workspace, events, now_us)

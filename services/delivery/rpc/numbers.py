@@ -5,13 +5,13 @@ from __future__ import annotations
 from typing import Any
 
 from kit.auth.caller import current_caller
-from kit.clock import Clock
+from kit.clock import Clock, unix_us
 from kit.postgres.pool import Pool
 from kit.rpc.names import malformed
 from kit.rpc.pages import PageTokens, page_size
 from onward.delivery.v1 import delivery_service_pb2 as pb
 from onward.delivery.v1 import numbers_pb2
-from services.delivery.domain.schedule import SECOND_US
+from services.delivery.domain.schedule import HOUR_US
 from services.delivery.domain.shapes import parse_group_name
 from services.delivery.domain.windows import Window, grid_of
 from services.delivery.queries import Span
@@ -20,7 +20,7 @@ from services.delivery.queries.errors import WantedErrors, list_error_groups
 from services.delivery.queries.numbers import Asked, get_summary
 from services.delivery.queries.series import get_series
 from services.delivery.queries.usage import get_usage, list_host_health
-from services.delivery.rpc.arguments import HOUR_US, Timed, last, parse_parent, span_of
+from services.delivery.rpc.arguments import Timed, last, parse_parent, span_of
 
 WEEK_US = 7 * 24 * HOUR_US
 # Samples of all groups of one answer: a name has some 150 bytes, and an answer at most 4 MB.
@@ -40,7 +40,7 @@ class NumberCalls:
         window = self._window(request)
         asked = _asked(request.parent)
         answer = await get_summary(self._pool, asked, window, list(dict.fromkeys(request.breakdowns)))
-        await add_breakers(self._pool, asked, int(self._clock.now().timestamp() * SECOND_US), answer)
+        await add_breakers(self._pool, asked, unix_us(self._clock), answer)
         return answer
 
     async def GetSeries(self, request: numbers_pb2.GetSeriesRequest, context: Any) -> numbers_pb2.GetSeriesResponse:
