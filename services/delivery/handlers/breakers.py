@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import AsyncIterator, Callable, Iterable, Sequence
-from contextlib import suppress
 from pathlib import Path
 
 import asyncpg
@@ -23,6 +22,7 @@ from onward.delivery.v1 import facts_pb2 as facts
 from services.delivery.domain.breaker import RELAPSE_US
 from services.delivery.errors import HiddenDestination
 from services.delivery.handlers.acts import Acts, meta_of_service
+from services.delivery.handlers.leading import Wake
 from services.delivery.projections.breakers import BreakerChange, Destination, breaker_of
 from services.delivery.projections.breakers import queries as projected
 
@@ -49,7 +49,7 @@ class BreakerBoard:
         self._released = released
         self._open: frozenset[Destination] = frozenset()
         self._moved = asyncio.Event()
-        self._wake = asyncio.Event()
+        self._wake = Wake()
         # Counts what was told to us: what was read before it is older.
         self._told = 0
         self._closing = False
@@ -111,9 +111,7 @@ class BreakerBoard:
                 await self._pool.execute(queries.forget_breakers, horizon_us)
             except (OnwardError, asyncpg.PostgresError) as failure:
                 log.warning("breakers_not_read", failure=repr(failure))
-            with suppress(TimeoutError):
-                async with asyncio.timeout(LOOK_INTERVAL_S):
-                    await self._wake.wait()
+            await self._wake.sleep(LOOK_INTERVAL_S)
 
     async def _tell(self) -> None:
         """Record in the log what outcomes changed: their transactions must not wait for its lock."""

@@ -1,10 +1,11 @@
-"""Has one replica look after what is to be done once: judging how destinations are, and telling of it."""
+"""Has one replica look after what is to be done once, by an advisory lock that its connection holds."""
 
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Awaitable, Callable, Sequence
-from contextlib import suppress
+from collections.abc import AsyncIterator, Callable, Coroutine, Sequence
+from contextlib import asynccontextmanager, suppress
+from typing import Any
 
 import asyncpg
 import structlog
@@ -21,11 +22,28 @@ POLL_S = 2.0
 RECONNECT_DELAY_S = 0.5
 
 # What the leader runs until it leads no more.
-Duty = Callable[[], Awaitable[None]]
+Duty = Callable[[], Coroutine[Any, Any, None]]
+
+
+@asynccontextmanager
+async def leadership(dsn: str, name: str, try_to_lead: str, poll_s: float = POLL_S) -> AsyncIterator[Connection]:
+    """The connection that holds the lock, once it does: whoever leads uses it, to see when the lock is gone.
+
+    Raises Unavailable where the connection fails, within as well.
+    """
+    connection = await connect(dsn, application_name=f"onward-delivery-{name}")
+    try:
+        with translating():
+            while not await connection.fetchval(try_to_lead):
+                await asyncio.sleep(poll_s)
+            yield connection
+    finally:
+        with suppress(OSError, asyncpg.PostgresError, asyncpg.InterfaceError):
+            await connection.close(timeout=CONNECT_TIMEOUT_S)
 
 
 class Leading:
-    """Runs duties while it holds an advisory lock; `run` it once in each replica.
+    """Runs duties while it leads; `run` it once in each replica.
 
     Two may believe to lead for a moment, where a connection breaks without a word: duties must bear that.
     """
@@ -46,23 +64,12 @@ class Leading:
             await asyncio.sleep(RECONNECT_DELAY_S)
 
     async def _session(self) -> None:
-        connection = await connect(self._dsn, application_name=f"onward-delivery-{self._name}")
-        try:
-            with translating():
-                while not await connection.fetchval(self._try_to_lead):
-                    await asyncio.sleep(POLL_S)
+        async with leadership(self._dsn, self._name, self._try_to_lead) as connection:
             log.info("leads", name=self._name)
             async with asyncio.TaskGroup() as tasks:
                 for duty in self._duties:
-                    tasks.create_task(_endless(duty))
+                    tasks.create_task(duty())
                 tasks.create_task(_hold(connection))
-        finally:
-            with suppress(OSError, asyncpg.PostgresError, asyncpg.InterfaceError):
-                await connection.close(timeout=CONNECT_TIMEOUT_S)
-
-
-async def _endless(duty: Duty) -> None:
-    await duty()
 
 
 async def _hold(connection: Connection) -> None:

@@ -10,7 +10,6 @@ from __future__ import annotations
 import asyncio
 from collections import Counter
 from collections.abc import Iterable, Sequence
-from contextlib import suppress
 from pathlib import Path
 from typing import Protocol
 
@@ -22,8 +21,7 @@ from kit.bus.errors import nats_error
 from kit.bus.publish import Outgoing, PubAck
 from kit.clock import Clock, unix_us
 from kit.errors import OnwardError, Unavailable
-from kit.postgres.failures import translating
-from kit.postgres.pool import CONNECT_TIMEOUT_S, Connection, Pool, connect
+from kit.postgres.pool import Connection, Pool
 from kit.postgres.queries import load_queries
 from onward.executor.v1 import outcomes_pb2 as pb
 from services.delivery.domain.credit import Credits
@@ -34,6 +32,7 @@ from services.delivery.handlers.allowance import SATURATED_POLL_S, Allowance
 from services.delivery.handlers.applied import AppliedOutcomes
 from services.delivery.handlers.expiry import Expiry
 from services.delivery.handlers.gathering import Gathering
+from services.delivery.handlers.leading import Wake, leadership
 from services.delivery.projections.rollups import columns
 from services.delivery.projections.standing import Destination
 
@@ -98,7 +97,7 @@ class Releaser:
         self._unanswered_after_s = unanswered_after_s
         self._expiry = expiry
         self._gathering = Gathering(clock)
-        self._wake = asyncio.Event()
+        self._wake = Wake()
         self._reviewed_at = clock.monotonic()
         self.leading = False
 
@@ -124,27 +123,18 @@ class Releaser:
 
     async def _session(self) -> None:
         """One connection's life: stand by until it gets the lock, then lead."""
-        connection = await connect(self._dsn, application_name="onward-delivery-releaser")
-        try:
-            with translating():
-                while not await connection.fetchval(queries.try_to_lead):
-                    await asyncio.sleep(POLL_S)
-                self._gathering.forget()
-                self._allowance.begin()
-                self.leading = True
-                log.info("releaser_leads")
+        async with leadership(self._dsn, "releaser", queries.try_to_lead, POLL_S) as connection:
+            self._gathering.forget()
+            self._allowance.begin()
+            self.leading = True
+            log.info("releaser_leads")
+            try:
                 while True:
-                    await self._sleep(await self._round(connection))
-        finally:
-            self.leading = False
-            with suppress(OSError, asyncpg.PostgresError, asyncpg.InterfaceError):
-                await connection.close(timeout=CONNECT_TIMEOUT_S)
-
-    async def _sleep(self, seconds: float) -> None:
-        await asyncio.sleep(LOOK_INTERVAL_S)
-        with suppress(TimeoutError):
-            async with asyncio.timeout(seconds):
-                await self._wake.wait()
+                    sleep_s = await self._round(connection)
+                    await asyncio.sleep(LOOK_INTERVAL_S)
+                    await self._wake.sleep(sleep_s)
+            finally:
+                self.leading = False
 
     async def _round(self, connection: Connection) -> float:
         """Release what may go; answers how long to sleep. All of it happens on the connection that has the lock."""

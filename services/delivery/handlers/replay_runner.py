@@ -10,7 +10,6 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable
-from contextlib import suppress
 
 import asyncpg
 import structlog
@@ -19,12 +18,12 @@ from kit.clock import Clock, unix_us
 from kit.errors import OnwardError
 from kit.eventstore.facts import Meta, NewFact
 from kit.eventstore.store import EventStore
-from kit.postgres.failures import translating
-from kit.postgres.pool import CONNECT_TIMEOUT_S, Connection, Pool, connect
+from kit.postgres.pool import Connection, Pool
 from onward.delivery.v1 import facts_pb2 as facts
 from onward.delivery.v1 import replays_pb2 as pb
 from services.delivery.domain.replays import replay_id
 from services.delivery.handlers.acts import meta_of_service
+from services.delivery.handlers.leading import Wake, leadership
 from services.delivery.handlers.replay_cancelling import ReplayCancelling
 from services.delivery.handlers.replay_rows import queries, replay_of
 from services.delivery.handlers.replay_slices import ReplaySlices
@@ -68,7 +67,7 @@ class ReplayRunner:
         self._cancelling = cancelling
         self._clock = clock
         self._hurried = hurried
-        self._wake = asyncio.Event()
+        self._wake = Wake()
         self._after = _FIRST
 
     def wake(self) -> None:
@@ -86,21 +85,9 @@ class ReplayRunner:
 
     async def _session(self) -> None:
         """One connection's life: stand by until it gets the lock, then lead for as long as it lives."""
-        connection = await connect(self._dsn, application_name="onward-delivery-replays")
-        try:
-            with translating():
-                while not await connection.fetchval(LOCK):
-                    await asyncio.sleep(IDLE_LOOK_S)
-                while True:
-                    await self._sleep(await self._look(connection))
-        finally:
-            with suppress(OSError, asyncpg.PostgresError, asyncpg.InterfaceError):
-                await connection.close(timeout=CONNECT_TIMEOUT_S)
-
-    async def _sleep(self, seconds: float) -> None:
-        with suppress(TimeoutError):
-            async with asyncio.timeout(seconds):
-                await self._wake.wait()
+        async with leadership(self._dsn, "replays", LOCK) as connection:
+            while True:
+                await self._wake.sleep(await self._look(connection))
 
     async def _look(self, connection: Connection) -> float:
         """Take each replay a step further; answers how long to sleep."""
