@@ -5,7 +5,6 @@ from __future__ import annotations
 import asyncio
 import gc
 import random
-from datetime import timedelta
 from pathlib import Path
 
 import structlog
@@ -20,7 +19,7 @@ from kit.bus.puller import Puller
 from kit.bus.service_bus import connect_service
 from kit.bus.streams import DUE, FACTS, OUTCOMES, provision
 from kit.clock import Clock, SlewedClock, SystemClock
-from kit.errors import Unavailable
+from kit.eventstore.forgetting import forget_answers
 from kit.eventstore.owner_log import registry_log
 from kit.eventstore.postgres import MIGRATIONS as EVENT_LOG_MIGRATIONS
 from kit.eventstore.postgres import PostgresEventStore
@@ -82,9 +81,6 @@ MIGRATIONS = Path(__file__).parent / "migrations"
 COLLECTOR_THRESHOLDS = (100_000, 20, 20)
 # An answer waits this long for its facts to be on the bus; a bus that is away must not make answers slow.
 PUBLISHED_WAIT_S = 0.5
-# Nobody repeats a request after so long; until then its answer is kept.
-ANSWERS_KEPT = timedelta(days=7)
-FORGET_INTERVAL_S = 3600.0
 # The executor gives a receiver 10 s; the rest is for its own part.
 WEBHOOK_TIMEOUT_S = 20.0
 
@@ -229,6 +225,7 @@ class DeliveryApp:
         assert self._board is not None
         assert self._health_leading is not None
         assert self._replays is not None
+        assert self._store is not None
         async with asyncio.TaskGroup() as tasks:
             tasks.create_task(self._releaser.run(), name="releaser")
             tasks.create_task(self._replays.run(), name="replays")
@@ -238,7 +235,7 @@ class DeliveryApp:
             tasks.create_task(self._denials.run(), name="denials")
             tasks.create_task(self._relay.run(), name="relay")
             tasks.create_task(self._health_leading.run(), name="health")
-            tasks.create_task(self._forget_answers(), name="forget-answers")
+            tasks.create_task(forget_answers(self._store, self._clock), name="forget-answers")
             pulling = tasks.create_task(self._puller.run(), name="outcomes")
             try:
                 await asyncio.shield(pulling)
@@ -332,15 +329,6 @@ class DeliveryApp:
     async def _published(self, workspace: str, position: int) -> None:
         assert self._relay is not None
         await self._relay.wait_published(workspace, position, PUBLISHED_WAIT_S)
-
-    async def _forget_answers(self) -> None:
-        while True:
-            assert self._store is not None
-            try:
-                await self._store.forget_answers(self._clock.now() - ANSWERS_KEPT)
-            except Unavailable:
-                log.warning("answers_not_forgotten", retry_in_s=FORGET_INTERVAL_S)
-            await asyncio.sleep(FORGET_INTERVAL_S)
 
 
 def _rules(settings: Settings) -> Rules:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Sequence
-from datetime import timedelta
 from functools import partial
 from pathlib import Path
 
@@ -20,6 +19,7 @@ from kit.bus.streams import StreamDeclaration, provision
 from kit.clock import Clock, SystemClock
 from kit.errors import DeadlineExceeded, Unavailable
 from kit.eventstore.facts import NewFact
+from kit.eventstore.forgetting import forget_answers
 from kit.eventstore.postgres import MIGRATIONS as EVENT_LOG_MIGRATIONS
 from kit.eventstore.postgres import PostgresEventStore
 from kit.eventstore.relay import Relay
@@ -79,9 +79,6 @@ PROVISIONED_WAIT_S = 2.0
 # Reading and running a script take 0.05 s, and 9 s where both run into their limits; the executor waits for up to 2 s
 # until it has a place for one more, and the rest is for workers to start.
 CHECK_CODE_TIMEOUT_S = 12.0
-# Nobody repeats a request after so long; until then its answer is kept.
-ANSWERS_KEPT = timedelta(days=7)
-FORGET_INTERVAL_S = 3600.0
 
 
 async def build(
@@ -158,10 +155,11 @@ class RegistryApp:
         assert self._provisioner is not None
         assert self._denials is not None
         assert self._denial_log is not None
+        assert self._store is not None
         async with asyncio.TaskGroup() as tasks:
             tasks.create_task(self._relay.run(), name="relay")
             tasks.create_task(self._provisioner.run(), name="provisioner")
-            tasks.create_task(self._forget_answers(), name="forget-answers")
+            tasks.create_task(forget_answers(self._store, self._clock), name="forget-answers")
             tasks.create_task(self._denial_log.run(), name="denials")
             tasks.create_task(self._denials.run(), name="denials-sums")
             if self._callout is not None and self._connections is not None:
@@ -255,15 +253,6 @@ class RegistryApp:
     async def _provision(self, declarations: Sequence[StreamDeclaration]) -> None:
         assert self._bus is not None
         await provision(self._bus, declarations)
-
-    async def _forget_answers(self) -> None:
-        while True:
-            assert self._store is not None
-            try:
-                await self._store.forget_answers(self._clock.now() - ANSWERS_KEPT)
-            except Unavailable:
-                log.warning("answers_not_forgotten", retry_in_s=FORGET_INTERVAL_S)
-            await asyncio.sleep(FORGET_INTERVAL_S)
 
 
 async def _open_keys(pool: Pool, keyring: Keyring) -> DataKey:
