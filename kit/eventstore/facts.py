@@ -11,6 +11,7 @@ import orjson
 from google.protobuf import json_format
 from google.protobuf.message import Message
 
+from kit.clock import Clock
 from kit.errors import LimitReached
 from kit.eventstore.decoding import decode
 
@@ -23,6 +24,11 @@ SYSTEM_WORKSPACE = "system"
 FACT_BYTES_MAX = 960_000
 # Travels as a header of the published fact.
 META_BYTES_MAX = 8 * 1024
+
+
+def day_stream(kind: str, clock: Clock) -> str:
+    """Today's stream, by UTC, for facts that may come for years: the stream of one entity would fill up."""
+    return f"{kind}/{clock.now():%Y-%m-%d}"
 
 
 @dataclass(frozen=True, slots=True)

@@ -7,14 +7,14 @@ the latter, as the applying of outcomes does, must not append to the log in the 
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Sequence
 from typing import Protocol, TypeVar
 
 from google.protobuf.message import Message
 
 from kit.auth.caller import current_caller
-from kit.eventstore.facts import Meta
-from kit.eventstore.store import EventStore, Unit
+from kit.eventstore.facts import Meta, NewFact
+from kit.eventstore.store import APPEND_FACTS_MAX, EventStore, Unit
 from kit.rpc.nul import refuse_nul
 from kit.telemetry.trace import traceparent
 
@@ -87,6 +87,13 @@ def meta_of_caller(request_id: str) -> Meta:
 def meta_of_service() -> Meta:
     """The same of what nobody called for."""
     return Meta(SERVICE_PRINCIPAL, traceparent=traceparent())
+
+
+async def append_of_service(unit: Unit, stream: str, told: Sequence[Message]) -> None:
+    """Record what nobody called for, however many facts it is."""
+    for start in range(0, len(told), APPEND_FACTS_MAX):
+        part = [NewFact(stream, one) for one in told[start : start + APPEND_FACTS_MAX]]
+        await unit.append(part, meta_of_service())
 
 
 def _hash(request: Request) -> str:

@@ -9,8 +9,8 @@ import asyncpg
 from google.protobuf.message import Message
 
 from kit.clock import Clock, unix_us
-from kit.eventstore.facts import Fact, NewFact, fact_types
-from kit.eventstore.store import APPEND_FACTS_MAX, EventStore, Unit
+from kit.eventstore.facts import Fact, NewFact, day_stream, fact_types
+from kit.eventstore.store import EventStore, Unit
 from kit.ids import uuid7
 from kit.postgres.pool import Pool
 from kit.postgres.queries import load_queries
@@ -18,7 +18,7 @@ from onward.delivery.v1 import alerts_pb2 as pb
 from onward.delivery.v1 import facts_pb2 as facts
 from services.delivery.domain.alerts import Interest
 from services.delivery.domain.webhooks import webhook_body
-from services.delivery.handlers.acts import meta_of_service
+from services.delivery.handlers.acts import append_of_service, meta_of_service
 
 queries = load_queries(Path(__file__).parent / "alerts.sql")
 
@@ -61,10 +61,7 @@ class Alerts:
 
     async def append(self, unit: Unit, told: Sequence[Message]) -> None:
         """Record facts about alerts."""
-        stream = f"alerts/{self._clock.now():%Y-%m-%d}"
-        for start in range(0, len(told), APPEND_FACTS_MAX):
-            part = [NewFact(stream, one) for one in told[start : start + APPEND_FACTS_MAX]]
-            await unit.append(part, meta_of_service())
+        await append_of_service(unit, day_stream("alerts", self._clock), told)
 
 
 def _not_sent(alert: facts.AlertRaised) -> facts.AlertUndelivered:

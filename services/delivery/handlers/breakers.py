@@ -12,7 +12,7 @@ import structlog
 from kit.auth.caller import current_caller
 from kit.clock import Clock, unix_us
 from kit.errors import OnwardError
-from kit.eventstore.facts import Meta, NewFact
+from kit.eventstore.facts import Meta, NewFact, day_stream
 from kit.eventstore.store import EventStore, Unit
 from kit.postgres.pool import Connection, Pool
 from kit.postgres.queries import load_queries
@@ -21,7 +21,7 @@ from onward.delivery.v1 import breakers_pb2 as pb
 from onward.delivery.v1 import facts_pb2 as facts
 from services.delivery.domain.breaker import RELAPSE_US
 from services.delivery.errors import HiddenDestination
-from services.delivery.handlers.acts import Acts, meta_of_service
+from services.delivery.handlers.acts import Acts, append_of_service
 from services.delivery.handlers.leading import Wake
 from services.delivery.projections.breakers import BreakerChange, Destination, breaker_of
 from services.delivery.projections.breakers import queries as projected
@@ -118,9 +118,8 @@ class BreakerBoard:
         for row in await self._pool.fetch(queries.changed_workspaces, WORKSPACES_MAX):
             async with self._store.writing(row["workspace"]) as unit:
                 rows = await unit.connection.fetch(queries.take_changes, row["workspace"], CHANGES_MAX)
-                new = [NewFact(_stream(self._clock), _fact(one)) for one in sorted(rows, key=lambda one: one["id"])]
-                if new:
-                    await unit.append(new, meta_of_service())
+                told = [_fact(one) for one in sorted(rows, key=lambda one: one["id"])]
+                await append_of_service(unit, day_stream("breakers", self._clock), told)
 
 
 class BreakerResets:
@@ -143,7 +142,7 @@ class BreakerResets:
                 open_us = max(0, unix_us(self._clock) - breaker_of(row).opened_at_us)
                 changed.append(BreakerChange((workspace, destination), False, 0, 0, open_us))
                 fact = facts.BreakerReset(destination=destination, open_ms=open_us // 1000)
-                await unit.append([NewFact(_stream(self._clock), fact)], meta)
+                await unit.append([NewFact(day_stream("breakers", self._clock), fact)], meta)
             return pb.ResetBreakerResponse()
 
         answer = await self._acts.make(workspace, request, pb.ResetBreakerResponse, act)
@@ -159,11 +158,6 @@ async def _require_theirs(connection: Connection, name: str) -> None:
     row = await connection.fetchrow(queries.place, *names.DESTINATION.parse(name))
     if row is None or row["source"] not in caller.sources or row["function"] not in caller.functions:
         raise HiddenDestination(name)
-
-
-def _stream(clock: Clock) -> str:
-    # Not the destination's own: it may open and close for years, and streams have an end.
-    return f"breakers/{clock.now():%Y-%m-%d}"
 
 
 def _fact(row: asyncpg.Record) -> facts.BreakerOpened | facts.BreakerClosed:

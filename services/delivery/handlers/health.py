@@ -16,8 +16,8 @@ from google.protobuf.timestamp_pb2 import Timestamp
 
 from kit.clock import Clock, unix_us
 from kit.errors import Unavailable
-from kit.eventstore.facts import NewFact
-from kit.eventstore.store import APPEND_FACTS_MAX, EventStore, Unit
+from kit.eventstore.facts import day_stream
+from kit.eventstore.store import EventStore, Unit
 from kit.postgres.pool import Pool
 from kit.postgres.queries import load_queries
 from onward.delivery.v1 import facts_pb2 as facts
@@ -25,7 +25,7 @@ from onward.executor.v1 import outcomes_pb2
 from services.delivery.domain.alerts import WindowSpan
 from services.delivery.domain.health import WINDOW_US, WINDOWS_SHOWN, Health, Rules, Window, judge, last_ended
 from services.delivery.domain.schedule import SECOND_US
-from services.delivery.handlers.acts import meta_of_service
+from services.delivery.handlers.acts import append_of_service
 from services.delivery.handlers.applied import AppliedOutcomes
 from services.delivery.handlers.conditions import Conditions
 from services.delivery.projections.rollups import columns
@@ -132,7 +132,7 @@ class HealthJudge:
                 changed.append(await self._changed(unit, destination, before, after))
         if put:
             await unit.connection.execute(queries.put_health, *columns(put, 11))
-        await self._append(unit, changed)
+        await append_of_service(unit, day_stream("health", self._clock), changed)
 
     async def _changed(self, unit: Unit, destination: str, before: Health, after: Health) -> Message:
         assert after.since is not None
@@ -163,12 +163,6 @@ class HealthJudge:
             error_message=cause.shape[:MESSAGE_LENGTH_MAX],
             sample_delivery=cause.sample,
         )
-
-    async def _append(self, unit: Unit, changed: Sequence[Message]) -> None:
-        stream = f"health/{self._clock.now():%Y-%m-%d}"
-        for start in range(0, len(changed), APPEND_FACTS_MAX):
-            part = [NewFact(stream, one) for one in changed[start : start + APPEND_FACTS_MAX]]
-            await unit.append(part, meta_of_service())
 
 
 def timestamp(time_us: int) -> Timestamp:

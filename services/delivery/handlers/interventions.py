@@ -10,7 +10,7 @@ import asyncpg
 from kit.auth.caller import current_caller
 from kit.clock import Clock, unix_us
 from kit.errors import WrongState
-from kit.eventstore.facts import Meta, NewFact
+from kit.eventstore.facts import Meta, NewFact, day_stream
 from kit.eventstore.store import Unit
 from kit.postgres.pool import Connection
 from kit.postgres.queries import load_queries
@@ -62,7 +62,7 @@ class Interventions:
             fact = facts.DeliveryRetried(
                 destination=row["destination"], delivery=_delivery(row), message_id=row["message_id"]
             )
-            await unit.append([NewFact(self._stream(), fact)], meta)
+            await unit.append([NewFact(day_stream("deliveries", self._clock), fact)], meta)
             return pb.RetryDeliveryResponse()
 
         workspace, _ = names.DELIVERY.parse(request.name)
@@ -88,7 +88,7 @@ class Interventions:
             fact = facts.DeliveryCancelled(
                 destination=row["destination"], delivery=_delivery(row), message_id=row["message_id"]
             )
-            await unit.append([NewFact(self._stream(), fact)], meta)
+            await unit.append([NewFact(day_stream("deliveries", self._clock), fact)], meta)
             return pb.CancelDeliveryResponse()
 
         workspace, _ = names.DELIVERY.parse(request.name)
@@ -113,10 +113,6 @@ class Interventions:
             # It counts by how it ends now.
             await connection.execute(queries.uncount_failed, row["workspace"], replay)
         return row
-
-    def _stream(self) -> str:
-        # Not the destination's own: nothing of it changes, and streams have an end.
-        return f"deliveries/{self._clock.now():%Y-%m-%d}"
 
 
 async def _waiting(connection: Connection, name: str) -> asyncpg.Record | None:

@@ -15,7 +15,7 @@ from kit.auth.denials import OIDC, TOKEN_PREFIX, WRITE_KEY_PREFIX, Proof, Refusa
 from kit.auth.names import workspace_in
 from kit.clock import Clock
 from kit.errors import LimitReached, OnwardError
-from kit.eventstore.facts import SYSTEM_WORKSPACE, Fact, Meta, NewFact
+from kit.eventstore.facts import SYSTEM_WORKSPACE, Fact, Meta, NewFact, day_stream
 from kit.eventstore.store import EventStore, Unit
 from kit.postgres.pool import Pool
 from onward.common.v1 import access_pb2
@@ -139,8 +139,7 @@ class Denials:
 
     async def _append(self, unit: Unit, fact: facts_pb2.AccessDenied, meta: Meta) -> list[Fact]:
         # No caller's rights are confirmed and no state decides: that somebody was refused is true whatever he may do.
-        stream = f"denials/{self._clock.now():%Y-%m-%d}"
-        facts = await unit.append([NewFact(stream, fact)], meta)
+        facts = await unit.append([NewFact(day_stream("denials", self._clock), fact)], meta)
         await projections.project(unit.connection, facts)
         return facts
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from kit.clock import Clock
 from kit.errors import LimitReached
-from kit.eventstore.facts import Meta, NewFact
+from kit.eventstore.facts import Meta, NewFact, day_stream
 from kit.eventstore.store import STREAM_FACTS_MAX, EventStore
 from kit.rpc import names
 from kit.telemetry.trace import traceparent
@@ -36,8 +36,7 @@ class Invocations:
         async with self._store.writing(workspace) as unit:
             await queries.get_destination(unit.connection, workspace, destination)
             try:
-                # Not the destination's own stream: nothing of it changes, and that stream has an end.
-                facts = await unit.append([NewFact(f"invocations/{self._clock.now():%Y-%m-%d}", fact)], meta)
+                facts = await unit.append([NewFact(day_stream("invocations", self._clock), fact)], meta)
             except LimitReached as error:
                 raise _too_many(workspace) from error
             await keep_client(unit.connection, caller, meta, facts)
