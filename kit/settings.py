@@ -1,5 +1,7 @@
 """Settings come from ONWARD_* variables, are checked once at the start, and never change after."""
 
+import base64
+import binascii
 import difflib
 import os
 import re
@@ -16,6 +18,8 @@ from kit.rpc.loopback import is_loopback
 PREFIX = "ONWARD_"
 # Services prove themselves to one another with this; shorter ones can be guessed.
 SERVICE_TOKEN_LENGTH_MIN = 16
+# An Ed25519 seed's, and as many as HMAC-SHA-256 makes.
+KEY_BYTES = 32
 
 # TLS takes all of them.
 _TLS_FIELDS = ("tls_certificate", "tls_key", "tls_ca", "internal_listen")
@@ -47,8 +51,24 @@ def _comparable(token: SecretStr) -> SecretStr:
     return token
 
 
+def _base64_key(text: SecretStr) -> SecretStr:
+    try:
+        key = base64.b64decode(text.get_secret_value(), validate=True)
+    except binascii.Error:
+        key = b""
+    if len(key) != KEY_BYTES:
+        raise ValueError(f"must be the base64 of {KEY_BYTES} random bytes, as `openssl rand -base64 32` gives")
+    return text
+
+
+def key_bytes(key: SecretStr | None) -> bytes | None:
+    """The 32 bytes of a `RandomKey`."""
+    return base64.b64decode(key.get_secret_value()) if key else None
+
+
 Address = Annotated[str, AfterValidator(_host_and_port)]
 LongSecret = Annotated[SecretStr, AfterValidator(_comparable)]
+RandomKey = Annotated[SecretStr, AfterValidator(_base64_key)]
 
 
 class ServiceSettings(BaseSettings):

@@ -2,26 +2,12 @@
 
 from __future__ import annotations
 
-import base64
-import binascii
 from pathlib import Path
 from typing import Annotated
 
-from pydantic import AfterValidator, Field, SecretStr
+from pydantic import AfterValidator, Field
 
-from kit.settings import ServiceSettings
-
-SEED_BYTES = 32
-
-
-def _seed(text: SecretStr) -> SecretStr:
-    try:
-        seed = base64.b64decode(text.get_secret_value(), validate=True)
-    except binascii.Error:
-        seed = b""
-    if len(seed) != SEED_BYTES:
-        raise ValueError(f"must be the base64 of {SEED_BYTES} random bytes, as `openssl rand -base64 32` gives")
-    return text
+from kit.settings import RandomKey, ServiceSettings, key_bytes
 
 
 def _key_name(text: str) -> str:
@@ -34,7 +20,7 @@ class Settings(ServiceSettings):
     """What every service needs, and what checkpoints are signed with."""
 
     # The Ed25519 key that signs checkpoints; without it none is made.
-    audit_signing_key: Annotated[SecretStr, AfterValidator(_seed)] | None = None
+    audit_signing_key: RandomKey | None = None
     # The key's name, by which verifiers know it; something that is yours, such as example.com/onward.
     audit_log_name: Annotated[str, AfterValidator(_key_name)] = "onward"
     # A tree that has grown is signed after this at the latest.
@@ -45,4 +31,4 @@ class Settings(ServiceSettings):
     @property
     def signing_seed(self) -> bytes | None:
         """The private key."""
-        return base64.b64decode(self.audit_signing_key.get_secret_value()) if self.audit_signing_key else None
+        return key_bytes(self.audit_signing_key)

@@ -2,14 +2,12 @@
 
 from __future__ import annotations
 
-import base64
-import binascii
 from itertools import pairwise
 from typing import Annotated
 
-from pydantic import AfterValidator, Field, SecretStr
+from pydantic import AfterValidator, Field
 
-from kit.settings import ServiceSettings
+from kit.settings import RandomKey, ServiceSettings, key_bytes
 
 # More would hide a destination that will never work.
 RETRIES_MAX = 100
@@ -32,20 +30,6 @@ def _ascending(text: str) -> str:
     return text
 
 
-# As long as what it makes: SHA-256's.
-KEY_BYTES = 32
-
-
-def _key(text: SecretStr) -> SecretStr:
-    try:
-        key = base64.b64decode(text.get_secret_value(), validate=True)
-    except binascii.Error:
-        key = b""
-    if len(key) != KEY_BYTES:
-        raise ValueError(f"must be the base64 of {KEY_BYTES} random bytes, as `openssl rand -base64 32` gives")
-    return text
-
-
 class Settings(ServiceSettings):
     """What the tracker needs besides what every service needs."""
 
@@ -54,7 +38,7 @@ class Settings(ServiceSettings):
     # Attempts older than this are dropped by the day.
     retention_days: int = Field(default=30, ge=1, le=400)
     # What subscriptions' secrets are made of; without it nobody can be told of alerts.
-    webhook_signing_key: Annotated[SecretStr, AfterValidator(_key)] | None = None
+    webhook_signing_key: RandomKey | None = None
     # A destination is failing in a window of five minutes with so many attempts, of which so large a share fails.
     health_attempts_min: int = Field(default=10, ge=1, le=1_000_000)
     health_failing_ratio: float = Field(default=0.5, gt=0, le=1)
@@ -67,4 +51,4 @@ class Settings(ServiceSettings):
     @property
     def webhook_key(self) -> bytes | None:
         """The key."""
-        return base64.b64decode(self.webhook_signing_key.get_secret_value()) if self.webhook_signing_key else None
+        return key_bytes(self.webhook_signing_key)
