@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterable
-from typing import Any
+from typing import Any, Literal
 
 from rich.text import Text
 
@@ -44,6 +44,30 @@ _RESULTS = {"retryable": "failed, to be tried again"}
 # Of a delivery that failed since nothing was left of its retries.
 EXHAUSTED = "exhausted"
 _STYLES = {"delivered": "green", "failed": "red", EXHAUSTED: "red", "pending": "yellow"}
+
+EndWord = Literal["delivered", "failed", "filtered", "skipped", "cancelled"]
+FailureWord = Literal[
+    "bad-request",
+    "invalid-settings",
+    "message-rejected",
+    "unsupported-event-type",
+    "retry",
+    "timeout",
+    "too-many-requests",
+    "internal",
+    "crashed",
+]
+
+
+def state_named(word: Literal["any", "pending", EndWord]) -> pb.DeliveryState.ValueType:
+    """Give the state of a word; the unspecified one of "any"."""
+    return pb.DeliveryState.Value("DELIVERY_STATE_" + ("UNSPECIFIED" if word == "any" else word.upper()))
+
+
+def error_type_named(word: Literal["any", FailureWord]) -> outcomes_pb2.ErrorType.ValueType:
+    """Give the error type of a word; the unspecified one of "any"."""
+    name = "UNSPECIFIED" if word == "any" else word.upper().replace("-", "_")
+    return outcomes_pb2.ErrorType.Value(f"ERROR_TYPE_{name}")
 
 
 def state_word(state: int) -> str:

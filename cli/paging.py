@@ -5,11 +5,19 @@ from __future__ import annotations
 from collections.abc import AsyncIterator, Awaitable, Callable
 from typing import Any
 
+from cli.failures import UsageError
+
 Fetch = Callable[[int, str], Awaitable[Any]]
 """Given page size and page token, answers with a page."""
 
 # The services give 1000 at most.
 PAGE_SIZE_MAX = 1000
+
+
+def check_limit(limit: int) -> None:
+    """Raise UsageError for a --limit that nothing fits into."""
+    if limit < 1:
+        raise UsageError("--limit must be greater than 0")
 
 
 def paged(method: Callable[[Any], Awaitable[Any]], request: Any) -> Fetch:

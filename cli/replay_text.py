@@ -11,7 +11,6 @@ from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn
 from cli.confirmation import confirm
 from cli.durations import parse_moment
 from cli.output import Cell, enum_word, error_console, last_part, print_record, say, when, when_short
-from onward.delivery.v1 import delivery_service_pb2 as delivery_pb
 from onward.delivery.v1 import replays_pb2 as pb
 from onward.executor.v1 import outcomes_pb2
 
@@ -19,18 +18,6 @@ from onward.executor.v1 import outcomes_pb2
 ASKED_ABOVE = 1_000
 
 TypeWord = Literal["track", "identify", "page", "screen", "group", "alias", "delete"]
-EndWord = Literal["delivered", "failed", "filtered", "skipped", "cancelled"]
-FailureWord = Literal[
-    "bad-request",
-    "invalid-settings",
-    "message-rejected",
-    "unsupported-event-type",
-    "retry",
-    "timeout",
-    "too-many-requests",
-    "internal",
-    "crashed",
-]
 
 COLUMNS = ("replay", "made", "destination", "kind", "state", ">taken up", ">delivered", ">failed", ">waiting")
 _ENDED = (pb.REPLAY_STATE_FINISHED, pb.REPLAY_STATE_CANCELLED)
@@ -51,14 +38,6 @@ def selection_of(
     if until:
         selection.end_time.FromDatetime(parse_moment(until, now))
     return selection
-
-
-def end_states(words: Sequence[EndWord]) -> list[delivery_pb.DeliveryState.ValueType]:
-    return [delivery_pb.DeliveryState.Value(f"DELIVERY_STATE_{one.upper()}") for one in words]
-
-
-def error_types(words: Sequence[FailureWord]) -> list[outcomes_pb2.ErrorType.ValueType]:
-    return [outcomes_pb2.ErrorType.Value(f"ERROR_TYPE_{one.upper().replace('-', '_')}") for one in words]
 
 
 def count_words(preview: pb.ReplayPreview, what: str) -> str:

@@ -8,7 +8,6 @@ from cyclopts import App
 from rich.text import Text
 
 from cli.audit_filter import EVERYTHING, Wanted
-from cli.failures import UsageError
 from cli.options import DEFAULTS, Options
 from cli.output import (
     Cell,
@@ -23,7 +22,7 @@ from cli.output import (
     when,
     when_short,
 )
-from cli.paging import collect, paged
+from cli.paging import check_limit, collect, paged
 from cli.session import Session
 from onward.audit.v1 import audit_service_pb2 as pb
 from onward.audit.v1 import audit_service_pb2_grpc as pb_grpc
@@ -77,8 +76,7 @@ async def list_events(
     limit
         How many at most.
     """
-    if limit < 1:
-        raise UsageError("--limit must be greater than 0")
+    check_limit(limit)
     request = wanted.request()
     if oldest_first:
         request.order = pb.ORDER_OLDEST_FIRST

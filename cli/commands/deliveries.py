@@ -12,18 +12,22 @@ from google.protobuf.timestamp_pb2 import Timestamp
 
 from cli.commands.destinations import destination_stub
 from cli.delivery_text import (
+    EndWord,
+    FailureWord,
     delivery_as_json,
     delivery_row,
+    error_type_named,
     list_columns,
     print_attempts,
     print_delivery,
+    state_named,
     tail_line,
 )
 from cli.durations import parse_duration
 from cli.failures import CommandError, Exit, UsageError
 from cli.options import DEFAULTS, Options
 from cli.output import is_wide, last_part, print_json, print_json_line, print_table, say, say_line, when_short
-from cli.paging import collect, paged
+from cli.paging import check_limit, collect, paged
 from cli.session import Session
 from kit.errors import NotFound, PermissionDenied, Unavailable
 from onward.delivery.v1 import delivery_service_pb2 as pb
@@ -52,21 +56,10 @@ for name, told in (
 
 app.command("cli.commands.breakers:app", name="breaker", help="Close the circuit breaker of a destination.")
 
-State = Literal["any", "pending", "delivered", "failed", "filtered", "skipped", "cancelled"]
+State = Literal["any", "pending", EndWord]
 # "exhausted" are those of the failed ones whose retries were used up.
 ListedState = Literal[State, "exhausted"]
-ErrorWord = Literal[
-    "any",
-    "bad-request",
-    "invalid-settings",
-    "message-rejected",
-    "unsupported-event-type",
-    "retry",
-    "timeout",
-    "too-many-requests",
-    "internal",
-    "crashed",
-]
+ErrorWord = Literal["any", FailureWord]
 
 
 def delivery_stub(session: Session) -> pb_grpc.DeliveryServiceAsyncStub:
@@ -98,15 +91,6 @@ async def require_known(session: Session, destination: str) -> None:
             " of one that was disconnected, nothing like that was found.",
             Exit.NOT_FOUND,
         ) from None
-
-
-def _state(word: State) -> pb.DeliveryState.ValueType:
-    return pb.DeliveryState.Value("DELIVERY_STATE_" + ("UNSPECIFIED" if word == "any" else word.upper()))
-
-
-def _error_type(word: ErrorWord) -> outcomes_pb2.ErrorType.ValueType:
-    name = "UNSPECIFIED" if word == "any" else word.upper().replace("-", "_")
-    return outcomes_pb2.ErrorType.Value(f"ERROR_TYPE_{name}")
 
 
 def _ago(text: str) -> datetime:
@@ -143,12 +127,11 @@ async def list_deliveries(
     limit
         How many at most.
     """
-    if limit < 1:
-        raise UsageError("--limit must be greater than 0")
+    check_limit(limit)
     exhausted = state == "exhausted"
     request = pb.ListDeliveriesRequest(
-        state=_state("failed" if state == "exhausted" else state),
-        error_type=_error_type(error),
+        state=state_named("failed" if state == "exhausted" else state),
+        error_type=error_type_named(error),
         message_id=message_id,
         reason="exhausted" if exhausted else "",
     )
@@ -238,7 +221,7 @@ async def tail(*, destination: str = "", state: State = "any", options: Options 
         parent = parent_of(session, destination)
         # One that is not there would be waited for without an end.
         await require_known(session, destination)
-        request = pb.WatchDeliveriesRequest(parent=parent, state=_state(state))
+        request = pb.WatchDeliveriesRequest(parent=parent, state=state_named(state))
         async for answer in delivery_stub(session).WatchDeliveries(request):
             for one in answer.deliveries:
                 if options.json:
@@ -258,17 +241,10 @@ async def refused(*, limit: int = 20, options: Options = DEFAULTS) -> None:
     limit
         How many at most.
     """
-    if limit < 1:
-        raise UsageError("--limit must be greater than 0")
+    check_limit(limit)
     async with Session(options) as session:
-        stub, parent = delivery_stub(session), session.workspace_name
-        found = await collect(
-            lambda size, token: stub.ListIngestFailures(
-                pb.ListIngestFailuresRequest(parent=parent, page_size=size, page_token=token)
-            ),
-            "failures",
-            limit,
-        )
+        request = pb.ListIngestFailuresRequest(parent=session.workspace_name)
+        found = await collect(paged(delivery_stub(session).ListIngestFailures, request), "failures", limit)
     if options.json:
         print_json({"failures": found})
         return
@@ -289,17 +265,10 @@ async def unmatched(*, limit: int = 20, options: Options = DEFAULTS) -> None:
     limit
         How many at most.
     """
-    if limit < 1:
-        raise UsageError("--limit must be greater than 0")
+    check_limit(limit)
     async with Session(options) as session:
-        stub, parent = delivery_stub(session), session.workspace_name
-        found = await collect(
-            lambda size, token: stub.ListUnmatchedIntegrations(
-                unmatched_pb2.ListUnmatchedIntegrationsRequest(parent=parent, page_size=size, page_token=token)
-            ),
-            "integrations",
-            limit,
-        )
+        request = unmatched_pb2.ListUnmatchedIntegrationsRequest(parent=session.workspace_name)
+        found = await collect(paged(delivery_stub(session).ListUnmatchedIntegrations, request), "integrations", limit)
     if options.json:
         print_json({"integrations": found})
         return

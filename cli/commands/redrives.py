@@ -5,10 +5,11 @@ from __future__ import annotations
 from cli.commands.deliveries import delivery_stub
 from cli.commands.replays import replay_stub
 from cli.confirmation import Yes
+from cli.delivery_text import FailureWord, error_type_named
 from cli.options import DEFAULTS, Options
 from cli.output import tell
 from cli.replay_run import run
-from cli.replay_text import FailureWord, TypeWord, error_types, selection_of
+from cli.replay_text import TypeWord, selection_of
 from cli.session import Session
 from kit.ids import uuid7
 from onward.delivery.v1 import acts_pb2 as acts
@@ -98,7 +99,7 @@ async def redrive(
         Follow it to its end.
     """
     selection = selection_of(since, until, type or [], name or [], condition)
-    selection.error_types.extend(error_types(error or []))
+    selection.error_types.extend(error_type_named(one) for one in error or [])
     selection.http_statuses.extend(status or [])
     selection.error_groups.extend(group or [])
     async with Session(options) as session:

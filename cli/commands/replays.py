@@ -5,12 +5,12 @@ from __future__ import annotations
 from cyclopts import App
 
 from cli.confirmation import Yes
-from cli.failures import UsageError
+from cli.delivery_text import EndWord, state_named
 from cli.options import DEFAULTS, Options
 from cli.output import print_json, print_table, tell
-from cli.paging import collect, paged
+from cli.paging import check_limit, collect, paged
 from cli.replay_run import run, watched
-from cli.replay_text import COLUMNS, EndWord, TypeWord, end_states, print_replay, replay_row, selection_of
+from cli.replay_text import COLUMNS, TypeWord, print_replay, replay_row, selection_of
 from cli.session import Session
 from kit.ids import uuid7
 from onward.delivery.v1 import replay_service_pb2 as pb
@@ -70,7 +70,7 @@ async def create(
         Follow it to its end.
     """
     selection = selection_of(since, until, type or [], name or [], condition)
-    selection.states.extend(end_states(only or []))
+    selection.states.extend(state_named(one) for one in only or [])
     async with Session(options) as session:
         stub = replay_stub(session)
         request = pb.CreateReplayRequest(
@@ -92,8 +92,7 @@ async def list_replays(*, destination: str = "", limit: int = 20, options: Optio
     limit
         How many at most.
     """
-    if limit < 1:
-        raise UsageError("--limit must be greater than 0")
+    check_limit(limit)
     async with Session(options) as session:
         parent = session.name("destinations", destination) if destination else session.workspace_name
         stub = replay_stub(session)
