@@ -12,11 +12,11 @@ from pathlib import Path
 import asyncpg
 import structlog
 
-from kit.ids import uuid7
 from kit.postgres.pool import Connection
 from kit.postgres.queries import load_queries
 from onward.executor.v1 import outcomes_pb2 as pb
 from services.delivery.domain.schedule import SECOND_US, Schedule
+from services.delivery.handlers.cancelled import ended_attempt, ended_batch
 
 log = structlog.get_logger(__name__)
 
@@ -54,24 +54,11 @@ def _place(row: asyncpg.Record) -> tuple[str, str, str, str]:
 
 
 def _ended(rows: Sequence[asyncpg.Record], now_us: int) -> pb.OutcomeBatch:
-    workspace, destination, source, function = _place(rows[0])
-    attempts = [
-        pb.Attempt(
-            stream_sequence=row["stream_sequence"],
-            index=row["event_index"],
-            attempt=row["attempt"],
-            retries_used=row["retries_used"],
-            message_id=row["message_id"],
-            type=row["type"],
-            event_name=row["event_name"],
-            received_at_us=row["received_at_us"],
-            ended_at_us=now_us,
-            result=pb.RESULT_DEFERRED,
-            # Failures keep their event beyond the stream's retention, and the row that had it goes. People are shown no
-            # more of it than before: the filters that it would meet now are not known here.
-            detail=pb.AttemptDetail(event=row["event"], error_message=row["error_message"], filtered_event=b""),
-        )
-        for row in rows
-    ]
-    group = pb.DestinationOutcomes(destination=destination, source=source, function=function, attempts=attempts)
-    return pb.OutcomeBatch(batch_id=uuid7(), workspace=workspace, destinations=[group])
+    attempts = [ended_attempt(row, now_us) for row in rows]
+    for row, one in zip(rows, attempts, strict=True):
+        one.result = pb.RESULT_DEFERRED
+        # Failures keep their event beyond the stream's retention, and the row that had it goes. People are shown no
+        # more of it than before: the filters that it would meet now are not known here.
+        detail = pb.AttemptDetail(event=row["event"], error_message=row["error_message"], filtered_event=b"")
+        one.detail.CopyFrom(detail)
+    return ended_batch(rows, attempts)
