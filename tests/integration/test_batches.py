@@ -92,7 +92,9 @@ async def test_a_batch_that_returns_nothing_has_delivered_all_and_shares_out_its
     await publish(world, *events(4))
     found = await outcomes(world, 4)
     assert {one.result for one in found.values()} == {pb.RESULT_DELIVERED}
-    assert all(5_000 < one.wall_us < 40_000 for one in found.values())
+    assert all(one.wall_us >= 9_000 for one in found.values())
+    took_us = max(one.ended_at_us for one in found.values()) - min(one.received_at_us for one in found.values())
+    assert sum(one.wall_us for one in found.values()) <= took_us
 
 
 async def test_each_event_ends_as_its_own_result_says(world: World) -> None:
@@ -375,7 +377,8 @@ async def test_a_long_wait_is_waited_in_the_tracker_and_holds_no_message(world: 
     for one in found.values():
         assert (one.result, one.error_type) == (pb.RESULT_DEFERRED, pb.ERROR_TYPE_UNSPECIFIED)
         assert one.batch_events_max == 100
-        assert abs(one.batch_until_us - (one.received_at_us + 60_000_000)) < 1_000_000
+        # Its minute began when it had come, and before this was written.
+        assert one.received_at_us - 10_000 <= one.batch_until_us - 60_000_000 <= one.ended_at_us
         assert orjson.loads(one.detail.event)["messageId"] == one.message_id
 
 

@@ -389,7 +389,8 @@ async def test_a_version_runs_with_its_own_definitions_and_time_limit(world: Tri
     newest = await world.tests.run(request_of(name=CRM, settings={"apiKey": text(SECRET)}), "acme", "crm")
     assert (newest.version, newest.report.error_type) == (2, o.ERROR_TYPE_TIMEOUT)
     assert newest.report.logs[0].line == "[redacted]"
-    assert 900_000 < newest.report.wall_us < 3_000_000
+    assert "did not settle within 1 s" in newest.report.error.message
+    assert newest.report.wall_us > 900_000
 
 
 async def test_code_of_a_function_that_is_not_there_is_not_run(world: TrialWorld) -> None:
@@ -466,10 +467,11 @@ async def test_a_loop_is_told_by_its_cpu_time(world: TrialWorld) -> None:
 
 @pytest.mark.parametrize("kind", RUNAWAY)
 async def test_what_runaway_code_had_logged_is_kept(world: TrialWorld, kind: str) -> None:
-    code = f"console.warn('begun', {{ at: 'ä' }}); await 1; console.log('going on'); {RUNAWAY[kind][0]}"
+    busy = "const end = Date.now() + 60; while (Date.now() < end);"
+    code = f"console.warn('begun', {{ at: 'ä' }}); await 1; console.log('going on'); {busy} {RUNAWAY[kind][0]}"
     report = await world.run(f"async function onTrack() {{ {code} }}", timeout_ms=2000)
     assert [(line.level, line.line) for line in report.logs] == [("warn", "begun { at: 'ä' }"), ("log", "going on")]
-    assert report.wall_us > 100_000
+    assert report.wall_us >= 59_000
 
 
 async def test_of_many_lines_before_a_loop_the_last_ones_are_kept(world: TrialWorld) -> None:
