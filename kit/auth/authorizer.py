@@ -3,7 +3,7 @@
 import hashlib
 from collections import OrderedDict
 from collections.abc import Awaitable, Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Protocol
 
 import structlog
@@ -49,7 +49,10 @@ Ask = Callable[[str, Demand], Awaitable[Grant]]
 
 
 class RegistryAuthorizer:
-    """Asks the registry, and remembers each yes for at most a second. A no is never remembered."""
+    """Asks the registry, and remembers each yes for at most a second. A no is never remembered.
+
+    Who goes through the deliveries of a destination, or the records of a trail, is asked about once a second.
+    """
 
     def __init__(self, ask: Ask, clock: Clock | None = None, leases_max: int = LEASES_MAX) -> None:
         self._ask = ask
@@ -60,11 +63,11 @@ class RegistryAuthorizer:
     async def authorize(self, token: str, demand: Demand) -> Caller:
         """See `Authorizer`."""
         # The token itself is not kept in memory.
-        key = (hashlib.sha256(token.encode()).digest(), demand)
+        key = (hashlib.sha256(token.encode()).digest(), demand.scope)
         asked_at = self._clock.monotonic()
         until, caller = self._leases.get(key, (0.0, None))
         if caller is not None and asked_at < until:
-            return caller
+            return replace(caller, demand=demand)
         grant = await self._grant(token, demand)
         caller = Caller(
             grant.principal,

@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
-from kit.auth.names import workspace_in
+from kit.auth.names import rights_scope, workspace_in
 
 
 @dataclass(frozen=True, slots=True)
@@ -31,6 +31,12 @@ class Demand:
     def pairs(self) -> tuple[tuple[int, str], ...]:
         """All permissions with their resources."""
         return ((self.permission, self.resource), *self.also)
+
+    @property
+    def scope(self) -> Demand:
+        """What all demands have in common that are decided alike."""
+        also = tuple((permission, rights_scope(resource)) for permission, resource in self.also)
+        return replace(self, resource=rights_scope(self.resource), also=also)
 
 
 @dataclass(frozen=True, slots=True)

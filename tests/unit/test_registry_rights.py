@@ -2,15 +2,21 @@
 
 from __future__ import annotations
 
+from typing import cast
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 from kit.auth.demand import EVERYTHING, NOTHING, Subset
+from kit.auth.names import rights_scope
+from kit.postgres.pool import Pool
+from kit.rpc import names
 from onward.common.v1 import access_pb2 as access
 from onward.registry.v1 import resources_pb2 as pb
 from services.registry.domain.grants import scope_of, to_grant
 from services.registry.domain.rights import NOBODY, OWNER, Rights, Target, allows, granted, roles_that_allow
+from services.registry.queries.access import kind_of, read_target
 
 WORKSPACE = Target()
 CRM = Target("functions", function="crm")
@@ -230,3 +236,28 @@ def test_a_refusal_names_the_roles_that_allow_it(permission: int, target: Target
         assert all(allows(of(KEEPER) | of(role), permission, target) for role in (ADMIN, READER))
         names = {pb.ROLE_OWNER}
     assert names == {role for role in ROLES if allows(of(role), permission, target)}
+
+
+class Rows:
+    """Has no row, and keeps what was looked for."""
+
+    def __init__(self) -> None:
+        self.looked_for: list[tuple[str, ...]] = []
+
+    async def fetchrow(self, query: str, *args: str) -> None:
+        self.looked_for.append(args)
+
+
+TEMPLATES = [one.text for one in vars(names).values() if isinstance(one, names.NameTemplate)]
+KINDS = sorted({text.split("/")[2] for text in TEMPLATES if text.startswith("workspaces/{workspace}/")})
+
+
+@pytest.mark.parametrize("kind", ["", *KINDS])
+async def test_other_services_keep_a_yes_for_no_more_than_is_decided_alike(kind: str) -> None:
+    for resource in (f"workspaces/acme/{kind}", f"workspaces/acme/{kind}/one", f"workspaces/acme/{kind}/one/parts/2"):
+        found = []
+        for name in (resource, rights_scope(resource)):
+            rows = Rows()
+            target = await read_target(cast("Pool", rows), name)
+            found.append((target, rows.looked_for, kind_of(name) in ("functions", "destinations")))
+        assert found[0] == found[1], resource

@@ -147,6 +147,28 @@ async def test_a_yes_for_one_thing_is_none_for_another() -> None:
             await authorizer.authorize(token, Demand(permission, resource))
 
 
+@pytest.mark.parametrize(
+    ("one", "other", "asked"),
+    [
+        ("workspaces/a/auditEvents/1", "workspaces/a/auditEvents/2", 1),
+        ("workspaces/a", "workspaces/a/auditEvents/2", 1),
+        ("workspaces/a/destinations/crm/deliveries/1", "workspaces/a/destinations/crm/deliveries/2", 1),
+        ("workspaces/a/destinations/crm", "workspaces/a/destinations/mail", 2),
+        ("workspaces/a/functions/crm/versions/1", "workspaces/a/functions/mail/versions/1", 2),
+        ("workspaces/a/sources/web", "workspaces/a/functions/web", 2),
+        ("workspaces/a/sources", "workspaces/a/sources/web", 2),
+        ("workspaces/a/auditEvents/1", "workspaces/b/auditEvents/1", 2),
+    ],
+)
+async def test_a_yes_holds_for_what_is_decided_alike(one: str, other: str, asked: int) -> None:
+    registry = Registry()
+    authorizer = RegistryAuthorizer(registry.ask, FakeClock())
+    for resource in (one, other):
+        demand = Demand(VIEW, resource, ((VIEW + 1, resource),))
+        assert (await authorizer.authorize("t", demand)).demand == demand
+    assert registry.asked == asked
+
+
 async def test_a_no_is_asked_about_again() -> None:
     registry = Registry()
     authorizer = RegistryAuthorizer(registry.ask, FakeClock())

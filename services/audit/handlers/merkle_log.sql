@@ -33,9 +33,21 @@ CROSS JOIN LATERAL (
 WHERE chosen.bytes_so_far <= $4 OR chosen.bytes_so_far = chosen.changes_bytes
 ORDER BY e.index;
 
+-- name: record
+-- One, looked up as above.
+SELECT e.*, f.stream AS fact_stream, f.version AS fact_version, f.type AS fact_type, f.recorded_at AS fact_recorded_at,
+    sha256(f.data) AS fact_data_sha256, sha256(convert_to(f.meta::text, 'UTF8')) AS fact_meta_sha256,
+    f.meta->'commitments' AS fact_commitments
+FROM (SELECT * FROM audit_events WHERE workspace = $1 AND index BETWEEN $2 AND $2 ORDER BY index LIMIT 1) AS e
+CROSS JOIN (SELECT * FROM audit_facts WHERE workspace = $1 AND index BETWEEN $2 AND $2 ORDER BY index LIMIT 1) AS f;
+
 -- name: tiles
-SELECT level, tile, hashes FROM audit_tiles
-WHERE workspace = $1 AND (level, tile) IN (SELECT * FROM unnest($2::smallint[], $3::bigint[]));
+-- Looked up one by one, as above.
+SELECT t.level, t.tile, t.hashes FROM unnest($2::smallint[], $3::bigint[]) AS wanted(level, tile)
+CROSS JOIN LATERAL (
+    SELECT * FROM audit_tiles WHERE workspace = $1 AND level = wanted.level AND tile BETWEEN wanted.tile AND wanted.tile
+    ORDER BY level, tile LIMIT 1
+) AS t;
 
 -- name: put_tiles
 INSERT INTO audit_tiles (workspace, level, tile, hashes)

@@ -35,8 +35,8 @@ class Proofs:
 
     async def inclusion(self, workspace: str, index: int, tree_size: int) -> pb.GetInclusionProofResponse:
         """That a record is in a tree; raises Missing, and Unavailable for a record that no tree has yet."""
-        rows = await self._pool.fetch(queries.records, workspace, index - 1, 1, RECORD_BYTES_MAX)
-        if not rows or rows[0]["index"] != index:
+        row = await self._pool.fetchrow(queries.record, workspace, index)
+        if row is None:
             raise Missing(AUDIT_EVENT.format(workspace, index))
         size, note = await self.tree(workspace, tree_size)
         if index > size:
@@ -44,7 +44,7 @@ class Proofs:
                 raise malformed("tree_size", f"must be {index} at least, to have this record in it")
             raise Unavailable("No checkpoint covers this record yet; ask again.", retry_after_s=GROWS_WITHIN_S)
         hashes = await read_tree(self._pool, workspace, partial(merkle.inclusion_proof, index=index - 1, size=size))
-        record = record_bytes(dict(rows[0]))
+        record = record_bytes(dict(row))
         return pb.GetInclusionProofResponse(
             record=record, index=index, tree_size=size, hashes=hashes, checkpoint=note
         )  # fmt: skip
