@@ -121,18 +121,9 @@ class DeliveryApp:
         self._unanswered_after_s = unanswered_after_s
         self._dsn = settings.postgres_dsn.get_secret_value()
         self._tls = service_tls(settings, SERVICE)
-        self._registry = open_channel(
-            settings.registry_address,
-            settings.service_token.get_secret_value(),
-            service=SERVICE,
-            credentials=self._tls.client,
-        )
-        self._executor = open_channel(
-            settings.executor_address,
-            settings.service_token.get_secret_value(),
-            service=SERVICE,
-            credentials=self._tls.client,
-        )
+        token, credentials = settings.service_token.get_secret_value(), self._tls.client
+        self._registry = open_channel(settings.registry_address, token, service=SERVICE, credentials=credentials)
+        self._executor = open_channel(settings.executor_address, token, service=SERVICE, credentials=credentials)
         self._authorizer = authorizer or RegistryAuthorizer(registry_ask(self._registry), clock)
         self._denials = DenialLog(registry_denials(self._registry), clock)
         self._watchers = Watchers()

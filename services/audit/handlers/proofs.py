@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import AsyncIterator
 from functools import partial
 
@@ -35,10 +36,12 @@ class Proofs:
 
     async def inclusion(self, workspace: str, index: int, tree_size: int) -> pb.GetInclusionProofResponse:
         """That a record is in a tree; raises Missing, and Unavailable for a record that no tree has yet."""
-        row = await self._pool.fetchrow(queries.record, workspace, index)
+        # Postgres looks for one while we read the other.
+        row, (size, note) = await asyncio.gather(
+            self._pool.fetchrow(queries.record, workspace, index), self.tree(workspace, tree_size)
+        )
         if row is None:
             raise Missing(AUDIT_EVENT.format(workspace, index))
-        size, note = await self.tree(workspace, tree_size)
         if index > size:
             if tree_size:
                 raise malformed("tree_size", f"must be {index} at least, to have this record in it")

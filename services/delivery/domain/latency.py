@@ -32,6 +32,11 @@ def percentiles_us(counts: Mapping[int, int], shares: Sequence[float]) -> list[f
     return found or [0.0] * len(shares)
 
 
+def percentiles_ms(counts: Mapping[int, int]) -> list[float]:
+    """p50, p95 and p99, milliseconds."""
+    return [value / 1000 for value in percentiles_us(counts, (0.5, 0.95, 0.99))]
+
+
 def bucket_ms(number: int) -> float:
     """What a bucket's latencies count as, milliseconds."""
     return _middle_us(number) / 1000

@@ -24,9 +24,6 @@ from services.delivery.domain.alerts import (
 from services.delivery.handlers.alerts import Alerts, queries, read_interests
 from services.delivery.queries.causes import Cause, cause_of
 
-# Of an error's message in a fact.
-MESSAGE_LENGTH_MAX = 256
-
 
 class Conditions:
     """Judges windows for those who subscribed to conditions, within the caller's transaction."""
@@ -157,7 +154,7 @@ class _Windows:
             attempts=cause.attempts,
             failures=cause.failures,
             error_type=outcomes_pb2.ErrorType.ValueType(cause.error_type),
-            error_message=cause.shape[:MESSAGE_LENGTH_MAX],
+            error_message=cause.shape,
             sample_delivery=cause.sample,
         )
 

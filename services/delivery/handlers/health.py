@@ -41,8 +41,6 @@ GRACE_US = 10 * SECOND_US
 APPLIED_WAIT_S = 1.0
 # More windows at once than this, and the clock has jumped or the tracker was away: no volumes are compared across that.
 STEADY_WINDOWS_MAX = 2
-# Of an error's message in a fact.
-MESSAGE_LENGTH_MAX = 256
 
 
 class Progress(NamedTuple):
@@ -160,7 +158,7 @@ class HealthJudge:
             failures=cause.failures,
             failure_rate=cause.failures / cause.attempts if cause.attempts else 0.0,
             error_type=outcomes_pb2.ErrorType.ValueType(cause.error_type),
-            error_message=cause.shape[:MESSAGE_LENGTH_MAX],
+            error_message=cause.shape,
             sample_delivery=cause.sample,
         )
 

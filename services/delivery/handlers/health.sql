@@ -30,11 +30,9 @@ CROSS JOIN LATERAL (
 LEFT JOIN breakers b ON b.workspace = d.workspace AND b.destination = d.destination;
 
 -- name: health_of
-SELECT h.*, (SELECT min(d.source) FROM destinations d
-    WHERE d.workspace = h.workspace AND d.destination = h.destination) AS source
-FROM destination_health h
-WHERE h.workspace = $1 AND h.destination = ANY($2::text[])
-ORDER BY h.destination FOR UPDATE OF h;
+SELECT * FROM destination_health
+WHERE workspace = $1 AND destination = ANY($2::text[])
+ORDER BY destination FOR UPDATE;
 
 -- name: source_of
 SELECT min(source) FROM destinations WHERE workspace = $1 AND destination = $2;

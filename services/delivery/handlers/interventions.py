@@ -83,8 +83,9 @@ class Interventions:
                 # It is out: it ends with its attempt.
                 await unit.connection.execute(queries.mark_cancelled, *_key(row))
             else:
-                batch = cancelled_batch([row], unix_us(self._clock), CANCELLED_REASON)
-                applied.append(await self._writer.write(unit.connection, [batch], unix_us(self._clock), careful=True))
+                now_us = unix_us(self._clock)
+                batch = cancelled_batch([row], now_us, CANCELLED_REASON)
+                applied.append(await self._writer.write(unit.connection, [batch], now_us, careful=True))
             fact = facts.DeliveryCancelled(
                 destination=row["destination"], delivery=_delivery(row), message_id=row["message_id"]
             )

@@ -15,7 +15,7 @@ from onward.delivery.v1 import delivery_service_pb2 as pb
 from onward.delivery.v1 import numbers_pb2 as numbers
 from onward.executor.v1 import outcomes_pb2
 from services.delivery.domain.decisions import EXHAUSTED
-from services.delivery.domain.latency import percentiles_us
+from services.delivery.domain.latency import percentiles_ms
 from services.delivery.domain.schedule import MINUTE_US
 from services.delivery.domain.windows import Window
 from services.delivery.queries import Reader
@@ -24,7 +24,6 @@ queries = load_queries(Path(__file__).parent / "numbers.sql")
 
 # What a breakdown shows; a destination counts as many names apart in a minute.
 ROWS_MAX = 200
-_PERCENTILES = (0.5, 0.95, 0.99)
 # Roll-ups have an error type only where deliveries failed; `due` also has it where they were only held back.
 _FIELDS = {
     pb.DELIVERY_STATE_DELIVERED: "delivered",
@@ -65,7 +64,7 @@ class Sums:
 
     def finished(self) -> numbers.DeliveryCounts:
         finish(self.counts)
-        set_latencies(self.counts, [value / 1000 for value in percentiles_us(self.buckets, _PERCENTILES)])
+        set_latencies(self.counts, percentiles_ms(self.buckets))
         return self.counts
 
 

@@ -8,7 +8,7 @@ import asyncpg
 
 from kit.rpc import names
 from onward.delivery.v1 import numbers_pb2 as numbers
-from services.delivery.domain.latency import percentiles_us
+from services.delivery.domain.latency import percentiles_ms
 from services.delivery.domain.schedule import DAY_US
 from services.delivery.domain.windows import DAY_MINUTES, SLOT_MINUTES, Window
 from services.delivery.errors import TooManyPoints
@@ -19,7 +19,6 @@ from services.delivery.queries.numbers import Asked, queries
 HOSTS_MAX = 500
 # As gRPC's 4 MB allow.
 USAGE_ROWS_MAX = 20_000
-_PERCENTILES = (0.5, 0.95, 0.99)
 
 
 class _Slots(NamedTuple):
@@ -58,7 +57,7 @@ def _finish(health: numbers.HostHealth, buckets: dict[int, int]) -> None:
     waited = health.calls - health.unanswered
     failures = health.http_errors + health.network_errors
     health.success_rate = (waited - failures) / waited if waited else 1.0
-    p50, p95, p99 = (value / 1000 for value in percentiles_us(buckets, _PERCENTILES))
+    p50, p95, p99 = percentiles_ms(buckets)
     health.latency_ms_p50, health.latency_ms_p95, health.latency_ms_p99 = p50, p95, p99
 
 

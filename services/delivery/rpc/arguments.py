@@ -6,11 +6,13 @@ from typing import Literal, Protocol
 
 from google.protobuf.timestamp_pb2 import Timestamp
 
+from kit.auth.caller import Caller
 from kit.clock import Clock
 from kit.rpc import names
 from kit.rpc.names import malformed
 from services.delivery.domain.schedule import SECOND_US
 from services.delivery.queries import Span
+from services.delivery.queries.numbers import Asked
 
 # Above every event that can be: PostgreSQL's bigint is far larger.
 TIME_MAX_US = 253_402_300_799 * SECOND_US
@@ -40,6 +42,11 @@ def parse_parent(parent: str) -> tuple[str, str]:
         workspace, destination = names.DESTINATION.parse(parent)
         return workspace, destination
     raise malformed("parent", f"must be of the form {names.WORKSPACE.text} or {names.DESTINATION.text}")
+
+
+def asked_by(caller: Caller, parent: str) -> Asked:
+    """Numbers of a parent, as far as its caller may see them."""
+    return Asked(*parse_parent(parent), caller.functions, caller.sources)
 
 
 def span_of(request: Timed, default: Span) -> Span:

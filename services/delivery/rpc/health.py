@@ -11,8 +11,7 @@ from kit.rpc import names
 from onward.delivery.v1 import alerts_pb2, health_pb2
 from services.delivery.handlers.subscriptions import Subscriptions
 from services.delivery.queries.health import get_health
-from services.delivery.queries.numbers import Asked
-from services.delivery.rpc.arguments import parse_parent
+from services.delivery.rpc.arguments import asked_by
 
 
 class HealthCalls:
@@ -23,9 +22,7 @@ class HealthCalls:
     _subscriptions: Subscriptions
 
     async def GetHealth(self, request: health_pb2.GetHealthRequest, context: Any) -> health_pb2.GetHealthResponse:
-        caller, now_us = current_caller(), unix_us(self._clock)
-        asked = Asked(*parse_parent(request.parent), caller.functions, caller.sources)
-        return await get_health(self._pool, asked, now_us)
+        return await get_health(self._pool, asked_by(current_caller(), request.parent), unix_us(self._clock))
 
     async def CreateSubscription(
         self, request: alerts_pb2.CreateSubscriptionRequest, context: Any

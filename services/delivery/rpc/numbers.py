@@ -17,10 +17,10 @@ from services.delivery.domain.windows import Window, grid_of
 from services.delivery.queries import Span
 from services.delivery.queries.breakers import add_breakers
 from services.delivery.queries.errors import WantedErrors, list_error_groups
-from services.delivery.queries.numbers import Asked, get_summary
+from services.delivery.queries.numbers import get_summary
 from services.delivery.queries.series import get_series
 from services.delivery.queries.usage import get_usage, list_host_health
-from services.delivery.rpc.arguments import Timed, last, parse_parent, span_of
+from services.delivery.rpc.arguments import Timed, asked_by, last, parse_parent, span_of
 
 WEEK_US = 7 * 24 * HOUR_US
 # Samples of all groups of one answer: a name has some 150 bytes, and an answer at most 4 MB.
@@ -38,14 +38,16 @@ class NumberCalls:
 
     async def GetSummary(self, request: pb.GetSummaryRequest, context: Any) -> pb.GetSummaryResponse:
         window = self._window(request)
-        asked = _asked(request.parent)
+        asked = asked_by(current_caller(), request.parent)
         answer = await get_summary(self._pool, asked, window, list(dict.fromkeys(request.breakdowns)))
         await add_breakers(self._pool, asked, unix_us(self._clock), answer)
         return answer
 
     async def GetSeries(self, request: numbers_pb2.GetSeriesRequest, context: Any) -> numbers_pb2.GetSeriesResponse:
         grid = grid_of(self._window(request), request.interval)
-        return await get_series(self._pool, _asked(request.parent), grid, by_destination=request.by_destination)
+        return await get_series(
+            self._pool, asked_by(current_caller(), request.parent), grid, by_destination=request.by_destination
+        )
 
     async def ListErrorGroups(
         self, request: numbers_pb2.ListErrorGroupsRequest, context: Any
@@ -63,10 +65,10 @@ class NumberCalls:
     async def ListHostHealth(
         self, request: numbers_pb2.ListHostHealthRequest, context: Any
     ) -> numbers_pb2.ListHostHealthResponse:
-        return await list_host_health(self._pool, _asked(request.parent), self._window(request))
+        return await list_host_health(self._pool, asked_by(current_caller(), request.parent), self._window(request))
 
     async def GetUsage(self, request: numbers_pb2.GetUsageRequest, context: Any) -> numbers_pb2.GetUsageResponse:
-        return await get_usage(self._pool, _asked(request.parent), self._window(request, WEEK_US))
+        return await get_usage(self._pool, asked_by(current_caller(), request.parent), self._window(request, WEEK_US))
 
     def _wanted_errors(self, request: numbers_pb2.ListErrorGroupsRequest) -> WantedErrors:
         workspace, destination = parse_parent(request.parent)
@@ -87,8 +89,3 @@ def _whole_minutes(span: Span) -> Window:
 def _times(request: numbers_pb2.ListErrorGroupsRequest) -> str:
     """What binds a page to its span; where it goes until now, pages go on although time does."""
     return f"{request.start_time.ToMicroseconds()}-{request.end_time.ToMicroseconds()}"
-
-
-def _asked(parent: str) -> Asked:
-    caller = current_caller()
-    return Asked(*parse_parent(parent), caller.functions, caller.sources)
