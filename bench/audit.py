@@ -295,7 +295,7 @@ async def bench(options: argparse.Namespace) -> dict[str, float]:
         world = World(postgres, nats, stubbed.address, tracker.address)
         await migrate(world.dsn, [EVENT_LOG_MIGRATIONS, MIGRATIONS])
         connection = await asyncpg.connect(world.dsn)
-        await seed(connection, sizes)
+        sizes = await seed(connection, sizes)
         with tempfile.TemporaryDirectory() as folder:
             file = Path(folder) / "trail.jsonl"
             async with world.service(), world.stub() as stub:

@@ -31,9 +31,9 @@ FROM (
         ])[1 + n % 10] END AS action,
         CASE WHEN n % 3 = 0 THEN 'functions' ELSE 'destinations' END AS target_type,
         CASE WHEN n % 3 = 0 THEN 'function-' || n % 499 ELSE 'destination-' || n % 997 END AS target_id,
-        '[{"field":"settings.endpoint","before":"\\"https://api.example.com/v' || n % 100
+        CASE WHEN $6 THEN '[]' ELSE '[{"field":"settings.endpoint","before":"\\"https://api.example.com/v' || n % 100
             || '\\"","after":"\\"https://api.example.com/v' || n % 100 + 1
-            || '\\""},{"field":"settings.apiKey","before":"\\"set\\"","after":"\\"changed\\""}]' AS changes
+            || '\\""},{"field":"settings.apiKey","before":"\\"set\\"","after":"\\"changed\\""}]' END AS changes
     FROM (
         SELECT n, now() - (($3 - n) * $4 * interval '1 s') AS at,
             (hashint8(n) & 65535) / 65536.0 AS chance, hashint8(n + 1) % 50 = 0 AS denied
@@ -54,6 +54,9 @@ FROM audit_events WHERE workspace = $1 AND index BETWEEN $2 AND $2::bigint + $3:
 """
 YEARS_S = 3 * 365 * 86_400
 ROWS_TOGETHER = 250_000
+# The rows with which the remains of full pages are filled, of a workspace of their own.
+REMAINS = "remains"
+REMAINS_OF_PAGE = 2
 _SECONDARY = """
 SELECT i.indexrelid::regclass::text AS name, pg_get_indexdef(i.indexrelid) AS made_by
 FROM pg_index i LEFT JOIN pg_constraint c ON c.conindid = i.indexrelid
@@ -61,8 +64,13 @@ WHERE i.indrelid = 'audit_events'::regclass AND c.oid IS NULL
 """
 
 
-async def seed(connection: asyncpg.Connection[asyncpg.Record], sizes: dict[str, int]) -> None:
-    """Fill empty tables, by a connection of their owner; indexes are made again after the rows."""
+async def seed(connection: asyncpg.Connection[asyncpg.Record], sizes: dict[str, int]) -> dict[str, int]:
+    """Fill empty tables, by a connection of their owner; gives the sizes of all workspaces.
+
+    Indexes are made again after the rows. Rows of one length leave the same in every page, and what is recorded after a
+    vacuum goes there first, one record a page; a trail that has grown record by record has no such remains. So they
+    are filled by a workspace of short ones.
+    """
     await connection.execute("SET statement_timeout = 0")
     indexes = await connection.fetch(_SECONDARY)
     for index in indexes:
@@ -70,21 +78,33 @@ async def seed(connection: asyncpg.Connection[asyncpg.Record], sizes: dict[str, 
     # Foreign keys are checked row by row; these rows are made from one another.
     await connection.execute("ALTER TABLE audit_facts DISABLE TRIGGER ALL")
     for workspace, size in sizes.items():
-        for first in range(1, size + 1, ROWS_TOGETHER):
-            count = min(ROWS_TOGETHER, size - first + 1)
-            await connection.execute(EVENTS, workspace, first, size, YEARS_S / size, count, timeout=None)
-            await connection.execute(FACTS, workspace, first, count, timeout=None)
-        await connection.execute("INSERT INTO audit_heads VALUES ($1, $2, now())", workspace, size)
-        await connection.execute(
-            "INSERT INTO consumer_positions (consumer, service, workspace, position)"
-            " VALUES ('audit', 'registry', $1, $2)",
-            workspace,
-            size,
-        )
+        await _fill(connection, workspace, size)
+    await connection.execute("VACUUM audit_events, audit_facts", timeout=None)
+    pages: int = await connection.fetchval(
+        "SELECT greatest(pg_relation_size('audit_events'), pg_relation_size('audit_facts')) / 8192"
+    )
+    remains = REMAINS_OF_PAGE * pages
+    await _fill(connection, REMAINS, remains, short=True)
     await connection.execute("ALTER TABLE audit_facts ENABLE TRIGGER ALL")
     for index in indexes:
         await connection.execute(index["made_by"], timeout=None)
-    await connection.execute("VACUUM ANALYZE audit_events, audit_facts", timeout=None)
+    await connection.execute("ANALYZE audit_events, audit_facts", timeout=None)
+    return {**sizes, REMAINS: remains}
+
+
+async def _fill(
+    connection: asyncpg.Connection[asyncpg.Record], workspace: str, size: int, *, short: bool = False
+) -> None:
+    for first in range(1, size + 1, ROWS_TOGETHER):
+        count = min(ROWS_TOGETHER, size - first + 1)
+        await connection.execute(EVENTS, workspace, first, size, YEARS_S / size, count, short, timeout=None)
+        await connection.execute(FACTS, workspace, first, count, timeout=None)
+    await connection.execute("INSERT INTO audit_heads VALUES ($1, $2, now())", workspace, size)
+    await connection.execute(
+        "INSERT INTO consumer_positions (consumer, service, workspace, position) VALUES ('audit', 'registry', $1, $2)",
+        workspace,
+        size,
+    )
 
 
 def facts(workspace: str, count: int) -> Iterator[Fact]:
