@@ -51,6 +51,7 @@ ACTIVITIES: Final[Mapping[str, int]] = {
     "DestinationDisabled": UPDATE,
     "DestinationDisconnected": DELETE,
     "DestinationInvoked": OTHER,
+    "SecretSought": READ,
     "DeliveryRetried": OTHER,
     "DeliveryCancelled": OTHER,
     "BreakerOpened": OTHER,

@@ -30,6 +30,7 @@ from onward.audit.v1 import audit_service_pb2_grpc as pb_grpc
 app = App(name="audit", help="See who changed what, when; refusals included.")
 for command, description in (
     ("show", "Show one record, with each field before and after."),
+    ("leaked", "Tell where a value that leaked is, or was, an encrypted setting."),
     ("export", "Write the trail to a file: whole and verifiable, or for other tools."),
     ("verify", "Check an exported trail without any server."),
     ("proof", "Have the server prove a record, and check the proof."),
@@ -37,7 +38,7 @@ for command, description in (
 ):
     # As in cli.main: the line here would hide the command's own help, with its example.
     asked = command in sys.argv[2:3]
-    module = {"monitor": "audit_monitor", "export": "audit_files"}.get(command, "audit_log")
+    module = {"monitor": "audit_monitor", "export": "audit_files", "leaked": "audit_leaked"}.get(command, "audit_log")
     app.command(f"cli.commands.{module}:{command}", name=command, help=None if asked else description)
 
 # The trail of what belongs to no workspace. It has no members: the operator's token reads it.

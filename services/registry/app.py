@@ -54,6 +54,7 @@ from services.registry.handlers.filters import FilterHandlers
 from services.registry.handlers.functions import CheckCode, FunctionHandlers
 from services.registry.handlers.invocations import Invocations
 from services.registry.handlers.keys import KeyHandlers, open_keys
+from services.registry.handlers.lookups import Lookups
 from services.registry.handlers.members import MemberHandlers
 from services.registry.handlers.repetition import RequestHashes
 from services.registry.handlers.sources import SourceHandlers
@@ -194,6 +195,7 @@ class RegistryApp:
         templates = load_templates()
         workspaces = WorkspaceHandlers(changes, pool, self._ids, self._provisioned)
         members = MemberHandlers(changes, pool, self._ids, self._clock)
+        lookups = Lookups(changes, pool, self._keyring, self._clock)
         functions = FunctionHandlers(changes, self._keyring, templates, self._check_code or self._ask_executor)
         keys = KeyHandlers(store, pool, self._keyring, hashes)
         sources = SourceHandlers(changes, self._ids)
@@ -204,7 +206,10 @@ class RegistryApp:
         assert self._bus is not None, "connected before"
         servicers: list[Servicer] = [
             registry_status(settings, self._clock, pool, self._bus, store, keys.status, self._auth_bus),
-            (add_WorkspaceServiceServicer_to_server, WorkspaceServicer(workspaces, members, authorizer, reading)),
+            (
+                add_WorkspaceServiceServicer_to_server,
+                WorkspaceServicer(workspaces, members, lookups, authorizer, reading),
+            ),
             (add_OperatorServiceServicer_to_server, OperatorServicer(workspaces, members, keys)),
             (add_SourceServiceServicer_to_server, SourceServicer(sources, reading)),
             (add_FunctionServiceServicer_to_server, FunctionServicer(functions, authorizer, reading, templates)),

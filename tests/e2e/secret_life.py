@@ -189,6 +189,8 @@ class Life:
         ):
             self.run(*words)
         self._by_hand()
+        self.told["audit leaked"] = self.onward.done("audit", "leaked", stdin=self.secret)
+        self.told["audit leaked --json"] = self.onward.done("audit", "leaked", "--json", stdin=self.secret)
         self.told |= dict(self._calls())
 
     def _by_hand(self) -> None:

@@ -126,6 +126,8 @@ def test_no_answer_of_a_command_or_an_rpc_holds_the_secret(afterwards: Afterward
     assert by_hand <= seen
     assert any(one.startswith("ListAuditEvents") and "refused" not in one for one in life.told)
     assert "RetryError" in life.told["deliveries show --message-id before-retry"]
+    # Looked up by its value, after the rotation.
+    assert "apiKey" in life.told["audit leaked"]
 
 
 def test_a_secret_that_is_split_over_lines_is_masked_and_flagged(afterwards: Afterwards) -> None:

@@ -122,6 +122,7 @@ ROWS: Sequence[Row] = (
         Manner("OK", "OK", "OK"),
         lambda n: wpb.TestPermissionsRequest(name=n),
     ),
+    Row(f"{W}.FindSecret", WORKSPACE, BROKEN, lambda n: broken(wpb.FindSecretRequest(parent=n))),
     Row(f"{S}.CreateSource", WORKSPACE, BROKEN, lambda n: broken(spb.CreateSourceRequest(parent=n))),
     Row(f"{S}.GetSource", SOURCES, READ, lambda n: spb.GetSourceRequest(name=n)),
     Row(f"{S}.ListSources", WORKSPACE, READ, lambda n: spb.ListSourcesRequest(parent=n)),

@@ -180,6 +180,7 @@ NEEDS: Mapping[str, str] = {
     "registry.WorkspaceService.RevokeToken": "owner",
     "registry.WorkspaceService.ListTokens": "owner",
     "registry.WorkspaceService.TestPermissions": "a role in the workspace",
+    "registry.WorkspaceService.FindSecret": "owner",
     "registry.OperatorService.SetLimits": OPERATORS,
     "registry.OperatorService.AllowEgressRange": OPERATORS,
     "registry.OperatorService.DisallowEgressRange": OPERATORS,

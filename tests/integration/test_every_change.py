@@ -169,6 +169,7 @@ STEPS: Sequence[Step] = (
         ["DestinationInvoked"],
         by_service=True,
     ),
+    Step("FindSecret", lambda _: wpb.FindSecretRequest(parent=ACME, value=EUROPE), ["SecretSought"]),
     Step(
         "SaveFunction",
         lambda _: fpb.SaveFunctionRequest(

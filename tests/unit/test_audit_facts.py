@@ -305,6 +305,9 @@ ROWS: Mapping[str, Row] = MappingProxyType(
             [("messageId", "", "m-1")],
             before=[DESTINATION],
         ),
+        "SecretSought": Row(
+            ("lookups/2026-01-02", f.SecretSought(found=0)), "workspaces/acme", "Acme", [("found", "", 0)], [WORKSPACE]
+        ),
         **DELIVERY_ROWS,
         "DestinationDisconnected": Row(
             ("destinations/eu", f.DestinationDisconnected(destination="eu")),

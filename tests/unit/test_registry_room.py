@@ -92,6 +92,7 @@ OF_SHORT_STREAMS = {
     f.DestinationConnected,
     f.AccessDenied,
     f.DestinationInvoked,
+    f.SecretSought,
     f.KeysRotated,
 }
 

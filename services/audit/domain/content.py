@@ -24,6 +24,7 @@ DENIALS = frozenset({"AccessDenied"})
 USES = frozenset(
     {
         "DestinationInvoked",
+        "SecretSought",
         "DeliveryRetried",
         "DeliveryCancelled",
         "BreakerOpened",
@@ -40,6 +41,8 @@ USES = frozenset(
 )
 # Of these, those that are done with a subscription and not with a destination.
 ALERTS = frozenset({"AlertRaised", "AlertUndelivered"})
+# And those that are done with the workspace.
+LOOKUPS = frozenset({"SecretSought"})
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,6 +60,8 @@ class Content:
             return self._asked_for(str(self.fields.get("resource", "")))
         if self.fact.type in ALERTS:
             return ("subscriptions", str(self.fields.get("subscription", "")))
+        if self.fact.type in LOOKUPS:
+            return ("workspaces", self.fact.workspace)
         if self.fact.type in USES:
             return ("destinations", str(self.fields.get("destination", "")))
         if self.fact.type == "KeysRotated":

@@ -37,6 +37,7 @@ LEAVE_RIGHTS_ALONE: frozenset[type[Message]] = frozenset(
         facts_pb2.DestinationEnabled,
         facts_pb2.DestinationDisabled,
         facts_pb2.DestinationInvoked,
+        facts_pb2.SecretSought,
         facts_pb2.DeliveryPolicyUpdated,
         facts_pb2.FilterCreated,
         facts_pb2.FilterUpdated,

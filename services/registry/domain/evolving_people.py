@@ -1,4 +1,4 @@
-"""Facts of the workspace itself, its members, roles, tokens and keys."""
+"""Facts of the workspace itself, its members, roles, tokens, keys and lookups."""
 
 from __future__ import annotations
 
@@ -111,4 +111,5 @@ EVOLVERS: Mapping[type[Message], Callable[[State, Any], State]] = {
     facts_pb2.TokenRevoked: _token_revoked,
     facts_pb2.AccessDenied: _unchanged,
     facts_pb2.KeysRotated: _unchanged,
+    facts_pb2.SecretSought: _unchanged,
 }

@@ -198,6 +198,10 @@ class State:
         found = self.held(kind).get(entity)
         return found.revision if found else self.ended(kind).get(entity, 0)
 
+    def tracks(self, stream: str) -> bool:
+        """Whether `stream_version` knows a stream: not that of a day, whose facts change nothing."""
+        return stream.partition("/")[0] in ("workspace", "tokens", *KINDS)
+
     def held(self, kind: str) -> Mapping[str, Any]:
         """What exists of a kind, such as "functions", by id."""
         held: Mapping[str, Any] = getattr(self, kind)

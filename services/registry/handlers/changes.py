@@ -155,7 +155,8 @@ class Changes:
         client = client_of(caller)
         meta = meta_of(caller, client, request_id)
         # The state that decided must be the log's own: a difference is a fault of ours, and refused.
-        expected = {fact.stream: known.state.stream_version(fact.stream) for fact in facts}
+        streams = {fact.stream for fact in facts if known.state.tracks(fact.stream)}
+        expected = {stream: known.state.stream_version(stream) for stream in streams}
         recorded = await unit.append(facts, meta, expected)
         await keep_client(unit.connection, client, meta, recorded)
         await projections.project(unit.connection, recorded)

@@ -39,6 +39,11 @@ class Sealer:
             raise Unavailable("Encrypted settings can't be changed until the operator has mended the keys.") from error
         return cls(keyring, workspace, data_key)
 
+    @property
+    def unused(self) -> bool:
+        """Whether no value was ever encrypted: then there is no data key."""
+        return self._data_key is None
+
     def keyed_hash(self, destination: str, name: str, value: resources_pb2.SettingValue) -> str:
         """What a fact may tell of an encrypted value."""
         return self._key().keyed_hash(_plaintext(value), self._place(destination, name))

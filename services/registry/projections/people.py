@@ -143,4 +143,5 @@ PROJECTORS: Mapping[type[Message], Projector] = {
     facts_pb2.TokenRevoked: _token_revoked,
     facts_pb2.AccessDenied: _nothing,
     facts_pb2.KeysRotated: _nothing,
+    facts_pb2.SecretSought: _nothing,
 }

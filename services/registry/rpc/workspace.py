@@ -14,6 +14,7 @@ from onward.registry.v1 import workspace_service_pb2 as pb
 from services.registry import queries
 from services.registry.domain.visibility import told_workspace
 from services.registry.handlers.authorization import LocalAuthorizer
+from services.registry.handlers.lookups import Lookups
 from services.registry.handlers.members import MemberHandlers
 from services.registry.handlers.workspaces import WorkspaceHandlers
 from services.registry.queries import people
@@ -26,10 +27,16 @@ class WorkspaceServicer(workspace_service_pb2_grpc.WorkspaceServiceServicer):
     """See the proto."""
 
     def __init__(
-        self, handlers: WorkspaceHandlers, members: MemberHandlers, authorizer: LocalAuthorizer, reading: Reading
+        self,
+        handlers: WorkspaceHandlers,
+        members: MemberHandlers,
+        lookups: Lookups,
+        authorizer: LocalAuthorizer,
+        reading: Reading,
     ) -> None:
         self._handlers = handlers
         self._members = members
+        self._lookups = lookups
         self._authorizer = authorizer
         self._reading = reading
 
@@ -119,3 +126,7 @@ class WorkspaceServicer(workspace_service_pb2_grpc.WorkspaceServiceServicer):
         caller = current_caller()
         held = await self._authorizer.permitted(caller, request.name, request.permissions)
         return pb.TestPermissionsResponse(permissions=held, principal=caller.principal)  # type: ignore[arg-type]  # plain numbers
+
+    async def FindSecret(self, request: pb.FindSecretRequest, context: Any) -> pb.FindSecretResponse:
+        (workspace,) = names.WORKSPACE.parse(request.parent, "parent")
+        return await self._lookups.find_secret(request, workspace)

@@ -1062,6 +1062,32 @@ class DestinationInvoked(_message.Message):
 Global___DestinationInvoked: _TypeAlias = DestinationInvoked  # noqa: Y015
 
 @_typing.final
+class SecretSought(_message.Message):
+    """Somebody looked up where a value was set as an encrypted setting. Nothing changed. Stream: `lookups/{date}`, the UTC date
+    of the call.
+    """
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    FOUND_FIELD_NUMBER: _builtins.int
+    found: _builtins.int
+    """How often it was set, in all of the log. Of the value there is nothing here: it may be a guess."""
+    def __init__(
+        self,
+        *,
+        found: _builtins.int | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["_found", b"_found", "found", b"found"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["_found", b"_found", "found", b"found"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    _WhichOneofReturnType__found: _TypeAlias = _typing.Literal["found"]  # noqa: Y015
+    _WhichOneofArgType__found: _TypeAlias = _typing.Literal["_found", b"_found"]  # noqa: Y015
+    def WhichOneof(self, oneof_group: _WhichOneofArgType__found) -> _WhichOneofReturnType__found | None: ...
+
+Global___SecretSought: _TypeAlias = SecretSought  # noqa: Y015
+
+@_typing.final
 class DestinationDisconnected(_message.Message):
     """A destination is gone. Stream: `destinations/{destination}`."""
 

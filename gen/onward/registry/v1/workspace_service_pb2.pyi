@@ -849,3 +849,109 @@ class TestPermissionsResponse(_message.Message):
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
 Global___TestPermissionsResponse: _TypeAlias = TestPermissionsResponse  # noqa: Y015
+
+@_typing.final
+class FindSecretRequest(_message.Message):
+    """Asks where a value was set."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    PARENT_FIELD_NUMBER: _builtins.int
+    VALUE_FIELD_NUMBER: _builtins.int
+    REQUEST_ID_FIELD_NUMBER: _builtins.int
+    parent: _builtins.str
+    """`workspaces/{workspace}`."""
+    request_id: _builtins.str
+    """Makes the call repeatable; the repetition is answered as the first was, and leaves nothing."""
+    @_builtins.property
+    def value(self) -> _resources_pb2.SettingValue:
+        """The whole value: a string, a list or a map. Parts of values are not found. It is neither kept nor logged."""
+
+    def __init__(
+        self,
+        *,
+        parent: _builtins.str = ...,
+        value: _resources_pb2.SettingValue | None = ...,
+        request_id: _builtins.str = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["value", b"value"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["parent", b"parent", "request_id", b"request_id", "value", b"value"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___FindSecretRequest: _TypeAlias = FindSecretRequest  # noqa: Y015
+
+@_typing.final
+class FindSecretResponse(_message.Message):
+    """Where the value was set."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    USES_FIELD_NUMBER: _builtins.int
+    FOUND_FIELD_NUMBER: _builtins.int
+    POSITION_FIELD_NUMBER: _builtins.int
+    found: _builtins.int
+    """How often it was set; 0 where it never was."""
+    position: _builtins.int
+    """The workspace's log position after the call."""
+    @_builtins.property
+    def uses(self) -> _containers.RepeatedCompositeFieldContainer[Global___SecretUse]:
+        """One for each time, newest first, at most 1,000: of more, those that are current and then those that ended last."""
+
+    def __init__(
+        self,
+        *,
+        uses: _abc.Iterable[Global___SecretUse] | None = ...,
+        found: _builtins.int = ...,
+        position: _builtins.int = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["found", b"found", "position", b"position", "uses", b"uses"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___FindSecretResponse: _TypeAlias = FindSecretResponse  # noqa: Y015
+
+@_typing.final
+class SecretUse(_message.Message):
+    """One time that a value was set as an encrypted setting, or encrypted where it was stored in plain."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    DESTINATION_FIELD_NUMBER: _builtins.int
+    SETTING_FIELD_NUMBER: _builtins.int
+    POSITION_FIELD_NUMBER: _builtins.int
+    SET_TIME_FIELD_NUMBER: _builtins.int
+    CURRENT_FIELD_NUMBER: _builtins.int
+    destination: _builtins.str
+    """`workspaces/{workspace}/destinations/{destination}`, which may be gone."""
+    setting: _builtins.str
+    """The setting's name."""
+    position: _builtins.int
+    """The position in the workspace's log of the fact that it left, a SettingsChanged."""
+    current: _builtins.bool
+    """It is what is stored there now; false once the setting was set anew, be it to the same, or cleared, or the
+    destination was disconnected.
+    """
+    @_builtins.property
+    def set_time(self) -> _timestamp_pb2.Timestamp:
+        """When it was recorded."""
+
+    def __init__(
+        self,
+        *,
+        destination: _builtins.str = ...,
+        setting: _builtins.str = ...,
+        position: _builtins.int = ...,
+        set_time: _timestamp_pb2.Timestamp | None = ...,
+        current: _builtins.bool = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["set_time", b"set_time"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["current", b"current", "destination", b"destination", "position", b"position", "set_time", b"set_time", "setting", b"setting"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___SecretUse: _TypeAlias = SecretUse  # noqa: Y015

@@ -105,6 +105,11 @@ class WorkspaceServiceStub:
                 request_serializer=onward_dot_registry_dot_v1_dot_workspace__service__pb2.TestPermissionsRequest.SerializeToString,
                 response_deserializer=onward_dot_registry_dot_v1_dot_workspace__service__pb2.TestPermissionsResponse.FromString,
                 _registered_method=True)
+        self.FindSecret = channel.unary_unary(
+                '/onward.registry.v1.WorkspaceService/FindSecret',
+                request_serializer=onward_dot_registry_dot_v1_dot_workspace__service__pb2.FindSecretRequest.SerializeToString,
+                response_deserializer=onward_dot_registry_dot_v1_dot_workspace__service__pb2.FindSecretResponse.FromString,
+                _registered_method=True)
 
 
 class WorkspaceServiceServicer:
@@ -212,6 +217,14 @@ class WorkspaceServiceServicer:
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
+    def FindSecret(self, request, context):
+        """Looks up where and when a value was set as an encrypted setting, by the keyed hashes that the log has. It tells
+        whether a guess is right, so it is for owners, and each call leaves a SecretSought.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
 
 def add_WorkspaceServiceServicer_to_server(servicer, server):
     rpc_method_handlers = {
@@ -284,6 +297,11 @@ def add_WorkspaceServiceServicer_to_server(servicer, server):
                     servicer.TestPermissions,
                     request_deserializer=onward_dot_registry_dot_v1_dot_workspace__service__pb2.TestPermissionsRequest.FromString,
                     response_serializer=onward_dot_registry_dot_v1_dot_workspace__service__pb2.TestPermissionsResponse.SerializeToString,
+            ),
+            'FindSecret': grpc.unary_unary_rpc_method_handler(
+                    servicer.FindSecret,
+                    request_deserializer=onward_dot_registry_dot_v1_dot_workspace__service__pb2.FindSecretRequest.FromString,
+                    response_serializer=onward_dot_registry_dot_v1_dot_workspace__service__pb2.FindSecretResponse.SerializeToString,
             ),
     }
     generic_handler = grpc.method_handlers_generic_handler(
@@ -665,6 +683,33 @@ class WorkspaceService:
             '/onward.registry.v1.WorkspaceService/TestPermissions',
             onward_dot_registry_dot_v1_dot_workspace__service__pb2.TestPermissionsRequest.SerializeToString,
             onward_dot_registry_dot_v1_dot_workspace__service__pb2.TestPermissionsResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def FindSecret(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/onward.registry.v1.WorkspaceService/FindSecret',
+            onward_dot_registry_dot_v1_dot_workspace__service__pb2.FindSecretRequest.SerializeToString,
+            onward_dot_registry_dot_v1_dot_workspace__service__pb2.FindSecretResponse.FromString,
             options,
             channel_credentials,
             insecure,

@@ -67,6 +67,10 @@ class WorkspaceServiceStub:
     """Tells which of some permissions the caller has on a resource. One that does not exist is answered like one that is
     outside the caller's roles: with what holds for everything.
     """
+    FindSecret: _grpc.UnaryUnaryMultiCallable[_workspace_service_pb2.FindSecretRequest, _workspace_service_pb2.FindSecretResponse]
+    """Looks up where and when a value was set as an encrypted setting, by the keyed hashes that the log has. It tells
+    whether a guess is right, so it is for owners, and each call leaves a SecretSought.
+    """
 
 @_typing.type_check_only
 class WorkspaceServiceAsyncStub(WorkspaceServiceStub):
@@ -106,6 +110,10 @@ class WorkspaceServiceAsyncStub(WorkspaceServiceStub):
     TestPermissions: _aio.UnaryUnaryMultiCallable[_workspace_service_pb2.TestPermissionsRequest, _workspace_service_pb2.TestPermissionsResponse]  # type: ignore[assignment]
     """Tells which of some permissions the caller has on a resource. One that does not exist is answered like one that is
     outside the caller's roles: with what holds for everything.
+    """
+    FindSecret: _aio.UnaryUnaryMultiCallable[_workspace_service_pb2.FindSecretRequest, _workspace_service_pb2.FindSecretResponse]  # type: ignore[assignment]
+    """Looks up where and when a value was set as an encrypted setting, by the keyed hashes that the log has. It tells
+    whether a guess is right, so it is for owners, and each call leaves a SecretSought.
     """
 
 class WorkspaceServiceServicer(metaclass=_abc_1.ABCMeta):
@@ -227,6 +235,16 @@ class WorkspaceServiceServicer(metaclass=_abc_1.ABCMeta):
     ) -> _typing.Union[_workspace_service_pb2.TestPermissionsResponse, _abc.Awaitable[_workspace_service_pb2.TestPermissionsResponse]]:
         """Tells which of some permissions the caller has on a resource. One that does not exist is answered like one that is
         outside the caller's roles: with what holds for everything.
+        """
+
+    @_abc_1.abstractmethod
+    def FindSecret(
+        self,
+        request: _workspace_service_pb2.FindSecretRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_workspace_service_pb2.FindSecretResponse, _abc.Awaitable[_workspace_service_pb2.FindSecretResponse]]:
+        """Looks up where and when a value was set as an encrypted setting, by the keyed hashes that the log has. It tells
+        whether a guess is right, so it is for owners, and each call leaves a SecretSought.
         """
 
 def add_WorkspaceServiceServicer_to_server(servicer: WorkspaceServiceServicer, server: _typing.Union[_grpc.Server, _aio.Server]) -> None: ...
