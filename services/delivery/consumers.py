@@ -96,6 +96,8 @@ class OutcomesConsumer:
                 log.error("outcomes_undecodable", sequence=message.stream_seq, reason=str(reason))  # noqa: TRY400
                 terminate(self._bus, [message])
                 continue
+            # What others ask is answered meanwhile.
+            await asyncio.sleep(0)
             part.append((message, batch))
             attempts += sum(len(one.attempts) for one in batch.destinations)
             if attempts >= ATTEMPTS_MAX:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
@@ -85,6 +86,8 @@ class BatchWriter:
         rows = Rows(standing, self._schedule, self._random, self._memory, now_us)
         for group in groups:
             rows.add(group)
+            # Executors wait for answers: a group has 500 attempts at most, and takes some milliseconds.
+            await asyncio.sleep(0)
         destinations = {_destination(one) for one in groups} - self._known
         if destinations:
             await connection.execute(queries.insert_destinations, *columns([*sorted(destinations)], 4))
