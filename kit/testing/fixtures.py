@@ -28,7 +28,7 @@ def data_folder() -> Iterator[DataFolder]:
 @pytest.fixture(scope="session")
 def postgres_server() -> Iterator[EmbeddedPostgres]:
     """One Postgres for all tests."""
-    with servers.data_folder() as folder:
+    with servers.data_folder(servers.fastest_folder()) as folder:
         server = EmbeddedPostgres(folder)
         servers.run_now(server.start())
         try:
@@ -51,7 +51,7 @@ async def database(postgres_server: EmbeddedPostgres) -> AsyncIterator[str]:
 @pytest.fixture(scope="session")
 def nats_server() -> Iterator[EmbeddedNats]:
     """One NATS server for all tests: strict durability, a user `test` who may do everything."""
-    with servers.data_folder() as folder:
+    with servers.data_folder(servers.fastest_folder()) as folder:
         server = EmbeddedNats(folder, servers.nats_users(folder))
         servers.run_now(server.start())
         try:
