@@ -52,7 +52,9 @@ async def database(postgres_server: EmbeddedPostgres) -> AsyncIterator[str]:
 def nats_server() -> Iterator[EmbeddedNats]:
     """One NATS server for all tests: strict durability, a user `test` who may do everything."""
     with servers.data_folder(servers.fastest_folder()) as folder:
-        server = EmbeddedNats(folder, servers.nats_users(folder))
+        server = EmbeddedNats(
+            folder, servers.nats_users(folder), file_store_bytes_max=servers.STREAM_BYTES_PROMISED_MAX
+        )
         servers.run_now(server.start())
         try:
             yield server

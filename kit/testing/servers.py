@@ -24,6 +24,8 @@ DISK = Path("/tmp")  # noqa: S108  the folders in it have random names
 MEMORY = Path("/dev/shm")  # noqa: S108  likewise
 # Postgres keeps 4 GiB of its log at most, NATS what one test publishes.
 MEMORY_BYTES_MIN = 8 * 2**30
+# What streams may promise together, which they never fill: several are made at once, and each promises anew.
+STREAM_BYTES_PROMISED_MAX = 2**40
 
 # The user of the tests' NATS server, who may do everything.
 TEST_USER = "test"
