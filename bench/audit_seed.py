@@ -78,13 +78,13 @@ async def seed(connection: asyncpg.Connection[asyncpg.Record], sizes: dict[str, 
     # Foreign keys are checked row by row; these rows are made from one another.
     await connection.execute("ALTER TABLE audit_facts DISABLE TRIGGER ALL")
     for workspace, size in sizes.items():
-        await _fill(connection, workspace, size)
+        await fill(connection, workspace, size)
     await connection.execute("VACUUM audit_events, audit_facts", timeout=None)
     pages: int = await connection.fetchval(
         "SELECT greatest(pg_relation_size('audit_events'), pg_relation_size('audit_facts')) / 8192"
     )
     remains = REMAINS_OF_PAGE * pages
-    await _fill(connection, REMAINS, remains, short=True)
+    await fill(connection, REMAINS, remains, short=True)
     await connection.execute("ALTER TABLE audit_facts ENABLE TRIGGER ALL")
     for index in indexes:
         await connection.execute(index["made_by"], timeout=None)
@@ -92,9 +92,10 @@ async def seed(connection: asyncpg.Connection[asyncpg.Record], sizes: dict[str, 
     return {**sizes, REMAINS: remains}
 
 
-async def _fill(
+async def fill(
     connection: asyncpg.Connection[asyncpg.Record], workspace: str, size: int, *, short: bool = False
 ) -> None:
+    """Give a workspace so many records, all of which are recorded and in no tree."""
     for first in range(1, size + 1, ROWS_TOGETHER):
         count = min(ROWS_TOGETHER, size - first + 1)
         await connection.execute(EVENTS, workspace, first, size, YEARS_S / size, count, short, timeout=None)

@@ -9,7 +9,7 @@ from typing import Any
 import asyncpg
 import pytest
 
-from bench.audit_seed import EVENTS, FACTS, seed
+from bench.audit_seed import fill, seed
 from kit.eventstore.postgres import MIGRATIONS as EVENT_LOG_MIGRATIONS
 from kit.postgres.migrate import migrate
 from services.audit import queries as reads
@@ -32,8 +32,7 @@ async def connection(database: str) -> AsyncIterator[asyncpg.Connection[asyncpg.
     await seed(connection, {"large": 20_000})
     await connection.execute("ALTER TABLE audit_events SET (autovacuum_enabled = false)")
     await connection.execute("ALTER TABLE audit_facts SET (autovacuum_enabled = false)")
-    await connection.execute(EVENTS, NEW, 1, COUNT, 60.0, COUNT)
-    await connection.execute(FACTS, NEW, 1, COUNT)
+    await fill(connection, NEW, COUNT)
     yield connection
     await connection.close()
 
@@ -54,6 +53,7 @@ async def test_reading_records_costs_the_same_for_each(
         (queries.records, (NEW, 1_000, 500, RECORD_BYTES_MAX)),
         (reads.queries.events_after, (NEW, 1_000, 500, RECORD_BYTES_MAX)),
         (reads.queries.event, (NEW, 2_000)),
+        (queries.record, (NEW, 2_000)),
     ):
         read, rows = await blocks(connection, statement, *values)
         assert rows > 0
