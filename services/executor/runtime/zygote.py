@@ -73,13 +73,17 @@ class Zygote:
         poll.register(self._control, select.POLLIN)
         poll.register(wakeup, select.POLLIN)
         self._report(READY, self._pid)
-        while True:
-            for fd, _ in poll.poll():
-                if fd == wakeup.fileno():
-                    wakeup.recv(4096)
-                elif not self._handle_request():
-                    return
-            self._reap()
+        try:
+            while True:
+                for fd, _ in poll.poll():
+                    if fd == wakeup.fileno():
+                        wakeup.recv(4096)
+                    elif not self._handle_request():
+                        return
+                self._reap()
+        finally:
+            # Workers end with the executor, and nobody reads of it any more: Python would complain of that on stderr.
+            signal.set_wakeup_fd(-1)
 
     @staticmethod
     def _child_signals() -> socket.socket:
