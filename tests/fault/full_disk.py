@@ -7,6 +7,7 @@ ballast is gone. `test_full_disk.py` runs it below `unshare`, so that the file s
 from __future__ import annotations
 
 import asyncio
+import errno
 import os
 import shutil
 import sys
@@ -20,6 +21,7 @@ from kit.bus.connection import connect
 from kit.bus.streams import events_stream, provision
 from kit.embedded.data_folder import DataFolder
 from kit.embedded.nats import EmbeddedNats
+from kit.embedded.nats_disk import read_write_error
 from kit.embedded.postgres import EmbeddedPostgres
 from kit.embedded.supervisor import Supervisor
 from kit.testing import servers
@@ -34,6 +36,7 @@ ROOM_BYTES = 8_000_000
 RECOVERY_S = 60.0
 # Of all streams together; nobody fills one here.
 PROMISED_BYTES_MAX = 1 << 50
+NO_ROOM = os.strerror(errno.ENOSPC).encode()
 
 
 def fill(folder: Path) -> Path:
@@ -58,7 +61,8 @@ async def full_nats(path: Path) -> None:
                 for number in range(EVENTS):
                     event = {"type": "page", "userId": "u", "messageId": f"m-{number}", "context": "x" * EVENT_BYTES}
                     await publisher.publish(event)
-                await eventually(lambda: shutil.disk_usage(path).free < ROOM_BYTES // 8, timeout_s=RECOVERY_S)
+                # Only little room left is not enough: without a write that failed, the server needs no new start.
+                await eventually(lambda: read_write_error(server.monitor_url), timeout_s=RECOVERY_S)
                 assert publisher.counts.settled < EVENTS, "the disk was not full"
                 ballast.unlink()
                 await publisher.flush(RECOVERY_S)
@@ -78,13 +82,15 @@ async def full_postgres(path: Path) -> None:
             await supervisor.start(nats)
             await supervisor.start(postgres)
             await postgres.create_database("tracker", template="template0")
+            log = folder.log_path("postgres")
             async with running(postgres.dsn("tracker"), nats.url(servers.TEST_USER)) as world:
                 await world.report(batch(attempt(1)))
                 ballast = fill(path)
                 for start in range(2, EVENTS, 100):
                     numbers = range(start, min(start + 100, EVENTS))
                     await world.publish(batch(*[failed(number) for number in numbers]))
-                await eventually(lambda: shutil.disk_usage(path).free < ROOM_BYTES // 8, timeout_s=RECOVERY_S)
+                # Its end gives room back, so the room that is left tells nothing.
+                await eventually(lambda: NO_ROOM in log.read_bytes(), timeout_s=RECOVERY_S)
                 ballast.unlink()
                 count = "SELECT count(*) FROM attempts"
 
