@@ -26,7 +26,8 @@ LATE = {
 ENDING = {
     "split": "return 'a'.repeat(2 ** 28).split('').length",
     "spread": "const a = new Array(2 ** 25).fill(1.1); return [...a, ...a, ...a, ...a].length",
-    "typed arrays": "const a = []; for (;;) a.push(new Float64Array(2 ** 21).fill(1).toSorted().join())",
+    # The long separators make it end long before its second of CPU is used up.
+    "typed arrays": "const a = []; for (;;) a.push(new Float64Array(2 ** 21).fill(1).toSorted().join('--------'))",
 }
 # Which event of a batch it was is not known where they are not told apart and it has got beyond its own turn.
 AFTER_ITS_TURN = frozenset({"spin of microtasks", "chain of promises", "loop after await"})

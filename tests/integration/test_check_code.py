@@ -299,7 +299,7 @@ async def test_reading_that_does_not_end_leaves_the_check_to_another_worker(
     sandbox: Sandbox, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     limits = Limits(wall_ms=1, cpu_ms=1, heap_bytes=64 << 20)
-    monkeypatch.setattr("services.executor.runtime.pool.READ_LIMITS", limits)
+    monkeypatch.setattr("services.executor.runtime.readers.READ_LIMITS", limits)
     code = "function onTrack() {}\n" + "x = [a, b, c, () => { d.e.f(g) }];\n" * 4000
     result = await sandbox.zygote.check(code.replace("x =", "if (0) x ="), SETTINGS)
     assert (result.handlers, result.warnings, result.error) == (["onTrack"], [], None)

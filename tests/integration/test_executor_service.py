@@ -196,9 +196,9 @@ async def test_a_hanging_destination_holds_up_nobody(world: World) -> None:
     await world.registry.connect("quick", Program(ECHO))
     await world.publish(*[track(f"m{number}") for number in range(600)])
     await world.attempts("quick", 600)
-    deferred = [one for one in world.of("hanging") if one.result == pb.RESULT_DEFERRED]
-    assert all(one.detail.event for one in deferred)
     await eventually(lambda: any(one.result == pb.RESULT_DEFERRED for one in world.of("hanging")), timeout_s=20)
+    deferred = [one for one in world.of("hanging") if one.result == pb.RESULT_DEFERRED]
+    assert all(one.detail.event and one.fresh for one in deferred)
 
 
 async def test_an_endless_loop_is_blamed_alone(world: World) -> None:

@@ -6,7 +6,9 @@ from collections.abc import AsyncIterator
 
 import pytest
 
+from services.executor.runtime import worker_link
 from services.executor.runtime.pool import HostRequest, Limits, Worker
+from services.executor.runtime.wire import Kind
 from tests.integration.sandbox_world import Sandbox, sandbox_of
 
 pytestmark = pytest.mark.integration
@@ -134,6 +136,33 @@ async def test_without_attribution_too_a_promise_that_never_settles_is_a_timeout
     run = await sandbox.run(code, {"n": 0}, {"n": 1}, {"n": 0}, limits=Limits(wall_ms=300))
     assert run.value(0) == run.value(2) == "fine"
     assert run.error(1).kind == "Timeout"
+
+
+@pytest.mark.parametrize(("bytes_max", "frames"), [(1 << 18, 1), (0, 3)])
+async def test_answers_of_one_moment_travel_together(
+    sandbox: Sandbox, monkeypatch: pytest.MonkeyPatch, bytes_max: int, frames: int
+) -> None:
+    monkeypatch.setattr(worker_link, "_ANSWERS_BYTES", bytes_max)
+    waiting: list[HostRequest] = []
+    sent: list[Kind] = []
+
+    def all_at_once(worker: Worker, request: HostRequest) -> None:
+        waiting.append(request)
+        if len(waiting) == 3:
+            for number, one in enumerate(waiting):
+                worker.answer(one.request_id, result={**RESPONSE, "status": 200 + number})
+
+    run = await sandbox.load("const onTrack = async () => (await fetch('https://a.test/')).status", answer=all_at_once)
+    write = run.worker._write
+
+    def note(kind: Kind, *parts: bytes) -> None:
+        sent.append(kind)
+        write(kind, *parts)
+
+    monkeypatch.setattr(run.worker, "_write", note)
+    await run.events({}, {}, {})
+    assert [run.value(n) for n in range(3)] == [200, 201, 202]
+    assert sent == [Kind.BATCH, *[Kind.ANSWERS] * frames]
 
 
 async def test_ten_requests_run_at_once_and_fifty_in_all(sandbox: Sandbox) -> None:

@@ -21,7 +21,7 @@ from kit.settings import SettingsError
 from kit.testing.eventually import eventually
 from services.executor.app import build
 from services.executor.handlers.checks import SANDBOX_ADVICE, judge_sandbox
-from services.executor.runtime import pool, zygote
+from services.executor.runtime import pool
 from services.executor.runtime.lockdown import ARCHITECTURES
 from services.executor.runtime.probes import DEADLY, SURVIVED
 from services.executor.runtime.self_test import DEGRADATION, Finding, degradations_of, self_test
@@ -51,8 +51,7 @@ async def listening() -> AsyncIterator[tuple[str, int]]:
 
 def leak(monkeypatch: pytest.MonkeyPatch, name: str) -> None:
     """Have zygotes of this test start under another name."""
-    public = {key: value for key, value in vars(zygote).items() if not key.startswith("__")}
-    monkeypatch.setattr(pool, "protocol", SimpleNamespace(**public, __name__=f"tests.integration.{name}"))
+    monkeypatch.setattr(pool, "zygote_main", SimpleNamespace(__name__=f"tests.integration.{name}"))
 
 
 # ---- probes ----------------------------------------------------------------------------------------------------------

@@ -20,10 +20,10 @@ from kit.clock import Clock
 from kit.errors import Overloaded
 from services.executor.runtime import processes
 
-# Each takes a core for 0.05 s, or for some seconds if its code is made for that, and 50 MB meanwhile.
+# Each takes two workers for some milliseconds, or for some seconds if its code is made for that, and 50 MB meanwhile.
 CHECKS_MAX = 4
 # Long enough for dozens of usual checks to end; what takes longer is asked for again. The registry waits for 12 s,
-# and a check takes 9 at most.
+# and a check takes 6 at most.
 CHECK_WAIT_S = 2.0
 
 # Part of the places, and of the memory, that workers may take which are started before anybody needs them: the rest is

@@ -20,7 +20,7 @@ from pathlib import Path
 from typing import Any, Final
 
 from services.executor.runtime import zygote as protocol
-from services.executor.runtime.findings import READ_LIMITS, Findings, read_findings
+from services.executor.runtime import zygote_main
 from services.executor.runtime.jobs import (
     CheckResult,
     CodeError,
@@ -36,7 +36,7 @@ from services.executor.runtime.jobs import (
 )
 from services.executor.runtime.journal import CELL_BYTES
 from services.executor.runtime.prepared import PreparedSpares
-from services.executor.runtime.rehearsal import SAMPLE, SAMPLE_SETTINGS
+from services.executor.runtime.readers import Readers
 from services.executor.runtime.watchdog import CLOSER_LOOKS, LOOK_S
 from services.executor.runtime.worker_link import Worker
 
@@ -74,16 +74,14 @@ class Zygote:
     ) -> None:
         """`runtime_dir` holds what build.mjs wrote; `spares` workers are kept forked, to hide the fork.
 
-        `readers` more have rehearsed reading scripts, since somebody waits for `check`. Each reads one script.
+        `readers` more are kept to read scripts, since somebody waits for `check`.
         """
         self._runtime_dir = runtime_dir
         self._options = [_ARGUMENT_JITLESS] * jitless + [_ARGUMENT_NO_EVAL] * (not allow_eval)
         self._spares_wanted = spares
         self._spares: deque[Worker] = deque()
         self._prepared = PreparedSpares()
-        self._readers_wanted = readers
-        self._readers: deque[Worker] = deque()
-        self._rehearsing = False
+        self._readers = Readers(readers, self._spare, self._fork)
         self._refilling = False
         self._process: asyncio.subprocess.Process | None = None
         self._control: socket.socket | None = None
@@ -108,7 +106,7 @@ class Zygote:
     @property
     def readers_ready(self) -> int:
         """How many workers wait for a script to check."""
-        return len(self._readers)
+        return self._readers.ready
 
     @property
     def prepared(self) -> dict[tuple[str, ...], int]:
@@ -124,7 +122,7 @@ class Zygote:
         worker = await self._fork()
         self._prepared.read(self._runtime_dir)
         self._spares.append(worker)
-        await self._refill_readers()
+        await self._readers.refill()
         self._own(self._refill())
 
     async def stop(self) -> None:
@@ -158,6 +156,8 @@ class Zygote:
 
     async def _ensure_started(self) -> socket.socket:
         async with self._lock:
+            if self._stopping:  # nobody would end another one
+                raise ZygoteLostError("the zygote was stopped")
             if self._control is None:
                 await self._start_process()
         assert self._control is not None
@@ -170,7 +170,7 @@ class Zygote:
         arguments = [str(theirs.fileno()), str(self._runtime_dir.resolve()), *self._options]
         with theirs:
             self._process = await asyncio.create_subprocess_exec(
-                sys.executable, "-m", protocol.__name__, *arguments,
+                sys.executable, "-m", zygote_main.__name__, *arguments,
                 pass_fds=(theirs.fileno(),), env={}, cwd=_ROOT, stdin=asyncio.subprocess.DEVNULL,
                 start_new_session=True,
             )  # fmt: skip
@@ -222,9 +222,9 @@ class Zygote:
         elif (worker := self._workers.pop(pid, None)) is not None:
             worker.ended(status)
             self._prepared.remove(worker)
-            for kept in (self._spares, self._readers):
-                with contextlib.suppress(ValueError):
-                    kept.remove(worker)
+            self._readers.remove(worker)
+            with contextlib.suppress(ValueError):
+                self._spares.remove(worker)
 
     def _forked(self, forking: _Forking, pid: int) -> None:
         if forking.worker.done():  # nobody waits any more
@@ -307,63 +307,34 @@ class Zygote:
     async def check(
         self, code: str, setting_names: Sequence[str] = (), *, settings: bytes = b"{}", limits: Limits | None = None
     ) -> CheckResult:
-        """Read a script, then compile and evaluate it, in a worker that is thrown away. Raises as `fork` does."""
-        reader = await self._reader()
+        """Read a script in one worker, and compile and evaluate it in another, which is thrown away. Raises as `fork`.
+
+        Both at once: neither has to know what the other finds.
+        """
+        loading = asyncio.ensure_future(self._handlers_of(code, settings, limits or Limits()))
         try:
-            return await self._check(reader, code, setting_names, settings, limits or Limits())
+            findings = await self._readers.read(code, setting_names)
+            loaded = await loading
+        except BaseException:
+            loading.cancel()
+            await asyncio.gather(loading, return_exceptions=True)
+            raise
         finally:
             # Not before: it would take the CPU from what is waited for.
-            self._own(self._refill_readers())
+            self._own(self._readers.refill())
+        if isinstance(loaded, CodeError):
+            return CheckResult([], findings.clearest(loaded))
+        return findings.result(loaded)
 
-    async def _check(
-        self, reader: Worker, code: str, setting_names: Sequence[str], settings: bytes, limits: Limits
-    ) -> CheckResult:
-        findings = await self._read(reader, code, setting_names)
+    async def _handlers_of(self, code: str, settings: bytes, limits: Limits) -> list[str] | CodeError:
         try:
-            if reader.alive:
-                worker = await self._loaded(reader, code, settings, limits)
-            else:  # reading it was too much for the worker, which says nothing of running it
-                worker = await self.fork(code, settings, limits, _ignore, _ignore, _ignore)
+            worker = await self.fork(code, settings, limits, _ignore, _ignore, _ignore)
         except CodeError as error:
-            return CheckResult([], findings.clearest(error))
+            return error
         except LoadLostError as error:  # nobody has seen it load before
-            return CheckResult([], findings.clearest(CodeError(str(error))))
-        self._own(worker.stop())
-        return findings.result(worker.handlers)
-
-    @staticmethod
-    async def _read(worker: Worker, code: str, setting_names: Sequence[str]) -> Findings:
-        try:
-            return read_findings(await worker.check(code, setting_names, READ_LIMITS))
-        except (ConnectionError, TimeoutError) as error:
-            worker.kill()
-            return Findings(unread=str(error) or "it took too long")
-        except BaseException:
-            worker.kill()
-            raise
-
-    async def _reader(self) -> Worker:
-        while self._readers:
-            worker = self._readers.popleft()
-            if worker.alive:
-                return worker
-        worker = await self._spare()
-        self._own(self._refill())
-        return worker
-
-    async def _refill_readers(self) -> None:
-        if self._rehearsing:
-            return
-        self._rehearsing = True
-        try:
-            while len(self._readers) < self._readers_wanted and not self._stopping:
-                worker = await self._fork()
-                await self._read(worker, SAMPLE, SAMPLE_SETTINGS)
-                self._readers.append(worker)
-        except (OSError, TimeoutError):
-            return  # the next check takes a spare one
-        finally:
-            self._rehearsing = False
+            return CodeError(str(error))
+        worker.kill()
+        return worker.handlers
 
     async def _spare(self) -> Worker:
         while self._spares:

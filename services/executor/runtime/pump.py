@@ -46,6 +46,11 @@ _TAKING: Final = "(function () { 'use strict'; const f = this; return function (
 WHOLE_BATCH: Final = -1
 _PROT_READ_WRITE: Final = 3
 _MAP_SHARED_FIXED: Final = 0x11
+_MAP_PRIVATE_FIXED: Final = 0x12 | mmap.MAP_ANONYMOUS
+
+_libc = ctypes.CDLL(None, use_errno=True)
+_libc.mmap.restype = ctypes.c_void_p
+_libc.mmap.argtypes = [ctypes.c_void_p, ctypes.c_size_t, *[ctypes.c_int] * 3, ctypes.c_long]
 
 
 @dataclass(slots=True)
@@ -72,6 +77,7 @@ class Cell:
     """The first page that JavaScript, this process and the executor all see; pump.js says what stands in it."""
 
     def __init__(self, address: int) -> None:
+        self._address = address
         self.ints: Any = (ctypes.c_int32 * 6).from_address(address)
         self._due: Any = ctypes.c_double.from_address(address + 8)
         self._beats: Any = ctypes.c_uint32.from_address(address + BEATS_AT)
@@ -79,6 +85,10 @@ class Cell:
     def beat(self) -> None:
         """Tell the executor that this worker looks at its clocks; watchdog.py says what comes of silence."""
         self._beats.value += 1
+
+    def unshare(self) -> None:
+        """Put pages of this process alone in their place: processes that it forks are to share none."""
+        _map_over(self._address, _MAP_PRIVATE_FIXED, -1)
 
     @property
     def running(self) -> int:
@@ -101,13 +111,14 @@ def overlay_cell(address: int, fd: int) -> int:
 
     V8 takes no foreign memory for an ArrayBuffer, but it does not mind what lies under one that it keeps for ever.
     """
-    libc = ctypes.CDLL(None, use_errno=True)
-    libc.mmap.restype = ctypes.c_void_p
-    libc.mmap.argtypes = [ctypes.c_void_p, ctypes.c_size_t, *[ctypes.c_int] * 3, ctypes.c_long]
     page = -(-address // mmap.PAGESIZE) * mmap.PAGESIZE
-    if libc.mmap(page, CELL_BYTES, _PROT_READ_WRITE, _MAP_SHARED_FIXED, fd, 0) != page:
-        raise OSError(ctypes.get_errno(), "the shared pages could not be mapped")
+    _map_over(page, _MAP_SHARED_FIXED, fd)
     return page - address
+
+
+def _map_over(page: int, flags: int, fd: int) -> None:
+    if _libc.mmap(page, CELL_BYTES, _PROT_READ_WRITE, flags, fd, 0) != page:
+        raise OSError(ctypes.get_errno(), "the cell's pages could not be mapped")
 
 
 class Pump:

@@ -111,23 +111,7 @@ def check_abi(library: ctypes.CDLL) -> None:
         raise AbiChangedError(f"mini-racer does not export {', '.join(missing)}: events could not be told apart")
 
 
-def anchor(library: ctypes.CDLL) -> object:
-    """An isolate that nobody uses; whoever forks keeps it for ever.
-
-    While one lives, what all isolates share read-only stays in memory, and isolates of forked processes find it there
-    instead of making it again: 0.5 MB each. Its thread does not survive a fork, which is why nobody may use it there.
-    """
-    from py_mini_racer._dll import MR_CALLBACK
-
-    # Nothing is evaluated in it, so nothing comes back, and Python never gets to know its thread.
-    callback = ctypes.CFUNCTYPE(None, ctypes.c_uint64, ctypes.c_void_p)(_unexpected)
-    return callback, library.mr_init_context(ctypes.cast(callback, MR_CALLBACK))
-
-
-def _unexpected(*_: object) -> None:
-    return None
-
-
+@functools.cache
 def _quick(library: ctypes.CDLL) -> ctypes.PyDLL:
     """The calls that wait for nothing, without letting go of the GIL, and with addresses in place of pointer objects.
 
@@ -148,14 +132,15 @@ def _quick(library: ctypes.CDLL) -> ctypes.PyDLL:
     return quick
 
 
-def _extras(library: ctypes.CDLL) -> list[Callable[..., Any]]:
+@functools.cache
+def _extras(library: ctypes.CDLL) -> tuple[Callable[..., Any], ...]:
     functions = []
     held = ctypes.PyDLL("", handle=library._handle)
     for name, (result, arguments) in _EXTRAS.items():
         function = getattr(held, name)
         function.restype, function.argtypes = result, arguments
         functions.append(function)
-    return functions
+    return tuple(functions)
 
 
 class Isolate:

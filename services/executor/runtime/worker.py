@@ -50,6 +50,8 @@ _NO_BATCH: Final = (0, 0, b"")
 # What the isolate's thread does by itself.
 _POSTED: Final = frozenset({Kind.BATCH, Kind.ANSWERS})
 
+_libc = ctypes.CDLL(None)
+
 
 def run_worker(
     library: ctypes.CDLL,
@@ -85,7 +87,7 @@ def _as_json(value: Any) -> bytes:
 
 def _give_back_memory() -> None:
     """Reading a script takes the allocator a multiple of what is kept of it."""
-    ctypes.CDLL(None).malloc_trim(0)
+    _libc.malloc_trim(0)
 
 
 class Worker:
@@ -132,16 +134,24 @@ class Worker:
 
     def run(self) -> NoReturn:
         """Serve until the executor hangs up or says stop."""
+        self.begin()
+        while True:
+            self.serve()
+
+    def begin(self) -> None:
+        """Serve until there is a script, and run what came with it."""
         while not self._loaded:
             self._receive(None)
-            self._handle_frames()
+            self.handle_frames()
         self._hand_over()  # its first event is on its way
         _give_back_memory()
-        while True:
-            self._handle_frames()
-            if not self._frames:
-                self._poll.poll(self._patience_ms(None))
-            self._hand_over()
+
+    def serve(self) -> None:
+        """Wait for something to do, and do it and what comes meanwhile."""
+        self.handle_frames()
+        if not self._frames:
+            self._poll.poll(self._patience_ms(None))
+        self._hand_over()
 
     def _hand_over(self) -> None:
         """Let the isolate's thread work until nothing is left to do, and look at the clocks meanwhile."""
@@ -153,7 +163,7 @@ class Worker:
             self._look()
         beat()
 
-    def _handle_frames(self) -> None:
+    def handle_frames(self) -> None:
         """Do what needs an isolate that stands still."""
         while self._frames and not (self._loaded and self._frames[0][0] in _POSTED):
             self._handle(*self._frames.popleft())
@@ -219,7 +229,9 @@ class Worker:
         self._wall_ns, self._cpu_ns = wall_ms * _NS_PER_MS, cpu_ms * _NS_PER_MS
         self._pump.isolate.limit_heap(heap)
         self._pump.isolate.watch_heap(int(heap * FILLED_SHARE))
-        return _data_bytes(self._memory) + heap + rest
+        data_max = _data_bytes(self._memory) + heap + rest
+        _, most = resource.getrlimit(resource.RLIMIT_DATA)
+        return data_max if most == resource.RLIM_INFINITY else min(data_max, most)
 
     def _limit_loading(self) -> None:
         """A script's top level may use as much time as an attempt."""

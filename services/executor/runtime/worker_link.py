@@ -65,6 +65,8 @@ _TIMEOUT: Final = "Timeout"
 _CELL: Final = struct.Struct("<i")
 # Requests of an attempt, each of which may be aborted; requests.js stops there as well.
 _CALLS_MAX: Final = 100
+# So much of answers goes into one frame, and one answer at least.
+_ANSWERS_BYTES: Final = 256 << 10
 # The details of a whole batch may come before the word that it has ended.
 _KEPT_BYTES_MAX: Final = 64 << 20
 # Sequence numbers and times of other frames, and of the outcomes that are stored, have as many bits.
@@ -149,6 +151,8 @@ class Worker:
         self._details: dict[int, dict[str, Any]] = {}
         self._kept_bytes = 0
         self._calls: dict[int, int] = {}
+        self._answers: list[bytes] = []
+        self._answers_bytes = 0
         self._next_seq = 1
         self._progress_s = self._outcome_s = time.monotonic()
         self._watchdog = watch(pid, cell, self._limits)
@@ -187,7 +191,18 @@ class Worker:
     def answer(self, request_id: int, *, result: Any = None, error: dict[str, Any] | None = None) -> None:
         """Resolve a host request with JSON-able `result`, or reject it with {code, type, message}."""
         value = result if error is None else error
-        self._write(Kind.ANSWERS, orjson.dumps([[request_id, error is None, value]]))
+        if not self._answers:
+            # Together with those that are found in this turn of the loop: each frame costs both sides as much.
+            self._loop.call_soon(self._send_answers)
+        self._answers.append(orjson.dumps([request_id, error is None, value]))
+        self._answers_bytes += len(self._answers[-1])
+        if self._answers_bytes > _ANSWERS_BYTES:
+            self._send_answers()
+
+    def _send_answers(self) -> None:
+        answers, self._answers, self._answers_bytes = self._answers, [], 0
+        if answers:
+            self._write(Kind.ANSWERS, b"[", b",".join(answers), b"]")
 
     async def heap_used(self) -> int:
         """Bytes of V8's heap in use, garbage included, once nothing runs there.
@@ -245,8 +260,10 @@ class Worker:
     async def check(self, code: str, setting_names: Sequence[str], limits: Limits) -> Any:
         """What check.js says of a script, before it is loaded: JSON of whatever shape a worker may send.
 
-        One at a time. Raises ConnectionError where the worker ended over it, and TimeoutError.
+        One at a time. Raises ConnectionError where the worker ended over it, or answered before, and TimeoutError.
         """
+        if self._checked.done():
+            raise ConnectionError("the worker that was to read it says things that nobody asked for")
         header = wire.CHECK_HEADER.pack(limits.wall_ms, limits.cpu_ms, limits.heap_bytes, limits.buffers_bytes)
         text = code.encode("utf-8", "surrogatepass")
         self._write(Kind.CHECK, header, orjson.dumps(list(setting_names)), b"\n", text)
