@@ -4,6 +4,7 @@ import base64
 import json
 import re
 from datetime import UTC, datetime
+from typing import Any
 from urllib.parse import quote, quote_plus
 
 import pytest
@@ -326,3 +327,33 @@ def test_no_half_of_a_secret_stays_where_masks_shorten_what_was_cut() -> None:
     request = EgressRequest("POST", f"https://api.test/{many}", [("x-b", many)], many.encode())
     record = _captured(kept(request), kept_response(response))
     assert "hunter" not in json.dumps(record)
+
+
+@pytest.mark.parametrize(
+    "long",
+    [
+        {"method": "M" * 100_000},
+        {"url": "https://api.test/" + "x" * 100_000},
+        {"headers": [("x-a", "x" * 100_000)]},
+        {"headers": [("x" * 100_000, "a")]},
+        {"headers": [("", "")] * 20_000},
+        {"body": b"x" * 100_000},
+        {"reason": "x" * 100_000},
+        {"request_headers": [("", "")] * 20_000},
+    ],
+)
+def test_what_waits_for_its_attempts_end_is_bounded_in_every_part(long: dict[str, Any]) -> None:
+    asked: dict[str, Any] = {"method": "POST", "url": "https://api.test/", "headers": [("x-b", "1")], "body": b"{}"}
+    answer: dict[str, Any] = {
+        "status": 200, "reason": "OK", "url": "https://api.test/", "redirected": False, "headers": [("x-a", "1")],
+        "body": b"{}", "request_headers": [], "elapsed_ms": 0.0, "wire_bytes": 2,
+    }  # fmt: skip
+    kinds: list[tuple[Any, Any, dict[str, Any]]] = [
+        (EgressRequest, kept, asked),
+        (EgressResponse, kept_response, answer),
+    ]
+    for whole, keep, parts in kinds:
+        short = whole(**parts)
+        assert keep(short) == short
+        if long.keys() <= parts.keys():
+            assert len(repr(keep(whole(**parts | long)))) < 80_000

@@ -17,6 +17,8 @@ URL_CHARS_MAX: Final = 2048
 METHOD_CHARS_MAX: Final = 32
 # What is cut before secrets are masked is cut at twice the cap, so that one which straddles the cap is whole.
 FAR: Final = 2
+# Together not longer than a single part may be.
+_SHORT_CHARS: Final = FAR * min(HEADER_VALUE_CHARS_MAX, URL_CHARS_MAX)
 _CUT: Final = "... [cut]"
 _USERINFO: Final = re.compile(r"(?<=://)[^/?#]*@")
 _NOTHING: Final = Redactor(())
@@ -70,6 +72,8 @@ def _response(response: EgressResponse, redactor: Redactor) -> Captured:
 
 def kept(request: EgressRequest) -> EgressRequest:
     """As much of a request as `captured` looks at: it waits in memory until its attempt ends."""
+    if len(request.method) <= METHOD_CHARS_MAX and _is_short(request.headers, len(request.url), request.body):
+        return request
     return replace(
         request,
         method=request.method[: METHOD_CHARS_MAX + 1],
@@ -81,6 +85,9 @@ def kept(request: EgressRequest) -> EgressRequest:
 
 def kept_response(response: EgressResponse) -> EgressResponse:
     """The same of an answer."""
+    others = len(response.url) + len(response.reason)
+    if _is_short(response.headers, others, response.body) and _is_short(response.request_headers):
+        return response
     return replace(
         response,
         url=response.url[: FAR * URL_CHARS_MAX],
@@ -89,6 +96,12 @@ def kept_response(response: EgressResponse) -> EgressResponse:
         request_headers=_kept_headers(response.request_headers),
         body=response.body[: FAR * BODY_BYTES_MAX],
     )
+
+
+def _is_short(headers: Headers, others_chars: int = 0, body: bytes | None = None) -> bool:
+    """Whether nothing of this would be cut, as is usual: finding that out costs less than a copy."""
+    chars = others_chars + sum([len(name) + len(value) for name, value in headers])
+    return chars <= _SHORT_CHARS and len(headers) <= HEADERS_MAX and len(body or b"") <= FAR * BODY_BYTES_MAX
 
 
 def _kept_headers(headers: Headers) -> Headers:
