@@ -43,7 +43,7 @@ from onward.registry.v1 import internal_service_pb2_grpc as registry_rpc
 from onward.registry.v1 import resources_pb2
 from services.executor.consumers.breakers import BreakersFeed
 from services.executor.consumers.continuity import Continuity
-from services.executor.consumers.duplicates import Published, Repetitions
+from services.executor.consumers.duplicates import Published, Repetitions, WhileAnswered
 from services.executor.consumers.facts import BusFence, FactsFeed
 from services.executor.consumers.intake import Intake
 from services.executor.consumers.tickets import Tickets
@@ -80,8 +80,6 @@ PULL_EVENTS = 512
 RETRY_S = 0.5
 # The tracker answers within milliseconds, and within some tenths of a second while it stores a lot.
 DUPLICATES_S = 1.0
-# A tracker that does not answer is not asked for this long: events are not to wait for it one pull after the other.
-DUPLICATES_PAUSE_S = 5.0
 # Saves are seldom, and one that finds no reader takes some 30 ms more.
 CODE_READERS = 1
 # Functions that are new at the same time find a worker ready, for 4 MB each. A fourth one waits some 20 ms longer.
@@ -119,7 +117,7 @@ class App:
         self._delivery = open_channel(settings.delivery_address, token, service="executor", credentials=tls.client)
         self._registry_stub: registry_rpc.InternalServiceAsyncStub = registry_rpc.InternalServiceStub(self._registry)
         self._delivery_stub: delivery_rpc.InternalServiceAsyncStub = delivery_rpc.InternalServiceStub(self._delivery)
-        self._duplicates_known_from = 0.0
+        self._duplicates = WhileAnswered(self._find_duplicates)
         self._log = registry_log(self._registry)
         self._publisher = Publisher(bus)
         self._tickets = Tickets(bus, self._clock)
@@ -146,7 +144,7 @@ class App:
         self._breakers.on_change = self._lanes.look
         self._intake = Intake(
             self._view, self._fence, self._tickets, self._outcomes, self._lanes.push, self._lookup,
-            Repetitions(self._find_duplicates), self._clock,
+            Repetitions(self._duplicates.find), self._clock,
         )  # fmt: skip
         self._continuity = Continuity(partial(exists, bus))
         self._reporter = Reporter(self._view, self._report, f"{_replica()}-{SystemIds().token_id()}")
@@ -203,7 +201,9 @@ class App:
 
     async def run(self) -> None:
         async with asyncio.TaskGroup() as group:
-            for part in (self._outcomes, self._egress, self._lanes, self._tickets, self._fence, self._intake):
+            for part in (
+                self._outcomes, self._egress, self._lanes, self._tickets, self._fence, self._intake, self._duplicates,
+            ):  # fmt: skip
                 group.create_task(part.run())
             group.create_task(self._denials.run())
             await self._load_view()
@@ -367,20 +367,13 @@ class App:
                 await asyncio.sleep(RETRY_S)
 
     async def _find_duplicates(self, workspace: str, events: Sequence[Published]) -> Sequence[int]:
-        """Ask the tracker once: without it events are run, rather twice than late."""
-        if self._clock.monotonic() < self._duplicates_known_from:
-            return ()
+        """Ask the tracker once."""
         sources, message_ids, sequences, indexes, times = zip(*events, strict=True)
         request = duplicates_pb.FindDuplicatesRequest(
             workspace=workspace, sources=sources, message_ids=message_ids, stream_sequences=sequences, indexes=indexes,
             received_at_us=times,
         )  # fmt: skip
-        try:
-            return (await self._delivery_stub.FindDuplicates(request, timeout=DUPLICATES_S)).duplicates
-        except OnwardError as error:
-            log.info("duplicates_not_known", reason=error.reason, pause_s=DUPLICATES_PAUSE_S)
-            self._duplicates_known_from = self._clock.monotonic() + DUPLICATES_PAUSE_S
-            return ()
+        return (await self._delivery_stub.FindDuplicates(request, timeout=DUPLICATES_S)).duplicates
 
 
 def _replica() -> str:

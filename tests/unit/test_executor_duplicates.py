@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import asyncio
+from collections.abc import AsyncIterator, Sequence
+from contextlib import asynccontextmanager
 
 import pytest
 
+from kit.errors import DeadlineExceeded, InvalidArgument, OnwardError, Unavailable
+from kit.testing.eventually import eventually
 from services.executor.consumers import duplicates
-from services.executor.consumers.duplicates import ASKED_MAX, WINDOW_US, Published, Repetitions
+from services.executor.consumers.duplicates import ASKED_MAX, WINDOW_US, Published, Repetitions, WhileAnswered
 
 
 class Tracker:
@@ -16,9 +20,12 @@ class Tracker:
     def __init__(self, *known: str) -> None:
         self.known = known
         self.asked: list[int] = []
+        self.error: OnwardError | None = None
 
     async def find(self, workspace: str, events: Sequence[Published]) -> list[int]:
         self.asked.append(len(events))
+        if self.error is not None:
+            raise self.error
         return [at for at, one in enumerate(events) if one.message_id in self.known]
 
 
@@ -63,3 +70,41 @@ async def test_what_is_remembered_is_bounded(monkeypatch: pytest.MonkeyPatch) ->
     seen = Repetitions(Tracker().find)
     await seen.among("acme", [event(number, f"m-{number}") for number in range(100)])
     assert len(seen._lately) == 10
+
+
+@asynccontextmanager
+async def asking(tracker: Tracker) -> AsyncIterator[WhileAnswered]:
+    asked = WhileAnswered(tracker.find)
+    probing = asyncio.create_task(asked.run())
+    try:
+        yield asked
+    finally:
+        probing.cancel()
+        await asyncio.wait([probing])
+
+
+@pytest.mark.parametrize("error", [Unavailable("it is away"), DeadlineExceeded("it hangs")])
+async def test_events_wait_for_a_tracker_that_does_not_answer_only_once(
+    monkeypatch: pytest.MonkeyPatch, error: OnwardError
+) -> None:
+    monkeypatch.setattr(duplicates, "PROBE_S", 0.001)
+    tracker = Tracker("m")
+    async with asking(tracker) as asked:
+        for _ in range(2):
+            assert await asked.find("acme", [event(1)]) == [0]
+            tracker.error, tracker.asked = error, []
+            for count in (3, 2, 1):
+                assert await asked.find("acme", [event(1)] * count) == ()
+            await eventually(lambda: len(tracker.asked) > 5)
+            assert set(tracker.asked) == {3}, "only the question that failed is asked again"
+            tracker.error = None
+            await eventually(lambda: asked._unanswered is None)
+
+
+async def test_a_question_that_is_refused_keeps_nobody_from_asking() -> None:
+    tracker = Tracker("m")
+    async with asking(tracker) as asked:
+        tracker.error = InvalidArgument("no workspace has this name")
+        assert await asked.find("ac.me", [event(1)]) == ()
+        tracker.error = None
+        assert await asked.find("acme", [event(1)]) == [0]

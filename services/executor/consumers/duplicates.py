@@ -2,8 +2,13 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Awaitable, Callable, Sequence
 from typing import NamedTuple
+
+import structlog
+
+from kit.errors import DeadlineExceeded, OnwardError, Unavailable
 
 # What was handed out lately may not be recorded yet: twenty seconds at full speed, some 20 MB.
 REMEMBERED_MAX = 100_000
@@ -11,6 +16,10 @@ REMEMBERED_MAX = 100_000
 WINDOW_US = 24 * 3600 * 1_000_000
 # As many as the tracker answers for at once.
 ASKED_MAX = 1000
+# A tracker that did not answer is asked once more so often, until it does.
+PROBE_S = 1.0
+
+log = structlog.get_logger()
 
 
 class Published(NamedTuple):
@@ -23,7 +32,7 @@ class Published(NamedTuple):
     received_at_us: int
 
 
-# Gives the positions of those that repeat another one, as far as the tracker knows; nothing where it can't be asked.
+# Gives the positions of those that repeat another one, as far as the tracker knows.
 FindDuplicates = Callable[[str, Sequence[Published]], Awaitable[Sequence[int]]]
 
 
@@ -60,3 +69,47 @@ class Repetitions:
             return True
         self._lately[key] = event
         return False
+
+
+class WhileAnswered:
+    """Asks the tracker while it answers. When it does not, events are run without it: rather twice than late.
+
+    Then the question that failed is asked again, for nobody, until it is answered: a tracker that hangs, or is too
+    slow, holds up events once, not for ever.
+    """
+
+    def __init__(self, find: FindDuplicates) -> None:
+        self._find = find
+        self._unanswered: tuple[str, Sequence[Published]] | None = None
+        self._failed = asyncio.Event()
+
+    async def find(self, workspace: str, events: Sequence[Published]) -> Sequence[int]:
+        """Do as `find` does; know of no repetitions where the tracker does not answer."""
+        if self._unanswered is not None:
+            return ()
+        try:
+            return await self._find(workspace, events)
+        except (Unavailable, DeadlineExceeded) as error:
+            log.info("duplicates_not_known", reason=error.reason)
+            self._unanswered = workspace, events
+            self._failed.set()
+        except OnwardError as error:
+            # It says nothing of other questions.
+            log.warning("duplicates_refused", workspace=workspace, reason=error.reason)
+        return ()
+
+    async def run(self) -> None:
+        """Find out when a tracker that did not answer does again."""
+        while True:
+            await self._failed.wait()
+            self._failed.clear()
+            while self._unanswered is not None:
+                await asyncio.sleep(PROBE_S)
+                try:
+                    await self._find(*self._unanswered)
+                except (Unavailable, DeadlineExceeded):
+                    continue
+                except OnwardError as error:
+                    log.warning("duplicates_refused", workspace=self._unanswered[0], reason=error.reason)
+                self._unanswered = None
+                log.info("duplicates_known_again")
