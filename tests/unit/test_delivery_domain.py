@@ -28,10 +28,11 @@ from services.delivery.domain.decisions import (
     Pending,
     Step,
     decide,
+    first_deferral,
 )
 from services.delivery.domain.identity import EventReference, delivery_id, event_key, parse_delivery_id
 from services.delivery.domain.latency import bucket, percentiles_us
-from services.delivery.domain.schedule import RETRY_OFFSETS_S, Schedule, deferred_until
+from services.delivery.domain.schedule import RETRY_OFFSETS_S, Schedule, deferred_until, is_past
 from services.delivery.settings import Settings, parse_offsets
 
 SECOND = 1_000_000
@@ -384,3 +385,25 @@ def test_no_schedule_is_early_by_more_than_its_jitter_or_late_beyond_its_horizon
     planned_us = NOW + round(0.8 * offsets_s[used] * SECOND)
     assert due_at_us >= min(planned_us, NOW + offsets_s[-1] * SECOND, now_us + round(0.8 * offsets_s[0] * SECOND))
     assert due_at_us >= min(now_us + retry_after_ms * 1000, NOW + offsets_s[-1] * SECOND)
+
+
+@for_all(
+    st.integers(0, 8 * 24 * 3600), st.integers(0, 60), st.none() | st.integers(-5, 120), st.floats(0, 0.999)
+)  # fmt: skip
+def test_the_first_deferral_is_what_a_decision_without_a_past_says(
+    age_s: int, held_s: int, until_s: int | None, spread: float
+) -> None:
+    received_at_us = NOW - age_s * SECOND
+    held_until_us = NOW + held_s * SECOND if held_s else 0
+    batch_until_us = None if until_s is None else NOW + until_s * SECOND
+    held = outcome(
+        pb.RESULT_DEFERRED, received_at_us=received_at_us, held_until_us=held_until_us,
+        batch_events_max=0 if until_s is None else 10, batch_until_us=batch_until_us or 0,
+    )  # fmt: skip
+    step = decide(held, None, SCHEDULE, NOW, lambda: spread)
+    if is_past(received_at_us, NOW) and until_s is None:
+        assert step == Ended(dpb.DELIVERY_STATE_FAILED, pb.ERROR_TYPE_UNSPECIFIED, EXHAUSTED)
+    else:
+        due_at_us = first_deferral(held_until_us, batch_until_us, NOW, lambda: spread)
+        kept = Pending(1, 0, DEFERRED, due_at_us, deferrals=1, batch_events_max=held.batch_events_max)
+        assert step == Again(kept, recorded=False)

@@ -7,13 +7,12 @@ from dataclasses import dataclass, replace
 from onward.delivery.v1 import delivery_service_pb2 as delivery_pb
 from onward.executor.v1 import outcomes_pb2 as pb
 from services.delivery.domain.schedule import (
-    DEFERRED_HORIZON_S,
     RETRY_OFFSETS_S,
-    SECOND_US,
     Random,
     Schedule,
     deferred_until,
     gathered_until,
+    is_past,
     together,
 )
 
@@ -216,6 +215,17 @@ def _deferred(outcome: Outcome, pending: Pending | None, schedule: Schedule, now
     return Again(following, recorded=False)
 
 
+def first_deferral(held_until_us: int, batch_until_us: int | None, now_us: int, random: Random) -> int:
+    """When a delivery is due that was held back before anything else became of it.
+
+    It is what `decide` says of one that has its event, and is not past the horizon. `batch_until_us` is of one that
+    waits for others.
+    """
+    if batch_until_us is not None:
+        return gathered_until(batch_until_us, now_us)
+    return held_until_us or deferred_until(1, now_us, random)
+
+
 def _gathering(outcome: Outcome, before: Pending, now_us: int) -> Pending:
     """Wait for others of its batch: no longer than the policy says, so no horizon matters."""
     return replace(
@@ -244,7 +254,7 @@ def _expired(outcome: Outcome, before: Pending, schedule: Schedule, now_us: int)
     schedule = _schedule_after(before.error_type, schedule)
     if before.first_ended_at_us:
         return now_us >= before.first_ended_at_us + schedule.horizon_us
-    return now_us >= max(outcome.received_at_us, before.reopened_at_us) + DEFERRED_HORIZON_S * SECOND_US
+    return is_past(max(outcome.received_at_us, before.reopened_at_us), now_us)
 
 
 def _has_event(outcome: Outcome, pending: Pending | None) -> bool:

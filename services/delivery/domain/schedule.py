@@ -70,6 +70,11 @@ def deferred_until(deferrals: int, now_us: int, random: Random) -> int:
     return now_us + round(delay_s * (1 + JITTER * (2 * random() - 1)) * SECOND_US)
 
 
+def is_past(received_at_us: int, now_us: int) -> bool:
+    """Whether what was never begun has waited for as long as it may."""
+    return now_us >= received_at_us + DEFERRED_HORIZON_S * SECOND_US
+
+
 def together(due_at_us: int, latest_us: int) -> int:
     """The moment, the same for all that are due shortly before it, at which events of one batch go again.
 

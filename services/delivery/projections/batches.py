@@ -82,7 +82,7 @@ class BatchWriter:
         groups = groups_of(batches)
         if not groups:
             return Applied()
-        standing = await read_standing(connection, groups, careful=careful)
+        standing = await read_standing(connection, groups, now_us, careful=careful)
         rows = Rows(standing, self._schedule, self._random, self._memory, now_us)
         for group in groups:
             rows.add(group)

@@ -30,6 +30,10 @@ CROSS JOIN LATERAL (
         AND a.stream_sequence BETWEEN k.first AND k.last AND a.received_at_us BETWEEN $7 AND $8
 ) AS a;
 
+-- name: departed
+SELECT workspace, destination FROM departed_destinations
+WHERE (workspace, destination) IN (SELECT * FROM unnest($1::text[], $2::text[]));
+
 -- name: pending
 -- Locked until the end, in the order in which the keys are given.
 SELECT d.*

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Sequence
+from dataclasses import replace
 from typing import NamedTuple
 
 from kit.postgres.pool import Connection
@@ -89,6 +90,8 @@ class Rows:
         self.details: list[tuple[object, ...]] = []
         # Deliveries that go on, with their rows; those whose row goes; those whose number was taken.
         self.due: dict[Key, tuple[object, ...]] = {}
+        # Those of `due` that have most likely no row yet.
+        self._held: set[Key] = set()
         self._settled: set[Key] = set()
         self._renumbered: dict[Key, int] = {}
         self._spreads: dict[Destination, float] = {}
@@ -142,7 +145,10 @@ class Rows:
             type_, name, error_type, ended_at_us = one.type, one.event_name, one.error_type, one.ended_at_us
             http_error, reason, wall_us, cpu_us = one.http_error, one.reason, one.wall_us, one.cpu_us
             duplicate = bool(duplicates) and (workspace, sequence, index) in duplicates
-            state = states[one.result]
+            state = states.get(one.result)
+            if state is None:
+                self._hold(group, one)
+                continue
             count(received_at_us, ended_at_us, state, error_type, type_, name, False, http_error, duplicate)
             add((
                 workspace, sequence, index, destination, 1, received_at_us, source, function, version,
@@ -171,10 +177,24 @@ class Rows:
         if ran:
             self._usage.add_attempts(group, attempts[0].ended_at_us, ran, all_wall_us, all_cpu_us)
 
+    def _hold(self, group: Group, one: pb.Attempt) -> None:
+        """Keep a delivery that was held back before anything else became of it."""
+        key = _key(group, one)
+        held_until_us = _held_until_us(one, self._standing.policy(key[:2]), self._now_us)
+        batch_until_us = one.batch_until_us if one.batch_events_max else None
+        pending = Pending(
+            one.attempt, one.retries_used, decisions.DEFERRED,
+            decisions.first_deferral(held_until_us, batch_until_us, self._now_us, self._random),
+            deferrals=1, batch_events_max=one.batch_events_max, batch_limit=one.batch_limit,
+        )  # fmt: skip
+        self.due[key] = self._due_row(group, one, key, pending, one.detail.event, "")
+        self._held.add(key)
+
     def _decide(self, group: Group, one: pb.Attempt) -> None:
         standing = self._standing
         key = (group.workspace, group.header.destination, one.stream_sequence, one.index)
         if (key, one.attempt) in standing.recorded:
+            self._catch_up(key, one.attempt)
             return
         stored = standing.pending.get(key)
         policy = standing.policy(key[:2])
@@ -198,6 +218,16 @@ class Rows:
             self._record(group, one, 0, one.error_type)
         if not isinstance(step, Ignored) and not (isinstance(step, Again) and not step.recorded):
             standing.recorded.add((key, one.attempt))
+
+    def _catch_up(self, key: Key, attempt: int) -> None:
+        """Have a row not ask for ever for what is recorded: two trackers may have stored both at the same time."""
+        stored = self._standing.pending.get(key)
+        if stored is None or stored.pending.attempt > attempt:
+            return
+        if key in self._standing.ended:
+            self._settle(key, stored, failed=False)
+        else:
+            self._renumber(key, stored, replace(stored.pending, attempt=attempt + 1))
 
     def _random_of(self, key: Key, one: pb.Attempt) -> Random:
         """Spread retries; those of one batch stay together."""
@@ -234,14 +264,20 @@ class Rows:
         event = one.detail.event
         if not event and key in self.due:
             event = self.due[key][11]  # type: ignore[assignment]  # the column of the event
-        self.due[key] = (
+        self.due[key] = self._due_row(group, one, key, pending, event, message)
+        self._standing.pending[key] = StoredPending(pending, message, released=False)
+
+    def _due_row(
+        self, group: Group, one: pb.Attempt, key: Key, pending: Pending, event: bytes, message: str
+    ) -> tuple[object, ...]:
+        """The row of a delivery that goes on, as DUE_COLUMNS has it."""
+        return (
             *key, group.header.source, group.header.function, one.message_id, one.type, one.event_name,
             one.received_at_us, (key[0], key[2], key[3]) in self._standing.duplicates, event, pending.attempt,
             pending.retries_used, pending.reason, pending.error_type, message, pending.first_ended_at_us,
             pending.deferrals, pending.losses, pending.alone, pending.due_at_us, pending.batch_events_max,
             pending.gathered, pending.batch_limit, one.traceparent[:TRACEPARENT_LENGTH_MAX],
         )  # fmt: skip
-        self._standing.pending[key] = StoredPending(pending, message, released=False)
 
     def _settle(self, key: Key, stored: StoredPending | None, *, failed: bool, counts: bool = True) -> None:
         """The row that a delivery had is answered: it goes, or another one takes its place.
@@ -320,6 +356,9 @@ class Rows:
         if seen:
             await connection.copy_records_to_table("seen_events", records=seen, columns=SEEN_COLUMNS)
         await connection.copy_records_to_table("attempts", records=self.attempts, columns=ATTEMPT_COLUMNS)
+        if self._held:
+            held = [self.due[key] for key in sorted(self._held)]
+            await connection.copy_records_to_table("due", records=held, columns=DUE_COLUMNS)
         if self.details:
             await connection.copy_records_to_table("attempt_details", records=self.details, columns=DETAIL_COLUMNS)
         await self._store_few(connection)
@@ -335,10 +374,11 @@ class Rows:
 
     async def _store_few(self, connection: Connection) -> None:
         rollups, usage, now_us = self._rollups, self._usage, self._now_us
+        again = sorted(self.due.keys() - self._held)
         arrays: Sequence[object]
         for statement, arrays in (
             (queries.insert_duplicates, columns(self._standing.duplicate_rows, 4)),
-            (queries.upsert_due, (*columns([self.due[key] for key in sorted(self.due)], len(DUE_COLUMNS)), now_us)),
+            (queries.upsert_due, (*columns([self.due[key] for key in again], len(DUE_COLUMNS)), now_us)),
             (queries.renumber_due, columns([(*key, self._renumbered[key]) for key in sorted(self._renumbered)], 5)),
             (queries.delete_due, columns([*sorted(self._settled)], 4)),
             (

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import NamedTuple
@@ -16,7 +16,7 @@ from services.delivery.domain.decisions import ENDED_STATES, Pending
 from services.delivery.domain.identity import event_key
 from services.delivery.domain.policy import NO_POLICY, Policy
 from services.delivery.domain.replays import made_by
-from services.delivery.domain.schedule import DAY_US
+from services.delivery.domain.schedule import DAY_US, is_past
 from services.delivery.projections.policies import read_policies
 from services.delivery.projections.rollups import columns
 
@@ -63,7 +63,7 @@ class Standing:
     recorded: set[tuple[Key, int]] = field(default_factory=set)
     # Events that had run already under another reference.
     duplicates: set[EventKey] = field(default_factory=set)
-    # Of destinations of special deliveries that have one.
+    # Of destinations that have one: those of special deliveries, and of what was held back.
     policies: dict[Destination, Policy] = field(default_factory=dict)
     # The numbers of the replays that pending deliveries are of.
     replays: dict[Key, int] = field(default_factory=dict)
@@ -75,15 +75,20 @@ class Standing:
         return self.policies.get(destination, NO_POLICY)
 
 
-async def read_standing(connection: Connection, groups: Sequence[Group], *, careful: bool) -> Standing:
+async def read_standing(connection: Connection, groups: Sequence[Group], now_us: int, *, careful: bool) -> Standing:
     """Lock the workspaces, then read what matters. `careful` looks at every delivery, not only at unusual ones."""
     standing = Standing()
     await _lock(connection, groups)
     backlog = await _read_unusual(connection, standing, groups)
-    received = _special_ones(standing, groups, backlog, careful=careful)
+    received, held = _special_ones(groups, backlog, now_us, careful=careful)
+    if held:
+        received |= await _in_need_of_a_look(connection, held)
+    standing.special = set(received)
     if standing.special:
         await _read_special(connection, standing, received)
-        standing.policies = await read_policies(connection, {key[:2] for key in received})
+    deciding = {key[:2] for key in (*received, *held)}
+    if deciding:
+        standing.policies = await read_policies(connection, deciding)
     standing.special |= standing.ended
     await _read_seen(connection, standing, groups)
     return standing
@@ -97,18 +102,42 @@ async def _lock(connection: Connection, groups: Sequence[Group]) -> None:
 
 
 def _special_ones(
-    standing: Standing, groups: Sequence[Group], backlog: set[Destination], *, careful: bool
-) -> dict[Key, int]:
-    """Find the deliveries that need a decision; answers when their events were received."""
+    groups: Sequence[Group], backlog: set[Destination], now_us: int, *, careful: bool
+) -> tuple[dict[Key, int], dict[Key, int]]:
+    """Find the deliveries that need a decision, and when their events were received.
+
+    Second is what was held back and has most likely no row yet: floods come that way, and looking for a row, and
+    upserting one, is a third of what it costs.
+    """
     received: dict[Key, int] = {}
+    held: dict[Key, int] = {}
     for workspace, header, attempts in groups:
-        destination = header.destination
-        every = careful or (workspace, destination) in backlog
+        destination = workspace, header.destination
+        every = careful or destination in backlog
         for one in attempts:
             if every or one.attempt > 1 or one.result not in ENDED_STATES:
-                received[workspace, destination, one.stream_sequence, one.index] = one.received_at_us
-    standing.special = set(received)
-    return received
+                found = held if one.fresh and not careful and _is_held(one, now_us) else received
+                found[*destination, one.stream_sequence, one.index] = one.received_at_us
+    return received, held
+
+
+def _is_held(one: pb.Attempt, now_us: int) -> bool:
+    """Whether a deferral keeps its delivery waiting, unless something is known of it."""
+    first = one.result == pb.RESULT_DEFERRED and one.attempt == 1
+    return first and bool(one.detail.event) and not is_past(one.received_at_us, now_us)
+
+
+async def _in_need_of_a_look(connection: Connection, held: Mapping[Key, int]) -> dict[Key, int]:
+    """Those that something is recorded of: a server that crashed counts deliveries of a message anew.
+
+    Also what is left of destinations that have departed: that waits for nothing.
+    """
+    destinations = sorted({key[:2] for key in held})
+    rows = await connection.fetch(queries.departed, *columns([*destinations], 2))
+    departed = {(row["workspace"], row["destination"]) for row in rows}
+    timed: list[tuple[object, ...]] = [(*key, held[key]) for key in sorted(held)]
+    begun = {_key(row) for row in await connection.fetch(queries.known_attempts, *columns(timed, 5))}
+    return {key: received for key, received in held.items() if key in begun or key[:2] in departed}
 
 
 async def _read_unusual(connection: Connection, standing: Standing, groups: Sequence[Group]) -> set[Destination]:

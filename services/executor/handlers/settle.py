@@ -172,6 +172,9 @@ class OutcomeLog:
             attempt.batch_limit = item.batch_max
         if item.traceparent and verdict.result in _GOES_ON:
             attempt.traceparent = item.traceparent
+        # An event's attempt is the number of its message's deliveries.
+        if verdict.result == pb.RESULT_DEFERRED and item.attempt == 1 and not item.released:
+            attempt.fresh = True
         self._added(item.route.workspace, batch, _attempt_bytes(item) + len(reason), item.ticket)
         if self.observe is not None:
             try:

@@ -381,6 +381,7 @@ class Attempt(_message.Message):
     BATCH_EVENTS_FIELD_NUMBER: _builtins.int
     BATCH_LIMIT_FIELD_NUMBER: _builtins.int
     TRACEPARENT_FIELD_NUMBER: _builtins.int
+    FRESH_FIELD_NUMBER: _builtins.int
     stream_sequence: _builtins.int
     """The event's place in its stream."""
     index: _builtins.int
@@ -429,6 +430,10 @@ class Attempt(_message.Message):
     """
     traceparent: _builtins.str
     """W3C trace context of the event, where it may be attempted again: the next attempt goes on in the same trace."""
+    fresh: _builtins.bool
+    """Of a deferred event: its message came for the first time, as far as JetStream says, so that the tracker has most likely
+    no row of this delivery yet.
+    """
     @_builtins.property
     def detail(self) -> Global___AttemptDetail:
         """Failures and sampled successes."""
@@ -458,10 +463,11 @@ class Attempt(_message.Message):
         batch_events: _builtins.int = ...,
         batch_limit: _builtins.int = ...,
         traceparent: _builtins.str = ...,
+        fresh: _builtins.bool = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["detail", b"detail"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["attempt", b"attempt", "batch_events", b"batch_events", "batch_events_max", b"batch_events_max", "batch_limit", b"batch_limit", "batch_until_us", b"batch_until_us", "cpu_us", b"cpu_us", "detail", b"detail", "ended_at_us", b"ended_at_us", "error_type", b"error_type", "event_name", b"event_name", "http_error", b"http_error", "index", b"index", "message_id", b"message_id", "reason", b"reason", "received_at_us", b"received_at_us", "result", b"result", "retries_used", b"retries_used", "retry_after_ms", b"retry_after_ms", "stream_sequence", b"stream_sequence", "traceparent", b"traceparent", "type", b"type", "wall_us", b"wall_us"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["attempt", b"attempt", "batch_events", b"batch_events", "batch_events_max", b"batch_events_max", "batch_limit", b"batch_limit", "batch_until_us", b"batch_until_us", "cpu_us", b"cpu_us", "detail", b"detail", "ended_at_us", b"ended_at_us", "error_type", b"error_type", "event_name", b"event_name", "fresh", b"fresh", "http_error", b"http_error", "index", b"index", "message_id", b"message_id", "reason", b"reason", "received_at_us", b"received_at_us", "result", b"result", "retries_used", b"retries_used", "retry_after_ms", b"retry_after_ms", "stream_sequence", b"stream_sequence", "traceparent", b"traceparent", "type", b"type", "wall_us", b"wall_us"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
