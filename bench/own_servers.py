@@ -15,7 +15,9 @@ DATABASE = "bench"
 async def own_servers() -> AsyncIterator[tuple[EmbeddedPostgres, EmbeddedNats]]:
     """Both, with an empty database DATABASE and the one NATS user `servers.TEST_USER`."""
     with servers.data_folder() as folder:
-        nats = EmbeddedNats(folder, [NatsUser(servers.TEST_USER, folder.secret("nats bench"))])
+        users = [NatsUser(servers.TEST_USER, folder.secret("nats bench"))]
+        # Streams promise more than they will ever hold here, on any disk.
+        nats = EmbeddedNats(folder, users, file_store_bytes_max=servers.STREAM_BYTES_PROMISED_MAX)
         postgres = EmbeddedPostgres(folder)
         try:
             await nats.start()
