@@ -15,7 +15,7 @@ from cli.audit_ocsf import ocsf_index, ocsf_line
 from cli.commands.audit import audit_stub
 from cli.failures import CommandError, UsageError
 from cli.options import DEFAULTS, Options
-from cli.output import counted, say
+from cli.output import counted, say, warn
 from cli.paging import paged, pages
 from cli.session import Session
 from kit.release import onward_version
@@ -74,6 +74,8 @@ async def _export_records(session: Session, file: Path, after: int) -> None:
     _tell(last - after, file, after)
     if note:
         await _write_evidence(session, file, note)
+    else:
+        warn("no checkpoint covers these records yet: with --resume in some seconds there will be one beside them")
 
 
 async def _export_events(session: Session, file: Path, kind: Format, wanted: Wanted, after: int) -> None:

@@ -8,6 +8,7 @@ from pathlib import Path
 
 import pytest
 
+from cli.audit_export import beside
 from kit.testing.eventually import eventually
 from kit.testing.servers import run_now, short_lived_folder
 from tests.e2e.onward_program import Onward, running
@@ -42,11 +43,11 @@ def records(onward: Onward, tmp_path_factory: pytest.TempPathFactory) -> int:
 
 
 async def exported(onward: Onward, file: Path, records: int) -> None:
-    """Wait until checkpoints cover it all."""
+    """Wait until there is a checkpoint, and all is in it."""
 
     def whole() -> bool:
         onward.done("audit", "export", str(file))
-        return len(file.read_text().splitlines()) >= records
+        return beside(file, "key").exists() and len(file.read_text().splitlines()) >= records
 
     await eventually(whole, 30)
 
