@@ -3,15 +3,18 @@
 nats-py keeps what it does well: TLS, authentication, reconnecting, replaying subscriptions. Two of its parts
 are replaced, because they cost more than everything else on the hot path (a regular expression, two copies
 and a header dictionary for each message): the parser, which hands messages of our own subscriptions to a
-plain function as raw bytes, and the transport, which reads larger chunks and never waits for a dead peer.
+plain function as raw bytes within the callback that read it, and the transport, which reads larger chunks, writes
+at once and never waits for a dead peer.
 """
 
 from __future__ import annotations
 
 import asyncio
+import ssl
 import time
 from collections.abc import Callable
 from typing import Any
+from urllib.parse import ParseResult
 
 from nats.aio.client import Client as NatsClient
 from nats.aio.client import Srv
@@ -28,6 +31,8 @@ Sink = Callable[[bytes, bytes, bytes, bytes], None]
 READ_BYTES = 256 * 1024
 # The server's own limit for a line; INFO of a large cluster is the longest.
 CONTROL_LINE_BYTES_MAX = 64 * 1024
+# What the socket does not take at once waits in the event loop's memory up to this, then in ours, which is bounded.
+UNSENT_BYTES_MAX = 64 * 1024
 # A peer that has vanished never takes our last bytes: after this the socket is thrown away.
 CLOSE_TIMEOUT_S = 0.5
 
@@ -37,7 +42,7 @@ _M = ord("M")
 
 
 class Parser(NatsParser):
-    """Splits the byte stream into messages; lines other than messages go to nats-py's own parser."""
+    """Splits the byte stream into messages; what is none of ours goes to nats-py's own parser."""
 
     def __init__(self, client: NatsClient) -> None:
         self.sinks: dict[int, Sink] = {}
@@ -52,25 +57,38 @@ class Parser(NatsParser):
         self._generation += 1
 
     async def parse(self, data: bytes = b"") -> None:
+        generation = self._generation
+        data = self.take(data)
+        while data and generation == self._generation:
+            end = await self._leave_to_nats_py(data)
+            if generation == self._generation:
+                data = self.take(data[end:])
+
+    def take(self, data: bytes) -> bytes:
+        """Hand over whole messages of our own subscriptions, and keep a part of one until the rest comes.
+
+        Gives the rest from the first line on that is nats-py's: `parse` goes on there. Raises ProtocolError.
+        """
         if self._parts:
             self._parts.append(data)
             self._have += len(data)
             if self._have < self._need:
-                return
+                return b""
             data = b"".join(self._parts)
             self._parts = []
-        generation = self._generation
         try:
-            rest, need = await self._consume(data)
+            position, need = self._take(data)
         except (ValueError, IndexError) as error:
             # nats-py's reader survives a ProtocolError by reconnecting; anything else would end it silently.
             raise ProtocolError from error
-        if rest and generation == self._generation:
-            self._parts, self._have, self._need = [rest], len(rest), need
+        if need < 0:
+            return data[position:]
+        if position < len(data):
+            self._parts, self._have, self._need = [data[position:]], len(data) - position, need
+        return b""
 
-    async def _consume(self, data: bytes) -> tuple[bytes, int]:
-        """Handles all whole messages; returns the rest, and how many bytes make it worth another look."""
-        generation = self._generation
+    def _take(self, data: bytes) -> tuple[int, int]:
+        """How far whole messages go, and how many bytes from there make it worth another look; -1 for nats-py's."""
         sinks = self.sinks
         find = data.find
         position, end = 0, len(data)
@@ -79,7 +97,7 @@ class Parser(NatsParser):
             if line_end < 0:
                 if end - position > CONTROL_LINE_BYTES_MAX:
                     raise ValueError("control line too long")
-                return data[position:], 0
+                return position, 0
             first = data[position]
             if first == _H:
                 args = data[position + 5 : line_end].split()
@@ -90,32 +108,121 @@ class Parser(NatsParser):
                 header_bytes = 0
                 reply = args[2] if len(args) == 4 else b""
             else:
-                await super().parse(data[position : line_end + 2])
-                if generation != self._generation:
-                    return b"", 0
-                position = line_end + 2
-                continue
+                return position, -1
             start = line_end + 2
             stop = start + int(args[-1])
             if stop + 2 > end:
-                return data[position:], stop + 2 - position
+                return position, stop + 2 - position
+            sink = sinks.get(int(args[1]))
+            if sink is None:
+                return position, -1
             body = start + header_bytes
-            sid = int(args[1])
-            sink = sinks.get(sid)
-            if sink is not None:
-                sink(args[0], reply, data[start:body], data[body:stop])
-            else:
-                await self.nc._process_msg(sid, args[0], reply, data[body:stop], data[start:body])
+            sink(args[0], reply, data[start:body], data[body:stop])
             position = stop + 2
-        return b"", 0
+        return position, 0
+
+    async def _leave_to_nats_py(self, data: bytes) -> int:
+        """Let nats-py have the line, or the whole message, that `data` begins with; gives where that ends."""
+        line_end = data.index(_CRLF)
+        if data[0] not in (_H, _M):
+            await super().parse(data[: line_end + 2])
+            return line_end + 2
+        args = data[:line_end].split()[1:]
+        header_bytes = int(args[-2]) if data[0] == _H else 0
+        reply = args[2] if len(args) == (5 if header_bytes else 4) else b""
+        start = line_end + 2
+        body, stop = start + header_bytes, start + int(args[-1])
+        await self.nc._process_msg(int(args[1]), args[0], reply, data[body:stop], data[start:body])
+        return stop + 2
+
+
+class Reader(asyncio.StreamReader):
+    """Gives what arrives to a parser within the callback that read it, and to whoever reads what that leaves.
+
+    A task that reads would be a turn of the event loop later: 10 ms, where the loop is busy.
+    """
+
+    def __init__(self, parser: Parser) -> None:
+        super().__init__(limit=READ_BYTES)
+        self._parser = parser
+        # Somebody waits for more, and has dealt with all that came before.
+        self._waited_for = False
+
+    def feed_data(self, data: bytes) -> None:  # type: ignore[override]  # asyncio gives bytes
+        if self._waited_for:
+            try:
+                data = self._parser.take(data)
+            except ProtocolError as error:
+                self.set_exception(error)
+                return
+            if not data:
+                return
+            self._waited_for = False
+        super().feed_data(data)
+
+    async def rest(self) -> bytes:
+        """What the parser has left, as soon as there is something."""
+        self._waited_for = True
+        try:
+            return await self.read(READ_BYTES)
+        finally:
+            self._waited_for = False
 
 
 class Transport(TcpTransport):
     """A TCP or TLS stream that reads large chunks and closes within a bounded time."""
 
+    def __init__(self, parser: Parser) -> None:
+        super().__init__()  # type: ignore[no-untyped-call]  # nats-py
+        self._parser = parser
+        self._reader: Reader | None = None
+
+    async def connect(self, uri: ParseResult, buffer_size: int, connect_timeout: int) -> None:
+        protocol = self._protocol()
+        create = asyncio.get_running_loop().create_connection
+        async with asyncio.timeout(connect_timeout):
+            transport, _ = await create(lambda: protocol, uri.hostname or "", uri.port or 0)
+        self._bare_io_reader, self._bare_io_writer = self._use(transport, protocol)
+
+    async def connect_tls(
+        self, uri: str | ParseResult, ssl_context: ssl.SSLContext, buffer_size: int, connect_timeout: int
+    ) -> None:
+        assert self._bare_io_writer is not None, "connect() comes before"
+        protocol = self._protocol()
+        name = uri if isinstance(uri, str) else uri.hostname
+        start = asyncio.get_running_loop().start_tls
+        async with asyncio.timeout(connect_timeout):
+            transport = await start(self._bare_io_writer.transport, protocol, ssl_context, server_hostname=name)
+        assert transport is not None, "it is closed"
+        self._use(transport, protocol)
+
+    def _protocol(self) -> asyncio.StreamReaderProtocol:
+        self._reader = Reader(self._parser)
+        return asyncio.StreamReaderProtocol(self._reader)
+
+    def _use(
+        self, transport: asyncio.WriteTransport, protocol: asyncio.StreamReaderProtocol
+    ) -> tuple[asyncio.StreamReader, asyncio.StreamWriter]:
+        assert self._reader is not None
+        self._io_reader = self._reader
+        self._io_writer = asyncio.StreamWriter(transport, protocol, self._reader, asyncio.get_running_loop())
+        return self._io_reader, self._io_writer
+
+    def send(self, commands: bytes) -> None:
+        """Write while it `takes_more`."""
+        assert self._io_writer is not None
+        self._io_writer.write(commands)
+
     async def read(self, buffer_size: int) -> bytes:
-        assert self._io_reader is not None
-        return await self._io_reader.read(READ_BYTES)
+        assert self._reader is not None
+        return await self._reader.rest()
+
+    @property
+    def takes_more(self) -> bool:
+        """Whether it is open, and the peer takes what is written."""
+        if self._io_writer is None or self._io_writer.is_closing():
+            return False
+        return self._io_writer.transport.get_write_buffer_size() < UNSENT_BYTES_MAX
 
     async def wait_closed(self) -> None:
         if self._io_writer is None:
@@ -133,10 +240,11 @@ class Client(NatsClient):
     def __init__(self) -> None:
         super().__init__()
         self._ps: Parser = Parser(self)
+        self._transport: Transport | None = None
 
     @property
     def buffered_bytes(self) -> int:
-        """What waits to be written to the socket."""
+        """What waits to be written to the socket, but for UNSENT_BYTES_MAX and what was written last."""
         return self._pending_data_size
 
     async def subscribe_sink(self, subject: str, sink: Sink, queue: str = "") -> Subscription:
@@ -159,10 +267,14 @@ class Client(NatsClient):
             self._ps.sinks.pop(subscription._id, None)
 
     def write(self, commands: bytes) -> None:
-        """Queues whole protocol commands for the next write to the socket, which happens at once.
+        """Writes whole protocol commands to the socket, in order.
 
-        While the client reconnects they wait, and are sent afterwards.
+        While the client reconnects, or the server does not take more, they wait and are sent afterwards.
         """
+        transport = self._transport
+        if not self._pending and transport is not None and self.is_connected and transport.takes_more:
+            transport.send(commands)
+            return
         self._pending.append(commands)
         self._pending_data_size += len(commands)
         queue = self._flush_queue
@@ -174,6 +286,6 @@ class Client(NatsClient):
         # The old connection's reader may have left half a message behind.
         self._ps.reset()
         if self._transport is None:
-            self._transport = Transport()  # type: ignore[no-untyped-call]  # nats-py
+            self._transport = Transport(self._ps)
         options: dict[str, Any] = self.options
         await self._transport.connect(s.uri, buffer_size=READ_BYTES, connect_timeout=options["connect_timeout"])

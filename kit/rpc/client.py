@@ -1,8 +1,8 @@
 """Channels to other services: token, deadline, trace; answers' errors in the classes of kit.errors."""
 
 import re
-from collections.abc import AsyncIterator, Callable
-from typing import Any
+from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
+from typing import Any, TypeVar
 
 import grpc
 import grpc.aio
@@ -14,6 +14,8 @@ from kit.rpc.call import AUTHORIZATION_KEY, REQUEST_ID_KEY, SERVICE_KEY, TRACEPA
 from kit.rpc.status import from_rpc_error
 
 log = structlog.get_logger(__name__)
+
+Answer = TypeVar("Answer")
 
 # A caller that waits for longer has given up; streams have none, since watches last.
 DEADLINE_S = 10.0
@@ -59,18 +61,57 @@ def open_channel(
     a stream gets none. Without `credentials` nothing is encrypted: for the loopback only. `agent` is what the
     caller's program calls itself, such as "onward/1.2".
     """
-    headers = [(AUTHORIZATION_KEY, f"Bearer {token}")] if token else []
-    if service:
-        headers.append((SERVICE_KEY, service))
+    headers = _headers(token, service)
     interceptors: list[grpc.aio.ClientInterceptor] = [kind(headers, deadline_s) for kind in (_Unary, _Stream)]
     options = [*_OPTIONS, ("grpc.primary_user_agent", agent)] if agent else _OPTIONS
+    return _open(address, credentials, options, interceptors)
+
+
+def _headers(token: str, service: str) -> list[tuple[str, str]]:
+    headers = [(AUTHORIZATION_KEY, f"Bearer {token}")] if token else []
+    return [*headers, (SERVICE_KEY, service)] if service else headers
+
+
+def _open(
+    address: str,
+    credentials: grpc.ChannelCredentials | None,
+    options: list[tuple[str, int | str]],
+    interceptors: Sequence[grpc.aio.ClientInterceptor] = (),
+) -> grpc.aio.Channel:
     if credentials is not None:
         return grpc.aio.secure_channel(address, credentials, options, interceptors=interceptors)
     return grpc.aio.insecure_channel(address, options, interceptors=interceptors)
 
 
+class QuickChannel:
+    """A channel of a service for calls that many wait for: as `open_channel`, but for streams.
+
+    An interceptor costs each call a task, and two turns of the caller's event loop, which are long when it is busy.
+    """
+
+    def __init__(
+        self, address: str, token: str, *, service: str, credentials: grpc.ChannelCredentials | None = None
+    ) -> None:
+        self._headers = _headers(token, service)
+        self._outgoing = _Outgoing(self._headers, DEADLINE_S)
+        # What stubs are made for.
+        self.channel = _open(address, credentials, _OPTIONS)
+
+    async def call(
+        self, name: str, method: Callable[..., Awaitable[Answer]], request: Any, timeout_s: float = DEADLINE_S
+    ) -> Answer:
+        """Call a stub's unary method, `name` for people; raises OnwardError."""
+        try:
+            return await method(request, timeout=timeout_s, metadata=(*self._headers, *_passed_on()))
+        except grpc.aio.AioRpcError as error:
+            raise self._outgoing.translated(error, name) from error
+
+    async def close(self) -> None:
+        await self.channel.close()
+
+
 class _Outgoing:
-    """What both kinds of calls share."""
+    """What all kinds of calls share."""
 
     def __init__(self, headers: list[tuple[str, str]], deadline_s: float) -> None:
         self._headers = headers
@@ -85,7 +126,7 @@ class _Outgoing:
                 metadata.add(key, value)
         return grpc.aio.ClientCallDetails(given.method, timeout_s, metadata, given.credentials, given.wait_for_ready)
 
-    def _translated(self, error: grpc.aio.AioRpcError, method: bytes | str) -> OnwardError:
+    def translated(self, error: grpc.aio.AioRpcError, method: bytes | str) -> OnwardError:
         name = method.decode() if isinstance(method, bytes) else method
         ours = from_rpc_error(error, name)
         if _TLS_FAILED.search(error.details() or ""):
@@ -109,7 +150,7 @@ class _Unary(_Outgoing, grpc.aio.UnaryUnaryClientInterceptor):
             # Awaited here, so that the error can be translated; awaiting it again costs nothing.
             await call
         except grpc.aio.AioRpcError as error:
-            raise self._translated(error, details.method) from error
+            raise self.translated(error, details.method) from error
         return call
 
 
@@ -123,7 +164,7 @@ class _Stream(_Outgoing, grpc.aio.UnaryStreamClientInterceptor):
             async for response in call:
                 yield response
         except grpc.aio.AioRpcError as error:
-            raise self._translated(error, method) from error
+            raise self.translated(error, method) from error
 
 
 def _passed_on() -> list[tuple[str, str]]:

@@ -28,7 +28,7 @@ from kit.clock import SystemClock
 from kit.errors import LimitReached, OnwardError, Unavailable
 from kit.eventstore.owner_log import registry_log
 from kit.ids import SystemIds
-from kit.rpc.client import open_channel
+from kit.rpc.client import QuickChannel, open_channel
 from kit.rpc.server import RpcServer
 from kit.rpc.tls import service_tls
 from kit.settings import SettingsError
@@ -117,6 +117,9 @@ class App:
         self._delivery = open_channel(settings.delivery_address, token, service="executor", credentials=tls.client)
         self._registry_stub: registry_rpc.InternalServiceAsyncStub = registry_rpc.InternalServiceStub(self._registry)
         self._delivery_stub: delivery_rpc.InternalServiceAsyncStub = delivery_rpc.InternalServiceStub(self._delivery)
+        # Each pull of events waits for an answer.
+        self._quick = QuickChannel(settings.delivery_address, token, service="executor", credentials=tls.client)
+        self._quick_stub: delivery_rpc.InternalServiceAsyncStub = delivery_rpc.InternalServiceStub(self._quick.channel)
         self._duplicates = WhileAnswered(self._find_duplicates)
         self._log = registry_log(self._registry)
         self._publisher = Publisher(bus)
@@ -242,6 +245,7 @@ class App:
         await self._broker.stop()
         await self._zygote.stop()
         await self._registry.close()
+        await self._quick.close()
         await self._delivery.close()
         await self._bus.close()
 
@@ -373,7 +377,8 @@ class App:
             workspace=workspace, sources=sources, message_ids=message_ids, stream_sequences=sequences, indexes=indexes,
             received_at_us=times,
         )  # fmt: skip
-        return (await self._delivery_stub.FindDuplicates(request, timeout=DUPLICATES_S)).duplicates
+        answer = await self._quick.call("FindDuplicates", self._quick_stub.FindDuplicates, request, DUPLICATES_S)
+        return answer.duplicates
 
 
 def _replica() -> str:

@@ -28,6 +28,7 @@ from kit.errors import (
     Unavailable,
 )
 from kit.rpc.access import AccessUndeclared
+from kit.rpc.client import QuickChannel
 from kit.rpc.limits import Limits
 from kit.rpc.server import CannotListen, RpcServer
 from kit.testing.eventually import eventually
@@ -119,6 +120,17 @@ async def test_a_service_whose_own_token_is_refused_does_not_blame_its_caller(se
         with capture_logs() as lines, pytest.raises(Internal, match="ONWARD_SERVICE_TOKEN"):
             await stub.Inside(saying())
         assert lines[0]["event"] == "service_token_refused"
+
+
+async def test_a_quick_call_says_who_calls_and_raises_what_others_do(server: RpcServer) -> None:
+    channel = QuickChannel(server.address, SERVICE_TOKEN, service="executor")
+    try:
+        stub = generated()[1].ProbeServiceStub(channel.channel)
+        assert (await channel.call("Inside", stub.Inside, saying("who"))).text.startswith("service:executor ")
+        with pytest.raises(DeadlineExceeded):
+            await channel.call("Inside", stub.Inside, saying("wait"), 0.2)
+    finally:
+        await channel.close()
 
 
 async def test_an_open_method_needs_no_token(server: RpcServer) -> None:

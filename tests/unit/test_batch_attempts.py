@@ -217,16 +217,16 @@ async def test_events_that_wait_for_their_batch_keep_no_others_from_being_taken(
     tickets = Tickets(cast(Bus, None), FakeClock())
     taken = [tickets.take(_message(number), "s") for number in range(YOUNG_MIN)]
     tickets.handed_out([])
-    assert not tickets._room.is_set()
+    assert not tickets.has_room("s")
     for ticket in taken[:2]:
         assert ticket is not None
         ticket.wait()
         ticket.wait()
-    assert tickets._room.is_set()
+    assert tickets.has_room("s")
     tickets.take(_message(YOUNG_MIN), "s")
     tickets.take(_message(YOUNG_MIN + 1), "s")
     tickets.handed_out([])
-    assert not tickets._room.is_set()
+    assert not tickets.has_room("s")
 
 
 LEAVES: dict[str, Callable[[Batcher, Generation], object]] = {
@@ -254,8 +254,8 @@ async def test_what_is_gathered_no_more_counts_like_all_else(leaves: str) -> Non
             received_at_us = int(clock.now().timestamp() * 1e6)
             batcher.add(generation.gathering, item(number, ticket=ticket, received_at_us=received_at_us))
     tickets.handed_out([])
-    assert tickets._room.is_set()
+    assert tickets.has_room("s")
     clock.advance(1)
     LEAVES[leaves](batcher, generation)
     assert not generation.gathering
-    assert not tickets._room.is_set()
+    assert not tickets.has_room("s")

@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 from nats.errors import ProtocolError
 from nats.protocol.parser import Parser as NatsParser
 
-from kit.bus.client import CONTROL_LINE_BYTES_MAX, Parser
+from kit.bus.client import CONTROL_LINE_BYTES_MAX, Parser, Reader
 
 OUR_SID = 7
 Seen = list[tuple[Any, ...]]
@@ -62,14 +62,43 @@ def parse(parser: Any, chunks: list[bytes]) -> None:
     asyncio.run(feed())
 
 
-def ours(chunks: list[bytes]) -> Seen:
+def our_parser() -> tuple[Parser, Seen]:
     client = Recorder()
     parser = Parser(client)  # type: ignore[arg-type]  # a stand-in
     parser.sinks[OUR_SID] = lambda subject, reply, header, data: client.seen.append(
         (OUR_SID, subject, reply, data, header)
     )
+    return parser, client.seen
+
+
+def ours(chunks: list[bytes]) -> Seen:
+    parser, seen = our_parser()
     parse(parser, chunks)
-    return client.seen
+    return seen
+
+
+def ours_read(chunks: list[bytes], late: list[bool]) -> Seen:
+    """What arrives is handed over where it is read, or by the task that reads the rest; `late` ones before it waits."""
+    parser, seen = our_parser()
+
+    async def feed() -> None:
+        reader = Reader(parser)
+
+        async def read() -> None:
+            while rest := await reader.rest():
+                await parser.parse(rest)
+
+        reading = asyncio.create_task(read())
+        for number, chunk in enumerate(chunks):
+            if not late[number % len(late)]:
+                await asyncio.sleep(0)
+                await asyncio.sleep(0)
+            reader.feed_data(chunk)
+        reader.feed_eof()
+        await reading
+
+    asyncio.run(feed())
+    return seen
 
 
 def theirs(chunks: list[bytes]) -> Seen:
@@ -78,8 +107,12 @@ def theirs(chunks: list[bytes]) -> Seen:
     return client.seen
 
 
-@given(st.lists(frames(), max_size=12), st.lists(st.integers(1, 40), min_size=1, max_size=30))
-def test_any_cut_of_the_stream_gives_what_nats_py_sees(stream: list[bytes], cuts: list[int]) -> None:
+@given(
+    st.lists(frames(), max_size=12),
+    st.lists(st.integers(1, 40), min_size=1, max_size=30),
+    st.lists(st.booleans(), min_size=1, max_size=10),
+)
+def test_any_cut_of_the_stream_gives_what_nats_py_sees(stream: list[bytes], cuts: list[int], late: list[bool]) -> None:
     data = b"".join(stream)
     chunks: list[bytes] = []
     position = 0
@@ -88,12 +121,30 @@ def test_any_cut_of_the_stream_gives_what_nats_py_sees(stream: list[bytes], cuts
         chunks.append(data[position : position + size])
         position += size
     assert ours(chunks) == theirs([data])
+    assert ours_read(chunks, late) == theirs([data])
 
 
 @pytest.mark.parametrize("garbage", [b"MSG a\r\n", b"HMSG a 1 x 2\r\n", b"\r\n", b"x" * (CONTROL_LINE_BYTES_MAX + 1)])
 def test_garbage_is_a_protocol_error_which_nats_py_survives_by_reconnecting(garbage: bytes) -> None:
     with pytest.raises(ProtocolError):
         ours([garbage])
+
+
+async def test_what_is_read_while_somebody_waits_is_handed_over_at_once_and_garbage_told_to_him() -> None:
+    parser, seen = our_parser()
+    reader = Reader(parser)
+    reading = asyncio.create_task(reader.rest())
+    await asyncio.sleep(0)
+    reader.feed_data(b"MSG a 7 2\r\nok\r\nMSG b 7")
+    assert seen == [(OUR_SID, b"a", b"", b"ok", b"")]
+    reader.feed_data(b" 1\r\n1\r\nPING\r\nMSG c 7 0\r\n\r\n")
+    assert len(seen) == 2
+    assert await reading == b"PING\r\nMSG c 7 0\r\n\r\n"
+    reading = asyncio.create_task(reader.rest())
+    await asyncio.sleep(0)
+    reader.feed_data(b"MSG a\r\n")
+    with pytest.raises(ProtocolError):
+        await reading
 
 
 def test_after_a_reset_the_rest_of_the_old_connection_is_forgotten() -> None:

@@ -10,8 +10,21 @@ import pytest
 
 from kit.bus.message import Message
 from kit.clock import FakeClock
+from services.executor.consumers import tickets as tickets_module
+from services.executor.consumers.facts import BusFence
 from services.executor.consumers.intake import TURN_S, Intake, _newest_ns
-from services.executor.consumers.tickets import HELD_MAX, RESERVED, STREAM_MIN, YOUNG_MIN, Tickets
+from services.executor.consumers.tickets import (
+    HELD_MAX,
+    LATELY_S,
+    MANY_PER_S,
+    PART_CROWDED,
+    RESERVED,
+    STREAM_MIN,
+    WINDOW_S,
+    YOUNG_CROWDED_MAX,
+    YOUNG_MIN,
+    Tickets,
+)
 from services.executor.handlers.work import Ticket
 from services.executor.projections import View
 
@@ -35,8 +48,10 @@ class NoBus:
 
 
 class NoFence:
-    async def wait(self, stored_at_ns: int) -> None:
-        return None
+    def wait(self, stored_at_ns: int) -> asyncio.Future[None]:
+        reached: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+        reached.set_result(None)
+        return reached
 
 
 class SlowRefusals:
@@ -68,6 +83,97 @@ async def test_a_flood_of_one_workspace_lets_others_in_after_a_turn() -> None:
     await asyncio.gather(flood, small)
     assert len(refusals.of) == 101
     assert refusals.of.index("small") <= 2 * 4
+
+
+class OneSource:
+    """A view in which one source is there, or not."""
+
+    known = True
+
+    def knows_source(self, workspace: str, source: str) -> bool:
+        return self.known
+
+    def routes(self, workspace: str, source: str) -> tuple[()]:
+        return ()
+
+
+class LateFence:
+    def __init__(self) -> None:
+        self.reached: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+
+    def wait(self, stored_at_ns: int) -> asyncio.Future[None]:
+        return self.reached
+
+
+class NoRepetitions:
+    asked = 0
+
+    async def among(self, workspace: str, events: Sequence[Any]) -> set[tuple[int, int]]:
+        self.asked += 1
+        return set()
+
+
+@pytest.mark.parametrize("at_first", [True, False])
+async def test_whether_a_source_is_known_is_judged_by_a_view_that_is_new_enough(at_first: bool) -> None:
+    """The tracker is asked at once, but for events of a source that may have been made just now."""
+    clock, view, fence, repetitions = FakeClock(), OneSource(), LateFence(), NoRepetitions()
+    refusals = SlowRefusals(clock, 0)
+    tickets = Tickets(cast(Any, NoBus()), clock)
+    intake = Intake(
+        cast(Any, view), fence, tickets, cast(Any, refusals), cast(Any, None), cast(Any, None),
+        cast(Any, repetitions), clock,
+    )  # fmt: skip
+    running = asyncio.ensure_future(intake.run())
+    await asyncio.sleep(0)
+    view.known = at_first
+    event = Message.build("events.acme.web", b'{"type":"track","event":"e","userId":"u"}', stream_seq=1)
+    taken = asyncio.ensure_future(intake.on_events("acme", "EVENTS_acme", [event]))
+    for _ in range(5):
+        await asyncio.sleep(0)
+    assert (repetitions.asked, refusals.of) == (int(at_first), [])
+    view.known = not at_first
+    fence.reached.set_result(None)
+    for _ in range(5):
+        await asyncio.sleep(0)
+    await taken
+    assert (repetitions.asked, refusals.of) == (1, ["acme"] if at_first else [])
+    running.cancel()
+
+
+class Feed:
+    """Answers questions when it is told to, with the time of the answer."""
+
+    def __init__(self) -> None:
+        self.asked: list[asyncio.Future[tuple[int, int]]] = []
+
+    async def head(self) -> tuple[int, int]:
+        self.asked.append(asyncio.get_running_loop().create_future())
+        return await self.asked[-1]
+
+    async def wait_for(self, sequence: int) -> None:
+        return None
+
+    async def answer(self, said_at_ns: int) -> None:
+        self.asked[-1].set_result((1, said_at_ns))
+        for _ in range(5):
+            await asyncio.sleep(0)
+
+
+async def test_an_event_from_before_the_last_answer_needs_no_other_question() -> None:
+    feed = Feed()
+    fence = BusFence(cast(Any, feed))
+    running = asyncio.ensure_future(fence.run())
+    first = fence.wait(50)
+    await asyncio.sleep(0)
+    # Nothing says that the question under way was asked after this was stored.
+    second = fence.wait(60)
+    await feed.answer(100)
+    assert (first.done(), second.done(), len(feed.asked)) == (True, False, 2)
+    joined, newer = fence.wait(99), fence.wait(100)
+    await feed.answer(200)
+    assert (second.done(), joined.done(), newer.done(), len(feed.asked)) == (True, True, False, 3)
+    assert fence.wait(99).done()
+    running.cancel()
 
 
 @pytest.fixture
@@ -102,7 +208,7 @@ async def test_a_stream_has_room_for_some_messages_though_another_one_has_filled
 async def test_one_stream_can_not_hold_so_much_that_others_are_shut_out(tickets: Tickets) -> None:
     """B10: not even where nothing that it has sent is settled, and all of it waits for batches."""
     sequence = 0
-    while tickets._room.is_set():
+    while tickets.has_room("EVENTS_large"):
         sequence += 1
         ticket = tickets.take(Message.build("events.large.web", b"", stream_seq=sequence), "EVENTS_large")
         assert ticket is not None
@@ -124,3 +230,93 @@ async def test_a_stream_goes_on_when_its_own_messages_are_settled_though_others_
     await asyncio.sleep(0)
     await asyncio.sleep(0)
     assert task.done()
+
+
+class LongTurns(Tickets):
+    """Turns of the event loop take what a test says."""
+
+    turn_s = 0.0
+
+    async def _turn_s(self) -> float:
+        await asyncio.sleep(0)
+        return self.turn_s
+
+
+async def looked(tickets: Tickets) -> None:
+    for _ in range(10):
+        await asyncio.sleep(0)
+
+
+async def pauses(tickets: Tickets, part: list[Message]) -> bool:
+    task = asyncio.ensure_future(tickets.pause(part))
+    await asyncio.sleep(0)
+    paused = not task.done()
+    task.cancel()
+    return paused
+
+
+async def test_a_flood_is_taken_in_parts_with_pauses_while_others_have_a_few_events_and_turns_are_long() -> None:
+    clock = FakeClock()
+    tickets = LongTurns(cast(Any, NoBus()), clock)
+    pull = list(messages("large", 500))
+    running = asyncio.ensure_future(tickets.run())
+    assert list(tickets.parts("EVENTS_large", pull)) == [pull]
+    list(tickets.parts("EVENTS_small", pull[:1]))
+    parts = list(tickets.parts("EVENTS_large", pull))
+    assert [len(part) for part in parts[:-1]] == [PART_CROWDED] * (len(parts) - 1)
+    assert [one for part in parts for one in part] == pull
+    # Others may hold all that there is room for.
+    hold(tickets, "EVENTS_large", STREAM_MIN)
+    tickets._window = YOUNG_CROWDED_MAX * 2
+    assert tickets.has_room("EVENTS_large")
+    hold(tickets, "EVENTS_small", YOUNG_CROWDED_MAX)
+    assert (tickets.has_room("EVENTS_large"), tickets.has_room("EVENTS_small")) == (False, False)
+    tickets.turn_s = 1.0
+    await looked(tickets)
+    assert await pauses(tickets, parts[0])
+    # What is not a part of more is nobody's flood.
+    assert not await pauses(tickets, pull[:1])
+    tickets.turn_s = 0.0
+    for _ in range(10):
+        await looked(tickets)
+    assert not await pauses(tickets, parts[0])
+    clock.advance(LATELY_S)
+    await looked(tickets)
+    assert list(tickets.parts("EVENTS_large", pull)) == [pull]
+    running.cancel()
+
+
+async def test_a_flood_is_one_by_what_it_brings_in_a_while_and_two_of_them_do_not_wait_for_each_other() -> None:
+    tickets = LongTurns(cast(Any, NoBus()), FakeClock())
+    tickets.turn_s = 1.0
+    running = asyncio.ensure_future(tickets.run())
+    few = list(messages("any", round(MANY_PER_S * WINDOW_S) // 2))
+    for stream in ("EVENTS_a", "EVENTS_b"):
+        list(tickets.parts(stream, few))
+        list(tickets.parts(stream, few))
+    hold(tickets, "EVENTS_a", 1)
+    await looked(tickets)
+    assert list(tickets.parts("EVENTS_a", few)) == [few]
+    assert not await pauses(tickets, few)
+    list(tickets.parts("EVENTS_small", few))
+    assert len(list(tickets.parts("EVENTS_a", few))) > 1
+    # A flood that ebbs stays one for a while.
+    list(tickets.parts("EVENTS_b", few[:1]))
+    await looked(tickets)
+    assert list(tickets.parts("EVENTS_small", few)) == [few]
+    running.cancel()
+
+
+async def test_how_long_a_turn_takes_is_measured(monkeypatch: pytest.MonkeyPatch) -> None:
+    """By the clock, which stands still here but for a busy task."""
+    monkeypatch.setattr(tickets_module, "WINDOW_S", 0.01)
+    clock = FakeClock()
+
+    async def busy() -> None:
+        while True:
+            clock.advance(0.5)
+            await asyncio.sleep(0)
+
+    running = asyncio.ensure_future(busy())
+    assert await Tickets(cast(Any, NoBus()), clock)._turn_s() == pytest.approx(0.5, rel=0.1)
+    running.cancel()

@@ -176,34 +176,40 @@ class BusFence:
 
     An event that was published after a change was answered must run against that change, and facts and events
     travel on different streams. The question costs about 0.3 ms; one serves all who wait, and everything that was
-    stored before the last one was asked needs none: both times are the server's. `run()` must be running.
+    stored before the last one was asked needs no other: both times are the server's. `run()` must be running.
     """
 
     def __init__(self, feed: FactsFeed) -> None:
         self._feed = feed
         self._waiting: list[asyncio.Future[None]] = []
+        # Of the question that is under way.
+        self._asking: list[asyncio.Future[None]] | None = None
         self._wanted = asyncio.Event()
         # When the answer before the last came: the last question was asked after it.
         self._covered_ns = 0
         self._said_at_ns = 0
 
-    async def wait(self, stored_at_ns: int) -> None:
-        """Return once the view holds every fact that was on the bus when the event was stored."""
+    def wait(self, stored_at_ns: int) -> asyncio.Future[None]:
+        """Give what is done once the view holds every fact that was on the bus when the event was stored."""
+        future: asyncio.Future[None] = asyncio.get_running_loop().create_future()
         if stored_at_ns < self._covered_ns:
-            return
-        future = asyncio.get_running_loop().create_future()
-        self._waiting.append(future)
-        self._wanted.set()
-        await future
+            future.set_result(None)
+        elif self._asking is not None and stored_at_ns < self._said_at_ns:
+            self._asking.append(future)
+        else:
+            self._waiting.append(future)
+            self._wanted.set()
+        return future
 
     async def run(self) -> None:
-        """Ask for those who came before the question; who comes while it is under way waits for the next one."""
+        """Ask for those who came before the question; what is stored while it is under way waits for the next one."""
         while True:
             await self._wanted.wait()
             self._wanted.clear()
-            asking, self._waiting = self._waiting, []
+            self._asking, self._waiting = self._waiting, []
             await self._ask()
-            for future in asking:
+            asked, self._asking = self._asking, None
+            for future in asked:
                 if not future.done():
                     future.set_result(None)
 

@@ -61,9 +61,9 @@ class Arrived(NamedTuple):
 
 
 class Fence(Protocol):
-    """Waits until the view is at least as new as a message."""
+    """Tells when the view is at least as new as a message."""
 
-    async def wait(self, stored_at_ns: int) -> None: ...
+    def wait(self, stored_at_ns: int) -> asyncio.Future[None]: ...
 
 
 class Intake:
@@ -92,7 +92,18 @@ class Intake:
 
     async def on_events(self, workspace: str, stream: str, messages: list[Message]) -> None:
         """Hand events to every destination of their source. Returns when there is room for more."""
-        await self._fence.wait(_newest_ns(messages))
+        # Events are read, and the tracker is asked about them, while the fence is.
+        reached = self._fence.wait(_newest_ns(messages))
+        if not all(self._view.knows_source(workspace, _source(message)) for message in messages):
+            await reached
+        for part in self._tickets.parts(stream, messages):
+            await self._on_part(workspace, stream, part, reached)
+            await self._tickets.pause(part)
+            await self._tickets.room(stream)
+
+    async def _on_part(
+        self, workspace: str, stream: str, messages: list[Message], reached: asyncio.Future[None]
+    ) -> None:
         again: list[Ticket] = []
         fresh: list[Arrived] = []
         turn_ends = self._clock.monotonic() + TURN_S
@@ -108,12 +119,12 @@ class Intake:
             else:
                 fresh.append(self._arrived(workspace, ticket))
         if any(one.events for one in fresh):
-            self._later(self._hand_out_once(workspace, fresh, {}))
+            self._later(self._hand_out_once(workspace, fresh, {}, reached))
         else:
+            await reached
             await self._hand_out_all(workspace, fresh, {}, set())
         if again:
-            self._later(self._events_again(workspace, again))
-        await self._tickets.room(stream)
+            self._later(self._events_again(workspace, again, reached))
 
     async def on_due(self, stream: str, messages: list[Message]) -> None:
         """Hand deliveries that are due again to their lanes. Returns when there is room for more."""
@@ -142,17 +153,20 @@ class Intake:
 
     # --- events ----------------------------------------------------------------------------------------------
 
-    async def _events_again(self, workspace: str, tickets: list[Ticket]) -> None:
+    async def _events_again(self, workspace: str, tickets: list[Ticket], reached: asyncio.Future[None]) -> None:
         """Run only what has no outcome yet of events that somebody else may have begun."""
         for start in range(0, len(tickets), LOOKUP_MESSAGES_MAX):
             part = tickets[start : start + LOOKUP_MESSAGES_MAX]
             known = await self._look_up(workspace, part)
             arrived = [self._arrived(workspace, ticket) for ticket in part]
-            await self._hand_out_once(workspace, arrived, known)
+            await self._hand_out_once(workspace, arrived, known, reached)
 
-    async def _hand_out_once(self, workspace: str, arrived: Sequence[Arrived], known: dict[int, Known]) -> None:
+    async def _hand_out_once(
+        self, workspace: str, arrived: Sequence[Arrived], known: dict[int, Known], reached: asyncio.Future[None]
+    ) -> None:
         """Hand out what does not repeat another event; what does is recorded as that."""
         repeated = await self._repetitions.among(workspace, _published(arrived))
+        await reached
         await self._hand_out_all(workspace, arrived, known, repeated)
 
     async def _look_up(self, workspace: str, part: Sequence[Ticket]) -> dict[int, Known]:
@@ -170,11 +184,10 @@ class Intake:
     def _arrived(self, workspace: str, ticket: Ticket) -> Arrived:
         """Read a message; what is wrong with it or its events is kept with its reason."""
         message = ticket.message
-        source = message.subject.split(".", 2)[2]
+        source = _source(message)
         received_at_us = message.timestamp_ns // 1000
         try:
-            if not self._view.routes(workspace, source) and not self._view.knows_source(workspace, source):
-                raise Refused("unknown_source", f"no source {source!r} in workspace {workspace!r}")
+            self._require_source(workspace, source)
             documents = parse_message(message.data)
         except Refused as refused:
             return Arrived(ticket, source, received_at_us, {}, {0: refused})
@@ -190,6 +203,10 @@ class Intake:
                 # What we cannot handle is refused visibly, and holds up no other event.
                 refusals[index] = _unhandled(workspace, ticket, error)
         return Arrived(ticket, source, received_at_us, events, refusals)
+
+    def _require_source(self, workspace: str, source: str) -> None:
+        if not self._view.routes(workspace, source) and not self._view.knows_source(workspace, source):
+            raise Refused("unknown_source", f"no source {source!r} in workspace {workspace!r}")
 
     async def _hand_out_all(
         self, workspace: str, arrived: Sequence[Arrived], known: dict[int, Known], repeated: set[tuple[int, int]]
@@ -210,6 +227,11 @@ class Intake:
 
     def _hand_out_surely(self, workspace: str, arrived: Arrived, known: Known, repeated: set[tuple[int, int]]) -> None:
         """Hand a message out; what we cannot handle is refused visibly, and holds up no other message."""
+        try:
+            self._require_source(workspace, arrived.source)
+        except Refused as unknown:
+            # It may have been deleted since the message was read.
+            arrived = arrived._replace(events={}, refusals={0: unknown})
         for index, refused in arrived.refusals.items():
             self._refuse(workspace, arrived.source, arrived.ticket, index, refused, known)
         try:
@@ -365,6 +387,10 @@ def _published(arrived: Sequence[Arrived]) -> list[Published]:
         for one in arrived
         for index, event in one.events.items()
     ]
+
+
+def _source(message: Message) -> str:
+    return message.subject.split(".", 2)[2]
 
 
 def _newest_ns(messages: Sequence[Message]) -> int:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 
 import structlog
 
@@ -23,6 +23,18 @@ YOUNG_MAX = 4000
 STREAM_MIN = 128
 # The window of young messages is what was settled in this time, about as long as a deferral takes.
 WINDOW_S = 0.25
+# Whatever is taken waits for all that was taken before, and each turn of the event loop for all that is done in it. So
+# where another workspace had a few events lately, little of a flood is held at once, it is taken in small parts, and
+# each is followed by a pause, as long as it takes for turns to be short.
+MANY_PER_S = 1_000
+LATELY_S = 10.0
+YOUNG_CROWDED_MAX = 256
+PART_CROWDED = 64
+TURN_LONG_S = 0.0002
+TURN_SAMPLES = 12
+PAUSE_MIN_S = 0.001
+# Some 2,000 events a second are never held back.
+PAUSE_MAX_S = 0.032
 # What is older runs long, and is bounded by its lane; it must not keep others from starting.
 OLD_AFTER_S = 0.5
 # All together stay below the consumer's max_ack_pending (20,000), which several executors share.
@@ -43,17 +55,34 @@ class Tickets:
         self._clock = clock
         self._held: dict[tuple[str, int], Ticket] = {}
         self._of_stream: Counter[str] = Counter()
-        self._room = asyncio.Event()
-        self._room.set()
         self._adjusted = asyncio.Event()
         self._settled = 0
         self._window = YOUNG_MIN
         self._old = 0
+        # What each stream brought since the last look; when a stream brought many events, and others a few.
+        self._brought: Counter[str] = Counter()
+        self._many_at: dict[str, float] = {}
+        self._few_at: dict[str, float] = {}
+        self._pause_s = 0.0
         # Young or old, they are being gathered in lanes, for a quarter of a second and a batch each.
         self._waiting = 0
 
     def __len__(self) -> int:
         return len(self._held)
+
+    def parts(self, stream: str, messages: list[Message]) -> Iterator[list[Message]]:
+        """Cut a pull into what is to be taken together before `room` is awaited again."""
+        self._brought[stream] += len(messages)
+        if stream not in self._many_at:
+            self._few_at[stream] = self._clock.monotonic()
+        start = 0
+        while start < len(messages):
+            end = start + PART_CROWDED if self._others_have_few(stream) else len(messages)
+            yield messages[start:end]
+            start = end
+
+    def _others_have_few(self, stream: str) -> bool:
+        return len(self._few_at) > (stream in self._few_at)
 
     def take(self, message: Message, stream: str) -> Ticket | None:
         """Take a message; None where it is held already, since JetStream delivered it again too early."""
@@ -98,11 +127,6 @@ class Tickets:
         self._adjust()
 
     def _adjust(self) -> None:
-        held = len(self._held)
-        if held - self._old - self._waiting < self._window and held < HELD_MAX - RESERVED:
-            self._room.set()
-        else:
-            self._room.clear()
         # Whoever waits looks for itself.
         self._adjusted.set()
         self._adjusted.clear()
@@ -118,17 +142,32 @@ class Tickets:
 
     async def room(self, stream: str) -> None:
         """Wait until another batch may be taken from a stream."""
-        while not (self._room.is_set() or (self._of_stream[stream] < STREAM_MIN and len(self._held) < HELD_MAX)):
+        while not self.has_room(stream):
             await self._adjusted.wait()
+
+    async def pause(self, part: Sequence[Message]) -> None:
+        """Leave the event loop to other workspaces, after a part of a pull that has more."""
+        if self._pause_s and len(part) >= PART_CROWDED:
+            await asyncio.sleep(self._pause_s)
+
+    def has_room(self, stream: str) -> bool:
+        """Whether another batch may be taken from a stream."""
+        held = len(self._held)
+        window = min(self._window, YOUNG_CROWDED_MAX) if self._others_have_few(stream) else self._window
+        if held - self._old - self._waiting < window and held < HELD_MAX - RESERVED:
+            return True
+        return self._of_stream[stream] < STREAM_MIN and held < HELD_MAX
 
     async def run(self) -> None:
         """Extend what runs long and follow the rate with the window, until cancelled."""
         extended_at = self._clock.monotonic()
         while True:
-            await asyncio.sleep(WINDOW_S)
+            turn_s = await self._turn_s()
+            now = self._clock.monotonic()
+            self._look_at_streams(now)
+            self._pause_s = self._next_pause_s(turn_s)
             if not self._held and not self._settled:
                 continue
-            now = self._clock.monotonic()
             old_before = now - OLD_AFTER_S
             self._old = sum(ticket.taken_at < old_before and not ticket.waits for ticket in self._held.values())
             self._window = min(YOUNG_MAX, max(YOUNG_MIN, self._settled, self._window // 2))
@@ -138,6 +177,33 @@ class Tickets:
             if now - extended_at >= PROGRESS_INTERVAL_S and self._bus.connected:
                 extended_at = now
                 self._extend(now)
+
+    async def _turn_s(self) -> float:
+        """Measure what a turn of the event loop takes, for as long as WINDOW_S."""
+        total_s = 0.0
+        for _ in range(TURN_SAMPLES):
+            await asyncio.sleep(WINDOW_S / TURN_SAMPLES)
+            began = self._clock.monotonic()
+            await asyncio.sleep(0)
+            total_s += self._clock.monotonic() - began
+        return total_s / TURN_SAMPLES
+
+    def _look_at_streams(self, now: float) -> None:
+        for stream, count in self._brought.items():
+            if count >= MANY_PER_S * WINDOW_S:
+                self._many_at[stream] = now
+                self._few_at.pop(stream, None)
+        self._brought.clear()
+        for known in (self._many_at, self._few_at):
+            for stream in [stream for stream, at in known.items() if now - at >= LATELY_S]:
+                del known[stream]
+
+    def _next_pause_s(self, turn_s: float) -> float:
+        if not self._few_at or not self._many_at:
+            return 0.0
+        if turn_s > TURN_LONG_S:
+            return min(PAUSE_MAX_S, 2 * self._pause_s) or PAUSE_MAX_S
+        return 0.8 * self._pause_s if self._pause_s > PAUSE_MIN_S else 0.0
 
     def _extend(self, now: float) -> None:
         old = [one.message for one in self._held.values() if now - one.taken_at >= PROGRESS_INTERVAL_S]
