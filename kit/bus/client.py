@@ -37,6 +37,7 @@ UNSENT_BYTES_MAX = 64 * 1024
 CLOSE_TIMEOUT_S = 0.5
 
 _CRLF = b"\r\n"
+_PING = b"PING\r\n"
 _H = ord("H")
 _M = ord("M")
 
@@ -46,7 +47,8 @@ class Parser(NatsParser):
 
     def __init__(self, client: NatsClient) -> None:
         self.sinks: dict[int, Sink] = {}
-        self._generation = 0
+        # Another one for each connection.
+        self.generation = 0
         super().__init__(client)
 
     def reset(self) -> None:
@@ -54,14 +56,17 @@ class Parser(NatsParser):
         self._parts: list[bytes] = []
         self._have = 0
         self._need = 0
-        self._generation += 1
+        self.generation += 1
 
     async def parse(self, data: bytes = b"") -> None:
-        generation = self._generation
+        generation = self.generation
         data = self.take(data)
-        while data and generation == self._generation:
-            end = await self._leave_to_nats_py(data)
-            if generation == self._generation:
+        while data and generation == self.generation:
+            try:
+                end = await self._leave_to_nats_py(data)
+            except (ValueError, IndexError) as error:
+                raise ProtocolError from error
+            if generation == self.generation:
                 data = self.take(data[end:])
 
     def take(self, data: bytes) -> bytes:
@@ -145,14 +150,20 @@ class Reader(asyncio.StreamReader):
     def __init__(self, parser: Parser) -> None:
         super().__init__(limit=READ_BYTES)
         self._parser = parser
+        # The parser's when it was last asked for; 0 before.
+        self._generation = 0
         # Somebody waits for more, and has dealt with all that came before.
         self._waited_for = False
 
     def feed_data(self, data: bytes) -> None:  # type: ignore[override]  # asyncio gives bytes
+        if self._generation and self._generation != self._parser.generation:
+            # The parser serves another connection already.
+            return
         if self._waited_for:
             try:
                 data = self._parser.take(data)
             except ProtocolError as error:
+                self._waited_for = False
                 self.set_exception(error)
                 return
             if not data:
@@ -162,6 +173,7 @@ class Reader(asyncio.StreamReader):
 
     async def rest(self) -> bytes:
         """What the parser has left, as soon as there is something."""
+        self._generation = self._parser.generation
         self._waited_for = True
         try:
             return await self.read(READ_BYTES)
@@ -193,7 +205,8 @@ class Transport(TcpTransport):
         start = asyncio.get_running_loop().start_tls
         async with asyncio.timeout(connect_timeout):
             transport = await start(self._bare_io_writer.transport, protocol, ssl_context, server_hostname=name)
-        assert transport is not None, "it is closed"
+        if transport is None:
+            raise ConnectionError("the connection was closed before TLS began")
         self._use(transport, protocol)
 
     def _protocol(self) -> asyncio.StreamReaderProtocol:
@@ -280,6 +293,11 @@ class Client(NatsClient):
         queue = self._flush_queue
         if queue is not None and queue.empty() and self.is_connected:
             queue.put_nowait(asyncio.get_running_loop().create_future())
+
+    async def _send_ping(self, future: asyncio.Future[Any] | None = None) -> None:
+        """In order with all else, so that its answer says that what was written before has arrived."""
+        self._pongs.append(future if future is not None else asyncio.get_running_loop().create_future())
+        self.write(_PING)
 
     async def _connect_to_server(self, s: Srv) -> None:
         s.last_attempt = time.monotonic()

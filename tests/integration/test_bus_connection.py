@@ -19,7 +19,7 @@ from kit.bus.streams import events_stream, provision
 from kit.embedded.data_folder import DataFolder
 from kit.embedded.nats import PAYLOAD_BYTES_MAX, EmbeddedNats
 from kit.embedded.nats_users import NatsUser
-from kit.errors import DeadlineExceeded, PermissionDenied, Unavailable, WrongState
+from kit.errors import DeadlineExceeded, Overloaded, PermissionDenied, Unavailable, WrongState
 from kit.testing.eventually import eventually
 
 pytestmark = pytest.mark.integration
@@ -197,3 +197,41 @@ async def test_a_server_that_cannot_be_asked_is_unavailable(server: EmbeddedNats
         await read_durability(monitor_url)
     with pytest.raises(Unavailable):
         await read_durability("file:///etc/passwd")
+
+
+async def test_what_a_server_does_not_take_waits_in_order_and_is_bounded() -> None:
+    taken: list[bytes] = []
+    takes = asyncio.Event()
+
+    async def serve(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        writer.write(b'INFO {"max_payload":1048576}\r\n')
+        while line := await reader.readline():
+            if line == b"PING\r\n":
+                taken.append(line)
+                writer.write(b"PONG\r\n")
+            elif line.startswith(b"PUB"):
+                taken.append((await reader.readexactly(int(line.split()[-1]) + 2))[:4])
+                await takes.wait()
+        writer.close()
+
+    server = await asyncio.start_server(serve, "127.0.0.1", 0)
+    bus = await connect(f"nats://127.0.0.1:{server.sockets[0].getsockname()[1]}", name="test")
+    taken.clear()
+    try:
+        bus.send("a", b"0000")
+        assert bus.client.buffered_bytes == 0
+        count = 1
+        with pytest.raises(Overloaded):
+            while True:
+                bus.send("a", b"%04d" % count + bytes(100_000))
+                count += 1
+                if count % 10 == 0:
+                    await asyncio.sleep(0)
+        assert count > 500
+        flushed = asyncio.ensure_future(bus.flush())
+        takes.set()
+        await flushed
+        assert taken == [*(b"%04d" % number for number in range(count)), b"PING\r\n"]
+    finally:
+        await bus.close()
+        server.close()

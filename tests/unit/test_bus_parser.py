@@ -124,7 +124,9 @@ def test_any_cut_of_the_stream_gives_what_nats_py_sees(stream: list[bytes], cuts
     assert ours_read(chunks, late) == theirs([data])
 
 
-@pytest.mark.parametrize("garbage", [b"MSG a\r\n", b"HMSG a 1 x 2\r\n", b"\r\n", b"x" * (CONTROL_LINE_BYTES_MAX + 1)])
+@pytest.mark.parametrize(
+    "garbage", [b"MSG a\r\n", b"HMSG a 1 x 2\r\n", b"INFO {bad\r\n", b"\r\n", b"x" * (CONTROL_LINE_BYTES_MAX + 1)]
+)
 def test_garbage_is_a_protocol_error_which_nats_py_survives_by_reconnecting(garbage: bytes) -> None:
     with pytest.raises(ProtocolError):
         ours([garbage])
@@ -143,8 +145,22 @@ async def test_what_is_read_while_somebody_waits_is_handed_over_at_once_and_garb
     reading = asyncio.create_task(reader.rest())
     await asyncio.sleep(0)
     reader.feed_data(b"MSG a\r\n")
+    reader.feed_data(b"MSG d 7 0\r\n\r\n")
     with pytest.raises(ProtocolError):
         await reading
+    assert len(seen) == 2
+
+
+async def test_what_comes_late_from_an_old_connection_is_no_message_of_the_new_one() -> None:
+    parser, seen = our_parser()
+    old = Reader(parser)
+    reading = asyncio.create_task(old.rest())
+    await asyncio.sleep(0)
+    old.feed_data(b"MSG a 7 30\r\nhalf of it: ")
+    parser.reset()
+    old.feed_data(b"MSG a 7 6\r\nforged\r\n")
+    assert seen == []
+    reading.cancel()
 
 
 def test_after_a_reset_the_rest_of_the_old_connection_is_forgotten() -> None:

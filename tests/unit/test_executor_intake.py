@@ -130,7 +130,7 @@ async def test_whether_a_source_is_known_is_judged_by_a_view_that_is_new_enough(
     taken = asyncio.ensure_future(intake.on_events("acme", "EVENTS_acme", [event]))
     for _ in range(5):
         await asyncio.sleep(0)
-    assert (repetitions.asked, refusals.of) == (int(at_first), [])
+    assert (repetitions.asked, refusals.of, taken.done()) == (int(at_first), [], False)
     view.known = not at_first
     fence.reached.set_result(None)
     for _ in range(5):
@@ -247,8 +247,8 @@ async def looked(tickets: Tickets) -> None:
         await asyncio.sleep(0)
 
 
-async def pauses(tickets: Tickets, part: list[Message]) -> bool:
-    task = asyncio.ensure_future(tickets.pause(part))
+async def pauses(tickets: Tickets, stream: str, part: list[Message]) -> bool:
+    task = asyncio.ensure_future(tickets.pause(stream, part))
     await asyncio.sleep(0)
     paused = not task.done()
     task.cancel()
@@ -265,21 +265,19 @@ async def test_a_flood_is_taken_in_parts_with_pauses_while_others_have_a_few_eve
     parts = list(tickets.parts("EVENTS_large", pull))
     assert [len(part) for part in parts[:-1]] == [PART_CROWDED] * (len(parts) - 1)
     assert [one for part in parts for one in part] == pull
-    # Others may hold all that there is room for.
-    hold(tickets, "EVENTS_large", STREAM_MIN)
-    tickets._window = YOUNG_CROWDED_MAX * 2
-    assert tickets.has_room("EVENTS_large")
-    hold(tickets, "EVENTS_small", YOUNG_CROWDED_MAX)
-    assert (tickets.has_room("EVENTS_large"), tickets.has_room("EVENTS_small")) == (False, False)
     tickets.turn_s = 1.0
+    hold(tickets, "EVENTS_small", 1)
     await looked(tickets)
-    assert await pauses(tickets, parts[0])
-    # What is not a part of more is nobody's flood.
-    assert not await pauses(tickets, pull[:1])
+    assert await pauses(tickets, "EVENTS_large", parts[0])
+    assert not await pauses(tickets, "EVENTS_small", pull)
+    tickets._window = 3 * YOUNG_CROWDED_MAX
+    hold(tickets, "EVENTS_large", YOUNG_CROWDED_MAX)
+    room = {stream: tickets.has_room(stream) for stream in ("EVENTS_large", "EVENTS_small", "DUE")}
+    assert room == {"EVENTS_large": False, "EVENTS_small": True, "DUE": True}
     tickets.turn_s = 0.0
     for _ in range(10):
         await looked(tickets)
-    assert not await pauses(tickets, parts[0])
+    assert not await pauses(tickets, "EVENTS_large", parts[0])
     clock.advance(LATELY_S)
     await looked(tickets)
     assert list(tickets.parts("EVENTS_large", pull)) == [pull]
@@ -297,7 +295,7 @@ async def test_a_flood_is_one_by_what_it_brings_in_a_while_and_two_of_them_do_no
     hold(tickets, "EVENTS_a", 1)
     await looked(tickets)
     assert list(tickets.parts("EVENTS_a", few)) == [few]
-    assert not await pauses(tickets, few)
+    assert not await pauses(tickets, "EVENTS_a", few)
     list(tickets.parts("EVENTS_small", few))
     assert len(list(tickets.parts("EVENTS_a", few))) > 1
     # A flood that ebbs stays one for a while.

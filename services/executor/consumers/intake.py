@@ -98,7 +98,9 @@ class Intake:
             await reached
         for part in self._tickets.parts(stream, messages):
             await self._on_part(workspace, stream, part, reached)
-            await self._tickets.pause(part)
+            # What is taken waits for it in any case; without an answer, nothing more is.
+            await reached
+            await self._tickets.pause(stream, part)
             await self._tickets.room(stream)
 
     async def _on_part(

@@ -24,8 +24,8 @@ STREAM_MIN = 128
 # The window of young messages is what was settled in this time, about as long as a deferral takes.
 WINDOW_S = 0.25
 # Whatever is taken waits for all that was taken before, and each turn of the event loop for all that is done in it. So
-# where another workspace had a few events lately, little of a flood is held at once, it is taken in small parts, and
-# each is followed by a pause, as long as it takes for turns to be short.
+# where another workspace had a few messages lately, a flood (so many messages a second) is taken in small parts, each
+# is followed by a pause, as long as it takes for turns to be short, and while it must pause little of it is held.
 MANY_PER_S = 1_000
 LATELY_S = 10.0
 YOUNG_CROWDED_MAX = 256
@@ -33,7 +33,7 @@ PART_CROWDED = 64
 TURN_LONG_S = 0.0002
 TURN_SAMPLES = 12
 PAUSE_MIN_S = 0.001
-# Some 2,000 events a second are never held back.
+# Pauses alone hold nobody below 2,000 messages a second.
 PAUSE_MAX_S = 0.032
 # What is older runs long, and is bounded by its lane; it must not keep others from starting.
 OLD_AFTER_S = 0.5
@@ -145,15 +145,16 @@ class Tickets:
         while not self.has_room(stream):
             await self._adjusted.wait()
 
-    async def pause(self, part: Sequence[Message]) -> None:
-        """Leave the event loop to other workspaces, after a part of a pull that has more."""
-        if self._pause_s and len(part) >= PART_CROWDED:
-            await asyncio.sleep(self._pause_s)
+    async def pause(self, stream: str, part: Sequence[Message]) -> None:
+        """Leave the event loop to other workspaces, after a part of a flood."""
+        if self._pause_s and stream in self._many_at:
+            await asyncio.sleep(self._pause_s * min(1.0, len(part) / PART_CROWDED))
 
     def has_room(self, stream: str) -> bool:
         """Whether another batch may be taken from a stream."""
         held = len(self._held)
-        window = min(self._window, YOUNG_CROWDED_MAX) if self._others_have_few(stream) else self._window
+        pauses = self._pause_s > 0 and stream in self._many_at
+        window = min(self._window, YOUNG_CROWDED_MAX) if pauses else self._window
         if held - self._old - self._waiting < window and held < HELD_MAX - RESERVED:
             return True
         return self._of_stream[stream] < STREAM_MIN and held < HELD_MAX
@@ -161,16 +162,20 @@ class Tickets:
     async def run(self) -> None:
         """Extend what runs long and follow the rate with the window, until cancelled."""
         extended_at = self._clock.monotonic()
+        looked_at = extended_at
         while True:
             turn_s = await self._turn_s()
             now = self._clock.monotonic()
-            self._look_at_streams(now)
+            # A busy event loop makes it longer.
+            passed_s, looked_at = max(WINDOW_S, now - looked_at), now
+            self._look_at_streams(now, passed_s)
             self._pause_s = self._next_pause_s(turn_s)
             if not self._held and not self._settled:
                 continue
             old_before = now - OLD_AFTER_S
             self._old = sum(ticket.taken_at < old_before and not ticket.waits for ticket in self._held.values())
-            self._window = min(YOUNG_MAX, max(YOUNG_MIN, self._settled, self._window // 2))
+            settled = int(self._settled * WINDOW_S / passed_s)
+            self._window = min(YOUNG_MAX, max(YOUNG_MIN, settled, self._window // 2))
             self._settled = 0
             self._adjust()
             # Without a connection nothing can be extended, and what is written would only pile up.
@@ -188,9 +193,9 @@ class Tickets:
             total_s += self._clock.monotonic() - began
         return total_s / TURN_SAMPLES
 
-    def _look_at_streams(self, now: float) -> None:
+    def _look_at_streams(self, now: float, passed_s: float) -> None:
         for stream, count in self._brought.items():
-            if count >= MANY_PER_S * WINDOW_S:
+            if count >= MANY_PER_S * passed_s:
                 self._many_at[stream] = now
                 self._few_at.pop(stream, None)
         self._brought.clear()
