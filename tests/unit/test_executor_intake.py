@@ -305,6 +305,16 @@ async def test_a_flood_is_one_by_what_it_brings_in_a_while_and_two_of_them_do_no
     running.cancel()
 
 
+async def test_a_flood_pauses_before_anybody_looks() -> None:
+    tickets = Tickets(cast(Any, NoBus()), FakeClock())
+    pull = list(messages("any", MANY_PER_S // 2))
+    list(tickets.parts("EVENTS_small", pull[:1]))
+    list(tickets.parts("EVENTS_large", pull))
+    assert not await pauses(tickets, "EVENTS_large", pull)
+    list(tickets.parts("EVENTS_large", pull))
+    assert await pauses(tickets, "EVENTS_large", pull)
+
+
 async def test_how_long_a_turn_takes_is_measured(monkeypatch: pytest.MonkeyPatch) -> None:
     """By the clock, which stands still here but for a busy task."""
     monkeypatch.setattr(tickets_module, "WINDOW_S", 0.01)

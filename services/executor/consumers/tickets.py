@@ -73,7 +73,11 @@ class Tickets:
     def parts(self, stream: str, messages: list[Message]) -> Iterator[list[Message]]:
         """Cut a pull into what is to be taken together before `room` is awaited again."""
         self._brought[stream] += len(messages)
-        if stream not in self._many_at:
+        if self._brought[stream] >= MANY_PER_S:
+            self._flood(stream, self._clock.monotonic())
+            # No look has been since it began.
+            self._pause_s = self._pause_s or (PAUSE_MAX_S if self._few_at else 0.0)
+        elif stream not in self._many_at:
             self._few_at[stream] = self._clock.monotonic()
         start = 0
         while start < len(messages):
@@ -196,12 +200,15 @@ class Tickets:
     def _look_at_streams(self, now: float, passed_s: float) -> None:
         for stream, count in self._brought.items():
             if count >= MANY_PER_S * passed_s:
-                self._many_at[stream] = now
-                self._few_at.pop(stream, None)
+                self._flood(stream, now)
         self._brought.clear()
         for known in (self._many_at, self._few_at):
             for stream in [stream for stream, at in known.items() if now - at >= LATELY_S]:
                 del known[stream]
+
+    def _flood(self, stream: str, now: float) -> None:
+        self._many_at[stream] = now
+        self._few_at.pop(stream, None)
 
     def _next_pause_s(self, turn_s: float) -> float:
         if not self._few_at or not self._many_at:
