@@ -266,12 +266,12 @@ async def test_a_flood_is_taken_in_parts_with_pauses_while_others_have_a_few_eve
     assert [len(part) for part in parts[:-1]] == [PART_CROWDED] * (len(parts) - 1)
     assert [one for part in parts for one in part] == pull
     tickets.turn_s = 1.0
-    hold(tickets, "EVENTS_small", 1)
     await looked(tickets)
     assert await pauses(tickets, "EVENTS_large", parts[0])
     assert not await pauses(tickets, "EVENTS_small", pull)
     tickets._window = 3 * YOUNG_CROWDED_MAX
-    hold(tickets, "EVENTS_large", YOUNG_CROWDED_MAX)
+    for stream in ("EVENTS_large", "EVENTS_small", "DUE"):
+        hold(tickets, stream, STREAM_MIN)
     room = {stream: tickets.has_room(stream) for stream in ("EVENTS_large", "EVENTS_small", "DUE")}
     assert room == {"EVENTS_large": False, "EVENTS_small": True, "DUE": True}
     tickets.turn_s = 0.0
