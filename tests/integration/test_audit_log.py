@@ -52,7 +52,8 @@ async def checkpoint(world: World, size: int, token: str = ACME_TOKEN) -> pb.Get
         answers.append(await world.caller(token).GetCheckpoint(request))
         return True
 
-    await eventually(signed)
+    # What is deleted while a tree is being signed is a fault, after which the service waits for ten seconds.
+    await eventually(signed, 3 * merkle_log.FAULT_DELAY_S)
     return answers[-1]
 
 
