@@ -132,18 +132,23 @@ def test_garbage_is_a_protocol_error_which_nats_py_survives_by_reconnecting(garb
         ours([garbage])
 
 
+async def waited_for(reader: Reader) -> asyncio.Task[bytes]:
+    """Somebody who waits for what the parser leaves."""
+    reading = asyncio.create_task(reader.rest())
+    await asyncio.sleep(0)
+    return reading
+
+
 async def test_what_is_read_while_somebody_waits_is_handed_over_at_once_and_garbage_told_to_him() -> None:
     parser, seen = our_parser()
     reader = Reader(parser)
-    reading = asyncio.create_task(reader.rest())
-    await asyncio.sleep(0)
+    reading = await waited_for(reader)
     reader.feed_data(b"MSG a 7 2\r\nok\r\nMSG b 7")
     assert seen == [(OUR_SID, b"a", b"", b"ok", b"")]
     reader.feed_data(b" 1\r\n1\r\nPING\r\nMSG c 7 0\r\n\r\n")
     assert len(seen) == 2
     assert await reading == b"PING\r\nMSG c 7 0\r\n\r\n"
-    reading = asyncio.create_task(reader.rest())
-    await asyncio.sleep(0)
+    reading = await waited_for(reader)
     reader.feed_data(b"MSG a\r\n")
     reader.feed_data(b"MSG d 7 0\r\n\r\n")
     with pytest.raises(ProtocolError):
@@ -154,8 +159,7 @@ async def test_what_is_read_while_somebody_waits_is_handed_over_at_once_and_garb
 async def test_what_comes_late_from_an_old_connection_is_no_message_of_the_new_one() -> None:
     parser, seen = our_parser()
     old = Reader(parser)
-    reading = asyncio.create_task(old.rest())
-    await asyncio.sleep(0)
+    reading = await waited_for(old)
     old.feed_data(b"MSG a 7 30\r\nhalf of it: ")
     parser.reset()
     old.feed_data(b"MSG a 7 6\r\nforged\r\n")

@@ -47,11 +47,18 @@ class NoBus:
         self.acknowledged += 1
 
 
-class NoFence:
+class LateFence:
+    def __init__(self) -> None:
+        self.reached: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+
     def wait(self, stored_at_ns: int) -> asyncio.Future[None]:
-        reached: asyncio.Future[None] = asyncio.get_running_loop().create_future()
-        reached.set_result(None)
-        return reached
+        return self.reached
+
+
+class NoFence(LateFence):
+    def __init__(self) -> None:
+        super().__init__()
+        self.reached.set_result(None)
 
 
 class SlowRefusals:
@@ -95,14 +102,6 @@ class OneSource:
 
     def routes(self, workspace: str, source: str) -> tuple[()]:
         return ()
-
-
-class LateFence:
-    def __init__(self) -> None:
-        self.reached: asyncio.Future[None] = asyncio.get_running_loop().create_future()
-
-    def wait(self, stored_at_ns: int) -> asyncio.Future[None]:
-        return self.reached
 
 
 class NoRepetitions:
