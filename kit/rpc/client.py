@@ -92,8 +92,7 @@ class QuickChannel:
     def __init__(
         self, address: str, token: str, *, service: str, credentials: grpc.ChannelCredentials | None = None
     ) -> None:
-        self._headers = _headers(token, service)
-        self._outgoing = _Outgoing(self._headers, DEADLINE_S)
+        self._outgoing = _Outgoing(_headers(token, service), DEADLINE_S)
         # What stubs are made for.
         self.channel = _open(address, credentials, _OPTIONS)
 
@@ -102,7 +101,7 @@ class QuickChannel:
     ) -> Answer:
         """Call a stub's unary method, `name` for people; raises OnwardError."""
         try:
-            return await method(request, timeout=timeout_s, metadata=(*self._headers, *_passed_on()))
+            return await method(request, timeout=timeout_s, metadata=self._outgoing.metadata())
         except grpc.aio.AioRpcError as error:
             raise self._outgoing.translated(error, name) from error
 
@@ -121,10 +120,14 @@ class _Outgoing:
     def _details(self, given: Any, timeout_s: float | None) -> grpc.aio.ClientCallDetails:
         metadata = grpc.aio.Metadata(*(given.metadata or ()))
         said = set(metadata.keys())
-        for key, value in (*self._headers, *_passed_on()):
+        for key, value in self.metadata():
             if key not in said:
                 metadata.add(key, value)
         return grpc.aio.ClientCallDetails(given.method, timeout_s, metadata, given.credentials, given.wait_for_ready)
+
+    def metadata(self) -> tuple[tuple[str, str], ...]:
+        """What every call says."""
+        return (*self._headers, *_passed_on())
 
     def translated(self, error: grpc.aio.AioRpcError, method: bytes | str) -> OnwardError:
         name = method.decode() if isinstance(method, bytes) else method
