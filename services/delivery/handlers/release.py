@@ -140,10 +140,10 @@ class Releaser:
         """Release what may go; answers how long to sleep. All of it happens on the connection that has the lock."""
         # Cleared before the look, so that what is added during it is seen by the next one.
         self._wake.clear()
-        now_us = unix_us(self._clock)
+        now_us, now_s = unix_us(self._clock), self._clock.monotonic()
         sleep_s = await self._release(connection, now_us)
-        if self._clock.monotonic() - self._reviewed_at >= min(REVIEW_INTERVAL_S, self._unanswered_after_s):
-            self._reviewed_at = self._clock.monotonic()
+        if now_s - self._reviewed_at >= min(REVIEW_INTERVAL_S, self._unanswered_after_s):
+            self._reviewed_at = now_s
             # After what may go has gone: a last retry may be due at the horizon itself.
             await self._expiry.look(connection, now_us)
             await self._review(connection)
