@@ -1,7 +1,7 @@
 """Runs every test; what failed is run once more, in a process of its own.
 
-Thousands of tests of timing on a shared machine meet a stall now and then. Who fails twice is broken; who passes then is
-named at the end, and is a defect to mend as well. `python tests/suite.py` exits as pytest does.
+Thousands of tests of timing on a shared machine meet a stall now and then. Who fails twice is broken; who passes
+then is named at the end, and is a defect to mend as well. `python tests/suite.py` exits as pytest does.
 """
 
 from __future__ import annotations
