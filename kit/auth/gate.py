@@ -2,6 +2,7 @@
 
 import hmac
 import re
+from collections.abc import Callable
 
 from kit.auth.authorizer import Authorizer
 from kit.auth.caller import ANONYMOUS, OPERATOR_PRINCIPAL, Caller
@@ -10,6 +11,9 @@ from kit.auth.names import workspace_in
 from kit.auth.tokens import BEARER_LENGTH_MAX, TOKEN_LENGTH_MAX, looks_like_jwt, parse_token
 from kit.errors import InvalidToken, OnwardError, PermissionDenied
 from onward.common.v1 import access_pb2
+
+# The caller as it was found a moment ago, without asking anybody; None where that is not known.
+Remember = Callable[[str, Demand], Caller | None]
 
 _SERVICE_NAME = re.compile(r"[a-z]{1,32}")
 # Tells a service that it is its own token that was refused, not the one that it asks about.
@@ -25,11 +29,18 @@ class Gate:
     about PERMISSION_OPERATE.
     """
 
-    def __init__(self, authorizer: Authorizer, service_token: str, operator_token: str | None = None) -> None:
+    def __init__(
+        self,
+        authorizer: Authorizer,
+        service_token: str,
+        operator_token: str | None = None,
+        remember: Remember | None = None,
+    ) -> None:
         assert service_token, "an empty service token would let everybody in"
         self._authorizer = authorizer
         self._service_token = service_token.encode()
         self._operator_token = operator_token.encode() if operator_token else None
+        self._remember = remember
 
     def require_token(self, token: str, permission: int) -> None:
         """Raise `InvalidToken` where a token is needed and none came that may be one: no more need be looked at."""
@@ -56,6 +67,10 @@ class Gate:
         if demand.permission == access_pb2.PERMISSION_OPERATE and self._operator_token is not None:
             return self._admit_operator(token)
         return await self._authorizer.authorize(token, demand)
+
+    def admit_provisionally(self, token: str, demand: Demand) -> Caller | None:
+        """As `admit`, by what was true a moment ago, for who makes sure together with the effect; None: not known."""
+        return self._remember(token, demand) if self._remember is not None else None
 
     def _admit_service(self, token: str, service: str | None, resource: str) -> Caller:
         if not _same(token, self._service_token):

@@ -56,6 +56,8 @@ class Turn:
     # What its caller needs, as far as that is known, and whether it has that.
     demand: Demand | None = None
     admitted: bool = False
+    # Whether that was so a moment ago, and is found out again together with the effect.
+    provisional: bool = False
     # Who that is, once it is admitted.
     principal: str = ""
     # Why it is ended before its time, if it is.

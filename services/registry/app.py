@@ -216,7 +216,7 @@ class RegistryApp:
             (add_DestinationServiceServicer_to_server, DestinationServicer(destinations, filters, reading)),
             (add_InternalServiceServicer_to_server, internal),
         ]
-        gate = Gate(authorizer, service_token, operator_token)
+        gate = Gate(authorizer, service_token, operator_token, authorizer.remembered)
         return RpcServer(settings.listen, servicers, gate, ids=self._ids, tls=self._tls, denials=self._denial_log)
 
     async def _ask_executor(self, code: str, setting_names: Sequence[str]) -> execution_service_pb2.CheckCodeResponse:

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import hmac
+from collections import OrderedDict
 from collections.abc import Iterable
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
+from typing import NamedTuple
 
 import asyncpg
 import structlog
@@ -13,8 +15,9 @@ import structlog
 from kit.auth.caller import OPERATOR_PRINCIPAL, Caller
 from kit.auth.demand import Demand
 from kit.auth.denials import TOKEN_PREFIX
+from kit.auth.names import workspace_in
 from kit.auth.oidc import Identity, OidcVerifier
-from kit.auth.tokens import TOKEN_LENGTH_MAX, looks_like_jwt, parse_token, secret_matches
+from kit.auth.tokens import TOKEN_LENGTH_MAX, Token, looks_like_jwt, parse_token, secret_matches
 from kit.clock import Clock
 from kit.errors import InvalidToken, OnwardError, PermissionDenied
 from kit.eventstore.facts import SYSTEM_WORKSPACE
@@ -29,6 +32,9 @@ log = structlog.get_logger(__name__)
 
 # The last use is for people who look for unused tokens; a write for each call would cost more than the call.
 LAST_USED_RESOLUTION = timedelta(minutes=1)
+# How long, and how many, callers are remembered for mutations that confirm them; about 1 MB.
+REMEMBERED_S = 1.0
+REMEMBERED_MAX = 1_000
 MEMBER_PREFIX = "member:"
 OIDC = "oidc"
 
@@ -56,6 +62,12 @@ class Standing:
         """Who he is to a workspace: members of others are not to be named in it."""
         return f"{MEMBER_PREFIX}{self.member}" if workspace == self.workspace else self.credential
 
+    def holds_anywhere(self, permission: int, resource: str) -> bool:
+        """Whether he may do that, whatever in his workspace it is that the name names."""
+        if permission in _OUTSIDE_WORKSPACES or workspace_in(resource) != self.workspace:
+            return False
+        return allows_anywhere(self.rights, permission, kind_of(resource))
+
     def caller(self, demand: Demand) -> Caller:
         return Caller(
             f"{MEMBER_PREFIX}{self.member}",
@@ -69,6 +81,14 @@ class Standing:
         )
 
 
+class _Proven(NamedTuple):
+    """What a token was when it was last looked up."""
+
+    standing: Standing
+    secret_hash: bytes
+    read_at_s: float
+
+
 class LocalAuthorizer:
     """The `Authorizer` of the registry: asks the database each time, so that a revoked token fails at once."""
 
@@ -78,6 +98,7 @@ class LocalAuthorizer:
         self._clock = clock
         self._operator_token = operator_token.encode()
         self._oidc = oidc
+        self._proven: OrderedDict[str, _Proven] = OrderedDict()
 
     async def authorize(self, token: str, demand: Demand) -> Caller:
         """See kit.auth.authorizer.Authorizer."""
@@ -86,6 +107,23 @@ class LocalAuthorizer:
         standing = await self._identify(token, demand) if looks_like_jwt(token) else await self._prove(token)
         await self._require(self._pool, standing, demand)
         return standing.caller(demand)
+
+    def remembered(self, token: str, demand: Demand) -> Caller | None:
+        """The caller by what was read within the last second, for who confirms it; None where that does not tell.
+
+        Only of rights that facts alone end: the caller's `known_at` says which ones are known.
+        """
+        try:
+            parsed = parse_token(token)
+        except InvalidToken:
+            return None
+        proven = self._proven.get(parsed.id)
+        if proven is None or self._clock.monotonic() - proven.read_at_s >= REMEMBERED_S:
+            return None
+        if not secret_matches(parsed.secret, proven.secret_hash):
+            return None
+        holds = all(proven.standing.holds_anywhere(*pair) for pair in demand.pairs)
+        return proven.standing.caller(demand) if holds else None
 
     async def permitted(self, caller: Caller, resource: str, permissions: Iterable[int]) -> list[int]:
         """Those of the permissions that a caller, who was let in before, has on the resource."""
@@ -125,6 +163,8 @@ class LocalAuthorizer:
         Raises InvalidToken and PermissionDenied.
         """
         row = await self._token(self._pool, token_id, secret)
+        if secret is not None:
+            await self._touch(token_id, row)
         workspace: str = row["workspace"]
         if not rights_of(row).audit:
             error = PermissionDenied(
@@ -141,16 +181,27 @@ class LocalAuthorizer:
         if row is None or (secret is not None and not secret_matches(secret, row["secret_hash"])):
             raise _unknown()
         self._refuse_expired(row)
-        if secret is not None:
-            await self._touch(token_id, row)
         return row
 
     async def _prove(self, token: str) -> Standing:
         parsed = parse_token(token)
+        asked_at_s = self._clock.monotonic()
         row = await self._token(self._pool, parsed.id, parsed.secret)
         # A token that expires ends without a fact.
         known_at = row["position"] if row["expire_time"] is None else 0
-        return Standing(row["workspace"], row["member"], f"{TOKEN_PREFIX}{parsed.id}", rights_of(row), known_at)
+        standing = Standing(row["workspace"], row["member"], f"{TOKEN_PREFIX}{parsed.id}", rights_of(row), known_at)
+        if await self._touch(parsed.id, row) or not known_at:
+            # The next call has the time of this use, too.
+            self._proven.pop(parsed.id, None)
+        else:
+            self._remember(parsed, _Proven(standing, row["secret_hash"], asked_at_s))
+        return standing
+
+    def _remember(self, token: Token, proven: _Proven) -> None:
+        self._proven[token.id] = proven
+        self._proven.move_to_end(token.id)
+        while len(self._proven) > REMEMBERED_MAX:
+            self._proven.popitem(last=False)
 
     async def _identify(self, token: str, demand: Demand) -> Standing:
         """Whom an identity provider's token makes its holder, in the workspace that is asked for."""
@@ -213,10 +264,13 @@ class LocalAuthorizer:
     def _is_operator(self, token: str) -> bool:
         return len(token) <= TOKEN_LENGTH_MAX and hmac.compare_digest(token.encode(), self._operator_token)
 
-    async def _touch(self, token: str, row: asyncpg.Record) -> None:
+    async def _touch(self, token: str, row: asyncpg.Record) -> bool:
+        """Note the token's use; whether there was need to."""
         now = self._clock.now()
-        if is_use_worth_noting(row["last_used_at"], now):
+        worth = is_use_worth_noting(row["last_used_at"], now)
+        if worth:
             await self._pool.execute(queries.touch_token, token, now)
+        return worth
 
 
 def is_use_worth_noting(last_used_at: datetime | None, now: datetime) -> bool:

@@ -10,6 +10,7 @@ from typing import Any
 
 from kit.auth.caller import current_caller
 from kit.rpc import names
+from kit.rpc.methods import confirms_caller
 from onward.registry.v1 import function_service_pb2 as pb
 from onward.registry.v1 import function_service_pb2_grpc, resources_pb2
 from services.registry import queries
@@ -67,6 +68,7 @@ class FunctionServicer(function_service_pb2_grpc.FunctionServiceServicer):
         )
         return pb.ListFunctionsResponse(functions=page, next_page_token=following)
 
+    @confirms_caller
     async def SaveFunction(self, request: pb.SaveFunctionRequest, context: Any) -> pb.SaveFunctionResponse:
         return await self._handlers.save_function(request, *names.FUNCTION.parse(request.name))
 
@@ -93,6 +95,7 @@ class FunctionServicer(function_service_pb2_grpc.FunctionServiceServicer):
         workspace, function, number = _version(request.name)
         return await self._handlers.deploy_version(request, workspace, function, number)
 
+    @confirms_caller
     async def UpdateFunction(self, request: pb.UpdateFunctionRequest, context: Any) -> pb.UpdateFunctionResponse:
         return await self._handlers.update_function(request, *names.FUNCTION.parse(request.name))
 

@@ -1,0 +1,242 @@
+"""Callers who are let in by what was true a moment ago: nobody sees a difference to being asked each time."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator, Awaitable, Callable
+from typing import Any
+
+import pytest
+
+from kit.auth.caller import Caller
+from kit.errors import OnwardError
+from kit.testing.eventually import eventually
+from onward.registry.v1 import function_service_pb2 as fpb
+from onward.registry.v1 import resources_pb2 as pb
+from onward.registry.v1 import workspace_service_pb2 as wpb
+from services.registry.handlers import authorization
+from services.registry.handlers.authorization import LocalAuthorizer
+from tests.integration.people_world import ACME, ADA, CRM, OWNER, add, facts_of, grant, remove, somebody, token_of
+from tests.integration.registry_world import CODE, Stubs, World, a_function, refused, running, save
+
+pytestmark = pytest.mark.integration
+
+Call = Callable[[Stubs], Awaitable[object]]
+
+
+def update(**fields: object) -> Call:
+    values: dict[str, Any] = {"name": CRM, "display_name": "New", **fields}
+    request = fpb.UpdateFunctionRequest(**values)
+    return lambda caller: caller.functions.UpdateFunction(request)
+
+
+CALLS: dict[str, Call] = {
+    "good": update(),
+    "repeated": update(request_id="once"),
+    "its id reused": update(request_id="once", description="other"),
+    "breaks the rules": update(display_name="x" * 5_000),
+    "not there": update(name=f"{ACME}/functions/nothing"),
+    "old etag": update(etag="0"),
+    "code that is none": lambda caller: save(caller, [], code="syntax error"),
+    "a save": lambda caller: save(caller, [], code=f"{CODE}// new"),
+}
+
+
+@pytest.fixture(autouse=True)
+def slow(monkeypatch: pytest.MonkeyPatch) -> None:
+    """What is remembered outlasts each test."""
+    monkeypatch.setattr(authorization, "REMEMBERED_S", 3600.0)
+
+
+@pytest.fixture
+def let_in(monkeypatch: pytest.MonkeyPatch) -> list[bool]:
+    """Whether each call that might be was let in by what is remembered."""
+    told: list[bool] = []
+    remembered = LocalAuthorizer.remembered
+
+    def noting(*args: object) -> Caller | None:
+        caller = remembered(*args)  # type: ignore[arg-type]  # what it is given
+        told.append(caller is not None)
+        return caller
+
+    monkeypatch.setattr(LocalAuthorizer, "remembered", noting)
+    return told
+
+
+@pytest.fixture
+async def world(let_in: list[bool], database: str, nats_url: str) -> AsyncIterator[World]:
+    async with running(database, nats_url) as world:
+        yield world
+
+
+@pytest.fixture
+async def token(world: World) -> str:
+    """The owner's."""
+    request = wpb.CreateWorkspaceRequest(workspace_id="acme", display_name="Acme")
+    answer: wpb.CreateWorkspaceResponse = await world.operator.workspaces.CreateWorkspace(request)
+    return answer.owner_token
+
+
+@pytest.fixture
+async def owner(world: World, token: str) -> Stubs:
+    return world.caller(token)
+
+
+@pytest.fixture
+async def elsewhere(token: str, database: str, nats_url: str) -> AsyncIterator[Stubs]:
+    """The owner at another replica of the registry."""
+    async with running(database, nats_url) as other:
+        yield other.caller(token)
+
+
+async def known(world: World, owner: Stubs, let_in: list[bool]) -> Stubs:
+    """Another owner, whom this replica remembers. (Of others, it is to be read whether the function is deleted.)"""
+    await a_function(owner, [])
+    ada = await somebody(world, owner, OWNER)
+    await update(request_id="once")(ada)
+    await update(display_name="Known")(ada)
+    let_in.clear()
+    await update(display_name="Newer")(ada)
+    assert let_in == [True]
+    return ada
+
+
+@pytest.mark.parametrize("what", CALLS)
+async def test_what_another_replica_takes_away_is_gone_at_once(
+    world: World, owner: Stubs, elsewhere: Stubs, let_in: list[bool], what: str
+) -> None:
+    """H4: not even why a call would have been refused is told any more."""
+    ada = await known(world, owner, let_in)
+    before = await state(world)
+    listed = await owner.workspaces.ListTokens(wpb.ListTokensRequest(parent=ACME))
+    (token,) = [one.name for one in listed.tokens if one.member == ADA]
+    await elsewhere.workspaces.RevokeToken(wpb.RevokeTokenRequest(name=token))
+    async with refused("UNAUTHENTICATED", "INVALID_TOKEN"):
+        await CALLS[what](ada)
+    assert let_in[-1]
+    assert await state(world) == before
+    # The refusal is told as one.
+    await eventually(lambda: denied(world))
+
+
+@pytest.mark.parametrize("what", CALLS)
+async def test_a_role_that_another_replica_takes_away_is_gone_at_once(
+    world: World, owner: Stubs, elsewhere: Stubs, let_in: list[bool], what: str
+) -> None:
+    """H4."""
+    ada = await known(world, owner, let_in)
+    before = await state(world)
+    listed = await owner.workspaces.ListRoleBindings(wpb.ListRoleBindingsRequest(parent=ACME))
+    (binding,) = [one.name for one in listed.role_bindings if one.member == ADA]
+    await elsewhere.workspaces.RevokeRole(wpb.RevokeRoleRequest(name=binding))
+    async with refused("PERMISSION_DENIED", "PERMISSION_DENIED"):
+        await CALLS[what](ada)
+    assert let_in[-1]
+    assert await state(world) == before
+
+
+async def test_who_is_removed_and_what_is_revoked_here_is_gone_at_once(
+    world: World, owner: Stubs, let_in: list[bool]
+) -> None:
+    ada = await known(world, owner, let_in)
+    await owner.workspaces.RemoveMember(remove())
+    async with refused("UNAUTHENTICATED", "INVALID_TOKEN"):
+        await update()(ada)
+
+
+async def test_other_changes_leave_it_remembered_and_rights_that_grow_are_seen(
+    world: World, owner: Stubs, elsewhere: Stubs, let_in: list[bool]
+) -> None:
+    ada = await known(world, owner, let_in)
+    await update(display_name="Elsewhere")(elsewhere)
+    answer = await update(description="Of both")(ada)
+    assert isinstance(answer, fpb.UpdateFunctionResponse)
+    assert (answer.function.display_name, answer.function.description) == ("New", "Of both")
+    bob = await somebody(world, owner, grant(pb.ROLE_FUNCTIONS_READ_ONLY), member="bob")
+    async with refused("PERMISSION_DENIED", "PERMISSION_DENIED"):
+        await update()(bob)
+    await owner.workspaces.GrantRole(
+        wpb.GrantRoleRequest(member=f"{ACME}/members/bob", grant=grant(pb.ROLE_FUNCTIONS_ADMIN))
+    )
+    await update()(bob)
+
+
+async def test_errors_stay_what_they_are_to_who_may_call(world: World, owner: Stubs, let_in: list[bool]) -> None:
+    ada = await known(world, owner, let_in)
+    found = {}
+    for what in CALLS:
+        try:
+            await CALLS[what](ada)
+            found[what] = "OK"
+        except OnwardError as error:
+            found[what] = error.code
+    assert let_in == [True] * (1 + len(CALLS))
+    assert found == {
+        "good": "OK",
+        "repeated": "OK",
+        "its id reused": "ALREADY_EXISTS",
+        "breaks the rules": "INVALID_ARGUMENT",
+        "not there": "NOT_FOUND",
+        "old etag": "ABORTED",
+        "code that is none": "INVALID_ARGUMENT",
+        "a save": "OK",
+    }
+
+
+async def test_nobody_is_remembered_by_half_a_token_for_other_resources_or_beyond_a_tokens_time(
+    world: World, owner: Stubs, let_in: list[bool]
+) -> None:
+    await known(world, owner, let_in)
+    await add(owner, "eve", grants=[OWNER])
+    told = (await token_of(owner, "eve")).secret
+    eve = world.caller(told)
+    await update()(eve)
+    await update(display_name="Newer")(eve)
+    stranger = world.caller(f"{told[:-4]}AAAA")
+    let_in.clear()
+    async with refused("UNAUTHENTICATED", "INVALID_TOKEN"):
+        await update()(stranger)
+    await world.workspace("other")
+    async with refused("NOT_FOUND", "NOT_FOUND"):
+        await update(name="workspaces/other/functions/crm")(eve)
+    listed = await somebody(world, owner, grant(pb.ROLE_FUNCTIONS_ADMIN, CRM), member="bob")
+    for name in ("By", "a", "list"):
+        await update(display_name=name)(listed)
+    await add(owner, "carl", grants=[OWNER])
+    request = wpb.CreateTokenRequest(member=f"{ACME}/members/carl", display_name="Short")
+    request.expire_time.FromSeconds(4_000_000_000)
+    carl = world.caller((await owner.workspaces.CreateToken(request)).secret)
+    for name in ("For", "a", "time"):
+        await update(display_name=name)(carl)
+    assert let_in == [False] * 8
+
+
+async def test_nobody_is_remembered_for_long(
+    world: World, owner: Stubs, let_in: list[bool], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    ada = await known(world, owner, let_in)
+    monkeypatch.setattr(authorization, "REMEMBERED_S", 0.0)
+    await update(display_name="Later")(ada)
+    assert let_in == [True, False]
+
+
+async def test_what_was_deleted_elsewhere_never_was_to_who_may_not_read_its_history(
+    world: World, owner: Stubs, elsewhere: Stubs, let_in: list[bool]
+) -> None:
+    ada = await known(world, owner, let_in)
+    await elsewhere.functions.DeleteFunction(fpb.DeleteFunctionRequest(name=CRM))
+    listed = await owner.workspaces.ListRoleBindings(wpb.ListRoleBindingsRequest(parent=ACME))
+    (binding,) = [one.name for one in listed.role_bindings if one.member == ADA]
+    await elsewhere.workspaces.GrantRole(wpb.GrantRoleRequest(member=ADA, grant=grant(pb.ROLE_FUNCTIONS_ADMIN)))
+    await elsewhere.workspaces.RevokeRole(wpb.RevokeRoleRequest(name=binding))
+    async with refused("NOT_FOUND", "NOT_FOUND"):
+        await update(request_id="once")(ada)
+    assert let_in[-1]
+    await eventually(lambda: denied(world))
+
+
+async def state(world: World) -> list[str]:
+    return [fact.type for fact in await facts_of(world) if fact.type.startswith(("Function", "Version"))]
+
+
+async def denied(world: World) -> bool:
+    return any(fact.type == "AccessDenied" for fact in await facts_of(world))
