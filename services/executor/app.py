@@ -203,6 +203,8 @@ class App:
             )
 
     async def run(self) -> None:
+        for listener in (self._fence.disconnected, self._tickets.disconnected, self._outcomes.disconnected):
+            self._bus.on_disconnect(listener)
         async with asyncio.TaskGroup() as group:
             for part in (
                 self._outcomes, self._egress, self._lanes, self._tickets, self._fence, self._intake, self._duplicates,

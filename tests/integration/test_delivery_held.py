@@ -76,9 +76,21 @@ async def test_it_may_be_told_twice(world: World) -> None:
 async def test_what_something_is_recorded_of_is_not_begun_again(world: World, number: int, before: int) -> None:
     """A NATS server that was killed delivers messages again and counts from one; or the executor was slow to tell."""
     await world.report(batch(attempt(1, number, before)))
-    await world.report(batch(attempt(1, result=DEFERRED, fresh=True)))
+    await world.report(batch(attempt(1, result=DEFERRED)))
     assert await world.value("SELECT count(*) FROM due") == 0
     assert await world.value("SELECT count(*) FROM attempts") == 1
+
+
+@pytest.mark.parametrize("before", [pb.RESULT_DELIVERED, pb.RESULT_FAILED])
+async def test_an_executor_that_is_wrong_about_it_costs_one_call_and_no_record(world: World, before: int) -> None:
+    """One that was stopped for longer than its messages are left to it, say."""
+    await world.report(batch(attempt(1, result=before)))
+    await world.report(batch(attempt(1, result=DEFERRED, fresh=True)))
+    world.advance(61)
+    (due,) = await world.released(1)
+    await world.report(batch(attempt(1, due.attempt)))
+    assert await world.value("SELECT count(*) FROM due") == 0
+    assert [row["result"] for row in await world.rows("SELECT result FROM attempts")] == [before]
 
 
 @pytest.mark.parametrize(("before", "numbers"), [(pb.RESULT_DELIVERED, [1]), (pb.RESULT_LOST, [1, 2])])

@@ -194,8 +194,10 @@ async def test_a_hanging_destination_holds_up_nobody(world: World) -> None:
     hang = "async function onTrack() { await new Promise(() => {}); }"
     await world.registry.connect("hanging", Program(hang, timeout_ms=60_000))
     await world.registry.connect("quick", Program(ECHO))
+    await world.publish(track("first"))
+    await world.attempts("quick")
     await world.publish(*[track(f"m{number}") for number in range(600)])
-    await world.attempts("quick", 600)
+    await world.attempts("quick", 601)
     await eventually(lambda: any(one.result == pb.RESULT_DEFERRED for one in world.of("hanging")), timeout_s=20)
     deferred = [one for one in world.of("hanging") if one.result == pb.RESULT_DEFERRED]
     assert all(one.detail.event and one.fresh for one in deferred)

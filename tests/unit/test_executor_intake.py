@@ -54,6 +54,9 @@ class LateFence:
     def wait(self, stored_at_ns: int) -> asyncio.Future[None]:
         return self.reached
 
+    def is_new(self, stored_at_ns: int) -> bool:
+        return stored_at_ns > 100
+
 
 class NoFence(LateFence):
     def __init__(self) -> None:
@@ -139,6 +142,32 @@ async def test_whether_a_source_is_known_is_judged_by_a_view_that_is_new_enough(
     running.cancel()
 
 
+@pytest.mark.parametrize(("delivered", "timestamp_ns", "fresh"), [(1, 101, True), (1, 100, False), (2, 101, False)])
+async def test_only_a_message_that_this_server_alone_had_and_gave_once_is_fresh(
+    delivered: int, timestamp_ns: int, fresh: bool
+) -> None:
+    tickets = Tickets(cast(Any, NoBus()), FakeClock())
+    intake = Intake(
+        cast(Any, OneSource()), LateFence(), tickets, cast(Any, None), cast(Any, None), cast(Any, None),
+        cast(Any, NoRepetitions()), FakeClock(),
+    )  # fmt: skip
+    running = asyncio.ensure_future(intake.run())
+    await asyncio.sleep(0)
+    one = Message.build("events.acme.web", b"{}", stream_seq=1, delivered=delivered, timestamp_ns=timestamp_ns)
+    taken = asyncio.ensure_future(intake.on_events("acme", "EVENTS_acme", [one]))
+    await asyncio.sleep(0)
+    (ticket,) = tickets._held.values()
+    assert ticket.fresh is fresh
+    tickets.disconnected()
+    assert not ticket.fresh
+    # Nor once it was given again while it is held.
+    ticket.fresh = True
+    assert tickets.take(one, "EVENTS_acme") is None
+    assert not ticket.fresh
+    for task in (taken, running):
+        task.cancel()
+
+
 class Feed:
     """Answers questions when it is told to, with the time of the answer."""
 
@@ -172,6 +201,33 @@ async def test_an_event_from_before_the_last_answer_needs_no_other_question() ->
     await feed.answer(200)
     assert (second.done(), joined.done(), newer.done(), len(feed.asked)) == (True, True, False, 3)
     assert fence.wait(99).done()
+    running.cancel()
+
+
+async def test_what_was_stored_before_the_connection_was_made_may_have_been_given_by_a_server_that_is_no_more() -> None:
+    feed = Feed()
+    fence = BusFence(cast(Any, feed))
+    running = asyncio.ensure_future(fence.run())
+    fence.wait(50)
+    await asyncio.sleep(0)
+    assert not fence.is_new(1_000)
+    await feed.answer(100)
+    assert (fence.is_new(100), fence.is_new(101)) == (False, True)
+    # A later answer says nothing new about it.
+    fence.wait(150)
+    await asyncio.sleep(0)
+    await feed.answer(200)
+    assert fence.is_new(101)
+    # An answer from before the connection was lost says nothing about the next one.
+    fence.wait(250)
+    await asyncio.sleep(0)
+    fence.disconnected()
+    await feed.answer(300)
+    assert not fence.is_new(1_000)
+    fence.wait(350)
+    await asyncio.sleep(0)
+    await feed.answer(400)
+    assert (fence.is_new(400), fence.is_new(401)) == (False, True)
     running.cancel()
 
 

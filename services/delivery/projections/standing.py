@@ -82,7 +82,7 @@ async def read_standing(connection: Connection, groups: Sequence[Group], now_us:
     backlog = await _read_unusual(connection, standing, groups)
     received, held = _special_ones(groups, backlog, now_us, careful=careful)
     if held:
-        received |= await _in_need_of_a_look(connection, held)
+        received |= await _departed_ones(connection, held)
     standing.special = set(received)
     if standing.special:
         await _read_special(connection, standing, received)
@@ -127,17 +127,12 @@ def _is_held(one: pb.Attempt, now_us: int) -> bool:
     return first and bool(one.detail.event) and not is_past(one.received_at_us, now_us)
 
 
-async def _in_need_of_a_look(connection: Connection, held: Mapping[Key, int]) -> dict[Key, int]:
-    """Those that something is recorded of: a server that crashed counts deliveries of a message anew.
-
-    Also what is left of destinations that have departed: that waits for nothing.
-    """
+async def _departed_ones(connection: Connection, held: Mapping[Key, int]) -> dict[Key, int]:
+    """What is left of destinations that have departed: that waits for nothing."""
     destinations = sorted({key[:2] for key in held})
     rows = await connection.fetch(queries.departed, *columns([*destinations], 2))
     departed = {(row["workspace"], row["destination"]) for row in rows}
-    timed: list[tuple[object, ...]] = [(*key, held[key]) for key in sorted(held)]
-    begun = {_key(row) for row in await connection.fetch(queries.known_attempts, *columns(timed, 5))}
-    return {key: received for key, received in held.items() if key in begun or key[:2] in departed}
+    return {key: received for key, received in held.items() if key[:2] in departed}
 
 
 async def _read_unusual(connection: Connection, standing: Standing, groups: Sequence[Group]) -> set[Destination]:

@@ -188,6 +188,22 @@ class BusFence:
         # When the answer before the last came: the last question was asked after it.
         self._covered_ns = 0
         self._said_at_ns = 0
+        # Of the connection to the bus that there is now: its number, and when the server answered over it for the first
+        # time.
+        self._connection = 0
+        self._began_ns = 0
+
+    def is_new(self, stored_at_ns: int) -> bool:
+        """Whether what was stored then was never in the hands of a server that is no more, as far as is known.
+
+        A server that was killed may have forgotten how often it delivered a message; this one has not.
+        """
+        return 0 < self._began_ns < stored_at_ns
+
+    def disconnected(self) -> None:
+        """The connection was lost; the next one may be to another process."""
+        self._connection += 1
+        self._began_ns = 0
 
     def wait(self, stored_at_ns: int) -> asyncio.Future[None]:
         """Give what is done once the view holds every fact that was on the bus when the event was stored."""
@@ -215,8 +231,11 @@ class BusFence:
 
     async def _ask(self) -> None:
         while True:
+            connection = self._connection
             try:
                 sequence, said_at_ns = await self._feed.head()
+                if connection == self._connection:
+                    self._began_ns = self._began_ns or said_at_ns
                 await self._feed.wait_for(sequence)
             except OnwardError as error:
                 log.warning("fence_unanswered", reason=error.reason)

@@ -61,9 +61,11 @@ class Arrived(NamedTuple):
 
 
 class Fence(Protocol):
-    """Tells when the view is at least as new as a message."""
+    """Tells when the view is at least as new as a message, and whether the server of today alone ever had it."""
 
     def wait(self, stored_at_ns: int) -> asyncio.Future[None]: ...
+
+    def is_new(self, stored_at_ns: int) -> bool: ...
 
 
 class Intake:
@@ -107,7 +109,7 @@ class Intake:
         self, workspace: str, stream: str, messages: list[Message], reached: asyncio.Future[None]
     ) -> None:
         again: list[Ticket] = []
-        fresh: list[Arrived] = []
+        first: list[Arrived] = []
         turn_ends = self._clock.monotonic() + TURN_S
         for message in messages:
             if self._clock.monotonic() >= turn_ends:
@@ -119,12 +121,13 @@ class Intake:
             if message.delivered > 1:
                 again.append(ticket)
             else:
-                fresh.append(self._arrived(workspace, ticket))
-        if any(one.events for one in fresh):
-            self._later(self._hand_out_once(workspace, fresh, {}, reached))
+                ticket.fresh = self._fence.is_new(message.timestamp_ns)
+                first.append(self._arrived(workspace, ticket))
+        if any(one.events for one in first):
+            self._later(self._hand_out_once(workspace, first, {}, reached))
         else:
             await reached
-            await self._hand_out_all(workspace, fresh, {}, set())
+            await self._hand_out_all(workspace, first, {}, set())
         if again:
             self._later(self._events_again(workspace, again, reached))
 

@@ -93,11 +93,16 @@ class Tickets:
         key = (stream, message.stream_seq)
         held = self._held.get(key)
         if held is not None:
-            held.message = message
+            held.message, held.fresh = message, False
             return None
         ticket = self._held[key] = Ticket(key, message, self._clock.monotonic(), self._waits)
         self._of_stream[stream] += 1
         return ticket
+
+    def disconnected(self) -> None:
+        """The connection to the bus was lost: what is held may be given to others as well."""
+        for ticket in self._held.values():
+            ticket.fresh = False
 
     def settled(self, tickets: Sequence[Ticket]) -> None:
         """Count a stored outcome for each of these; acknowledge those that have all of theirs."""

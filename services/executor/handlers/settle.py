@@ -64,6 +64,12 @@ def _drop_captures(message: pb.OutcomeBatch) -> None:
                 attempt.detail.ClearField(name)
 
 
+def _drop_fresh(message: pb.OutcomeBatch) -> None:
+    for group in message.destinations:
+        for attempt in group.attempts:
+            attempt.ClearField("fresh")
+
+
 class _Batch:
     """The batch that a workspace's outcomes are being added to."""
 
@@ -142,6 +148,11 @@ class OutcomeLog:
         # Is told of every attempt that settles its ticket.
         self.observe: Observe | None = None
 
+    def disconnected(self) -> None:
+        """The connection to the bus was lost: what is deferred may have been given to others when this is stored."""
+        for batch in (*self._open.values(), *self._ready):
+            _drop_fresh(batch.message)
+
     @property
     def empty(self) -> bool:
         return not self._open and not self._ready and self._under_way == 0
@@ -172,8 +183,7 @@ class OutcomeLog:
             attempt.batch_limit = item.batch_max
         if item.traceparent and verdict.result in _GOES_ON:
             attempt.traceparent = item.traceparent
-        # An event's attempt is the number of its message's deliveries.
-        if verdict.result == pb.RESULT_DEFERRED and item.attempt == 1 and not item.released:
+        if verdict.result == pb.RESULT_DEFERRED and item.ticket.fresh:
             attempt.fresh = True
         self._added(item.route.workspace, batch, _attempt_bytes(item) + len(reason), item.ticket)
         if self.observe is not None:
@@ -279,6 +289,8 @@ class OutcomeLog:
             except OnwardError as error:
                 wait = RETRY_SECONDS[min(attempt, len(RETRY_SECONDS) - 1)]
                 log.warning("outcomes_not_stored", reason=error.reason, retry_seconds=wait)
+                _drop_fresh(message)
+                data = message.SerializeToString()
                 attempt += 1
                 await asyncio.sleep(wait)
         self._under_way -= 1

@@ -23,7 +23,7 @@ BATCH_HANDLER = "onBatch"
 class Ticket:
     """One JetStream message that is acknowledged when each of its deliveries has a stored outcome."""
 
-    __slots__ = ("gathered", "key", "message", "on_wait", "remaining", "taken_at")
+    __slots__ = ("fresh", "gathered", "key", "message", "on_wait", "remaining", "taken_at")
 
     def __init__(
         self, key: tuple[str, int], message: Message, taken_at: float, on_wait: Callable[[int], None] | None = None
@@ -33,6 +33,8 @@ class Ticket:
         self.message = message
         self.remaining = 0
         self.taken_at = taken_at
+        # Whether nobody else was ever given it, as far as is known.
+        self.fresh = False
         # How many deliveries of it are being gathered.
         self.gathered = 0
         # Is told 1 when it begins to wait, and -1 when it does no more.

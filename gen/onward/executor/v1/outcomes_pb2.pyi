@@ -431,8 +431,8 @@ class Attempt(_message.Message):
     traceparent: _builtins.str
     """W3C trace context of the event, where it may be attempted again: the next attempt goes on in the same trace."""
     fresh: _builtins.bool
-    """Of a deferred event: its message came for the first time, as far as JetStream says, so that the tracker has most likely
-    no row of this delivery yet.
+    """Of a deferred event: nobody else was ever given its message, so that the tracker has most likely no row of this delivery
+    yet. JetStream delivered it for the first time, in the process that has stored it, and the outcome was not delayed.
     """
     @_builtins.property
     def detail(self) -> Global___AttemptDetail:
