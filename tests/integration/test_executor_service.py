@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import signal
+import time
 from collections.abc import AsyncIterator
 from functools import partial
 from typing import Any
@@ -201,6 +202,24 @@ async def test_a_hanging_destination_holds_up_nobody(world: World) -> None:
     await eventually(lambda: any(one.result == pb.RESULT_DEFERRED for one in world.of("hanging")), timeout_s=20)
     deferred = [one for one in world.of("hanging") if one.result == pb.RESULT_DEFERRED]
     assert all(one.detail.event and one.fresh for one in deferred)
+
+
+async def test_after_a_lost_connection_to_nats_nothing_older_counts_as_nobody_elses(world: World) -> None:
+    await world.registry.connect("quick", Program(ECHO))
+    await world.publish(track("m1"))
+    await world.attempts("quick")
+    app = world.app
+    assert app is not None
+    assert app._fence.is_new(time.time_ns())
+    lost_ns = time.time_ns()
+    transport = app._bus.client._transport
+    assert transport is not None
+    transport.close()
+    await eventually(lambda: not app._fence.is_new(time.time_ns()))
+    await world.publish(track("m2"))
+    await world.attempts("quick", 2)
+    assert not app._fence.is_new(lost_ns)
+    assert app._fence.is_new(time.time_ns())
 
 
 async def test_an_endless_loop_is_blamed_alone(world: World) -> None:
