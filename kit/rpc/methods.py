@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import inspect
 from collections.abc import AsyncIterator, Callable, Iterable
-from contextlib import AbstractAsyncContextManager, AsyncExitStack, aclosing, asynccontextmanager, nullcontext, suppress
+from contextlib import AbstractAsyncContextManager, aclosing, asynccontextmanager, nullcontext, suppress
 from dataclasses import dataclass
 from typing import Any, TypeVar, cast
 
@@ -145,10 +145,12 @@ class Layered:
 
     def _unary(self, method: Method) -> Callable[[bytes, Context], Any]:
         async def answer(raw: bytes, context: Context) -> bytes:
-            async with self._around(method.path, context, self._calls) as turn, AsyncExitStack() as held:
+            async with self._around(method.path, context, self._calls) as turn:
                 try:
-                    request = await self._admitted(method, turn, raw, held)
-                    return method.serialize(await method.handler.unary_unary(request, context))
+                    request, workspace = await self._admitted(method, turn, raw)
+                    with self._calls.taken_by(workspace):
+                        validate(request)
+                        return method.serialize(await method.handler.unary_unary(request, context))
                 except OnwardError:
                     if turn.provisional:
                         await self._admit_now(turn)
@@ -158,16 +160,17 @@ class Layered:
 
     def _stream(self, method: Method) -> Callable[[bytes, Context], Any]:
         async def answer(raw: bytes, context: Context) -> None:
-            async with (
-                self._around(method.path, context, self._streams, streams=True) as turn,
-                AsyncExitStack() as held,
-            ):
-                request = await self._admitted(method, turn, raw, held)
-                await held.enter_async_context(self._renewed(method.access, turn))
-                async with aclosing(method.handler.unary_stream(request, context)) as responses:
-                    async for response in responses:
-                        await context.write(method.serialize(response))
-                        turn.progress()
+            async with self._around(method.path, context, self._streams, streams=True) as turn:
+                request, workspace = await self._admitted(method, turn, raw)
+                with self._streams.taken_by(workspace):
+                    validate(request)
+                    async with (
+                        self._renewed(method.access, turn),
+                        aclosing(method.handler.unary_stream(request, context)) as responses,
+                    ):
+                        async for response in responses:
+                            await context.write(method.serialize(response))
+                            turn.progress()
 
         return answer
 
@@ -190,20 +193,19 @@ class Layered:
         """Layers 1 to 5."""
         turn = Turn(read_call(path, context, self._ids), streams)
         with traced(turn), identified(turn, context):
-            async with AsyncExitStack() as around:
-                await around.enter_async_context(translated(turn, context))
-                around.enter_context(noted(turn, self._denials))
-                await around.enter_async_context(limited(turn, context, self._limits))
-                around.enter_context(places.taken())
-                if streams:
-                    self.running.add(turn)
-                try:
-                    yield turn
-                finally:
-                    self.running.discard(turn)
+            async with translated(turn, context):
+                with noted(turn, self._denials):
+                    async with limited(turn, context, self._limits):
+                        with places.taken():
+                            if streams:
+                                self.running.add(turn)
+                            try:
+                                yield turn
+                            finally:
+                                self.running.discard(turn)
 
-    async def _admitted(self, method: Method, turn: Turn, raw: bytes, held: AsyncExitStack) -> Message:
-        """Layers 6 and 7: the request, once its caller may make it and it keeps the rules."""
+    async def _admitted(self, method: Method, turn: Turn, raw: bytes) -> tuple[Message, str]:
+        """Layer 6: the request, once its caller may make it, and its workspace, "" for none."""
         access, call = method.access, turn.call
         self._require_token(method, turn, raw)
         request = method.parse(raw)
@@ -215,10 +217,7 @@ class Layered:
             caller = await self._gate.admit(call.token, call.service, turn.demand)
         set_caller(caller)
         turn.admitted, turn.principal = True, caller.principal
-        places = self._streams if turn.streams else self._calls
-        held.enter_context(places.taken_by(workspace))
-        validate(request)
-        return request
+        return request, workspace
 
     async def _admit_now(self, turn: Turn) -> None:
         """Raise what a caller is to be told who may not call any more, whatever else there was to say."""

@@ -214,7 +214,7 @@ async def test_after_a_lost_connection_to_nats_nothing_older_counts_as_nobody_el
     lost_ns = time.time_ns()
     transport = app._bus.client._transport
     assert transport is not None
-    transport.close()
+    transport.close()  # type: ignore[no-untyped-call]  # nats-py ships no types for it
     await eventually(lambda: not app._fence.is_new(time.time_ns()))
     await world.publish(track("m2"))
     await world.attempts("quick", 2)
