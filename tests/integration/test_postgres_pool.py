@@ -1,8 +1,11 @@
 """The pool's limits, its translation of failures, and what it refuses to start on."""
 
+from __future__ import annotations
+
 import asyncio
 import tempfile
 from collections.abc import AsyncIterator
+from contextlib import suppress
 from urllib.parse import parse_qs, quote, urlsplit
 
 import asyncpg
@@ -11,8 +14,11 @@ import pytest
 from kit.errors import Unavailable
 from kit.postgres import pool as pool_module
 from kit.postgres.pool import NotDurableError, Pool, connect_pool
+from kit.testing.eventually import eventually
 
 pytestmark = pytest.mark.integration
+
+SESSIONS = "SELECT FROM pg_stat_activity WHERE application_name = 'test'"
 
 
 class Partition:
@@ -165,3 +171,57 @@ async def test_a_server_that_may_lose_commits_is_refused(database: str) -> None:
     await owner.close()
     with pytest.raises(NotDurableError, match="synchronous_commit=off"):
         await connect_pool(database, application_name="test", role=None)
+
+
+async def test_many_callers_take_turns_at_few_connections(pool: Pool) -> None:
+    async def call(number: int) -> list[int]:
+        return [await pool.fetchval("SELECT $1::int", number) for _ in range(5)]
+
+    answers = await asyncio.gather(*(call(number) for number in range(40)))
+    assert answers == [[number] * 5 for number in range(40)]
+    assert len(await pool.fetch(SESSIONS)) == 2
+
+
+async def test_a_connection_that_died_while_nobody_used_it_is_not_lent(pool: Pool) -> None:
+    """B13."""
+    async with pool.acquire() as one, pool.acquire() as other:
+        pids = [await each.fetchval("SELECT pg_backend_pid()") for each in (one, other)]
+    for pid in pids:
+        await pool.execute("SELECT pg_terminate_backend($1) WHERE $1 <> pg_backend_pid()", pid)
+    await eventually(lambda: any(pool_module._is_closed(one) for one in pool._spare))
+    assert await asyncio.gather(*(pool.fetchval("SELECT $1::int", number) for number in range(4))) == [0, 1, 2, 3]
+
+
+async def test_a_call_that_was_given_up_within_leaves_a_connection_that_works(pool: Pool) -> None:
+    async with pool.acquire() as connection:
+        with suppress(TimeoutError):
+            async with asyncio.timeout(0.05):
+                await connection.execute("SELECT pg_sleep(60)")
+    assert await asyncio.gather(*(pool.fetchval("SELECT $1::int", number) for number in range(4))) == [0, 1, 2, 3]
+
+
+async def test_a_call_that_failed_has_its_connection_checked_before_it_is_lent_again(pool: Pool) -> None:
+    await pool.execute("SELECT 1")
+    call = asyncio.ensure_future(pool.execute("SELECT pg_sleep(60)"))
+    await asyncio.sleep(0.05)
+    call.cancel()
+    await asyncio.gather(call, return_exceptions=True)
+    assert pool._spare == []
+
+
+async def test_a_closed_pool_leaves_no_connection(database: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    def cut(_pool: object) -> None:
+        pytest.fail("connections were cut that could be closed")
+
+    monkeypatch.setattr(asyncpg.Pool, "terminate", cut)
+    pool = await connect_pool(database, application_name="closed", role=None)
+    await asyncio.gather(*(pool.fetchval("SELECT pg_sleep(0.05)") for _ in range(8)))
+    await pool.close()
+    connection = await asyncpg.connect(database)
+    query = "SELECT count(*) FROM pg_stat_activity WHERE application_name = 'closed'"
+    await eventually(lambda: is_nothing(connection, query))
+    await connection.close()
+
+
+async def is_nothing(connection: asyncpg.Connection[asyncpg.Record], query: str) -> bool:
+    return bool(await connection.fetchval(query) == 0)
