@@ -30,7 +30,7 @@ up: setup ## run Postgres, NATS and the four services until Ctrl-C
 	@$(BIN)/onward up
 
 test: setup lint ## check everything, then run every test
-	$(RUN) tests/suite.py
+	$(RUN) -m tests.suite
 
 fault: setup ## kill 200 processes under load and check every event; KILLS=20 SEED=7 for others; writes build/fault/
 	$(RUN) -m tests.fault.harness --kills $(or $(KILLS),200) --seed $(or $(SEED),1)

@@ -41,6 +41,8 @@ BATCHES_IN_FLIGHT = 4
 SINGLES_IN_FLIGHT = 256
 SINGLE_WRITES_IN_FLIGHT = 2
 TIMEOUT_S = 30.0
+# As a timeout: for who repeats by himself. The answer to the one try is waited for as always.
+ONE_TRY = 0.0
 # One try; a server that restarts answers long before, a lost answer is asked for again after it.
 TRY_TIMEOUT_S = 5.0
 RETRY_DELAY_S = 0.05

@@ -17,7 +17,7 @@ from kit.auth.gate import Gate
 from kit.auth.registry import registry_ask, registry_denials
 from kit.bus.connection import Bus
 from kit.bus.message import Message
-from kit.bus.publish import Publisher
+from kit.bus.publish import ONE_TRY, Publisher
 from kit.bus.puller import Puller
 from kit.bus.retention import make_room
 from kit.bus.service_bus import connect_service
@@ -316,7 +316,7 @@ class App:
     # --- what it asks of others ------------------------------------------------------------------------------
 
     async def _publish(self, subject: str, data: bytes, msg_id: str) -> object:
-        return await self._publisher.publish(subject, data, msg_id, inject())
+        return await self._publisher.publish(subject, data, msg_id, inject(), timeout_s=ONE_TRY)
 
     async def _resolve(self, name: str) -> registry_pb.ResolveDestinationResponse:
         return await self._registry_stub.ResolveDestination(registry_pb.ResolveDestinationRequest(name=name))

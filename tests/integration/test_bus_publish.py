@@ -7,7 +7,7 @@ import pytest
 
 from kit.bus.connection import Bus, connect
 from kit.bus.errors import NoResponders, StreamFull
-from kit.bus.publish import MESSAGE_BYTES_MAX, Outgoing, Publisher
+from kit.bus.publish import MESSAGE_BYTES_MAX, ONE_TRY, Outgoing, Publisher
 from kit.bus.streams import StreamDeclaration, events_stream, provision
 from kit.errors import DeadlineExceeded, InvalidArgument
 
@@ -118,6 +118,14 @@ async def test_a_subject_without_a_stream_is_unavailable_once_the_time_is_over(b
         [Outgoing("nobody.listens", b"", f"m-{number}") for number in range(10)], timeout_s=0.2
     )
     assert all(isinstance(result.error, NoResponders) for result in results)
+
+
+async def test_who_repeats_by_himself_has_one_try(bus: Bus) -> None:
+    heard: list[bytes] = []
+    await bus.subscribe("deaf.>", lambda subject, reply, header, data: heard.append(data))
+    with pytest.raises(DeadlineExceeded):
+        await Publisher(bus, try_timeout_s=0.05).publish("deaf.x", b"once", "id", timeout_s=ONE_TRY)
+    assert heard == [b"once"]
 
 
 async def test_an_answer_that_never_comes_is_a_deadline_and_not_a_hang(bus: Bus) -> None:

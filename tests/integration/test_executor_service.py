@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import os
 import signal
 import time
@@ -13,6 +14,8 @@ import orjson
 import pytest
 from aiohttp import web
 
+from kit.bus.errors import NoResponders
+from kit.bus.publish import TIMEOUT_S
 from kit.embedded.nats import EmbeddedNats
 from kit.testing.eventually import eventually
 from onward.delivery.v1 import internal_service_pb2 as delivery_pb
@@ -193,10 +196,10 @@ async def test_a_missing_required_setting_ends_without_running_the_code(world: W
 
 async def test_a_hanging_destination_holds_up_nobody(world: World) -> None:
     hang = "async function onTrack() { await new Promise(() => {}); }"
-    await world.registry.connect("hanging", Program(hang, timeout_ms=60_000))
     await world.registry.connect("quick", Program(ECHO))
     await world.publish(track("first"))
     await world.attempts("quick")
+    await world.registry.connect("hanging", Program(hang, timeout_ms=60_000))
     await world.publish(*[track(f"m{number}") for number in range(600)])
     await world.attempts("quick", 601)
     await eventually(lambda: any(one.result == pb.RESULT_DEFERRED for one in world.of("hanging")), timeout_s=20)
@@ -220,6 +223,14 @@ async def test_after_a_lost_connection_to_nats_nothing_older_counts_as_nobody_el
     await world.attempts("quick", 2)
     assert not app._fence.is_new(lost_ns)
     assert app._fence.is_new(time.time_ns())
+
+
+async def test_outcomes_that_are_not_stored_are_told_so_at_once(world: World) -> None:
+    """What is repeated says no more that nobody else was given its message."""
+    assert world.app is not None
+    async with asyncio.timeout(TIMEOUT_S / 2):
+        with pytest.raises(NoResponders):
+            await world.app._publish("nobody.listens", b"", "id")
 
 
 async def test_an_endless_loop_is_blamed_alone(world: World) -> None:

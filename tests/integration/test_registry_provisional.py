@@ -11,6 +11,7 @@ from kit.auth.caller import Caller
 from kit.errors import OnwardError
 from kit.testing.eventually import eventually
 from onward.registry.v1 import function_service_pb2 as fpb
+from onward.registry.v1 import operator_service_pb2 as opb
 from onward.registry.v1 import resources_pb2 as pb
 from onward.registry.v1 import workspace_service_pb2 as wpb
 from services.registry.handlers import authorization
@@ -107,9 +108,7 @@ async def test_what_another_replica_takes_away_is_gone_at_once(
     """H4: not even why a call would have been refused is told any more."""
     ada = await known(world, owner, let_in)
     before = await state(world)
-    listed = await owner.workspaces.ListTokens(wpb.ListTokensRequest(parent=ACME))
-    (token,) = [one.name for one in listed.tokens if one.member == ADA]
-    await elsewhere.workspaces.RevokeToken(wpb.RevokeTokenRequest(name=token))
+    await elsewhere.workspaces.RevokeToken(wpb.RevokeTokenRequest(name=await token_name(owner)))
     async with refused("UNAUTHENTICATED", "INVALID_TOKEN"):
         await CALLS[what](ada)
     assert let_in[-1]
@@ -125,8 +124,7 @@ async def test_a_role_that_another_replica_takes_away_is_gone_at_once(
     """H4."""
     ada = await known(world, owner, let_in)
     before = await state(world)
-    listed = await owner.workspaces.ListRoleBindings(wpb.ListRoleBindingsRequest(parent=ACME))
-    (binding,) = [one.name for one in listed.role_bindings if one.member == ADA]
+    binding = await binding_name(owner)
     await elsewhere.workspaces.RevokeRole(wpb.RevokeRoleRequest(name=binding))
     async with refused("PERMISSION_DENIED", "PERMISSION_DENIED"):
         await CALLS[what](ada)
@@ -134,13 +132,20 @@ async def test_a_role_that_another_replica_takes_away_is_gone_at_once(
     assert await state(world) == before
 
 
-async def test_who_is_removed_and_what_is_revoked_here_is_gone_at_once(
-    world: World, owner: Stubs, let_in: list[bool]
+@pytest.mark.parametrize("what", ["the token", "the member", "the person"])
+async def test_what_is_taken_away_here_is_gone_at_once(
+    world: World, owner: Stubs, let_in: list[bool], what: str
 ) -> None:
     ada = await known(world, owner, let_in)
-    await owner.workspaces.RemoveMember(remove())
+    if what == "the token":
+        await owner.workspaces.RevokeToken(wpb.RevokeTokenRequest(name=await token_name(owner)))
+    else:
+        await owner.workspaces.RemoveMember(remove())
+    if what == "the person":
+        await world.operator.operator.ErasePerson(opb.ErasePersonRequest(name=ADA))
     async with refused("UNAUTHENTICATED", "INVALID_TOKEN"):
         await update()(ada)
+    assert let_in[-1]
 
 
 async def test_other_changes_leave_it_remembered_and_rights_that_grow_are_seen(
@@ -151,6 +156,7 @@ async def test_other_changes_leave_it_remembered_and_rights_that_grow_are_seen(
     answer = await update(description="Of both")(ada)
     assert isinstance(answer, fpb.UpdateFunctionResponse)
     assert (answer.function.display_name, answer.function.description) == ("New", "Of both")
+    assert let_in[-1]
     bob = await somebody(world, owner, grant(pb.ROLE_FUNCTIONS_READ_ONLY), member="bob")
     async with refused("PERMISSION_DENIED", "PERMISSION_DENIED"):
         await update()(bob)
@@ -224,14 +230,25 @@ async def test_what_was_deleted_elsewhere_never_was_to_who_may_not_read_its_hist
 ) -> None:
     ada = await known(world, owner, let_in)
     await elsewhere.functions.DeleteFunction(fpb.DeleteFunctionRequest(name=CRM))
-    listed = await owner.workspaces.ListRoleBindings(wpb.ListRoleBindingsRequest(parent=ACME))
-    (binding,) = [one.name for one in listed.role_bindings if one.member == ADA]
+    binding = await binding_name(owner)
     await elsewhere.workspaces.GrantRole(wpb.GrantRoleRequest(member=ADA, grant=grant(pb.ROLE_FUNCTIONS_ADMIN)))
     await elsewhere.workspaces.RevokeRole(wpb.RevokeRoleRequest(name=binding))
     async with refused("NOT_FOUND", "NOT_FOUND"):
         await update(request_id="once")(ada)
     assert let_in[-1]
     await eventually(lambda: denied(world))
+
+
+async def binding_name(owner: Stubs) -> str:
+    listed = await owner.workspaces.ListRoleBindings(wpb.ListRoleBindingsRequest(parent=ACME))
+    (name,) = [str(one.name) for one in listed.role_bindings if one.member == ADA]
+    return name
+
+
+async def token_name(owner: Stubs) -> str:
+    listed = await owner.workspaces.ListTokens(wpb.ListTokensRequest(parent=ACME))
+    (name,) = [str(one.name) for one in listed.tokens if one.member == ADA]
+    return name
 
 
 async def state(world: World) -> list[str]:

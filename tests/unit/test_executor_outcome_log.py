@@ -7,6 +7,7 @@ from typing import Any, cast
 
 import pytest
 
+from kit.bus.errors import ConnectionLost
 from kit.clock import FakeClock
 from kit.errors import Unavailable
 from onward.executor.v1 import outcomes_pb2 as pb
@@ -40,6 +41,48 @@ def test_only_what_nobody_else_was_given_and_is_held_back_needs_no_look(
     outcomes.record(an_item(fresh=given), verdict, Run(3, 7))
     (batch,) = outcomes._open.values()
     assert [one.fresh for one in batch.message.destinations[0].attempts] == [fresh]
+
+
+async def test_a_try_that_is_under_way_when_the_connection_is_lost_is_repeated_without_it(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(settle, "RETRY_SECONDS", (0.0,))
+    tries: list[asyncio.Future[None]] = []
+    told: list[bool] = []
+
+    async def publish(subject: str, data: bytes, message_id: str) -> None:
+        told.extend(one.fresh for one in pb.OutcomeBatch.FromString(data).destinations[0].attempts)
+        tries.append(asyncio.get_running_loop().create_future())
+        await tries[-1]
+
+    outcomes = OutcomeLog(publish, lambda tickets: None, FakeClock())
+    outcomes.record(an_item(fresh=True), DEFERRED, Run(3, 7))
+    running = asyncio.ensure_future(outcomes.run())
+    while not tries:
+        await asyncio.sleep(0)
+    outcomes.disconnected()
+    tries[0].set_exception(ConnectionLost("gone"))
+    while len(tries) < 2:
+        await asyncio.sleep(0)
+    assert told == [True, False]
+    tries[1].set_result(None)
+    while not outcomes.empty:
+        await asyncio.sleep(0)
+    running.cancel()
+
+
+async def test_what_is_about_to_be_told_when_the_connection_is_lost_is_told_without_it() -> None:
+    bus = Bus(0)
+    outcomes = OutcomeLog(bus.publish, lambda tickets: None, FakeClock())
+    outcomes.record(an_item(fresh=True), DEFERRED, Run(3, 7))
+    running = asyncio.ensure_future(outcomes.run())
+    while not outcomes._under_way:
+        await asyncio.sleep(0)
+    outcomes.disconnected()
+    while not outcomes.empty:
+        await asyncio.sleep(0)
+    running.cancel()
+    assert [one.fresh for batch in bus.stored for one in batch.destinations[0].attempts] == [False]
 
 
 class Bus:

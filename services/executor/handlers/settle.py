@@ -41,6 +41,8 @@ PUBLISHES_MAX = 8
 # A batch that is not full goes only while fewer are under way; it fills meanwhile.
 PUBLISHES_OF_PARTS_MAX = 2
 RETRY_SECONDS = (0.05, 0.1, 0.2, 0.5, 1.0)
+# The log has a line of the first failure, and of each tenth.
+TRIES_PER_LINE = 10
 
 log = structlog.get_logger()
 
@@ -134,7 +136,8 @@ class _Batch:
 class OutcomeLog:
     """Collects outcomes while earlier ones are being stored, so that batches grow with the load.
 
-    `run()` must be running. A batch is published until it is stored: its id lets the tracker apply it once.
+    `run()` must be running. A batch is published until it is stored: its id lets the tracker apply it once. `publish`
+    makes one try.
     """
 
     def __init__(self, publish: Publish, acknowledge: Acknowledge, clock: Clock) -> None:
@@ -144,18 +147,18 @@ class OutcomeLog:
         self._open: dict[str, _Batch] = {}
         self._ready: deque[_Batch] = deque()
         self._wake = asyncio.Event()
-        self._under_way = 0
+        self._under_way: set[_Batch] = set()
         # Is told of every attempt that settles its ticket.
         self.observe: Observe | None = None
 
     def disconnected(self) -> None:
         """The connection to the bus was lost: what is deferred may have been given to others when this is stored."""
-        for batch in (*self._open.values(), *self._ready):
+        for batch in (*self._open.values(), *self._ready, *self._under_way):
             _drop_fresh(batch.message)
 
     @property
     def empty(self) -> bool:
-        return not self._open and not self._ready and self._under_way == 0
+        return not self._open and not self._ready and not self._under_way
 
     def record(self, item: Item, verdict: Verdict, run: Run, detail: pb.AttemptDetail | None = None,
                *, retry_after_ms: int = 0, http_error: bool = False, reason: str = "",
@@ -261,21 +264,21 @@ class OutcomeLog:
                 if batch is None:
                     self._wake.clear()
                     continue
-                self._under_way += 1
+                self._under_way.add(batch)
                 group.create_task(self._store(batch))
 
     def _next(self) -> _Batch | None:
-        if self._ready and self._under_way < PUBLISHES_MAX:
+        if self._ready and len(self._under_way) < PUBLISHES_MAX:
             return self._ready.popleft()
-        if self._open and self._under_way < PUBLISHES_OF_PARTS_MAX:
+        if self._open and len(self._under_way) < PUBLISHES_OF_PARTS_MAX:
             return self._open.pop(next(iter(self._open)))
         return None
 
     async def _store(self, batch: _Batch) -> None:
         message = batch.message
-        data = message.SerializeToString()
         attempt = 0
         while True:
+            data = message.SerializeToString()
             try:
                 with span("store outcomes", parent="", kind=SpanKind.PRODUCER, attributes={"attempts": batch.count}):
                     await self._publish(f"outcomes.{message.workspace}", data, message.batch_id)
@@ -284,15 +287,14 @@ class OutcomeLog:
                 # Never seen since sizes are counted; without its captures any batch fits.
                 log.error("outcomes_too_large", data_bytes=len(data), reason=str(error))  # noqa: TRY400
                 _drop_captures(message)
-                data = message.SerializeToString()
                 await asyncio.sleep(RETRY_SECONDS[-1])
             except OnwardError as error:
                 wait = RETRY_SECONDS[min(attempt, len(RETRY_SECONDS) - 1)]
-                log.warning("outcomes_not_stored", reason=error.reason, retry_seconds=wait)
+                if attempt % TRIES_PER_LINE == 0:
+                    log.warning("outcomes_not_stored", reason=error.reason, tries=attempt + 1, retry_seconds=wait)
                 _drop_fresh(message)
-                data = message.SerializeToString()
                 attempt += 1
                 await asyncio.sleep(wait)
-        self._under_way -= 1
+        self._under_way.remove(batch)
         self._wake.set()
         self._acknowledge(batch.tickets)

@@ -17,7 +17,7 @@ from kit.auth.demand import Demand
 from kit.auth.denials import TOKEN_PREFIX
 from kit.auth.names import workspace_in
 from kit.auth.oidc import Identity, OidcVerifier
-from kit.auth.tokens import TOKEN_LENGTH_MAX, Token, looks_like_jwt, parse_token, secret_matches
+from kit.auth.tokens import TOKEN_LENGTH_MAX, looks_like_jwt, parse_token, secret_matches
 from kit.clock import Clock
 from kit.errors import InvalidToken, OnwardError, PermissionDenied
 from kit.eventstore.facts import SYSTEM_WORKSPACE
@@ -90,7 +90,10 @@ class _Proven(NamedTuple):
 
 
 class LocalAuthorizer:
-    """The `Authorizer` of the registry: asks the database each time, so that a revoked token fails at once."""
+    """The `Authorizer` of the registry: asks the database each time, so that a revoked token fails at once.
+
+    What it remembers for a second is for those alone who ask again together with their effect.
+    """
 
     def __init__(self, pool: Pool, clock: Clock, operator_token: str, oidc: OidcVerifier | None = None) -> None:
         """`oidc` verifies an identity provider's tokens; without it there are none but our own."""
@@ -119,6 +122,7 @@ class LocalAuthorizer:
             return None
         proven = self._proven.get(parsed.id)
         if proven is None or self._clock.monotonic() - proven.read_at_s >= REMEMBERED_S:
+            self._proven.pop(parsed.id, None)
             return None
         if not secret_matches(parsed.secret, proven.secret_hash):
             return None
@@ -186,20 +190,19 @@ class LocalAuthorizer:
     async def _prove(self, token: str) -> Standing:
         parsed = parse_token(token)
         asked_at_s = self._clock.monotonic()
+        self._proven.pop(parsed.id, None)
         row = await self._token(self._pool, parsed.id, parsed.secret)
         # A token that expires ends without a fact.
         known_at = row["position"] if row["expire_time"] is None else 0
         standing = Standing(row["workspace"], row["member"], f"{TOKEN_PREFIX}{parsed.id}", rights_of(row), known_at)
-        if await self._touch(parsed.id, row) or not known_at:
-            # The next call has the time of this use, too.
-            self._proven.pop(parsed.id, None)
-        else:
-            self._remember(parsed, _Proven(standing, row["secret_hash"], asked_at_s))
+        await self._touch(parsed.id, row)
+        if known_at:
+            self._remember(parsed.id, _Proven(standing, row["secret_hash"], asked_at_s))
         return standing
 
-    def _remember(self, token: Token, proven: _Proven) -> None:
-        self._proven[token.id] = proven
-        self._proven.move_to_end(token.id)
+    def _remember(self, token_id: str, proven: _Proven) -> None:
+        self._proven[token_id] = proven
+        self._proven.move_to_end(token_id)
         while len(self._proven) > REMEMBERED_MAX:
             self._proven.popitem(last=False)
 
@@ -264,13 +267,10 @@ class LocalAuthorizer:
     def _is_operator(self, token: str) -> bool:
         return len(token) <= TOKEN_LENGTH_MAX and hmac.compare_digest(token.encode(), self._operator_token)
 
-    async def _touch(self, token: str, row: asyncpg.Record) -> bool:
-        """Note the token's use; whether there was need to."""
+    async def _touch(self, token: str, row: asyncpg.Record) -> None:
         now = self._clock.now()
-        worth = is_use_worth_noting(row["last_used_at"], now)
-        if worth:
+        if is_use_worth_noting(row["last_used_at"], now):
             await self._pool.execute(queries.touch_token, token, now)
-        return worth
 
 
 def is_use_worth_noting(last_used_at: datetime | None, now: datetime) -> bool:
