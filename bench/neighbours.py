@@ -16,6 +16,7 @@ from pathlib import Path
 
 import orjson
 
+from bench.flood import flood
 from bench.population import (
     Source,
     Workspace,
@@ -191,12 +192,6 @@ async def thousand(system: System, hole: str, count: int) -> Figures:
     }
 
 
-async def _seconds(work: Awaitable[None]) -> float:
-    began = time.perf_counter()
-    await work
-    return time.perf_counter() - began
-
-
 async def spike(system: System, count: int) -> Figures:
     """A workspace whose neighbour publishes a great many events as fast as it can."""
     async with workspace(system, "calm") as calm, workspace(system, "spike") as wild:
@@ -208,12 +203,13 @@ async def spike(system: System, count: int) -> Figures:
         await asyncio.sleep(SETTLE_S)
         await steady_p99_ms(system, calm, sources[:1], [calm.name])
         before = statistics.median([await steady_p99_ms(system, calm, sources[:1], [calm.name]) for _ in range(RUNS)])
-        began = time.perf_counter()
-        wave = asyncio.create_task(_seconds(publish_all([(sources[1], count)])))
-        during: list[float] = []
-        while not wave.done() or not during:
-            during.append(await steady_p99_ms(system, calm, sources[:1], [calm.name]))
-        published_s = await wave
+        async with flood(system.client["nats_url"], sources[1], count) as wave:
+            began = time.perf_counter()
+            publishing = asyncio.create_task(wave.publish())
+            during: list[float] = []
+            while not publishing.done() or not during:
+                during.append(await steady_p99_ms(system, calm, sources[:1], [calm.name]))
+            published_s = await publishing
         await until_ended(system, wild.name, [wild.name], count, TIMEOUT_S)
         drained_s = time.perf_counter() - began
     return {

@@ -42,6 +42,8 @@ class Source:
     name: str
     subject: str
     bus: Bus
+    # With which its events may be published.
+    key: str
 
 
 class Workspace:
@@ -73,7 +75,7 @@ class Workspace:
         key = (await self._sources.CreateWriteKey(sources.CreateWriteKeyRequest(parent=full))).secret
         bus = await connect(self._system.client["nats_url"], parse_write_key(key).id, key, name="bench")
         self._buses.append(bus)
-        return Source(name, f"events.{self.name}.{name}", bus)
+        return Source(name, f"events.{self.name}.{name}", bus, key)
 
     async def destination(self, name: str, function: str, source: str) -> None:
         request = destinations.ConnectDestinationRequest(
