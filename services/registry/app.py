@@ -191,7 +191,7 @@ class RegistryApp:
         operator_token = settings.operator_token.get_secret_value()
         service_token = settings.service_token.get_secret_value()
         reading = Reading(pool, store, PageTokens(service_token), self._clock)
-        changes = Changes(store, hashes, authorizer.confirm, self._published, self._noticed)
+        changes = Changes(store, hashes, authorizer.confirm, self._published, self._noticed, authorizer.forget)
         templates = load_templates()
         workspaces = WorkspaceHandlers(changes, pool, self._ids, self._provisioned)
         members = MemberHandlers(changes, pool, self._ids, self._clock)

@@ -15,6 +15,7 @@ from kit.eventstore.store import EventStore, Unit
 from kit.postgres.pool import Connection
 from kit.rpc.nul import refuse_nul
 from services.registry import projections
+from services.registry.domain.evolve import LEAVE_RIGHTS_ALONE
 from services.registry.domain.room import require_room
 from services.registry.domain.state import State
 from services.registry.handlers.causes import meta_of
@@ -40,6 +41,8 @@ R = TypeVar("R", bound=Response)
 Published = Callable[[str, int], Awaitable[None]]
 # Told what was committed; must not wait.
 Noticed = Callable[[Sequence[NewFact]], None]
+# Told of a workspace in which rights may be others from now on.
+RightsChanged = Callable[[str], None]
 # The caller with the rights that it has now, under the workspace's lock; raises where it may no longer do this.
 Confirm = Callable[[Connection, Caller], Awaitable[Caller]]
 
@@ -66,9 +69,16 @@ class Changes:
     """Makes changes, one at a time in a workspace."""
 
     def __init__(
-        self, store: EventStore, hashes: RequestHashes, confirm: Confirm, published: Published, noticed: Noticed
+        self,
+        store: EventStore,
+        hashes: RequestHashes,
+        confirm: Confirm,
+        published: Published,
+        noticed: Noticed,
+        rights_changed: RightsChanged,
     ) -> None:
         self._store = store
+        self._rights_changed = rights_changed
         self._noticed = noticed
         self.hashes = hashes
         self._confirm = confirm
@@ -86,6 +96,8 @@ class Changes:
         if made is None:
             made = await self._make_locked(change)
         facts, response = made
+        if any(type(fact.data) not in LEAVE_RIGHTS_ALONE for fact in facts):
+            self._rights_changed(change.workspace)
         self._noticed(facts)
         # An event that is published after this answer then meets executors that know of the change.
         await self._published(change.workspace, response.position)
