@@ -1,22 +1,22 @@
 """A publisher that floods a source, in a process of its own: its work must not delay the events of others.
 
-`Flood` starts it; it is told where to publish on its standard input, and says when it is ready and how long it took.
+`flood` starts it; it is told where to publish on its standard input, and says when it is ready and how long it took.
 """
 
 from __future__ import annotations
 
 import asyncio
 import sys
+import time
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 
 import orjson
 import uvloop
 
-from bench.population import Source, outgoing
+from bench.population import Source, outgoing, publish_made
 from kit.auth.tokens import parse_write_key
 from kit.bus.connection import connect
-from kit.bus.publish import BATCH_MESSAGES_MAX, Publisher
 from kit.errors import Unavailable
 
 
@@ -61,17 +61,12 @@ async def flood(nats_url: str, source: Source, count: int) -> AsyncIterator[Floo
 async def _publish() -> None:
     nats_url, name, subject, key, count = orjson.loads(sys.stdin.buffer.readline())
     bus = await connect(nats_url, parse_write_key(key).id, key, name="flood")
-    events, publisher, loop = (
-        outgoing(Source(name, subject, bus, key), count),
-        Publisher(bus),
-        asyncio.get_running_loop(),
-    )
+    events = outgoing(Source(name, subject, bus, key), count)
     print("ready", flush=True)
     sys.stdin.buffer.readline()
-    began = loop.time()
-    for start in range(0, count, BATCH_MESSAGES_MAX):
-        await publisher.publish_many(events[start : start + BATCH_MESSAGES_MAX])
-    print(loop.time() - began, flush=True)
+    began = time.perf_counter()
+    await publish_made([(bus, events)])
+    print(time.perf_counter() - began, flush=True)
     await bus.close()
 
 

@@ -138,11 +138,16 @@ def outgoing(source: Source, count: int) -> list[Outgoing]:
 
 
 async def publish_all(shares: Sequence[tuple[Source, int]], batch: int = 500) -> None:
-    """Publish each source's events, a batch of one after a batch of another."""
-    waiting = [(Publisher(source.bus), outgoing(source, count)) for source, count in shares]
-    while waiting:
-        await together([publisher.publish_many(events[:batch]) for publisher, events in waiting])
-        waiting = [(publisher, events[batch:]) for publisher, events in waiting if len(events) > batch]
+    """Make and publish each source's events, a batch of one after a batch of another."""
+    await publish_made([(source.bus, outgoing(source, count)) for source, count in shares], batch)
+
+
+async def publish_made(shares: Sequence[tuple[Bus, list[Outgoing]]], batch: int = 500) -> None:
+    """As `publish_all`, of events that were made before."""
+    publishers = [(Publisher(bus), events) for bus, events in shares]
+    for start in range(0, max((len(events) for _, events in publishers), default=0), batch):
+        parts = [(publisher, events[start : start + batch]) for publisher, events in publishers]
+        await together([publisher.publish_many(part) for publisher, part in parts if part])
 
 
 async def publish_steadily(sources_: Sequence[Source], per_s: float, seconds: float) -> None:
