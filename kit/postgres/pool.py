@@ -88,7 +88,7 @@ class Pool:
                 if not (whole and self._keep(connection)):
                     await self._pool.release(connection, timeout=ROLLBACK_TIMEOUT_S)
 
-    async def _take(self) -> "_Lent":
+    async def _take(self) -> _Lent:
         while self._spare:
             connection = self._spare.pop()
             if not _is_closed(connection):
@@ -100,7 +100,7 @@ class Pool:
         finally:
             self._waiting -= 1
 
-    def _keep(self, connection: "_Lent") -> bool:
+    def _keep(self, connection: _Lent) -> bool:
         """Keep it for the next caller, unless asyncpg's pool wants it back."""
         self._lent_again += 1
         wanted = self._waiting or self._closing or self._lent_again % CHECKED_AFTER == 0

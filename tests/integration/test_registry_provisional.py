@@ -102,34 +102,26 @@ async def known(world: World, owner: Stubs, let_in: list[bool]) -> Stubs:
 
 
 @pytest.mark.parametrize("what", CALLS)
+@pytest.mark.parametrize(
+    ("taken", "code", "reason"),
+    [("token", "UNAUTHENTICATED", "INVALID_TOKEN"), ("role", "PERMISSION_DENIED", "PERMISSION_DENIED")],
+)
 async def test_what_another_replica_takes_away_is_gone_at_once(
-    world: World, owner: Stubs, elsewhere: Stubs, let_in: list[bool], what: str
+    world: World, owner: Stubs, elsewhere: Stubs, let_in: list[bool], taken: str, code: str, reason: str, what: str
 ) -> None:
     """H4: not even why a call would have been refused is told any more."""
     ada = await known(world, owner, let_in)
     before = await state(world)
-    await elsewhere.workspaces.RevokeToken(wpb.RevokeTokenRequest(name=await token_name(owner)))
-    async with refused("UNAUTHENTICATED", "INVALID_TOKEN"):
+    if taken == "token":
+        await elsewhere.workspaces.RevokeToken(wpb.RevokeTokenRequest(name=await token_name(owner)))
+    else:
+        await elsewhere.workspaces.RevokeRole(wpb.RevokeRoleRequest(name=await binding_name(owner)))
+    async with refused(code, reason):
         await CALLS[what](ada)
     assert let_in[-1]
     assert await state(world) == before
     # The refusal is told as one.
     await eventually(lambda: denied(world))
-
-
-@pytest.mark.parametrize("what", CALLS)
-async def test_a_role_that_another_replica_takes_away_is_gone_at_once(
-    world: World, owner: Stubs, elsewhere: Stubs, let_in: list[bool], what: str
-) -> None:
-    """H4."""
-    ada = await known(world, owner, let_in)
-    before = await state(world)
-    binding = await binding_name(owner)
-    await elsewhere.workspaces.RevokeRole(wpb.RevokeRoleRequest(name=binding))
-    async with refused("PERMISSION_DENIED", "PERMISSION_DENIED"):
-        await CALLS[what](ada)
-    assert let_in[-1]
-    assert await state(world) == before
 
 
 @pytest.mark.parametrize("what", ["the token", "the member", "the person"])

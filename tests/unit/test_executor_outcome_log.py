@@ -43,6 +43,13 @@ def test_only_what_nobody_else_was_given_and_is_held_back_needs_no_look(
     assert [one.fresh for one in batch.message.destinations[0].attempts] == [fresh]
 
 
+async def end(outcomes: OutcomeLog, running: asyncio.Task[None]) -> None:
+    """Wait until all is stored."""
+    while not outcomes.empty:
+        await asyncio.sleep(0)
+    running.cancel()
+
+
 async def test_a_try_that_is_under_way_when_the_connection_is_lost_is_repeated_without_it(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
@@ -66,9 +73,7 @@ async def test_a_try_that_is_under_way_when_the_connection_is_lost_is_repeated_w
         await asyncio.sleep(0)
     assert told == [True, False]
     tries[1].set_result(None)
-    while not outcomes.empty:
-        await asyncio.sleep(0)
-    running.cancel()
+    await end(outcomes, running)
 
 
 async def test_what_is_about_to_be_told_when_the_connection_is_lost_is_told_without_it() -> None:
@@ -79,9 +84,7 @@ async def test_what_is_about_to_be_told_when_the_connection_is_lost_is_told_with
     while not outcomes._under_way:
         await asyncio.sleep(0)
     outcomes.disconnected()
-    while not outcomes.empty:
-        await asyncio.sleep(0)
-    running.cancel()
+    await end(outcomes, running)
     assert [one.fresh for batch in bus.stored for one in batch.destinations[0].attempts] == [False]
 
 
@@ -113,8 +116,6 @@ async def test_what_is_told_late_may_have_been_given_to_others_meanwhile(
     if lost:
         outcomes.disconnected()
     running = asyncio.ensure_future(outcomes.run())
-    while not outcomes.empty:
-        await asyncio.sleep(0)
-    running.cancel()
+    await end(outcomes, running)
     told = [one.fresh for batch in bus.stored for one in batch.destinations[0].attempts]
     assert sorted(told) == sorted([fresh, fresh or bool(refusals)])

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections import deque
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Awaitable, Callable, Iterator, Sequence
 
 import structlog
 from opentelemetry.trace import SpanKind
@@ -59,17 +59,19 @@ def _attempt_bytes(item: Item) -> int:
     return ATTEMPT_BYTES + 4 * (len(item.message_id) + len(item.name))
 
 
+def _attempts(message: pb.OutcomeBatch) -> Iterator[pb.Attempt]:
+    return (attempt for group in message.destinations for attempt in group.attempts)
+
+
 def _drop_captures(message: pb.OutcomeBatch) -> None:
-    for group in message.destinations:
-        for attempt in group.attempts:
-            for name in ("logs", "requests", "value", "error_stack"):
-                attempt.detail.ClearField(name)
+    for attempt in _attempts(message):
+        for name in ("logs", "requests", "value", "error_stack"):
+            attempt.detail.ClearField(name)
 
 
 def _drop_fresh(message: pb.OutcomeBatch) -> None:
-    for group in message.destinations:
-        for attempt in group.attempts:
-            attempt.ClearField("fresh")
+    for attempt in _attempts(message):
+        attempt.ClearField("fresh")
 
 
 class _Batch:

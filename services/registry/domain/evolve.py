@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from functools import reduce
 from types import MappingProxyType
 from typing import Any
@@ -45,6 +45,12 @@ LEAVE_RIGHTS_ALONE: frozenset[type[Message]] = frozenset(
         facts_pb2.FiltersReordered,
     }
 )
+
+
+def leave_rights_alone(facts: Iterable[Message]) -> bool:
+    """Whether everybody may do what he could before each of these."""
+    return all(type(fact) in LEAVE_RIGHTS_ALONE for fact in facts)
+
 
 FACT_TYPES: tuple[type[Message], ...] = tuple(_EVOLVERS)
 

@@ -15,7 +15,7 @@ from kit.eventstore.store import EventStore, Unit
 from kit.postgres.pool import Connection
 from kit.rpc.nul import refuse_nul
 from services.registry import projections
-from services.registry.domain.evolve import LEAVE_RIGHTS_ALONE
+from services.registry.domain.evolve import leave_rights_alone
 from services.registry.domain.room import require_room
 from services.registry.domain.state import State
 from services.registry.handlers.causes import meta_of
@@ -96,7 +96,7 @@ class Changes:
         if made is None:
             made = await self._make_locked(change)
         facts, response = made
-        if any(type(fact.data) not in LEAVE_RIGHTS_ALONE for fact in facts):
+        if not leave_rights_alone(fact.data for fact in facts):
             self._rights_changed(change.workspace)
         self._noticed(facts)
         # An event that is published after this answer then meets executors that know of the change.

@@ -12,7 +12,7 @@ from kit.auth.caller import Caller
 from kit.eventstore.facts import fact_types
 from kit.eventstore.store import Unit
 from onward.registry.v1 import facts_pb2
-from services.registry.domain.evolve import LEAVE_RIGHTS_ALONE, fold
+from services.registry.domain.evolve import fold, leave_rights_alone
 from services.registry.domain.state import State
 
 # A busy workspace's state takes about 1 MB; one that was put out is read from the log again.
@@ -30,7 +30,7 @@ class Known:
 
     def after(self, position: int, facts: Sequence[Message]) -> Known:
         """With what the facts up to a position, all that there are, make of it."""
-        kept = all(type(fact) in LEAVE_RIGHTS_ALONE for fact in facts)
+        kept = leave_rights_alone(facts)
         # The position of the last of them will do for each of them: to be told too late is to ask once too often.
         return Known(position, fold(self.state, facts), self.access_position if kept else position)
 
