@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import asyncio
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from dataclasses import replace
 from typing import Any, cast
 
 import pytest
@@ -111,7 +114,7 @@ async def test_what_is_told_late_may_have_been_given_to_others_meanwhile(
     outcomes = OutcomeLog(bus.publish, lambda tickets: None, FakeClock())
     outcomes.record(an_item(fresh=True), DEFERRED, Run(3, 7))
     # One batch is full, the other is not.
-    outcomes._ready.append(outcomes._open.pop("acme"))
+    outcomes._ready.append(outcomes._close("acme"))
     outcomes.record(an_item(fresh=True), DEFERRED, Run(3, 7))
     if lost:
         outcomes.disconnected()
@@ -119,3 +122,69 @@ async def test_what_is_told_late_may_have_been_given_to_others_meanwhile(
     await end(outcomes, running)
     told = [one.fresh for batch in bus.stored for one in batch.destinations[0].attempts]
     assert sorted(told) == sorted([fresh, fresh or bool(refusals)])
+
+
+def of_workspace(workspace: str) -> Item:
+    made = an_item(fresh=False)
+    made.route = replace(made.route, workspace=workspace)
+    return made
+
+
+@asynccontextmanager
+async def rounds(monkeypatch: pytest.MonkeyPatch, round_s: float) -> AsyncIterator[tuple[OutcomeLog, Bus]]:
+    """A log whose first round has just begun."""
+    monkeypatch.setattr(settle, "ROUND_S", round_s)
+    bus = Bus(0)
+    outcomes = OutcomeLog(bus.publish, lambda tickets: None, FakeClock())
+    running = asyncio.ensure_future(outcomes.run())
+    outcomes.record(an_item(fresh=False), DELIVERED, Run(3, 7))
+    while not outcomes.empty:
+        await asyncio.sleep(0)
+    assert len(bus.stored) == 1
+    yield outcomes, bus
+    running.cancel()
+
+
+async def turns(count: int = 20) -> None:
+    for _ in range(count):
+        await asyncio.sleep(0)
+
+
+async def test_outcomes_that_come_one_by_one_wait_for_the_next_round(monkeypatch: pytest.MonkeyPatch) -> None:
+    async with rounds(monkeypatch, 1000.0) as (outcomes, bus):
+        for _ in range(settle.ROUND_OUTCOMES - 1):
+            outcomes.record(an_item(fresh=False), DELIVERED, Run(3, 7))
+            await turns()
+        assert len(bus.stored) == 1
+        outcomes.record(an_item(fresh=False), DELIVERED, Run(3, 7))
+        await turns()
+        # So many wait for no round.
+        assert [len(batch.destinations[0].attempts) for batch in bus.stored] == [1, settle.ROUND_OUTCOMES]
+        outcomes.record(an_item(fresh=False), DELIVERED, Run(3, 7))
+        await turns()
+        assert not outcomes.empty
+
+
+async def test_a_round_takes_what_every_workspace_has(monkeypatch: pytest.MonkeyPatch) -> None:
+    async with rounds(monkeypatch, 1000.0) as (outcomes, bus):
+        names = [f"w-{number}" for number in range(5)]
+        # One that has filled its batch by the time that its turn comes is passed over.
+        outcomes._due.append("gone")
+        for name in (*names, *names):
+            outcomes.record(of_workspace(name), DELIVERED, Run(3, 7))
+        await turns()
+        assert len(bus.stored) == 1
+        outcomes._round_at -= 1000.0
+        outcomes._ring()
+        await turns(100)
+        told = [(batch.workspace, len(batch.destinations[0].attempts)) for batch in bus.stored[1:]]
+        assert told == [(name, 2) for name in names]
+
+
+async def test_what_waits_for_a_round_goes_when_it_is_due(monkeypatch: pytest.MonkeyPatch) -> None:
+    async with rounds(monkeypatch, 0.02) as (outcomes, bus):
+        outcomes.record(an_item(fresh=False), DELIVERED, Run(3, 7))
+        async with asyncio.timeout(10):
+            while not outcomes.empty:
+                await asyncio.sleep(0.001)
+        assert len(bus.stored) == 2

@@ -40,6 +40,10 @@ LATENCY_MAX_US = 3_600_000_000
 PUBLISHES_MAX = 8
 # A batch that is not full goes only while fewer are under way; it fills meanwhile.
 PUBLISHES_OF_PARTS_MAX = 2
+# What is left of each costs the bus, the tracker and Postgres a transaction: outcomes that come one by one go in
+# rounds, so far apart at least, unless so many wait. The first of them waits for nothing.
+ROUND_S = 0.05
+ROUND_OUTCOMES = 64
 RETRY_SECONDS = (0.05, 0.1, 0.2, 0.5, 1.0)
 # The log has a line of the first failure, and of each tenth.
 TRIES_PER_LINE = 10
@@ -136,7 +140,7 @@ class _Batch:
 
 
 class OutcomeLog:
-    """Collects outcomes while earlier ones are being stored, so that batches grow with the load.
+    """Collects outcomes while earlier ones are being stored, and between rounds, so that batches grow with the load.
 
     `run()` must be running. A batch is published until it is stored: its id lets the tracker apply it once. `publish`
     makes one try.
@@ -150,6 +154,12 @@ class OutcomeLog:
         self._ready: deque[_Batch] = deque()
         self._wake = asyncio.Event()
         self._under_way: set[_Batch] = set()
+        # In open batches, of whatever workspace.
+        self._waiting = 0
+        # Workspaces whose open batches the last round has still to take; when it began, by the event loop's clock.
+        self._due: deque[str] = deque()
+        self._round_at = -ROUND_S
+        self._alarm: asyncio.TimerHandle | None = None
         # Is told of every attempt that settles its ticket.
         self.observe: Observe | None = None
 
@@ -253,9 +263,15 @@ class OutcomeLog:
             batch.tickets.append(ticket)
         batch.count += 1
         batch.bytes += size_bytes
+        self._waiting += 1
         if batch.full:
-            self._ready.append(self._open.pop(workspace))
+            self._ready.append(self._close(workspace))
         self._wake.set()
+
+    def _close(self, workspace: str) -> _Batch:
+        batch = self._open.pop(workspace)
+        self._waiting -= batch.count
+        return batch
 
     async def run(self) -> None:
         """Publish batches as slots become free, until cancelled."""
@@ -272,9 +288,30 @@ class OutcomeLog:
     def _next(self) -> _Batch | None:
         if self._ready and len(self._under_way) < PUBLISHES_MAX:
             return self._ready.popleft()
-        if self._open and len(self._under_way) < PUBLISHES_OF_PARTS_MAX:
-            return self._open.pop(next(iter(self._open)))
+        while self._open and len(self._under_way) < PUBLISHES_OF_PARTS_MAX:
+            if not self._due and not self._begin_round():
+                return None
+            workspace = self._due.popleft()
+            # It may have been filled since the round began.
+            if workspace in self._open:
+                return self._close(workspace)
         return None
+
+    def _begin_round(self) -> bool:
+        """Let all that is open go, or wake up when that is due."""
+        loop = asyncio.get_running_loop()
+        due_at = self._round_at + ROUND_S
+        if self._waiting >= ROUND_OUTCOMES or loop.time() >= due_at:
+            self._round_at = loop.time()
+            self._due.extend(self._open)
+            return True
+        if self._alarm is None:
+            self._alarm = loop.call_at(due_at, self._ring)
+        return False
+
+    def _ring(self) -> None:
+        self._alarm = None
+        self._wake.set()
 
     async def _store(self, batch: _Batch) -> None:
         message = batch.message
