@@ -62,9 +62,10 @@ class Message:
         stream_seq: int = 1,
         delivered: int = 1,
         timestamp_ns: int = 0,
+        pending: int = 0,
     ) -> Message:
         """A message as the server would deliver it, for tests of what consumes messages."""
-        reply = f"$JS.ACK.{stream}.consumer.{delivered}.{stream_seq}.{stream_seq}.{timestamp_ns}.0"
+        reply = f"$JS.ACK.{stream}.consumer.{delivered}.{stream_seq}.{stream_seq}.{timestamp_ns}.{pending}"
         block = "".join(f"{name}: {value}\r\n" for name, value in headers.items())
         header = f"NATS/1.0\r\n{block}\r\n".encode() if headers else b""
         return cls(subject.encode(), reply.encode(), header, data)

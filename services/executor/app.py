@@ -45,6 +45,7 @@ from services.executor.consumers.breakers import BreakersFeed
 from services.executor.consumers.continuity import Continuity
 from services.executor.consumers.duplicates import Published, Repetitions, WhileAnswered
 from services.executor.consumers.facts import BusFence, FactsFeed
+from services.executor.consumers.floods import Floods
 from services.executor.consumers.intake import Intake
 from services.executor.consumers.tickets import Tickets
 from services.executor.handlers.checks import executor_status
@@ -123,7 +124,8 @@ class App:
         self._duplicates = WhileAnswered(self._find_duplicates)
         self._log = registry_log(self._registry)
         self._publisher = Publisher(bus)
-        self._tickets = Tickets(bus, self._clock)
+        floods = Floods(self._clock)
+        self._tickets = Tickets(bus, self._clock, floods)
         self._outcomes = OutcomeLog(self._publish, self._tickets.settled, self._clock)
         self._broker = Broker(own_endpoints=_own_endpoints(settings))
         self._egress = Egress(self._broker, self._clock)
@@ -146,7 +148,7 @@ class App:
         self._lanes = LaneSet(services)
         self._breakers.on_change = self._lanes.look
         self._intake = Intake(
-            self._view, self._fence, self._tickets, self._outcomes, self._lanes.push, self._lookup,
+            self._view, self._fence, self._tickets, floods, self._outcomes, self._lanes.push, self._lookup,
             Repetitions(self._duplicates.find), self._clock,
         )  # fmt: skip
         self._continuity = Continuity(partial(exists, bus))

@@ -14,6 +14,7 @@ from kit.bus.connection import Bus
 from kit.bus.message import Message
 from kit.clock import FakeClock
 from onward.executor.v1 import outcomes_pb2 as pb
+from services.executor.consumers.floods import Floods
 from services.executor.consumers.tickets import YOUNG_MIN, Tickets
 from services.executor.domain.errors import Verdict
 from services.executor.domain.gathering import Batching, Gathering
@@ -214,7 +215,7 @@ def _message(number: int) -> Message:
 
 
 async def test_events_that_wait_for_their_batch_keep_no_others_from_being_taken() -> None:
-    tickets = Tickets(cast(Bus, None), FakeClock())
+    tickets = Tickets(cast(Bus, None), FakeClock(), Floods(FakeClock()))
     taken = [tickets.take(_message(number), "s") for number in range(YOUNG_MIN)]
     tickets.handed_out([])
     assert not tickets.has_room("s")
@@ -240,7 +241,7 @@ LEAVES: dict[str, Callable[[Batcher, Generation], object]] = {
 async def test_what_is_gathered_no_more_counts_like_all_else(leaves: str) -> None:
     """Or a stream whose outcomes are not stored would be taken without an end."""
     clock = FakeClock()
-    tickets = Tickets(cast(Bus, None), clock)
+    tickets = Tickets(cast(Bus, None), clock, Floods(clock))
     log = OutcomeLog(cast(Any, None), cast(Any, None), clock)
     batcher = Batcher(cast(Any, SimpleNamespace(clock=clock, outcomes=log)))
     generation = Generation(PROGRAM, gathering=Gathering(Batching(YOUNG_MIN * 4, wait_s=60)))

@@ -10,18 +10,13 @@ import pytest
 
 from kit.bus.message import Message
 from kit.clock import FakeClock
-from services.executor.consumers import tickets as tickets_module
 from services.executor.consumers.facts import BusFence
+from services.executor.consumers.floods import Floods
 from services.executor.consumers.intake import TURN_S, Intake, _newest_ns
 from services.executor.consumers.tickets import (
     HELD_MAX,
-    LATELY_S,
-    MANY_PER_S,
-    PART_CROWDED,
     RESERVED,
     STREAM_MIN,
-    WINDOW_S,
-    YOUNG_CROWDED_MAX,
     YOUNG_MIN,
     Tickets,
 )
@@ -84,9 +79,11 @@ def messages(workspace: str, count: int) -> Sequence[Message]:
 async def test_a_flood_of_one_workspace_lets_others_in_after_a_turn() -> None:
     clock = FakeClock()
     refusals = SlowRefusals(clock, TURN_S / 4)
-    tickets = Tickets(cast(Any, NoBus()), clock)
+    floods = Floods(clock)
+    tickets = Tickets(cast(Any, NoBus()), clock, floods)
     intake = Intake(
-        View(), NoFence(), tickets, cast(Any, refusals), cast(Any, None), cast(Any, None), cast(Any, None), clock
+        View(), NoFence(), tickets, floods, cast(Any, refusals), cast(Any, None), cast(Any, None),
+        cast(Any, None), clock,
     )  # fmt: skip
     flood = asyncio.ensure_future(intake.on_events("large", "EVENTS_large", list(messages("large", 100))))
     small = asyncio.ensure_future(intake.on_events("small", "EVENTS_small", list(messages("small", 1))))
@@ -120,9 +117,10 @@ async def test_whether_a_source_is_known_is_judged_by_a_view_that_is_new_enough(
     """The tracker is asked at once, but for events of a source that may have been made just now."""
     clock, view, fence, repetitions = FakeClock(), OneSource(), LateFence(), NoRepetitions()
     refusals = SlowRefusals(clock, 0)
-    tickets = Tickets(cast(Any, NoBus()), clock)
+    floods = Floods(clock)
+    tickets = Tickets(cast(Any, NoBus()), clock, floods)
     intake = Intake(
-        cast(Any, view), fence, tickets, cast(Any, refusals), cast(Any, None), cast(Any, None),
+        cast(Any, view), fence, tickets, floods, cast(Any, refusals), cast(Any, None), cast(Any, None),
         cast(Any, repetitions), clock,
     )  # fmt: skip
     running = asyncio.ensure_future(intake.run())
@@ -146,9 +144,10 @@ async def test_whether_a_source_is_known_is_judged_by_a_view_that_is_new_enough(
 async def test_only_a_message_that_this_server_alone_had_and_gave_once_is_fresh(
     delivered: int, timestamp_ns: int, fresh: bool
 ) -> None:
-    tickets = Tickets(cast(Any, NoBus()), FakeClock())
+    floods = Floods(FakeClock())
+    tickets = Tickets(cast(Any, NoBus()), FakeClock(), floods)
     intake = Intake(
-        cast(Any, OneSource()), LateFence(), tickets, cast(Any, None), cast(Any, None), cast(Any, None),
+        cast(Any, OneSource()), LateFence(), tickets, floods, cast(Any, None), cast(Any, None), cast(Any, None),
         cast(Any, NoRepetitions()), FakeClock(),
     )  # fmt: skip
     running = asyncio.ensure_future(intake.run())
@@ -233,7 +232,7 @@ async def test_what_was_stored_before_the_connection_was_made_may_have_been_give
 
 @pytest.fixture
 def tickets() -> Tickets:
-    return Tickets(cast(Any, NoBus()), FakeClock())
+    return Tickets(cast(Any, NoBus()), FakeClock(), Floods(FakeClock()))
 
 
 def hold(tickets: Tickets, stream: str, count: int) -> list[Ticket]:
@@ -285,104 +284,3 @@ async def test_a_stream_goes_on_when_its_own_messages_are_settled_though_others_
     await asyncio.sleep(0)
     await asyncio.sleep(0)
     assert task.done()
-
-
-class LongTurns(Tickets):
-    """Turns of the event loop take what a test says."""
-
-    turn_s = 0.0
-
-    async def _turn_s(self) -> float:
-        await asyncio.sleep(0)
-        return self.turn_s
-
-
-async def looked(tickets: Tickets) -> None:
-    for _ in range(10):
-        await asyncio.sleep(0)
-
-
-async def pauses(tickets: Tickets, stream: str, part: list[Message]) -> bool:
-    task = asyncio.ensure_future(tickets.pause(stream, part))
-    await asyncio.sleep(0)
-    paused = not task.done()
-    task.cancel()
-    return paused
-
-
-async def test_a_flood_is_taken_in_parts_with_pauses_while_others_have_a_few_events_and_turns_are_long() -> None:
-    clock = FakeClock()
-    tickets = LongTurns(cast(Any, NoBus()), clock)
-    pull = list(messages("large", 500))
-    running = asyncio.ensure_future(tickets.run())
-    assert list(tickets.parts("EVENTS_large", pull)) == [pull]
-    list(tickets.parts("EVENTS_small", pull[:1]))
-    parts = list(tickets.parts("EVENTS_large", pull))
-    assert [len(part) for part in parts[:-1]] == [PART_CROWDED] * (len(parts) - 1)
-    assert [one for part in parts for one in part] == pull
-    tickets.turn_s = 1.0
-    await looked(tickets)
-    assert await pauses(tickets, "EVENTS_large", parts[0])
-    assert not await pauses(tickets, "EVENTS_small", pull)
-    tickets._window = 3 * YOUNG_CROWDED_MAX
-    for stream in ("EVENTS_large", "EVENTS_small", "DUE"):
-        hold(tickets, stream, STREAM_MIN)
-    room = {stream: tickets.has_room(stream) for stream in ("EVENTS_large", "EVENTS_small", "DUE")}
-    assert room == {"EVENTS_large": False, "EVENTS_small": True, "DUE": True}
-    tickets.turn_s = 0.0
-    for _ in range(10):
-        await looked(tickets)
-    assert not await pauses(tickets, "EVENTS_large", parts[0])
-    clock.advance(LATELY_S)
-    await looked(tickets)
-    assert list(tickets.parts("EVENTS_large", pull)) == [pull]
-    running.cancel()
-
-
-async def test_a_flood_is_one_by_what_it_brings_in_a_while_and_two_of_them_do_not_wait_for_each_other() -> None:
-    tickets = LongTurns(cast(Any, NoBus()), FakeClock())
-    tickets.turn_s = 1.0
-    running = asyncio.ensure_future(tickets.run())
-    few = list(messages("any", round(MANY_PER_S * WINDOW_S) // 2))
-    for stream in ("EVENTS_a", "EVENTS_b"):
-        list(tickets.parts(stream, few))
-        list(tickets.parts(stream, few))
-    hold(tickets, "EVENTS_a", 1)
-    await looked(tickets)
-    assert list(tickets.parts("EVENTS_a", few)) == [few]
-    assert not await pauses(tickets, "EVENTS_a", few)
-    list(tickets.parts("EVENTS_small", few))
-    assert len(list(tickets.parts("EVENTS_a", few))) > 1
-    # A flood that ebbs stays one for a while.
-    list(tickets.parts("EVENTS_b", few[:1]))
-    await looked(tickets)
-    assert list(tickets.parts("EVENTS_small", few)) == [few]
-    running.cancel()
-
-
-async def test_a_flood_pauses_before_anybody_looks() -> None:
-    tickets = Tickets(cast(Any, NoBus()), FakeClock())
-    pull = list(messages("any", MANY_PER_S // 2))
-    list(tickets.parts("EVENTS_small", pull[:1]))
-    list(tickets.parts("EVENTS_large", pull))
-    assert not await pauses(tickets, "EVENTS_large", pull)
-    list(tickets.parts("EVENTS_large", pull))
-    assert await pauses(tickets, "EVENTS_large", pull)
-
-
-async def test_how_long_a_turn_takes_is_measured(monkeypatch: pytest.MonkeyPatch) -> None:
-    """By the clock, which stands still here but for a busy task."""
-    monkeypatch.setattr(tickets_module, "WINDOW_S", 0.01)
-    clock = FakeClock()
-
-    async def busy() -> None:
-        while True:
-            clock.advance(0.5)
-            await asyncio.sleep(0)
-
-    running = asyncio.ensure_future(busy())
-    tickets = Tickets(cast(Any, NoBus()), clock)
-    assert await tickets._turn_s() == 0
-    list(tickets.parts("EVENTS_large", list(messages("large", MANY_PER_S))))
-    assert await tickets._turn_s() == pytest.approx(0.5, rel=0.1)
-    running.cancel()

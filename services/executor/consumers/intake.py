@@ -26,6 +26,7 @@ from kit.events import (
 from onward.delivery.v1 import internal_service_pb2 as lookup_pb
 from onward.executor.v1 import outcomes_pb2 as pb
 from services.executor.consumers.duplicates import Published, Repetitions
+from services.executor.consumers.floods import Floods
 from services.executor.consumers.tickets import Tickets
 from services.executor.domain import errors
 from services.executor.handlers.settle import OutcomeLog
@@ -76,6 +77,7 @@ class Intake:
         view: View,
         fence: Fence,
         tickets: Tickets,
+        floods: Floods,
         outcomes: OutcomeLog,
         push: PushItem,
         lookup: Lookup,
@@ -85,6 +87,7 @@ class Intake:
         self._view = view
         self._fence = fence
         self._tickets = tickets
+        self._floods = floods
         self._outcomes = outcomes
         self._push = push
         self._lookup = lookup
@@ -98,11 +101,11 @@ class Intake:
         reached = self._fence.wait(_newest_ns(messages))
         if not all(self._view.knows_source(workspace, _source(message)) for message in messages):
             await reached
-        for part in self._tickets.parts(stream, messages):
+        for part in self._floods.parts(stream, messages):
             await self._on_part(workspace, stream, part, reached)
             # What is taken waits for it in any case; without an answer, nothing more is.
             await reached
-            await self._tickets.pause(stream, part)
+            await self._floods.pause(stream, part)
             await self._tickets.room(stream)
 
     async def _on_part(

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections import Counter
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 
 import structlog
 
@@ -13,6 +13,7 @@ from kit.bus.connection import Bus
 from kit.bus.message import Message
 from kit.clock import Clock
 from kit.errors import OnwardError
+from services.executor.consumers.floods import Floods
 from services.executor.handlers.work import Ticket
 
 # Young messages that one executor holds: at least enough to fill a batch for each of two workers; more does not make
@@ -23,18 +24,8 @@ YOUNG_MAX = 4000
 STREAM_MIN = 128
 # The window of young messages is what was settled in this time, about as long as a deferral takes.
 WINDOW_S = 0.25
-# Whatever is taken waits for all that was taken before, and each turn of the event loop for all that is done in it. So
-# where another workspace had a few messages lately, a flood (so many messages a second) is taken in small parts, each
-# is followed by a pause, as long as it takes for turns to be short, and while it must pause little of it is held.
-MANY_PER_S = 1_000
-LATELY_S = 10.0
+# Of a flood that must pause, little is held.
 YOUNG_CROWDED_MAX = 256
-PART_CROWDED = 64
-TURN_LONG_S = 0.0002
-TURN_SAMPLES = 12
-PAUSE_MIN_S = 0.001
-# Pauses alone hold nobody below 2,000 messages a second.
-PAUSE_MAX_S = 0.032
 # What is older runs long, and is bounded by its lane; it must not keep others from starting.
 OLD_AFTER_S = 0.5
 # All together stay below the consumer's max_ack_pending (20,000), which several executors share.
@@ -50,8 +41,9 @@ log = structlog.get_logger()
 class Tickets:
     """The messages that are being worked on, and how many there may be."""
 
-    def __init__(self, bus: Bus, clock: Clock) -> None:
+    def __init__(self, bus: Bus, clock: Clock, floods: Floods) -> None:
         self._bus = bus
+        self._floods = floods
         self._clock = clock
         self._held: dict[tuple[str, int], Ticket] = {}
         self._of_stream: Counter[str] = Counter()
@@ -59,34 +51,11 @@ class Tickets:
         self._settled = 0
         self._window = YOUNG_MIN
         self._old = 0
-        # What each stream brought since the last look; when a stream brought many events, and others a few.
-        self._brought: Counter[str] = Counter()
-        self._many_at: dict[str, float] = {}
-        self._few_at: dict[str, float] = {}
-        self._pause_s = 0.0
         # Young or old, they are being gathered in lanes, for a quarter of a second and a batch each.
         self._waiting = 0
 
     def __len__(self) -> int:
         return len(self._held)
-
-    def parts(self, stream: str, messages: list[Message]) -> Iterator[list[Message]]:
-        """Cut a pull into what is to be taken together before `room` is awaited again."""
-        self._brought[stream] += len(messages)
-        if self._brought[stream] >= MANY_PER_S:
-            self._flood(stream, self._clock.monotonic())
-            # No look has been since it began.
-            self._pause_s = self._pause_s or (PAUSE_MAX_S if self._few_at else 0.0)
-        elif stream not in self._many_at:
-            self._few_at[stream] = self._clock.monotonic()
-        start = 0
-        while start < len(messages):
-            end = start + PART_CROWDED if self._others_have_few(stream) else len(messages)
-            yield messages[start:end]
-            start = end
-
-    def _others_have_few(self, stream: str) -> bool:
-        return len(self._few_at) > (stream in self._few_at)
 
     def take(self, message: Message, stream: str) -> Ticket | None:
         """Take a message; None where it is held already, since JetStream delivered it again too early."""
@@ -154,16 +123,10 @@ class Tickets:
         while not self.has_room(stream):
             await self._adjusted.wait()
 
-    async def pause(self, stream: str, part: Sequence[Message]) -> None:
-        """Leave the event loop to other workspaces, after a part of a flood."""
-        if self._pause_s and stream in self._many_at:
-            await asyncio.sleep(self._pause_s * min(1.0, len(part) / PART_CROWDED))
-
     def has_room(self, stream: str) -> bool:
         """Whether another batch may be taken from a stream."""
         held = len(self._held)
-        pauses = self._pause_s > 0 and stream in self._many_at
-        window = min(self._window, YOUNG_CROWDED_MAX) if pauses else self._window
+        window = min(self._window, YOUNG_CROWDED_MAX) if self._floods.pause_s(stream) else self._window
         if held - self._old - self._waiting < window and held < HELD_MAX - RESERVED:
             return True
         return self._of_stream[stream] < STREAM_MIN and held < HELD_MAX
@@ -173,12 +136,10 @@ class Tickets:
         extended_at = self._clock.monotonic()
         looked_at = extended_at
         while True:
-            turn_s = await self._turn_s()
+            await self._floods.watch()
             now = self._clock.monotonic()
             # A busy event loop makes it longer.
             passed_s, looked_at = max(WINDOW_S, now - looked_at), now
-            self._look_at_streams(now, passed_s)
-            self._pause_s = self._next_pause_s(turn_s)
             if not self._held and not self._settled:
                 continue
             old_before = now - OLD_AFTER_S
@@ -191,39 +152,6 @@ class Tickets:
             if now - extended_at >= PROGRESS_INTERVAL_S and self._bus.connected:
                 extended_at = now
                 self._extend(now)
-
-    async def _turn_s(self) -> float:
-        """Measure what a turn of the event loop takes, for as long as WINDOW_S; of no use, and 0, without a flood."""
-        if not self._many_at:
-            await asyncio.sleep(WINDOW_S)
-            return 0.0
-        total_s = 0.0
-        for _ in range(TURN_SAMPLES):
-            await asyncio.sleep(WINDOW_S / TURN_SAMPLES)
-            began = self._clock.monotonic()
-            await asyncio.sleep(0)
-            total_s += self._clock.monotonic() - began
-        return total_s / TURN_SAMPLES
-
-    def _look_at_streams(self, now: float, passed_s: float) -> None:
-        for stream, count in self._brought.items():
-            if count >= MANY_PER_S * passed_s:
-                self._flood(stream, now)
-        self._brought.clear()
-        for known in (self._many_at, self._few_at):
-            for stream in [stream for stream, at in known.items() if now - at >= LATELY_S]:
-                del known[stream]
-
-    def _flood(self, stream: str, now: float) -> None:
-        self._many_at[stream] = now
-        self._few_at.pop(stream, None)
-
-    def _next_pause_s(self, turn_s: float) -> float:
-        if not self._few_at or not self._many_at:
-            return 0.0
-        if turn_s > TURN_LONG_S:
-            return min(PAUSE_MAX_S, 2 * self._pause_s) or PAUSE_MAX_S
-        return 0.8 * self._pause_s if self._pause_s > PAUSE_MIN_S else 0.0
 
     def _extend(self, now: float) -> None:
         old = [one.message for one in self._held.values() if now - one.taken_at >= PROGRESS_INTERVAL_S]

@@ -1,0 +1,202 @@
+"""Workspaces that publish many events beside others that publish a few: how far the many are held back.
+
+Whatever is taken waits for all that was taken before, and each turn of the event loop for all that is done in it. So
+where another workspace had a few messages lately, a flood is taken in small parts, each is followed by a pause, as long
+as it takes for turns to be short, and while it must pause little of it is held.
+
+A spike is published faster than it can be delivered, and for a while only. The machine is busy enough with storing it;
+until that is done, hardly anything of it is taken where the machine has nothing left over.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import os
+from collections import Counter
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from kit.bus.message import Message
+from kit.clock import Clock
+
+# A flood brings so many messages a second.
+MANY_PER_S = 1_000
+# For so long after its last ones a stream is a flood, or has a few.
+LATELY_S = 10.0
+PART_CROWDED = 64
+# How often streams are looked at.
+LOOK_S = 0.25
+TURN_LONG_S = 0.0002
+TURN_SAMPLES = 12
+# Shorter ones are none.
+PAUSE_SHARE_MIN = 0.03
+# Pauses alone hold nobody below 2,000 messages a second,
+PAUSE_MAX_S = 0.032
+# but for a spike: so many are published in a second, for so long at most, and 256 a second are taken of it. What was
+# pulled and waits for that is not given to somebody else yet (ack_wait, 10 s).
+SPIKE_PER_S = 5_000
+SPIKE_S = 60.0
+SPIKE_PAUSE_MAX_S = 0.25
+# How long a stream's growth is watched to know how fast it is published, unless it has grown by as much before.
+GROWTH_S = 0.25
+# Pauses get longer while less than this share of the machine's time is left over.
+IDLE_SHARE_MIN = 0.3
+# Since the machine's start, in seconds: what has passed, and what all of its CPUs together were idle.
+UPTIME = Path("/proc/uptime")
+
+IdleShare = Callable[[], float]
+
+
+class MachineIdle:
+    """What share of the machine's CPU time nobody wanted since the last question; 0 where the system doesn't say."""
+
+    def __init__(self, uptime: Path = UPTIME) -> None:
+        self._uptime = uptime
+        self._passed_s, self._idle_s = 0.0, 0.0
+
+    def __call__(self) -> float:
+        try:
+            passed_s, idle_s = map(float, self._uptime.read_text().split())
+        except (OSError, ValueError):
+            return 0.0
+        share = (idle_s - self._idle_s) / max(passed_s - self._passed_s, 0.01) / (os.cpu_count() or 1)
+        self._passed_s, self._idle_s = passed_s, idle_s
+        return share
+
+
+@dataclass(slots=True)
+class Growth:
+    """How fast a stream is published, whoever takes its messages."""
+
+    last: int
+    at: float
+    # Of the spike that there is or was: when it began, and when it was last seen to go on.
+    began_at: float = -SPIKE_S
+    fast_at: float = -LATELY_S
+
+    def note(self, last: int, now: float) -> None:
+        """Note the place of the stream's last message, as it was when some message was delivered."""
+        passed_s = now - self.at
+        fast = last - self.last >= SPIKE_PER_S * max(passed_s, GROWTH_S)
+        if fast:
+            if now - self.fast_at >= LATELY_S:
+                self.began_at = now
+            self.fast_at = now
+        if passed_s >= GROWTH_S:
+            self.last, self.at = last, now
+
+    def is_spike(self, now: float) -> bool:
+        """Whether it was published as fast lately: what is said of messages that wait here is seconds old."""
+        return now - self.fast_at < LATELY_S and now - self.began_at < SPIKE_S
+
+
+class Floods:
+    """Knows which streams are floods, and how long they are to pause."""
+
+    def __init__(self, clock: Clock, idle_share: IdleShare | None = None) -> None:
+        self._clock = clock
+        self._idle_share = idle_share or MachineIdle()
+        # What each stream brought since the last look; when a stream brought many events, and others a few.
+        self._brought: Counter[str] = Counter()
+        self._many_at: dict[str, float] = {}
+        self._few_at: dict[str, float] = {}
+        self._growth: dict[str, Growth] = {}
+        # How much of the longest pause is made.
+        self._pause_share = 0.0
+
+    def parts(self, stream: str, messages: list[Message]) -> Iterator[list[Message]]:
+        """Cut a pull into what is to be taken together before the next `pause`."""
+        now = self._clock.monotonic()
+        self._note_growth(stream, messages[-1], now)
+        self._brought[stream] += len(messages)
+        if self._brought[stream] >= MANY_PER_S * LOOK_S:
+            self._flood(stream, now)
+        elif stream not in self._many_at:
+            if not self._few_at:
+                self._begin()
+            self._few_at[stream] = now
+        start = 0
+        while start < len(messages):
+            end = start + PART_CROWDED if self._others_have_few(stream) else len(messages)
+            yield messages[start:end]
+            start = end
+
+    async def pause(self, stream: str, part: Sequence[Message]) -> None:
+        """Leave the machine to other workspaces, after a part of a flood."""
+        pause_s = self.pause_s(stream)
+        if pause_s:
+            await asyncio.sleep(pause_s * min(1.0, len(part) / PART_CROWDED))
+
+    def pause_s(self, stream: str) -> float:
+        """How long it pauses after a whole part; 0 for what is no flood."""
+        if stream not in self._many_at or not self._few_at:
+            return 0.0
+        growth = self._growth[stream]
+        return self._pause_share * (SPIKE_PAUSE_MAX_S if growth.is_spike(self._clock.monotonic()) else PAUSE_MAX_S)
+
+    async def watch(self) -> None:
+        """Look at streams once, after LOOK_S, or more where the event loop is busy."""
+        began = self._clock.monotonic()
+        turn_s = await self._turn_s()
+        now = self._clock.monotonic()
+        # A busy event loop makes it longer.
+        self._look(now, max(LOOK_S, now - began))
+        self._set_pause(turn_s)
+
+    async def _turn_s(self) -> float:
+        """Measure what a turn of the event loop takes, for as long as LOOK_S; of no use, and 0, without a flood."""
+        if not self._many_at:
+            await asyncio.sleep(LOOK_S)
+            return 0.0
+        total_s = 0.0
+        for _ in range(TURN_SAMPLES):
+            await asyncio.sleep(LOOK_S / TURN_SAMPLES)
+            began = self._clock.monotonic()
+            await asyncio.sleep(0)
+            total_s += self._clock.monotonic() - began
+        return total_s / TURN_SAMPLES
+
+    def _note_growth(self, stream: str, newest: Message, now: float) -> None:
+        if newest.delivered > 1:
+            # It is older than others that came before.
+            return
+        last = newest.stream_seq + newest.pending
+        growth = self._growth.setdefault(stream, Growth(last, now))
+        was_spike = growth.is_spike(now)
+        growth.note(last, now)
+        if growth.is_spike(now):
+            # However little is taken of it.
+            self._flood(stream, now)
+            if not was_spike:
+                self._begin()
+
+    def _look(self, now: float, passed_s: float) -> None:
+        for stream, count in self._brought.items():
+            if count >= MANY_PER_S * passed_s:
+                self._flood(stream, now)
+        self._brought.clear()
+        for known in (self._many_at, self._few_at):
+            for stream in [stream for stream, at in known.items() if now - at >= LATELY_S]:
+                del known[stream]
+
+    def _flood(self, stream: str, now: float) -> None:
+        if stream not in self._many_at:
+            self._begin()
+        self._many_at[stream] = now
+        self._few_at.pop(stream, None)
+
+    def _begin(self) -> None:
+        """Pause for now: no look has been since things changed."""
+        self._pause_share = 1.0
+
+    def _others_have_few(self, stream: str) -> bool:
+        return len(self._few_at) > (stream in self._few_at)
+
+    def _set_pause(self, turn_s: float) -> None:
+        if not self._few_at or not self._many_at:
+            return
+        if turn_s > TURN_LONG_S or self._idle_share() < IDLE_SHARE_MIN:
+            self._pause_share = min(1.0, 2 * self._pause_share) or 1.0
+        else:
+            self._pause_share = 0.8 * self._pause_share if self._pause_share > PAUSE_SHARE_MIN else 0.0
