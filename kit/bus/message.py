@@ -37,13 +37,17 @@ class Message:
     included.
     """
 
-    __slots__ = ("_headers", "data", "delivered", "header_block", "reply_subject", "stream_seq", "subject")
+    __slots__ = (
+        "_headers", "arrived_at", "data", "delivered", "header_block", "reply_subject", "stream_seq", "subject",
+    )  # fmt: skip
 
-    def __init__(self, subject: bytes, reply: bytes, header: bytes, data: bytes) -> None:
+    def __init__(self, subject: bytes, reply: bytes, header: bytes, data: bytes, arrived_at: float = 0.0) -> None:
         self.subject = subject.decode()
         self.reply_subject = reply
         self.header_block = header
         self.data = data
+        # By the monotonic clock: `pending` is of then.
+        self.arrived_at = arrived_at
         self._headers: dict[str, str] | None = None
         # Everybody needs these two; the rest is parsed when it is asked for.
         ack = reply.split(b".")
@@ -63,12 +67,13 @@ class Message:
         delivered: int = 1,
         timestamp_ns: int = 0,
         pending: int = 0,
+        arrived_at: float = 0.0,
     ) -> Message:
         """A message as the server would deliver it, for tests of what consumes messages."""
         reply = f"$JS.ACK.{stream}.consumer.{delivered}.{stream_seq}.{stream_seq}.{timestamp_ns}.{pending}"
         block = "".join(f"{name}: {value}\r\n" for name, value in headers.items())
         header = f"NATS/1.0\r\n{block}\r\n".encode() if headers else b""
-        return cls(subject.encode(), reply.encode(), header, data)
+        return cls(subject.encode(), reply.encode(), header, data, arrived_at)
 
     def __repr__(self) -> str:
         return f"Message({self.subject!r}, stream_seq={self.stream_seq}, {len(self.data)} bytes)"

@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import asyncio
 import inspect
+import time
 from collections.abc import Awaitable, Callable
 
 import orjson
@@ -195,7 +196,7 @@ class Puller:
 
     def _receive(self, subject: bytes, reply: bytes, header: bytes, data: bytes) -> None:
         if reply.startswith(b"$JS.ACK."):
-            self._buffer.append(Message(subject, reply, header, data))
+            self._buffer.append(Message(subject, reply, header, data, time.monotonic()))
             if self._outstanding:
                 self._outstanding -= 1
             self.received += 1

@@ -124,8 +124,8 @@ class App:
         self._duplicates = WhileAnswered(self._find_duplicates)
         self._log = registry_log(self._registry)
         self._publisher = Publisher(bus)
-        floods = Floods(self._clock)
-        self._tickets = Tickets(bus, self._clock, floods)
+        self._floods = Floods(self._clock)
+        self._tickets = Tickets(bus, self._clock, self._floods)
         self._outcomes = OutcomeLog(self._publish, self._tickets.settled, self._clock)
         self._broker = Broker(own_endpoints=_own_endpoints(settings))
         self._egress = Egress(self._broker, self._clock)
@@ -148,7 +148,7 @@ class App:
         self._lanes = LaneSet(services)
         self._breakers.on_change = self._lanes.look
         self._intake = Intake(
-            self._view, self._fence, self._tickets, floods, self._outcomes, self._lanes.push, self._lookup,
+            self._view, self._fence, self._tickets, self._floods, self._outcomes, self._lanes.push, self._lookup,
             Repetitions(self._duplicates.find), self._clock,
         )  # fmt: skip
         self._continuity = Continuity(partial(exists, bus))
@@ -231,10 +231,10 @@ class App:
     async def _drain(self) -> None:
         """Stop pulling, let what runs finish and be reported; what does not is delivered again to others."""
         await self._server.not_ready()
+        self._floods.release()
         try:
             async with asyncio.timeout(self._settings.drain_seconds):
-                for puller in self._pullers.values():
-                    await puller.stop()
+                await asyncio.gather(*(puller.stop() for puller in self._pullers.values()))
                 while len(self._tickets) or not self._outcomes.empty:
                     await asyncio.sleep(DRAIN_TICK_S)
         except TimeoutError:

@@ -2,6 +2,7 @@
 
 import asyncio
 import contextlib
+import time
 from collections.abc import AsyncIterator, Awaitable, Callable
 from dataclasses import replace
 
@@ -85,10 +86,12 @@ async def test_five_thousand_messages_arrive_once_and_in_order(bus: Bus) -> None
 
 async def test_a_message_carries_what_was_published(bus: Bus) -> None:
     got: list[Message] = []
+    began = time.monotonic()
     async with pulling(executor(bus, got.extend)):
         await Publisher(bus).publish("events.acme.web", b"body", "id-1", {"traceparent": "00-1"})
         await eventually(lambda: got)
     (message,) = got
+    assert began <= message.arrived_at <= time.monotonic()
     assert (message.subject, message.data, message.msg_id) == ("events.acme.web", b"body", "id-1")
     assert message.headers == {"Nats-Msg-Id": "id-1", "traceparent": "00-1"}
     assert (message.stream, message.stream_seq, message.delivered) == (STREAM, 1, 1)

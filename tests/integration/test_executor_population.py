@@ -13,6 +13,7 @@ from kit.embedded.nats import EmbeddedNats
 from kit.testing.eventually import eventually
 from onward.executor.v1 import outcomes_pb2 as pb
 from services.executor.app import App, build
+from services.executor.consumers.floods import MachineIdle
 from services.executor.handlers.lanes import Lane
 from tests.integration.executor_world import WORKSPACE, Program, World, executor_world
 
@@ -172,3 +173,8 @@ def _delivered(world: World) -> set[str]:
 def _ran(app: App | None) -> int:
     assert app is not None
     return sum(count for _, count in app.meters.executions())
+
+
+def test_this_machine_says_how_idle_it_was() -> None:
+    # Since it was started, which is neither never nor always; that would be the answer of a machine that does not say.
+    assert 0 < MachineIdle()() < 1

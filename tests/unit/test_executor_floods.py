@@ -12,7 +12,9 @@ from typing import Any, cast
 import pytest
 
 from kit.bus.message import Message
+from kit.bus.streams import EXECUTOR_ACK_WAIT_S
 from kit.clock import FakeClock
+from services.executor.app import PULL_EVENTS
 from services.executor.consumers import floods as floods_module
 from services.executor.consumers.floods import (
     GROWTH_S,
@@ -25,11 +27,16 @@ from services.executor.consumers.floods import (
     SPIKE_PAUSE_MAX_S,
     SPIKE_PER_S,
     SPIKE_S,
-    UPTIME,
     Floods,
     MachineIdle,
 )
-from services.executor.consumers.tickets import STREAM_MIN, YOUNG_CROWDED_MAX, YOUNG_MIN, Tickets
+from services.executor.consumers.tickets import (
+    PROGRESS_INTERVAL_S,
+    STREAM_MIN,
+    YOUNG_CROWDED_MAX,
+    YOUNG_MIN,
+    Tickets,
+)
 
 # In one look.
 MANY = round(MANY_PER_S * LOOK_S)
@@ -74,11 +81,12 @@ def floods(clock: FakeClock, machine: Machine) -> Watched:
     return Watched(clock, machine)
 
 
-def pull(count: int, *, first: int = 1, pending: int = 0, delivered: int = 1) -> list[Message]:
-    numbers = range(first, first + count)
+def pull(count: int, *, first: int = 1, pending: int = 0, delivered: int = 1, arrived_at: float = 0.0) -> list[Message]:
     return [
-        Message.build("events.any.web", b"{}", stream_seq=number, pending=pending, delivered=delivered)
-        for number in numbers
+        Message.build(
+            "events.any.web", b"{}", stream_seq=number, pending=pending, delivered=delivered, arrived_at=arrived_at
+        )
+        for number in range(first, first + count)
     ]
 
 
@@ -166,9 +174,9 @@ def spike(floods: Watched, clock: FakeClock, *, grown: int = 0, passed_s: float 
     grown = grown or round(SPIKE_PER_S * passed_s)
     known = floods._growth.get("wild")
     number = 1 if known is None else known.last + 1
-    bring(floods, "wild", pull(1, first=number))
+    bring(floods, "wild", pull(1, first=number, arrived_at=clock.monotonic()))
     clock.advance(passed_s)
-    bring(floods, "wild", pull(1, first=number + 1, pending=grown - 1))
+    bring(floods, "wild", pull(1, first=number + 1, pending=grown - 1, arrived_at=clock.monotonic()))
 
 
 async def test_of_a_spike_hardly_anything_is_taken_while_the_machine_is_busy(
@@ -206,7 +214,8 @@ async def test_a_spike_is_seen_as_soon_as_the_stream_has_grown_by_as_much(clock:
 async def test_a_spike_is_seen_however_often_the_stream_is_looked_at(clock: FakeClock, floods: Watched) -> None:
     bring(floods, "small", pull(1))
     for step in range(12):
-        bring(floods, "wild", pull(1, first=1 + step, pending=round(step * SPIKE_PER_S * GROWTH_S / 10)))
+        pending = round(step * SPIKE_PER_S * GROWTH_S / 10)
+        bring(floods, "wild", pull(1, first=1 + step, pending=pending, arrived_at=clock.monotonic()))
         clock.advance(GROWTH_S / 10)
     assert floods.pause_s("wild") == SPIKE_PAUSE_MAX_S
 
@@ -256,11 +265,39 @@ async def test_no_spike_is_held_for_ever(clock: FakeClock, machine: Machine, flo
         await looks(floods, 1)
     assert held.count(SPIKE_PAUSE_MAX_S) == pytest.approx(SPIKE_S / (1 + GROWTH_S), abs=1)
     assert held[-1] == PAUSE_MAX_S
-    # After a quiet while, the next one is held again.
-    clock.advance(LATELY_S)
+    # Then the next one may be held.
+    clock.advance(1.0)
     bring(floods, "small", pull(1))
     spike(floods, clock)
     assert floods.pause_s("wild") == SPIKE_PAUSE_MAX_S
+
+
+async def test_a_pull_that_had_to_wait_tells_of_when_it_arrived(clock: FakeClock, floods: Watched) -> None:
+    """A thousand a second: what arrived four seconds apart is taken at once after another."""
+    bring(floods, "small", pull(1))
+    clock.advance(8.0)
+    for place in range(3):
+        bring(floods, "wild", pull(1, first=place + 1, pending=4_000 * place, arrived_at=4.0 * place))
+        clock.advance(GROWTH_S)
+        assert floods.pause_s("wild") == 0
+
+
+async def test_a_pull_that_comes_again_may_be_the_first_of_a_flood(floods: Watched) -> None:
+    bring(floods, "small", pull(1))
+    bring(floods, "large", pull(MANY, delivered=2))
+    assert floods.pause_s("large") == PAUSE_MAX_S
+
+
+async def test_nothing_pauses_that_is_to_be_taken_before_the_end(floods: Watched) -> None:
+    bring(floods, "small", pull(1))
+    bring(floods, "large", pull(MANY))
+    floods.release()
+    assert floods.pause_s("large") == 0
+
+
+def test_nothing_waits_so_long_for_a_spike_that_it_is_given_to_others() -> None:
+    delivered_to_taken_s = 3 * PULL_EVENTS / PART_CROWDED * SPIKE_PAUSE_MAX_S
+    assert delivered_to_taken_s + 2 * PROGRESS_INTERVAL_S + LOOK_S < EXECUTOR_ACK_WAIT_S
 
 
 async def test_what_comes_again_says_nothing_of_how_far_the_stream_goes(clock: FakeClock, floods: Watched) -> None:
@@ -350,8 +387,10 @@ async def busy(clock: FakeClock) -> AsyncIterator[None]:
             await asyncio.sleep(0)
 
     working = asyncio.ensure_future(work())
-    yield
-    working.cancel()
+    try:
+        yield
+    finally:
+        working.cancel()
 
 
 async def test_how_long_a_turn_takes_is_measured(monkeypatch: pytest.MonkeyPatch, clock: FakeClock) -> None:
@@ -371,9 +410,10 @@ def test_the_machine_says_what_it_has_left_over(tmp_path: Path) -> None:
     uptime.write_text(f"1010.00 {502.5 * cpus:.2f}\n")
     assert idle() == pytest.approx(0.25)
     assert idle() == 0
-    uptime.unlink()
-    assert idle() == 0
 
 
-def test_this_machine_says_so_too() -> None:
-    assert 0 <= MachineIdle(UPTIME)() <= 1.01
+@pytest.mark.parametrize("said", [None, "", "1000.00 0.00\n", "up"])
+def test_a_system_that_does_not_say_counts_as_idle(tmp_path: Path, said: str | None) -> None:
+    if said is not None:
+        (tmp_path / "uptime").write_text(said)
+    assert MachineIdle(tmp_path / "uptime")() == 1

@@ -141,8 +141,10 @@ async def rounds(monkeypatch: pytest.MonkeyPatch, round_s: float) -> AsyncIterat
     while not outcomes.empty:
         await asyncio.sleep(0)
     assert len(bus.stored) == 1
-    yield outcomes, bus
-    running.cancel()
+    try:
+        yield outcomes, bus
+    finally:
+        running.cancel()
 
 
 async def turns(count: int = 20) -> None:
@@ -181,10 +183,28 @@ async def test_a_round_takes_what_every_workspace_has(monkeypatch: pytest.Monkey
         assert told == [(name, 2) for name in names]
 
 
-async def test_what_waits_for_a_round_goes_when_it_is_due(monkeypatch: pytest.MonkeyPatch) -> None:
-    async with rounds(monkeypatch, 0.02) as (outcomes, bus):
+async def test_what_waits_for_a_round_is_woken_when_that_is_due(monkeypatch: pytest.MonkeyPatch) -> None:
+    async with rounds(monkeypatch, 1000.0) as (outcomes, bus):
         outcomes.record(an_item(fresh=False), DELIVERED, Run(3, 7))
-        async with asyncio.timeout(10):
-            while not outcomes.empty:
-                await asyncio.sleep(0.001)
+        await turns()
+        alarm = outcomes._alarm
+        assert alarm is not None
+        assert alarm.when() == outcomes._round_at + 1000.0
+        outcomes._round_at -= 1000.0
+        alarm.cancel()
+        outcomes._ring()
+        await turns()
         assert len(bus.stored) == 2
+
+
+async def test_what_waits_for_a_round_when_the_connection_is_lost_is_told_without_it(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    async with rounds(monkeypatch, 1000.0) as (outcomes, bus):
+        outcomes.record(an_item(fresh=True), DEFERRED, Run(3, 7))
+        await turns()
+        outcomes.disconnected()
+        outcomes._round_at -= 1000.0
+        outcomes._ring()
+        await turns()
+        assert [one.fresh for one in bus.stored[1].destinations[0].attempts] == [False]

@@ -5,7 +5,7 @@ where another workspace had a few messages lately, a flood is taken in small par
 as it takes for turns to be short, and while it must pause little of it is held.
 
 A spike is published faster than it can be delivered, and for a while only. The machine is busy enough with storing it;
-until that is done, hardly anything of it is taken where the machine has nothing left over.
+until that is done, little of it is taken where the machine is busy.
 """
 
 from __future__ import annotations
@@ -31,16 +31,17 @@ TURN_LONG_S = 0.0002
 TURN_SAMPLES = 12
 # Shorter ones are none.
 PAUSE_SHARE_MIN = 0.03
-# Pauses alone hold nobody below 2,000 messages a second,
+# Pauses alone hold no flood below 2,000 messages a second.
 PAUSE_MAX_S = 0.032
-# but for a spike: so many are published in a second, for so long at most, and 256 a second are taken of it. What was
-# pulled and waits for that is not given to somebody else yet (ack_wait, 10 s).
+# A spike is a stream that grows by SPIKE_PER_S * GROWTH_S messages within GROWTH_S. It is held for a minute at most, and
+# not again in the next one, and to 530 messages a second: three pulls, which is what may have been delivered and not
+# been taken, then wait for 3 s, and what is taken is extended 6.25 s later at the latest. JetStream gives it to others
+# after 10 s.
 SPIKE_PER_S = 5_000
-SPIKE_S = 60.0
-SPIKE_PAUSE_MAX_S = 0.25
-# How long a stream's growth is watched to know how fast it is published, unless it has grown by as much before.
 GROWTH_S = 0.25
-# Pauses get longer while less than this share of the machine's time is left over.
+SPIKE_S = 60.0
+SPIKE_PAUSE_MAX_S = 0.12
+# Pauses get longer while the machine's CPUs are idle for less than this share of the time.
 IDLE_SHARE_MIN = 0.3
 # Since the machine's start, in seconds: what has passed, and what all of its CPUs together were idle.
 UPTIME = Path("/proc/uptime")
@@ -49,7 +50,10 @@ IdleShare = Callable[[], float]
 
 
 class MachineIdle:
-    """What share of the machine's CPU time nobody wanted since the last question; 0 where the system doesn't say."""
+    """For what share of the time since the last question the machine's CPUs were idle.
+
+    In a container it is the host's. Where the system doesn't say, they are taken to have been idle.
+    """
 
     def __init__(self, uptime: Path = UPTIME) -> None:
         self._uptime = uptime
@@ -59,7 +63,9 @@ class MachineIdle:
         try:
             passed_s, idle_s = map(float, self._uptime.read_text().split())
         except (OSError, ValueError):
-            return 0.0
+            return 1.0
+        if not idle_s:
+            return 1.0
         share = (idle_s - self._idle_s) / max(passed_s - self._passed_s, 0.01) / (os.cpu_count() or 1)
         self._passed_s, self._idle_s = passed_s, idle_s
         return share
@@ -72,22 +78,21 @@ class Growth:
     last: int
     at: float
     # Of the spike that there is or was: when it began, and when it was last seen to go on.
-    began_at: float = -SPIKE_S
+    began_at: float = -2 * SPIKE_S
     fast_at: float = -LATELY_S
 
-    def note(self, last: int, now: float) -> None:
-        """Note the place of the stream's last message, as it was when some message was delivered."""
-        passed_s = now - self.at
-        fast = last - self.last >= SPIKE_PER_S * max(passed_s, GROWTH_S)
-        if fast:
-            if now - self.fast_at >= LATELY_S:
-                self.began_at = now
+    def note(self, last: int, at: float, now: float) -> None:
+        """Note the place of the stream's last message, as it was at that time."""
+        passed_s = at - self.at
+        if last - self.last >= SPIKE_PER_S * max(passed_s, GROWTH_S):
             self.fast_at = now
+            if now - self.began_at >= 2 * SPIKE_S:
+                self.began_at = now
         if passed_s >= GROWTH_S:
-            self.last, self.at = last, now
+            self.last, self.at = last, at
 
     def is_spike(self, now: float) -> bool:
-        """Whether it was published as fast lately: what is said of messages that wait here is seconds old."""
+        """Whether that was seen lately: of a spike that is held, a pull is taken each second."""
         return now - self.fast_at < LATELY_S and now - self.began_at < SPIKE_S
 
 
@@ -104,6 +109,7 @@ class Floods:
         self._growth: dict[str, Growth] = {}
         # How much of the longest pause is made.
         self._pause_share = 0.0
+        self._released = False
 
     def parts(self, stream: str, messages: list[Message]) -> Iterator[list[Message]]:
         """Cut a pull into what is to be taken together before the next `pause`."""
@@ -130,10 +136,15 @@ class Floods:
 
     def pause_s(self, stream: str) -> float:
         """How long it pauses after a whole part; 0 for what is no flood."""
-        if stream not in self._many_at or not self._few_at:
+        if stream not in self._many_at or not self._few_at or self._released:
             return 0.0
-        growth = self._growth[stream]
-        return self._pause_share * (SPIKE_PAUSE_MAX_S if growth.is_spike(self._clock.monotonic()) else PAUSE_MAX_S)
+        growth = self._growth.get(stream)
+        spike = growth is not None and growth.is_spike(self._clock.monotonic())
+        return self._pause_share * (SPIKE_PAUSE_MAX_S if spike else PAUSE_MAX_S)
+
+    def release(self) -> None:
+        """Let there be no pauses any more: what is here is to be taken, and the process to end."""
+        self._released = True
 
     async def watch(self) -> None:
         """Look at streams once, after LOOK_S, or more where the event loop is busy."""
@@ -161,10 +172,10 @@ class Floods:
         if newest.delivered > 1:
             # It is older than others that came before.
             return
-        last = newest.stream_seq + newest.pending
-        growth = self._growth.setdefault(stream, Growth(last, now))
+        last, at = newest.stream_seq + newest.pending, newest.arrived_at
+        growth = self._growth.setdefault(stream, Growth(last, at))
         was_spike = growth.is_spike(now)
-        growth.note(last, now)
+        growth.note(last, at, now)
         if growth.is_spike(now):
             # However little is taken of it.
             self._flood(stream, now)
@@ -189,6 +200,8 @@ class Floods:
     def _begin(self) -> None:
         """Pause for now: no look has been since things changed."""
         self._pause_share = 1.0
+        # The next look asks for what was since then.
+        self._idle_share()
 
     def _others_have_few(self, stream: str) -> bool:
         return len(self._few_at) > (stream in self._few_at)
@@ -196,7 +209,8 @@ class Floods:
     def _set_pause(self, turn_s: float) -> None:
         if not self._few_at or not self._many_at:
             return
-        if turn_s > TURN_LONG_S or self._idle_share() < IDLE_SHARE_MIN:
+        idle_share = self._idle_share()
+        if turn_s > TURN_LONG_S or idle_share < IDLE_SHARE_MIN:
             self._pause_share = min(1.0, 2 * self._pause_share) or 1.0
         else:
             self._pause_share = 0.8 * self._pause_share if self._pause_share > PAUSE_SHARE_MIN else 0.0

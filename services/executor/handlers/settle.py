@@ -40,8 +40,8 @@ LATENCY_MAX_US = 3_600_000_000
 PUBLISHES_MAX = 8
 # A batch that is not full goes only while fewer are under way; it fills meanwhile.
 PUBLISHES_OF_PARTS_MAX = 2
-# What is left of each costs the bus, the tracker and Postgres a transaction: outcomes that come one by one go in
-# rounds, so far apart at least, unless so many wait. The first of them waits for nothing.
+# Each batch, however small, costs the bus, the tracker and Postgres a transaction. So batches that are not full go in
+# rounds, so far apart at least, unless so many outcomes wait. The first one after a pause waits for nothing.
 ROUND_S = 0.05
 ROUND_OUTCOMES = 64
 RETRY_SECONDS = (0.05, 0.1, 0.2, 0.5, 1.0)
