@@ -33,10 +33,10 @@ TURN_SAMPLES = 12
 PAUSE_SHARE_MIN = 0.03
 # Pauses alone hold no flood below 2,000 messages a second.
 PAUSE_MAX_S = 0.032
-# A spike is a stream that grows by SPIKE_PER_S * GROWTH_S messages within GROWTH_S. It is held for a minute at most, and
-# not again in the next one, and to 530 messages a second: three pulls, which is what may have been delivered and not
-# been taken, then wait for 3 s, and what is taken is extended 6.25 s later at the latest. JetStream gives it to others
-# after 10 s.
+# A spike is a stream that grows by SPIKE_PER_S * GROWTH_S messages within GROWTH_S. It is held for a minute at most,
+# and not again in the next one, and to 530 messages a second: three pulls, which is what may have been delivered and
+# not been taken, then wait for 3 s, and what is taken is extended 6.25 s later at the latest. JetStream gives it to
+# others after 10 s.
 SPIKE_PER_S = 5_000
 GROWTH_S = 0.25
 SPIKE_S = 60.0
