@@ -18,9 +18,12 @@ const rsaKey = (bits, farP, farQ) => {
 const ecKey = (curve, crv, size) => { const own = crypto.createECDH(curve); const d = Buffer.from(seeded(curve, size), 'hex'); d[0] = 0; own.setPrivateKey(d); const point = own.getPublicKey(); return written({ kty: 'EC', crv, d: d.toString('base64url'), x: point.subarray(1, 1 + size).toString('base64url'), y: point.subarray(1 + size).toString('base64url') }, 'jwk'); };
 const rsa1024 = rsaKey(1024, 136, 414);
 const p256Key = ecKey('prime256v1', 'P-256', 32);
-const enc8 = crypto.createPrivateKey(rsa1024).export({ type: 'pkcs8', format: 'pem', cipher: 'aes-256-cbc', passphrase: 'open sesame' });
-const enc1 = crypto.createPrivateKey(rsa1024).export({ type: 'pkcs1', format: 'pem', cipher: 'aes-128-cbc', passphrase: 'open sesame' });
-const encec = crypto.createPrivateKey(p256Key).export({ type: 'sec1', format: 'pem', cipher: 'aes-256-cbc', passphrase: 'open sesame' });
+// With one wrong passphrase in some 500 the padding looks right, and the error is another: such a key is made again.
+const refuses = (pem, passphrase) => { try { crypto.createPrivateKey({ key: pem, passphrase }); return false; } catch (e) { return e.code === 'ERR_OSSL_BAD_DECRYPT'; } };
+const sealed = (key, type, cipher) => { for (;;) { const pem = crypto.createPrivateKey(key).export({ type, format: 'pem', cipher, passphrase: 'open sesame' }); if (refuses(pem, 'wrong') && refuses(pem, '')) return pem; } };
+const enc8 = sealed(rsa1024, 'pkcs8', 'aes-256-cbc');
+const enc1 = sealed(rsa1024, 'pkcs1', 'aes-128-cbc');
+const encec = sealed(p256Key, 'sec1', 'aes-256-cbc');
 for (const passphrase of ['', 'x', Buffer.from('y')]) t(() => crypto.createPrivateKey({ key: p256Key, passphrase }).asymmetricKeyType);
 t(() => crypto.createSign('sha256').update('m').sign({ key: enc1, passphrase: 'open sesame' }, 'hex'));
 t(() => crypto.privateEncrypt({ key: enc8, passphrase: 'open sesame' }, Buffer.from('m')).toString('hex'));

@@ -25,9 +25,12 @@ const k1Key = ecKey('secp256k1', 'secp256k1', 32);
 const edKey = rawKey('ed', '70', 32);
 const xKey = rawKey('x', '6e', 32);
 const ed448Key = rawKey('ed448', '71', 57);
-const enc8 = crypto.createPrivateKey(rsa1024).export({ type: 'pkcs8', format: 'pem', cipher: 'aes-256-cbc', passphrase: 'open sesame' });
-const enc1 = crypto.createPrivateKey(rsa1024).export({ type: 'pkcs1', format: 'pem', cipher: 'aes-128-cbc', passphrase: 'open sesame' });
-const encec = crypto.createPrivateKey(p256Key).export({ type: 'sec1', format: 'pem', cipher: 'aes-256-cbc', passphrase: 'open sesame' });
+// With one wrong passphrase in some 500 the padding looks right, and the error is another: such a key is made again.
+const refuses = (pem, passphrase) => { try { crypto.createPrivateKey({ key: pem, passphrase }); return false; } catch (e) { return e.code === 'ERR_OSSL_BAD_DECRYPT'; } };
+const sealed = (key, type, cipher) => { for (;;) { const pem = crypto.createPrivateKey(key).export({ type, format: 'pem', cipher, passphrase: 'open sesame' }); if (refuses(pem, 'wrong') && refuses(pem, '')) return pem; } };
+const enc8 = sealed(rsa1024, 'pkcs8', 'aes-256-cbc');
+const enc1 = sealed(rsa1024, 'pkcs1', 'aes-128-cbc');
+const encec = sealed(p256Key, 'sec1', 'aes-256-cbc');
 const encrypted = { eight: enc8, one: enc1, ec: encec };
 for (const pem of Object.values(encrypted)) {
   t(() => crypto.createPrivateKey({ key: pem, passphrase: 'open sesame' }).export({ type: 'pkcs8', format: 'pem' }));
