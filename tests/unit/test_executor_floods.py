@@ -302,11 +302,9 @@ def test_nothing_waits_so_long_for_a_spike_that_it_is_given_to_others() -> None:
 
 async def test_what_comes_again_says_nothing_of_how_far_the_stream_goes(clock: FakeClock, floods: Watched) -> None:
     bring(floods, "small", pull(1))
-    bring(floods, "wild", pull(1, first=100_000, delivered=1))
-    clock.advance(1.0)
-    bring(floods, "wild", pull(1, first=50, delivered=2))
-    clock.advance(1.0)
-    bring(floods, "wild", pull(1, first=100_001))
+    for place, delivered in ((100_000, 1), (50, 2), (100_001, 1)):
+        bring(floods, "wild", pull(1, first=place, delivered=delivered, arrived_at=clock.monotonic()))
+        clock.advance(1.0)
     assert floods.pause_s("wild") == 0
 
 

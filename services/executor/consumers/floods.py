@@ -146,14 +146,15 @@ class Floods:
         """Let there be no pauses any more: what is here is to be taken, and the process to end."""
         self._released = True
 
-    async def watch(self) -> None:
-        """Look at streams once, after LOOK_S, or more where the event loop is busy."""
+    async def watch(self) -> float:
+        """Look at streams once, after LOOK_S, or more where the event loop is busy; gives how long it was."""
         began = self._clock.monotonic()
         turn_s = await self._turn_s()
         now = self._clock.monotonic()
-        # A busy event loop makes it longer.
-        self._look(now, max(LOOK_S, now - began))
+        passed_s = max(LOOK_S, now - began)
+        self._look(now, passed_s)
         self._set_pause(turn_s)
+        return passed_s
 
     async def _turn_s(self) -> float:
         """Measure what a turn of the event loop takes, for as long as LOOK_S; of no use, and 0, without a flood."""

@@ -134,12 +134,9 @@ class Tickets:
     async def run(self) -> None:
         """Extend what runs long and follow the rate with the window, until cancelled."""
         extended_at = self._clock.monotonic()
-        looked_at = extended_at
         while True:
-            await self._floods.watch()
+            passed_s = await self._floods.watch()
             now = self._clock.monotonic()
-            # A busy event loop makes it longer.
-            passed_s, looked_at = max(WINDOW_S, now - looked_at), now
             if not self._held and not self._settled:
                 continue
             old_before = now - OLD_AFTER_S
