@@ -12,8 +12,12 @@ own process; a relay that does not lead passes that on to the leader with a NOTI
 transaction and at most every 20 ms. Once a second the leader looks in any case.
 
 What the leader's own process has committed is handed over in memory, since mutations wait for it. It is published
-without a look where it comes right after what this leader has recorded; anything else, such as a fact of another
+without a look where it comes right after what this leader has published; anything else, such as a fact of another
 replica in between, makes it look.
+
+While one such round follows another they are kept apart, and how far they came is recorded for several of them at
+once: with a round and a record for each fact, half of what a small change costs was its relay. A successor publishes
+again what was not recorded.
 """
 
 import asyncio
@@ -47,6 +51,10 @@ POLL_S = 1.0
 STANDBY_PAUSE_S = 0.02
 # A connection that failed is tried again after this time.
 RECONNECT_DELAY_S = 0.5
+# Rounds of what was handed over begin so far apart; one after a pause begins at once.
+ROUND_S = 0.005
+# How long such rounds go on until they are recorded.
+RECORD_S = 0.05
 # The bus waits this long for a lost server; after it the relay looks whether it still leads.
 PUBLISH_TIMEOUT_S = 5.0
 # Each gets a share of the batch, so that a flood in one workspace does not hold up the others.
@@ -85,8 +93,11 @@ class Relay:
         self._held = HeldWorkspaces()
         self._published = PublishedPositions()
         self._leading = False
-        # How far each workspace is recorded, or about to be, as far as this leader knows.
-        self._recorded: dict[str, int] = {}
+        # How far each workspace is published, or about to be, as far as this leader knows.
+        self._sent: dict[str, int] = {}
+        # What is published and not recorded: after which position of each workspace, and up to which.
+        self._unrecorded: dict[str, tuple[int, int]] = {}
+        self._recorded_at = 0.0
         # Whether there may be facts that were not handed over; and when that was looked up.
         self._look = True
         self._looked_at = 0.0
@@ -129,7 +140,8 @@ class Relay:
                 await self._lead(connection)
         finally:
             self._leading = False
-            self._recorded.clear()
+            self._sent.clear()
+            self._unrecorded.clear()
             self._published.forget()
             self._held.clear()
             await _close(connection)
@@ -151,24 +163,29 @@ class Relay:
         while True:
             # Cleared before the look, so that what is appended during it is seen by the next one.
             self._appended.clear()
+            began = time.monotonic()
             handed = self._handed()
             if handed:
-                await self._send(connection, handed)
+                await self._send(handed)
+            if not handed or began - self._recorded_at >= RECORD_S:
+                await self._record(connection)
             if self._must_look(idle=not handed) and await self._publish_round(connection):
                 continue
-            if not handed:
+            if handed:
+                await asyncio.sleep(began + ROUND_S - time.monotonic())
+            else:
                 await self._see_published(connection)
                 await self._sleep(min(POLL_S, self._held.next_retry_s()))
 
     def _handed(self) -> list[Fact]:
-        """Those of the process's own facts that come right after what is recorded."""
+        """Those of the process's own facts that come right after what was sent."""
         batch = []
         for fact in self._recent.take(BATCH_MESSAGES_MAX, BATCH_BYTES_MAX):
-            recorded = self._recorded.get(fact.workspace, -1)
-            if fact.position == recorded + 1:
-                self._recorded[fact.workspace] = fact.position
+            sent = self._sent.get(fact.workspace, -1)
+            if fact.position == sent + 1:
+                self._sent[fact.workspace] = fact.position
                 batch.append(fact)
-            elif fact.position > recorded:
+            elif fact.position > sent:
                 self._look = True
         return batch
 
@@ -180,20 +197,21 @@ class Relay:
 
     async def _publish_round(self, connection: Connection) -> bool:
         """Look for what waits and publish a batch of it; answers whether there was any."""
+        await self._record(connection)
         self._look, self._looked_at = False, time.monotonic()
         behind = await connection.fetch(queries.behind, WORKSPACES_PER_ROUND_MAX, self._held.names())
         if not behind:
             return False
         batch = await self._read_batch(connection, {row["workspace"]: row["published"] for row in behind})
-        self._recorded |= {fact.workspace: fact.position for fact in batch}
-        whole = all(self._recorded.get(row["workspace"], 0) >= row["head"] for row in behind)
-        self._look = not whole or len(behind) == WORKSPACES_PER_ROUND_MAX
-        await self._send(connection, batch)
+        self._sent |= {fact.workspace: fact.position for fact in batch}
+        whole = all(self._sent.get(row["workspace"], 0) >= row["head"] for row in behind)
+        self._look = self._look or not whole or len(behind) == WORKSPACES_PER_ROUND_MAX
+        await self._send(batch)
         return True
 
-    async def _send(self, connection: Connection, batch: Sequence[Fact]) -> None:
+    async def _send(self, batch: Sequence[Fact]) -> None:
         messages = [to_message(self._service, fact) for fact in batch]
-        await self._record(connection, batch, await self._publish(messages))
+        self._note(batch, await self._publish(messages))
 
     async def _publish(self, messages: Sequence[Outgoing]) -> Sequence[PubAck]:
         try:
@@ -206,31 +224,38 @@ class Relay:
         share = len(published)
         return await read_several(connection, published, BATCH_MESSAGES_MAX // share, BATCH_BYTES_MAX // share)
 
-    async def _record(self, connection: Connection, batch: Sequence[Fact], acks: Sequence[PubAck]) -> None:
-        """Move each workspace up to its last fact before the first that was refused."""
-        first: dict[str, int] = {}
-        upto: dict[str, int] = {}
+    def _note(self, batch: Sequence[Fact], acks: Sequence[PubAck]) -> None:
+        """Each workspace has come up to its last fact before the first that was refused."""
         refused: dict[str, PubAck] = {}
         for fact, ack in zip(batch, acks, strict=True):
-            first.setdefault(fact.workspace, fact.position - 1)
+            workspace = fact.workspace
             if ack.error is not None:
-                refused.setdefault(fact.workspace, ack)
-            elif fact.workspace not in refused:
-                upto[fact.workspace] = fact.position
-        for workspace, position in upto.items():
-            self._held.release(workspace)
-            self._published.reach(workspace, position)
+                refused.setdefault(workspace, ack)
+            elif workspace not in refused:
+                after, _ = self._unrecorded.get(workspace, (fact.position - 1, 0))
+                self._unrecorded[workspace] = after, fact.position
+                self._held.release(workspace)
+                self._published.reach(workspace, fact.position)
         for workspace, ack in refused.items():
             delay_s = self._held.hold(workspace)
             log.warning("relay_refused", workspace=workspace, error=str(ack.error), retry_in_s=delay_s)
-        names = list(upto)
-        rows = await connection.fetch(
-            queries.record_published, names, [first[name] for name in names], [upto[name] for name in names]
-        )
-        for name in {*names} - {row["workspace"] for row in rows} | refused.keys():
-            # Not as far as was thought; what comes next has to be read.
-            self._recorded.pop(name, None)
-            self._look = True
+            self._read_again(workspace)
+
+    async def _record(self, connection: Connection) -> None:
+        """Keep how far each workspace has come."""
+        self._recorded_at = time.monotonic()
+        if not self._unrecorded:
+            return
+        names, (after, upto) = [*self._unrecorded], zip(*self._unrecorded.values(), strict=True)
+        rows = await connection.fetch(queries.record_published, names, after, upto)
+        self._unrecorded.clear()
+        for name in {*names} - {row["workspace"] for row in rows}:
+            self._read_again(name)
+
+    def _read_again(self, workspace: str) -> None:
+        """It is not as far as was thought."""
+        self._sent.pop(workspace, None)
+        self._look = True
 
     async def _see_published(self, connection: Connection) -> None:
         """Look up the recorded positions that somebody waits for: facts of before this leader, or another's."""

@@ -256,6 +256,69 @@ async def test_large_facts_are_published_in_batches_of_bounded_bytes(
     assert bus.tries == 3
 
 
+async def test_facts_that_come_one_after_the_other_share_rounds_and_records(
+    database: str, store: PostgresEventStore, bus: FakeBus, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(relay_module, "POLL_S", 1000.0)
+    monkeypatch.setattr(relay_module, "ROUND_S", 1.0)
+    monkeypatch.setattr(relay_module, "RECORD_S", 1000.0)
+    async with running(make_relay(database, store, bus)) as relay:
+        for n in range(1, 31):
+            await append(store, "acme", said("a"))
+            if n == 1:
+                # The first is published by a look for what there is.
+                assert await relay.wait_published("acme", 1, timeout_s=10)
+        assert await relay.wait_published("acme", 30, timeout_s=10)
+        assert not await recorded(store, "acme", 30)
+        # When none follows any more.
+        await eventually(lambda: recorded(store, "acme", 30))
+    assert bus.positions("acme") == list(range(1, 31))
+    assert bus.tries < 15
+
+
+async def test_facts_that_never_end_are_recorded_too(
+    database: str, store: PostgresEventStore, bus: FakeBus, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    # Long enough that there is something for every round.
+    monkeypatch.setattr(relay_module, "POLL_S", 1000.0)
+    monkeypatch.setattr(relay_module, "ROUND_S", 0.1)
+    monkeypatch.setattr(relay_module, "RECORD_S", 0.01)
+    ended = asyncio.Event()
+
+    async def write() -> None:
+        while not ended.is_set():
+            await append(store, "acme", said("a"))
+
+    async def recorded_of_many() -> bool:
+        return bool(await store._pool.fetchval("SELECT count(*) FROM relay_positions WHERE position > 50"))
+
+    async with running(make_relay(database, store, bus)), asyncio.TaskGroup() as group:
+        group.create_task(write())
+        await eventually(recorded_of_many)
+        ended.set()
+
+
+async def test_what_a_leader_had_not_recorded_its_successor_publishes_again(
+    database: str, store: PostgresEventStore, bus: FakeBus, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A5."""
+    # After the first round of what is handed over there is none.
+    monkeypatch.setattr(relay_module, "ROUND_S", 1000.0)
+    async with running(make_relay(database, store, bus)) as relay:
+        await append(store, "acme", said("a"))
+        assert await relay.wait_published("acme", 1, timeout_s=10)
+        await eventually(lambda: recorded(store, "acme", 1))
+        monkeypatch.setattr(relay_module, "RECORD_S", 1000.0)
+        await append(store, "acme", said("a"), said("b"))
+        assert await relay.wait_published("acme", 3, timeout_s=10)
+        assert await recorded(store, "acme", 1)
+    async with running(make_relay(database, store, bus)) as relay:
+        await append(store, "acme", said("a"))
+        assert await relay.wait_published("acme", 4, timeout_s=10)
+    assert bus.positions("acme") == [1, 2, 3, 2, 3, 4]
+    assert bus.messages[1:3] == bus.messages[3:5]
+
+
 async def test_a_crash_between_publish_and_record_publishes_again_with_the_same_ids_and_consumers_apply_once(
     database: str, store: PostgresEventStore, bus: FakeBus
 ) -> None:
