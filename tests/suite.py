@@ -1,4 +1,7 @@
-"""Runs every test; what failed is run once more, in a process of its own.
+"""Runs every test, in several processes; what failed is run once more, in one of its own.
+
+Each process has servers of its own, and the tests of a file are in one process, for what they share. There is one
+process more than there are CPUs: tests wait for half of their time.
 
 Thousands of tests of timing on a shared machine meet a stall now and then. Who fails twice is broken; who passes
 then is named at the end, and is a defect to mend as well. `python -m tests.suite` exits as pytest does.
@@ -7,6 +10,7 @@ then is named at the end, and is a defect to mend as well. `python -m tests.suit
 from __future__ import annotations
 
 import json
+import os
 import subprocess
 import sys
 from pathlib import Path
@@ -35,7 +39,10 @@ def main(names: list[str]) -> int:
         code = int(pytest.main([*names], plugins=[passed]))
         return code or int(passed.count != len(names))
     LAST_FAILED.unlink(missing_ok=True)
-    code = int(pytest.main([]))
+    processes = (os.cpu_count() or 1) + 1
+    # As they come: by the number of tests, the long ones would be left for the end.
+    options = ("--dist", "loadfile", "--no-loadscope-reorder")
+    code = int(pytest.main(["--numprocesses", str(processes), *options]))
     if code != pytest.ExitCode.TESTS_FAILED or not LAST_FAILED.exists():
         # Passed, interrupted, not begun, or failed outside of any test.
         return code
