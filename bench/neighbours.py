@@ -9,6 +9,7 @@ from __future__ import annotations
 import argparse
 import asyncio
 import statistics
+import sys
 import time
 from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from contextlib import asynccontextmanager
@@ -192,6 +193,17 @@ async def thousand(system: System, hole: str, count: int) -> Figures:
     }
 
 
+@asynccontextmanager
+async def busy_core() -> AsyncIterator[None]:
+    """A process that computes, which has nothing to do with the system: the least that any load does to others."""
+    process = await asyncio.create_subprocess_exec(sys.executable, "-c", "while True: pass")
+    try:
+        yield
+    finally:
+        process.kill()
+        await process.wait()
+
+
 async def spike(system: System, count: int) -> Figures:
     """A workspace whose neighbour publishes a great many events as fast as it can."""
     async with workspace(system, "calm") as calm, workspace(system, "spike") as wild:
@@ -201,14 +213,20 @@ async def spike(system: System, count: int) -> Figures:
             sources.append(await at.source(at.name))
             await at.destination(at.name, "works", at.name)
         await asyncio.sleep(SETTLE_S)
-        await steady_p99_ms(system, calm, sources[:1], [calm.name])
-        before = statistics.median([await steady_p99_ms(system, calm, sources[:1], [calm.name]) for _ in range(RUNS)])
+
+        async def p99_ms() -> float:
+            return await steady_p99_ms(system, calm, sources[:1], [calm.name])
+
+        await p99_ms()
+        before = statistics.median([await p99_ms() for _ in range(RUNS)])
+        async with busy_core():
+            busy = statistics.median([await p99_ms() for _ in range(RUNS)])
         async with flood(system.client["nats_url"], sources[1], count) as wave:
             began = time.perf_counter()
             publishing = asyncio.create_task(wave.publish())
             during: list[float] = []
             while not publishing.done() or not during:
-                during.append(await steady_p99_ms(system, calm, sources[:1], [calm.name]))
+                during.append(await p99_ms())
             published_s = await publishing
         await until_ended(system, wild.name, [wild.name], count, TIMEOUT_S)
         drained_s = time.perf_counter() - began
@@ -219,6 +237,8 @@ async def spike(system: System, count: int) -> Figures:
         "spike_calm_p99_ms": before,
         "spike_beside_p99_ms": statistics.median(during),
         "spike_neighbour_p99_ratio": statistics.median(during) / before,
+        "busy_core_p99_ms": busy,
+        "busy_core_p99_ratio": busy / before,
         "spike_peak_rss_mb": sum(system.peak_rss_mb().values()),
     }
 

@@ -62,7 +62,8 @@ class Puller:
         self.durable = durable
         self._log = log.bind(stream=stream, durable=durable)
         self._batch = batch
-        self._window = 2 * batch
+        # What is requested or held is at most twice as much.
+        self._asked_for = batch
         self._on_batch = on_batch
         self._expires_s = expires_s
         self._heartbeat_s = heartbeat_s
@@ -104,6 +105,10 @@ class Puller:
     def resume(self) -> None:
         self._paused = False
         self._request_more()
+
+    def ask_for(self, batch: int) -> None:
+        """Lets requests bring no more than so many at once, or `batch` again; what is on its way comes in any case."""
+        self._asked_for = min(batch, self._batch)
 
     def kick(self) -> None:
         """Forgets all standing requests and makes new ones; for a connection that is new."""
@@ -174,12 +179,12 @@ class Puller:
 
     def _request_more(self) -> None:
         expected = self._outstanding + len(self._buffer)
-        if expected > self._batch or self._paused or self._stopping or not self._inbox:
+        if expected > self._asked_for or self._paused or self._stopping or not self._inbox:
             return
         # Without a connection nothing is written: kick() does it at the reconnect, exactly once.
         if self._retry is not None or not self._bus.connected:
             return
-        wanted = self._window - expected
+        wanted = 2 * self._asked_for - expected
         request = {
             "batch": wanted,
             "expires": int(self._expires_s * 1e9),

@@ -290,6 +290,7 @@ class App:
         async def on_batch(messages: list[Message]) -> None:
             self._continuity.seen(stream, messages)
             await self._intake.on_events(workspace, stream, messages)
+            puller.ask_for(self._floods.pull_max(stream, PULL_EVENTS))
 
         puller = self._pullers[workspace] = Puller(self._bus, stream, "executor", batch=PULL_EVENTS, on_batch=on_batch)
         group.create_task(puller.run())

@@ -5,6 +5,7 @@ import contextlib
 import time
 from collections.abc import AsyncIterator, Awaitable, Callable
 from dataclasses import replace
+from itertools import accumulate
 
 import pytest
 
@@ -114,6 +115,27 @@ async def test_a_batch_never_exceeds_its_size_and_a_slow_handler_holds_back_the_
         gate.set()
         await eventually(lambda: sum(sizes) == 100)
     assert max(sizes) <= 10
+
+
+async def test_a_puller_asks_for_as_little_as_it_is_told_and_for_more_again(bus: Bus) -> None:
+    sizes: list[int] = []
+
+    def on_batch(batch: list[Message]) -> None:
+        sizes.append(len(batch))
+        ack(bus, batch)
+
+    async with pulling(executor(bus, on_batch, batch=10)) as puller:
+        await eventually(lambda: puller.outstanding == 20)
+        puller.ask_for(2)
+        await store(bus, 100)
+        await eventually(lambda: sum(sizes) == 100)
+        # What was on its way before comes as it would have.
+        assert all(size <= 4 for size, before in zip(sizes, accumulate(sizes), strict=True) if before > 20)
+        assert puller.outstanding <= 4
+        puller.ask_for(1000)
+        await store(bus, 100, "n")
+        await eventually(lambda: sum(sizes) == 200)
+        assert 10 < puller.outstanding <= 20
 
 
 async def test_a_consumer_that_acknowledges_nothing_is_given_no_more_than_its_bound(bus: Bus) -> None:

@@ -21,6 +21,7 @@ from kit.testing.eventually import eventually
 from onward.delivery.v1 import internal_service_pb2 as delivery_pb
 from onward.executor.v1 import outcomes_pb2 as pb
 from onward.registry.v1 import facts_pb2 as facts
+from services.executor.consumers.floods import Floods
 from tests.integration.executor_world import WORKSPACE, Program, World, executor_world
 
 pytestmark = pytest.mark.integration
@@ -81,6 +82,16 @@ async def test_every_event_reaches_every_enabled_destination_and_is_acknowledged
         assert {attempt.message_id for attempt in attempts} == {f"m{number}" for number in range(50)}
         assert {attempt.result for attempt in attempts} == {pb.RESULT_DELIVERED}
     await world.all_acknowledged()
+
+
+async def test_pulls_are_as_large_as_floods_allow(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
+    await world.registry.connect("one", Program(ECHO))
+    monkeypatch.setattr(Floods, "pull_max", lambda self, stream, most: 3)
+    await world.publish(track("m1"))
+    await world.attempts("one", 1)
+    assert world.app is not None
+    (puller,) = (puller for name, puller in world.app._pullers.items() if name != "DUE")
+    await eventually(lambda: puller._asked_for == 3)
 
 
 async def test_an_event_published_after_a_change_runs_against_it(world: World) -> None:

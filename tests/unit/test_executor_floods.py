@@ -26,6 +26,7 @@ from services.executor.consumers.floods import (
     PAUSE_MAX_S,
     SPIKE_PAUSE_MAX_S,
     SPIKE_PER_S,
+    SPIKE_PULL,
     SPIKE_S,
     Floods,
     MachineIdle,
@@ -296,7 +297,8 @@ async def test_nothing_pauses_that_is_to_be_taken_before_the_end(floods: Watched
 
 
 def test_nothing_waits_so_long_for_a_spike_that_it_is_given_to_others() -> None:
-    delivered_to_taken_s = 3 * PULL_EVENTS / PART_CROWDED * SPIKE_PAUSE_MAX_S
+    # A pull that is being taken, and two that were requested; however large they are, each pauses for as long.
+    delivered_to_taken_s = 3 * SPIKE_PAUSE_MAX_S
     assert delivered_to_taken_s + 2 * PROGRESS_INTERVAL_S + LOOK_S < EXECUTOR_ACK_WAIT_S
 
 
@@ -318,7 +320,9 @@ async def test_a_spike_pauses_at_once_when_others_begin_to_have_a_few(
     assert floods.pause_s("wild") == SPIKE_PAUSE_MAX_S
 
 
-async def paused_s(floods: Floods, stream: str, count: int, monkeypatch: pytest.MonkeyPatch) -> list[float]:
+async def paused_s(
+    floods: Floods, stream: str, count: int, monkeypatch: pytest.MonkeyPatch, pulled: int = PULL_EVENTS
+) -> list[float]:
     slept: list[float] = []
 
     async def sleep(seconds: float) -> None:
@@ -326,7 +330,7 @@ async def paused_s(floods: Floods, stream: str, count: int, monkeypatch: pytest.
 
     with monkeypatch.context() as patched:
         patched.setattr(asyncio, "sleep", sleep)
-        await floods.pause(stream, pull(count))
+        await floods.pause(stream, pull(count), pull(pulled))
     return slept
 
 
@@ -356,6 +360,27 @@ async def test_a_pause_is_as_long_as_the_part_is_large(monkeypatch: pytest.Monke
     assert await paused_s(floods, "small", PART_CROWDED, monkeypatch) == []
     assert await paused_s(floods, "large", PART_CROWDED, monkeypatch) == [PAUSE_MAX_S]
     assert await paused_s(floods, "large", PART_CROWDED // 4, monkeypatch) == [PAUSE_MAX_S / 4]
+    assert await paused_s(floods, "large", 2 * PART_CROWDED, monkeypatch) == [PAUSE_MAX_S]
+
+
+@pytest.mark.parametrize(("part", "pulled", "share"), [(PART_CROWDED, 512, 1 / 8), (10, 10, 1.0), (1, 20, 0.05)])
+async def test_of_a_spike_one_pull_is_taken_a_second(
+    monkeypatch: pytest.MonkeyPatch, clock: FakeClock, floods: Watched, part: int, pulled: int, share: float
+) -> None:
+    bring(floods, "small", pull(1))
+    spike(floods, clock)
+    assert await paused_s(floods, "wild", part, monkeypatch, pulled) == [pytest.approx(share * SPIKE_PAUSE_MAX_S)]
+
+
+async def test_pulls_of_a_spike_are_small_while_it_pauses(clock: FakeClock, floods: Watched) -> None:
+    bring(floods, "small", pull(1))
+    bring(floods, "large", pull(MANY))
+    spike(floods, clock)
+    known = [floods.pull_max(stream, PULL_EVENTS) for stream in ("wild", "large", "small", "unknown")]
+    assert known == [SPIKE_PULL, PULL_EVENTS, PULL_EVENTS, PULL_EVENTS]
+    assert floods.pull_max("wild", SPIKE_PULL - 1) == SPIKE_PULL - 1
+    await looks(floods, 30)
+    assert floods.pull_max("wild", PULL_EVENTS) == PULL_EVENTS
 
 
 class NoBus:

@@ -34,13 +34,14 @@ PAUSE_SHARE_MIN = 0.03
 # Pauses alone hold no flood below 2,000 messages a second.
 PAUSE_MAX_S = 0.032
 # A spike is a stream that grows by SPIKE_PER_S * GROWTH_S messages within GROWTH_S. It is held for a minute at most,
-# and not again in the next one, and to 530 messages a second: three pulls, which is what may have been delivered and
-# not been taken, then wait for 3 s, and what is taken is extended 6.25 s later at the latest. JetStream gives it to
-# others after 10 s.
+# and not again in the next one, and to a pull a second, which is a small one as soon as the large ones that were under
+# way are taken. Of those it may be three, which then wait for 3 s, and what is taken is extended 6.25 s later at the
+# latest. JetStream gives it to others after 10 s.
 SPIKE_PER_S = 5_000
 GROWTH_S = 0.25
 SPIKE_S = 60.0
-SPIKE_PAUSE_MAX_S = 0.12
+SPIKE_PAUSE_MAX_S = 1.0
+SPIKE_PULL = 32
 # Pauses get longer while the machine's CPUs are idle for less than this share of the time.
 IDLE_SHARE_MIN = 0.3
 # Since the machine's start, in seconds: what has passed, and what all of its CPUs together were idle.
@@ -128,19 +129,22 @@ class Floods:
             yield messages[start:end]
             start = end
 
-    async def pause(self, stream: str, part: Sequence[Message]) -> None:
-        """Leave the machine to other workspaces, after a part of a flood."""
+    async def pause(self, stream: str, part: Sequence[Message], pulled: Sequence[Message]) -> None:
+        """Leave the machine to other workspaces, after a part of what was pulled of a flood."""
         pause_s = self.pause_s(stream)
         if pause_s:
-            await asyncio.sleep(pause_s * min(1.0, len(part) / PART_CROWDED))
+            whole = len(pulled) if self._is_spike(stream) else PART_CROWDED
+            await asyncio.sleep(pause_s * min(1.0, len(part) / whole))
 
     def pause_s(self, stream: str) -> float:
-        """How long it pauses after a whole part; 0 for what is no flood."""
+        """How long it pauses: a flood after a whole part, a spike after a pull; 0 for what is neither."""
         if stream not in self._many_at or not self._few_at or self._released:
             return 0.0
-        growth = self._growth.get(stream)
-        spike = growth is not None and growth.is_spike(self._clock.monotonic())
-        return self._pause_share * (SPIKE_PAUSE_MAX_S if spike else PAUSE_MAX_S)
+        return self._pause_share * (SPIKE_PAUSE_MAX_S if self._is_spike(stream) else PAUSE_MAX_S)
+
+    def pull_max(self, stream: str, most: int) -> int:
+        """How many messages of a stream may be pulled at once, where `most` may of what does not pause."""
+        return min(SPIKE_PULL, most) if self._is_spike(stream) and self.pause_s(stream) else most
 
     def release(self) -> None:
         """Let there be no pauses any more: what is here is to be taken, and the process to end."""
@@ -203,6 +207,10 @@ class Floods:
         self._pause_share = 1.0
         # The next look asks for what was since then.
         self._idle_share()
+
+    def _is_spike(self, stream: str) -> bool:
+        growth = self._growth.get(stream)
+        return growth is not None and growth.is_spike(self._clock.monotonic())
 
     def _others_have_few(self, stream: str) -> bool:
         return len(self._few_at) > (stream in self._few_at)

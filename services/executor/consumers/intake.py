@@ -105,7 +105,7 @@ class Intake:
             await self._on_part(workspace, stream, part, reached)
             # What is taken waits for it in any case; without an answer, nothing more is.
             await reached
-            await self._floods.pause(stream, part)
+            await self._floods.pause(stream, part, messages)
             await self._tickets.room(stream)
 
     async def _on_part(
