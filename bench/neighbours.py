@@ -195,7 +195,7 @@ async def thousand(system: System, hole: str, count: int) -> Figures:
 
 @asynccontextmanager
 async def busy_core() -> AsyncIterator[None]:
-    """A process that computes, which has nothing to do with the system: the least that any load does to others."""
+    """A process that computes: what anything does to others that takes a whole CPU of the machine."""
     process = await asyncio.create_subprocess_exec(sys.executable, "-c", "while True: pass")
     try:
         yield

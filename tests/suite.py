@@ -21,6 +21,8 @@ ROOT = Path(__file__).resolve().parent.parent
 LAST_FAILED = ROOT / ".pytest_cache/v/cache/lastfailed"
 # More than these is no stall.
 AGAIN_MAX = 3
+# Each process has a Postgres, of up to 4 GiB, and a NATS server.
+PROCESSES_MAX = 4
 
 
 class Passed:
@@ -39,7 +41,7 @@ def main(names: list[str]) -> int:
         code = int(pytest.main([*names], plugins=[passed]))
         return code or int(passed.count != len(names))
     LAST_FAILED.unlink(missing_ok=True)
-    processes = (os.cpu_count() or 1) + 1
+    processes = min(len(os.sched_getaffinity(0)) + 1, PROCESSES_MAX)
     # As they come: by the number of tests, the long ones would be left for the end.
     options = ("--dist", "loadfile", "--no-loadscope-reorder")
     code = int(pytest.main(["--numprocesses", str(processes), *options]))

@@ -107,7 +107,7 @@ class Puller:
         self._request_more()
 
     def ask_for(self, batch: int) -> None:
-        """Lets requests bring no more than so many at once, or `batch` again; what is on its way comes in any case."""
+        """From now on at most twice as many are requested or held; `batch` is the most. What is on its way comes."""
         self._asked_for = min(batch, self._batch)
 
     def kick(self) -> None:

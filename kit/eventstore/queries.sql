@@ -151,8 +151,8 @@ LIMIT $1;
 SELECT workspace, position FROM relay_positions WHERE workspace = ANY($1::text[]);
 
 -- name: record_published
--- From the position that was read, so that neither a deposed leader nor a rewind meanwhile is overwritten. Answers which
--- ones were recorded.
+-- From the position that was read, so that neither a deposed leader nor a rewind of what was recorded is overwritten.
+-- Answers which ones were recorded.
 WITH news AS (
     SELECT * FROM unnest($1::text[], $2::bigint[], $3::bigint[]) AS n(workspace, published, upto)
 ), created AS (

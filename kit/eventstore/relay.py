@@ -16,7 +16,7 @@ without a look where it comes right after what this leader has published; anythi
 replica in between, makes it look.
 
 While one such round follows another they are kept apart, and how far they came is recorded for several of them at
-once: with a round and a record for each fact, half of what a small change costs was its relay. A successor publishes
+once: a record for each fact would be a second statement beside the one of the change itself. A successor publishes
 again what was not recorded.
 """
 
@@ -207,6 +207,8 @@ class Relay:
         whole = all(self._sent.get(row["workspace"], 0) >= row["head"] for row in behind)
         self._look = self._look or not whole or len(behind) == WORKSPACES_PER_ROUND_MAX
         await self._send(batch)
+        # Other replicas wait for these, and see no more than what is recorded.
+        await self._record(connection)
         return True
 
     async def _send(self, batch: Sequence[Fact]) -> None:
@@ -277,7 +279,8 @@ class Relay:
 async def rewind(pool: Pool, workspace: str, position: int) -> None:
     """Have the relay publish again what comes after a position, for a stream that lost it.
 
-    JetStream drops what it has seen within its duplicate window; consumers pass over what they have applied.
+    JetStream drops what it has seen within its duplicate window; consumers pass over what they have applied. What was
+    published in the last RECORD_S may not be recorded yet; a rewind within that does nothing, and is to be repeated.
     """
     await pool.execute(queries.rewind, workspace, position)
 

@@ -22,7 +22,7 @@ T = TypeVar("T")
 
 DISK = Path("/tmp")  # noqa: S108  the folders in it have random names
 MEMORY = Path("/dev/shm")  # noqa: S108  likewise
-# Postgres keeps 4 GiB of its log at most, NATS what one test publishes.
+# Postgres keeps 4 GiB of its log at most, NATS what one test publishes; in practice a process of tests needs one.
 MEMORY_BYTES_MIN = 8 * 2**30
 # What streams may promise together, which they never fill: several are made at once, and each promises anew.
 STREAM_BYTES_PROMISED_MAX = 2**40

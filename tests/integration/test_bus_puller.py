@@ -130,7 +130,7 @@ async def test_a_puller_asks_for_as_little_as_it_is_told_and_for_more_again(bus:
         await store(bus, 100)
         await eventually(lambda: sum(sizes) == 100)
         # What was on its way before comes as it would have.
-        assert all(size <= 4 for size, before in zip(sizes, accumulate(sizes), strict=True) if before > 20)
+        assert all(size <= 4 for size, upto in zip(sizes, accumulate(sizes), strict=True) if upto > 20)
         assert puller.outstanding <= 4
         puller.ask_for(1000)
         await store(bus, 100, "n")

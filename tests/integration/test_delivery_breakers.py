@@ -44,7 +44,10 @@ def answered(one: pb.DueDelivery, result: int = pb.RESULT_DELIVERED) -> pb.Attem
 
 
 async def released(world: World, count: int = 0) -> list[pb.DueDelivery]:
-    """Wait until so many were released in all, and the releaser has looked once more."""
+    """Wait until so many were released in all, and the releaser has looked once more.
+
+    It has when it released what is sent here, which is delivered then: else it would be released again and again.
+    """
     await eventually(lambda: len(_of_crm(world)) >= count)
     mark = len(world.due) + 1000
     late = attempt(mark, result=pb.RESULT_DEFERRED, reason="breaker_open")

@@ -260,7 +260,7 @@ async def test_facts_that_come_one_after_the_other_share_rounds_and_records(
     database: str, store: PostgresEventStore, bus: FakeBus, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(relay_module, "POLL_S", 1000.0)
-    monkeypatch.setattr(relay_module, "ROUND_S", 1.0)
+    monkeypatch.setattr(relay_module, "ROUND_S", 3.0)
     monkeypatch.setattr(relay_module, "RECORD_S", 1000.0)
     async with running(make_relay(database, store, bus)) as relay:
         for n in range(1, 31):
@@ -283,27 +283,38 @@ async def test_facts_that_never_end_are_recorded_too(
     monkeypatch.setattr(relay_module, "POLL_S", 1000.0)
     monkeypatch.setattr(relay_module, "ROUND_S", 0.1)
     monkeypatch.setattr(relay_module, "RECORD_S", 0.01)
-    ended = asyncio.Event()
-
-    async def write() -> None:
-        while not ended.is_set():
-            await append(store, "acme", said("a"))
 
     async def recorded_of_many() -> bool:
         return bool(await store._pool.fetchval("SELECT count(*) FROM relay_positions WHERE position > 50"))
 
-    async with running(make_relay(database, store, bus)), asyncio.TaskGroup() as group:
-        group.create_task(write())
+    async with running(make_relay(database, store, bus)), writing_on(store, "acme"):
         await eventually(recorded_of_many)
-        ended.set()
+
+
+@asynccontextmanager
+async def writing_on(store: PostgresEventStore, workspace: str) -> AsyncIterator[None]:
+    """Append one fact after the other meanwhile."""
+
+    async def write() -> None:
+        while True:
+            await append(store, workspace, said("a"))
+
+    task = asyncio.create_task(write())
+    try:
+        yield
+    finally:
+        task.cancel()
+        with suppress(asyncio.CancelledError):
+            await task
 
 
 async def test_what_a_leader_had_not_recorded_its_successor_publishes_again(
     database: str, store: PostgresEventStore, bus: FakeBus, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """A5."""
-    # After the first round of what is handed over there is none.
+    # After the first round of what is handed over there is none, and no look.
     monkeypatch.setattr(relay_module, "ROUND_S", 1000.0)
+    monkeypatch.setattr(relay_module, "POLL_S", 1000.0)
     async with running(make_relay(database, store, bus)) as relay:
         await append(store, "acme", said("a"))
         assert await relay.wait_published("acme", 1, timeout_s=10)
@@ -433,6 +444,21 @@ async def test_an_append_in_a_replica_that_does_not_lead_wakes_the_leader(
             await append(there, "acme", said("a"))
             assert await standby.wait_published("acme", 1, timeout_s=10)
             assert not standby.leading
+
+
+async def test_who_waits_at_another_replica_does_not_wait_for_what_a_busy_leader_records_later(
+    database: str, pool: Pool, bus: FakeBus, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    here, there = PostgresEventStore(pool), PostgresEventStore(pool)
+    monkeypatch.setattr(relay_module, "POLL_S", 1000.0)
+    monkeypatch.setattr(relay_module, "ROUND_S", 0.1)
+    monkeypatch.setattr(relay_module, "RECORD_S", 1000.0)
+    async with running(make_relay(database, here, bus)) as leader:
+        await eventually(lambda: leader.leading)
+        async with running(make_relay(database, there, bus)) as standby, writing_on(here, "globex"):
+            await eventually(lambda: len(bus.positions("globex")) > 10)
+            await append(there, "acme", said("a"))
+            assert await standby.wait_published("acme", 1, timeout_s=10)
 
 
 async def test_a_leader_whose_session_died_can_not_record(

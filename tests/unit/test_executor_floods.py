@@ -292,8 +292,22 @@ async def test_a_pull_that_comes_again_may_be_the_first_of_a_flood(floods: Watch
 async def test_nothing_pauses_that_is_to_be_taken_before_the_end(floods: Watched) -> None:
     bring(floods, "small", pull(1))
     bring(floods, "large", pull(MANY))
+    assert floods.pause_s("large") == PAUSE_MAX_S
     floods.release()
     assert floods.pause_s("large") == 0
+
+
+async def test_a_pause_ends_when_all_is_to_be_taken(
+    monkeypatch: pytest.MonkeyPatch, clock: FakeClock, floods: Watched
+) -> None:
+    monkeypatch.setattr(floods_module, "SPIKE_PAUSE_MAX_S", 1000.0)
+    bring(floods, "small", pull(1))
+    spike(floods, clock)
+    pausing = asyncio.create_task(floods.pause("wild", pull(10), pull(10)))
+    await asyncio.sleep(0)
+    assert not pausing.done()
+    floods.release()
+    await pausing
 
 
 def test_nothing_waits_so_long_for_a_spike_that_it_is_given_to_others() -> None:
@@ -325,11 +339,12 @@ async def paused_s(
 ) -> list[float]:
     slept: list[float] = []
 
-    async def sleep(seconds: float) -> None:
+    def timeout(seconds: float) -> asyncio.Timeout:
         slept.append(seconds)
+        return asyncio.Timeout(0)
 
     with monkeypatch.context() as patched:
-        patched.setattr(asyncio, "sleep", sleep)
+        patched.setattr(asyncio, "timeout", timeout)
         await floods.pause(stream, pull(count), pull(pulled))
     return slept
 

@@ -14,6 +14,7 @@ import asyncio
 import os
 from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -34,9 +35,9 @@ PAUSE_SHARE_MIN = 0.03
 # Pauses alone hold no flood below 2,000 messages a second.
 PAUSE_MAX_S = 0.032
 # A spike is a stream that grows by SPIKE_PER_S * GROWTH_S messages within GROWTH_S. It is held for a minute at most,
-# and not again in the next one, and to a pull a second, which is a small one as soon as the large ones that were under
-# way are taken. Of those it may be three, which then wait for 3 s, and what is taken is extended 6.25 s later at the
-# latest. JetStream gives it to others after 10 s.
+# and not again in the next one. Each second what is here of it is taken: up to 512 messages while the large pulls last
+# that were under way, then 64, twice SPIKE_PULL. What was delivered is taken within 3 s, and extended 6.25 s later at
+# the latest. JetStream gives it to others after 10 s.
 SPIKE_PER_S = 5_000
 GROWTH_S = 0.25
 SPIKE_S = 60.0
@@ -110,7 +111,7 @@ class Floods:
         self._growth: dict[str, Growth] = {}
         # How much of the longest pause is made.
         self._pause_share = 0.0
-        self._released = False
+        self._released = asyncio.Event()
 
     def parts(self, stream: str, messages: list[Message]) -> Iterator[list[Message]]:
         """Cut a pull into what is to be taken together before the next `pause`."""
@@ -134,21 +135,23 @@ class Floods:
         pause_s = self.pause_s(stream)
         if pause_s:
             whole = len(pulled) if self._is_spike(stream) else PART_CROWDED
-            await asyncio.sleep(pause_s * min(1.0, len(part) / whole))
+            with suppress(TimeoutError):
+                async with asyncio.timeout(pause_s * min(1.0, len(part) / whole)):
+                    await self._released.wait()
 
     def pause_s(self, stream: str) -> float:
         """How long it pauses: a flood after a whole part, a spike after a pull; 0 for what is neither."""
-        if stream not in self._many_at or not self._few_at or self._released:
+        if stream not in self._many_at or not self._few_at or self._released.is_set():
             return 0.0
         return self._pause_share * (SPIKE_PAUSE_MAX_S if self._is_spike(stream) else PAUSE_MAX_S)
 
     def pull_max(self, stream: str, most: int) -> int:
-        """How many messages of a stream may be pulled at once, where `most` may of what does not pause."""
+        """What a stream's puller is to ask for, where it asks for `most` of what does not pause."""
         return min(SPIKE_PULL, most) if self._is_spike(stream) and self.pause_s(stream) else most
 
     def release(self) -> None:
         """Let there be no pauses any more: what is here is to be taken, and the process to end."""
-        self._released = True
+        self._released.set()
 
     async def watch(self) -> float:
         """Look at streams once, after LOOK_S, or more where the event loop is busy; gives how long it was."""
