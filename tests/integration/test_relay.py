@@ -292,20 +292,20 @@ async def test_facts_that_never_end_are_recorded_too(
 
 
 @asynccontextmanager
-async def writing_on(store: PostgresEventStore, workspace: str) -> AsyncIterator[None]:
-    """Append one fact after the other meanwhile."""
+async def writing_on(store: PostgresEventStore, *workspaces: str) -> AsyncIterator[None]:
+    """Append one fact after the other meanwhile, to each of them."""
 
-    async def write() -> None:
+    async def write(workspace: str) -> None:
         while True:
             await append(store, workspace, said("a"))
 
-    task = asyncio.create_task(write())
+    tasks = [asyncio.create_task(write(workspace)) for workspace in workspaces]
     try:
         yield
     finally:
-        task.cancel()
-        with suppress(asyncio.CancelledError):
-            await task
+        for task in tasks:
+            task.cancel()
+        await asyncio.gather(*tasks, return_exceptions=True)
 
 
 async def test_what_a_leader_had_not_recorded_its_successor_publishes_again(
@@ -450,13 +450,15 @@ async def test_who_waits_at_another_replica_does_not_wait_for_what_a_busy_leader
     database: str, pool: Pool, bus: FakeBus, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     here, there = PostgresEventStore(pool), PostgresEventStore(pool)
+    # So many that there is something to publish right after a look as well.
+    busy = [f"busy-{number}" for number in range(8)]
     monkeypatch.setattr(relay_module, "POLL_S", 1000.0)
     monkeypatch.setattr(relay_module, "ROUND_S", 0.1)
     monkeypatch.setattr(relay_module, "RECORD_S", 1000.0)
     async with running(make_relay(database, here, bus)) as leader:
         await eventually(lambda: leader.leading)
-        async with running(make_relay(database, there, bus)) as standby, writing_on(here, "globex"):
-            await eventually(lambda: len(bus.positions("globex")) > 10)
+        async with running(make_relay(database, there, bus)) as standby, writing_on(here, *busy):
+            await eventually(lambda: len(bus.messages) > 100)
             await append(there, "acme", said("a"))
             assert await standby.wait_published("acme", 1, timeout_s=10)
 
