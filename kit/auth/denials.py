@@ -19,6 +19,7 @@ from kit.auth.names import workspace_in
 from kit.auth.tokens import looks_like_jwt, parse_token, parse_write_key
 from kit.clock import Clock, SystemClock
 from kit.errors import DeadlineExceeded, InvalidToken, OnwardError, Overloaded, Unavailable
+from kit.waiting import is_set_within
 from onward.common.v1 import access_pb2
 
 log = structlog.get_logger(__name__)
@@ -285,11 +286,7 @@ class DenialLog:
         """Until something is to be handed on."""
         ends_at = min((share.ends_at for share in self._shares.values() if share.ends_at is not None), default=None)
         delay_s = None if ends_at is None else max(0.0, ends_at - self._clock.monotonic())
-        try:
-            async with asyncio.timeout(delay_s):
-                await self._woken.wait()
-        except TimeoutError:
-            pass
+        await is_set_within(self._woken, delay_s)
         self._woken.clear()
 
     def _add(self, refusal: Refusal) -> None:

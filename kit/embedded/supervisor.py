@@ -1,7 +1,6 @@
 """Keeps servers and programs running: restarts what ends, and stops all in order."""
 
 import asyncio
-from contextlib import suppress
 from dataclasses import dataclass, field
 from types import TracebackType
 from typing import Protocol, Self
@@ -9,6 +8,7 @@ from typing import Protocol, Self
 import structlog
 
 from kit.embedded.errors import EmbeddedError
+from kit.waiting import is_set_within
 
 log: structlog.stdlib.BoundLogger = structlog.get_logger(__name__)
 
@@ -157,7 +157,7 @@ class Supervisor:
         """Wait and start the child until it has started (True) or is to stop (False)."""
         child, now = entry.child, asyncio.get_running_loop().time
         ran_for_s = now() - entry.started_at
-        while not await _is_set_within(entry.stopping, entry.backoff.delay_s(ran_for_s)):
+        while not await is_set_within(entry.stopping, entry.backoff.delay_s(ran_for_s)):
             ran_for_s = 0.0
             try:
                 await child.start()
@@ -170,10 +170,3 @@ class Supervisor:
             log.info("child_restarted", child=child.name, pid=child.pid, restarts=entry.restarts)
             return True
         return False
-
-
-async def _is_set_within(event: asyncio.Event, timeout_s: float) -> bool:
-    with suppress(TimeoutError):
-        async with asyncio.timeout(timeout_s):
-            await event.wait()
-    return event.is_set()

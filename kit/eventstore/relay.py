@@ -24,7 +24,6 @@ import asyncio
 import hashlib
 import time
 from collections.abc import Sequence
-from contextlib import suppress
 from typing import Protocol
 
 import asyncpg
@@ -40,6 +39,7 @@ from kit.eventstore.progress import PublishedPositions
 from kit.eventstore.recent import RecentFacts
 from kit.postgres.failures import translating
 from kit.postgres.pool import CONNECT_TIMEOUT_S, Connection, Pool, connect
+from kit.waiting import is_set_within
 
 log = structlog.get_logger(__name__)
 
@@ -149,7 +149,7 @@ class Relay:
     async def _stand_by(self, connection: Connection) -> None:
         """Pass a wake-up on to the leader, see how far it is, and pause."""
         self._recent.drop()
-        await self._sleep(STANDBY_PAUSE_S if self._published.awaited else POLL_S)
+        await is_set_within(self._appended, STANDBY_PAUSE_S if self._published.awaited else POLL_S)
         if self._appended.is_set():
             self._appended.clear()
             await connection.execute(queries.wake_leader)
@@ -175,7 +175,7 @@ class Relay:
                 await asyncio.sleep(began + ROUND_S - time.monotonic())
             else:
                 await self._see_published(connection)
-                await self._sleep(min(POLL_S, self._held.next_retry_s()))
+                await is_set_within(self._appended, min(POLL_S, self._held.next_retry_s()))
 
     def _handed(self) -> list[Fact]:
         """Those of the process's own facts that come right after what was sent."""
@@ -264,11 +264,6 @@ class Relay:
         if self._published.awaited:
             for row in await connection.fetch(queries.published, self._published.awaited):
                 self._published.reach(row["workspace"], row["position"])
-
-    async def _sleep(self, timeout_s: float) -> None:
-        with suppress(TimeoutError):
-            async with asyncio.timeout(timeout_s):
-                await self._appended.wait()
 
     def _wake(self, *_: object) -> None:
         """Called by asyncpg, with what it has to say, for a notification and for a lost connection."""

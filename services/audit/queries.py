@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Sequence
-from contextlib import suppress
 from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
@@ -19,6 +18,7 @@ from kit.eventstore.progress import PublishedPositions
 from kit.postgres.pool import Pool
 from kit.postgres.queries import load_queries
 from kit.rpc.names import AUDIT_EVENT
+from kit.waiting import is_set_within
 from onward.audit.v1 import audit_service_pb2 as pb
 from services.audit.errors import Missing
 
@@ -94,9 +94,7 @@ class Growth:
     async def run(self) -> None:
         """Look until cancelled."""
         while True:
-            with suppress(TimeoutError):
-                async with asyncio.timeout(self._poll_s):
-                    await self._woken.wait()
+            await is_set_within(self._woken, self._poll_s)
             self._woken.clear()
             try:
                 await self._look()

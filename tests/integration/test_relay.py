@@ -256,12 +256,17 @@ async def test_large_facts_are_published_in_batches_of_bounded_bytes(
     assert bus.tries == 3
 
 
+def paced(monkeypatch: pytest.MonkeyPatch, *, round_s: float, record_s: float) -> None:
+    """Have rounds begin and be recorded so far apart; nobody looks by itself."""
+    monkeypatch.setattr(relay_module, "POLL_S", 1000.0)
+    monkeypatch.setattr(relay_module, "ROUND_S", round_s)
+    monkeypatch.setattr(relay_module, "RECORD_S", record_s)
+
+
 async def test_facts_that_come_one_after_the_other_share_rounds_and_records(
     database: str, store: PostgresEventStore, bus: FakeBus, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(relay_module, "POLL_S", 1000.0)
-    monkeypatch.setattr(relay_module, "ROUND_S", 3.0)
-    monkeypatch.setattr(relay_module, "RECORD_S", 1000.0)
+    paced(monkeypatch, round_s=3.0, record_s=1000.0)
     async with running(make_relay(database, store, bus)) as relay:
         for n in range(1, 31):
             await append(store, "acme", said("a"))
@@ -280,9 +285,7 @@ async def test_facts_that_never_end_are_recorded_too(
     database: str, store: PostgresEventStore, bus: FakeBus, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     # Long enough that there is something for every round.
-    monkeypatch.setattr(relay_module, "POLL_S", 1000.0)
-    monkeypatch.setattr(relay_module, "ROUND_S", 0.1)
-    monkeypatch.setattr(relay_module, "RECORD_S", 0.01)
+    paced(monkeypatch, round_s=0.1, record_s=0.01)
 
     async def recorded_of_many() -> bool:
         return bool(await store._pool.fetchval("SELECT count(*) FROM relay_positions WHERE position > 50"))
@@ -452,9 +455,7 @@ async def test_who_waits_at_another_replica_does_not_wait_for_what_a_busy_leader
     here, there = PostgresEventStore(pool), PostgresEventStore(pool)
     # So many that there is something to publish right after a look as well.
     busy = [f"busy-{number}" for number in range(8)]
-    monkeypatch.setattr(relay_module, "POLL_S", 1000.0)
-    monkeypatch.setattr(relay_module, "ROUND_S", 0.1)
-    monkeypatch.setattr(relay_module, "RECORD_S", 1000.0)
+    paced(monkeypatch, round_s=0.1, record_s=1000.0)
     async with running(make_relay(database, here, bus)) as leader:
         await eventually(lambda: leader.leading)
         async with running(make_relay(database, there, bus)) as standby, writing_on(here, *busy):

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-from contextlib import suppress
 from typing import Final
 
 import structlog
@@ -11,6 +10,7 @@ import structlog
 from kit.clock import Clock
 from kit.errors import OnwardError
 from kit.postgres.pool import Connection, Pool
+from kit.waiting import is_set_within
 from services.audit.domain import merkle
 from services.audit.domain.records import record_bytes
 from services.audit.handlers.signing import Signing
@@ -51,9 +51,7 @@ class MerkleLog:
         more = True
         while True:
             if not more:
-                with suppress(TimeoutError):
-                    async with asyncio.timeout(POLL_S):
-                        await self._woken.wait()
+                await is_set_within(self._woken, POLL_S)
             self._woken.clear()
             more = False
             try:

@@ -13,6 +13,7 @@ import structlog
 from kit.errors import OnwardError
 from kit.postgres.failures import translating
 from kit.postgres.pool import CONNECT_TIMEOUT_S, Connection, connect
+from kit.waiting import is_set_within
 
 log = structlog.get_logger(__name__)
 
@@ -94,6 +95,4 @@ class Wake:
         self._event.clear()
 
     async def sleep(self, seconds: float) -> None:
-        with suppress(TimeoutError):
-            async with asyncio.timeout(seconds):
-                await self._event.wait()
+        await is_set_within(self._event, seconds)

@@ -13,6 +13,7 @@ from kit.bus.connection import Bus
 from kit.bus.message import Message
 from kit.bus.puller import Puller
 from kit.errors import OnwardError
+from kit.waiting import is_set_within
 from onward.common.v1 import facts_pb2
 from services.executor.projections import View
 
@@ -74,11 +75,7 @@ class FactsFeed:
     async def _compare(self) -> None:
         """Compare the view with the log from time to time and after every reconnect: the bus may have lost facts."""
         while True:
-            try:
-                async with asyncio.timeout(COMPARE_INTERVAL_S):
-                    await self._reconnected.wait()
-            except TimeoutError:
-                pass
+            await is_set_within(self._reconnected, COMPARE_INTERVAL_S)
             self._reconnected.clear()
             try:
                 await self._ensure_consumer()
@@ -111,10 +108,7 @@ class FactsFeed:
         """Wait until the view has the facts up to this sequence of the bus."""
         while self._applied_sequence < sequence:
             self._advanced.clear()
-            try:
-                async with asyncio.timeout(BEHIND_AFTER_S):
-                    await self._advanced.wait()
-            except TimeoutError:
+            if not await is_set_within(self._advanced, BEHIND_AFTER_S):
                 log.warning("facts_behind", applied=self._applied_sequence, wanted=sequence)
                 await self._fill_from_log(sequence)
 

@@ -14,12 +14,12 @@ import asyncio
 import os
 from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 
 from kit.bus.message import Message
 from kit.clock import Clock
+from kit.waiting import is_set_within
 
 # A flood brings so many messages a second.
 MANY_PER_S = 1_000
@@ -135,9 +135,7 @@ class Floods:
         pause_s = self.pause_s(stream)
         if pause_s:
             whole = len(pulled) if self._is_spike(stream) else PART_CROWDED
-            with suppress(TimeoutError):
-                async with asyncio.timeout(pause_s * min(1.0, len(part) / whole)):
-                    await self._released.wait()
+            await is_set_within(self._released, pause_s * min(1.0, len(part) / whole))
 
     def pause_s(self, stream: str) -> float:
         """How long it pauses: a flood after a whole part, a spike after a pull; 0 for what is neither."""

@@ -17,6 +17,7 @@ from dataclasses import dataclass, field
 from typing import Protocol
 
 from kit.clock import Clock
+from kit.waiting import is_set_within
 from services.executor.runtime import processes
 
 LOOK_S = 0.1
@@ -258,11 +259,7 @@ class CpuShares:
                 self.look_at_holders(LOOK_PRESSED_S)
             else:
                 self._wake.clear()
-                try:
-                    async with asyncio.timeout(LOOK_S):
-                        await self._wake.wait()
-                except TimeoutError:
-                    pass
+                await is_set_within(self._wake, LOOK_S)
             if self._clock.monotonic() - self._looked_at >= LOOK_S:
                 self.look()
 

@@ -18,6 +18,7 @@ import structlog
 
 from kit.clock import Clock
 from kit.errors import Overloaded
+from kit.waiting import is_set_within
 from services.executor.runtime import processes
 
 # Each takes two workers for some milliseconds, or for some seconds if its code is made for that, and 50 MB meanwhile.
@@ -296,9 +297,7 @@ class WorkerPlaces:
     async def run(self) -> None:
         """Measure workers, and have some go where others need the place or all take too much, until cancelled."""
         while True:
-            with suppress(TimeoutError):
-                async with asyncio.timeout(LOOK_PRESSED_S if self._waiting else LOOK_S):
-                    await self._wake.wait()
+            await is_set_within(self._wake, LOOK_PRESSED_S if self._waiting else LOOK_S)
             self._wake.clear()
             self.look()
             if self._waiting:

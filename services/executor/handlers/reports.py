@@ -9,6 +9,7 @@ from contextlib import suppress
 import structlog
 
 from kit.errors import OnwardError
+from kit.waiting import is_set_within
 from onward.registry.v1 import internal_service_pb2 as pb
 from services.executor.projections import View
 
@@ -49,9 +50,7 @@ class Reporter:
             self._wake.clear()
             told = await self._tell()
             await asyncio.sleep(COALESCE_S if told else RETRY_S)
-            with suppress(TimeoutError):
-                async with asyncio.timeout(HEARTBEAT_S):
-                    await self._wake.wait()
+            await is_set_within(self._wake, HEARTBEAT_S)
 
     async def leave(self) -> None:
         """Say that this executor stops, where the registry can be told; otherwise its silence tells."""

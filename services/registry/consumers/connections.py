@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Awaitable, Callable, Iterable, Sequence
-from contextlib import suppress
 
 import structlog
 
@@ -13,6 +12,7 @@ from kit.eventstore.facts import NewFact
 from kit.nats_auth.admission import publisher_name, reader_name
 from kit.nats_auth.callout import DECISION_TIMEOUT_S
 from kit.nats_auth.kicker import Kicker
+from kit.waiting import is_set_within
 from onward.registry.v1 import facts_pb2
 
 log = structlog.get_logger(__name__)
@@ -48,9 +48,7 @@ class ConnectionKeeper:
     async def run(self) -> None:
         """Keep on until cancelled; a server that is away is asked again at the next turn."""
         while True:
-            with suppress(TimeoutError):
-                async with asyncio.timeout(REVIEW_INTERVAL_S):
-                    await self._woken.wait()
+            await is_set_within(self._woken, REVIEW_INTERVAL_S)
             hurried = self._woken.is_set()
             self._woken.clear()
             revoked, self._revoked = self._revoked, set()

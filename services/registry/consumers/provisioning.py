@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Awaitable, Callable, Sequence
-from contextlib import suppress
 
 import structlog
 
@@ -14,6 +13,7 @@ from kit.errors import DeadlineExceeded, OnwardError, Unavailable
 from kit.eventstore.facts import SYSTEM_WORKSPACE
 from kit.eventstore.progress import PublishedPositions
 from kit.eventstore.store import EventStore
+from kit.waiting import is_set_within
 
 log = structlog.get_logger(__name__)
 
@@ -61,9 +61,7 @@ class StreamProvisioner:
                 delay_s = min(delay_s * 2, RETRY_DELAY_MAX_S)
                 continue
             delay_s = RETRY_DELAY_MIN_S
-            with suppress(TimeoutError):
-                async with asyncio.timeout(LOOK_INTERVAL_S):
-                    await self._wake.wait()
+            await is_set_within(self._wake, LOOK_INTERVAL_S)
 
     async def _look(self) -> None:
         self._forget_when_due()
