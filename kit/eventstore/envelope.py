@@ -8,7 +8,7 @@ from typing import NamedTuple
 from google.protobuf.timestamp_pb2 import Timestamp
 
 from kit.bus.publish import Outgoing
-from kit.eventstore.facts import Fact, Meta
+from kit.eventstore.facts import Fact, Meta, compact_ascii
 from onward.common.v1.facts_pb2 import StoredFact
 
 # Everything about the fact that is not its data, as compact JSON.
@@ -45,7 +45,7 @@ def to_message(service: str, fact: Fact) -> Outgoing:
         "recorded_at": fact.recorded_at.isoformat(),
         **fact.meta.to_json(),
     }
-    headers = {FACT_HEADER: json.dumps(described, separators=(",", ":"))}
+    headers = {FACT_HEADER: compact_ascii(described)}
     if fact.meta.traceparent:
         headers[TRACE_HEADER] = fact.meta.traceparent
     return Outgoing(subject(service, fact), fact.data, fact.fact_id, headers)

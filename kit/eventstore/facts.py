@@ -157,9 +157,15 @@ def serialize(data: Message) -> bytes:
     return stored
 
 
+def compact_ascii(values: Mapping[str, Any]) -> str:
+    """Compact JSON that is fit for a header."""
+    text = orjson.dumps(values).decode()
+    return text if text.isascii() else json.dumps(values, separators=(",", ":"))
+
+
 def serialize_meta(meta: Meta) -> str:
     """Compact ASCII JSON, fit for a header. Raises LimitReached above META_BYTES_MAX."""
-    stored = json.dumps(meta.to_json(), separators=(",", ":"))
+    stored = compact_ascii(meta.to_json())
     if len(stored) > META_BYTES_MAX:
         raise LimitReached(
             f"The request's ids and trace take {len(stored)} bytes; {META_BYTES_MAX} are allowed.",

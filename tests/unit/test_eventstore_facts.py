@@ -12,7 +12,16 @@ from google.protobuf.wrappers_pb2 import BytesValue
 from kit.bus.message import parse_headers
 from kit.errors import LimitReached
 from kit.eventstore import envelope
-from kit.eventstore.facts import FACT_BYTES_MAX, Fact, Meta, NewFact, UnknownFactError, fact_types, serialize
+from kit.eventstore.facts import (
+    FACT_BYTES_MAX,
+    Fact,
+    Meta,
+    NewFact,
+    UnknownFactError,
+    fact_types,
+    serialize,
+    serialize_meta,
+)
 from kit.eventstore.store import STREAM_FACTS_MAX, STREAM_FACTS_WARN, next_versions
 from onward.common.v1 import facts_pb2
 
@@ -70,6 +79,14 @@ def test_a_fact_survives_its_way_over_the_bus() -> None:
     block = "".join(f"{name}: {value}\r\n" for name, value in (message.headers or {}).items())
     headers = parse_headers(f"NATS/1.0\r\n{block}\r\n".encode("ascii"))
     assert envelope.from_message(message.data, headers) == ("registry", FACT)
+
+
+def test_what_is_no_ascii_survives_its_way_over_the_bus() -> None:
+    fact = replace(FACT, stream="functions/ü", meta=replace(META, request_id="ü"))
+    message = envelope.to_message("registry", fact)
+    assert all(value.isascii() for value in (message.headers or {}).values())
+    assert envelope.from_message(message.data, message.headers) == ("registry", fact)
+    assert serialize_meta(fact.meta).isascii()
 
 
 def test_a_published_fact_carries_the_stored_bytes_its_id_and_its_trace() -> None:
