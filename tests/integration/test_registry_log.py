@@ -14,6 +14,8 @@ from kit.embedded.nats import EmbeddedNats
 from kit.embedded.nats_users import NatsUser
 from kit.errors import InvalidToken, NotFound, PermissionDenied
 from kit.eventstore.postgres import PostgresEventStore
+from kit.eventstore.relay import Relay
+from kit.ids import uuid7
 from kit.postgres.pool import connect_pool
 from kit.testing.eventually import eventually
 from kit.testing.servers import TEST_USER
@@ -24,6 +26,7 @@ from onward.registry.v1 import internal_service_pb2 as ipb
 from onward.registry.v1 import operator_service_pb2 as opb
 from onward.registry.v1 import source_service_pb2 as spb
 from onward.registry.v1 import workspace_service_pb2 as wpb
+from services.registry.app import PUBLISHED_WAIT_S
 from services.registry.projections import PROJECTED_TABLES, rebuild
 from tests.integration.registry_world import (
     CODE,
@@ -241,6 +244,33 @@ async def test_without_nats_changes_are_still_accepted_and_published_later(
             await eventually(lambda: published(world), timeout_s=20)
     finally:
         await nats.stop()
+
+
+async def test_an_answer_waits_until_facts_that_others_act_on_are_on_the_bus(
+    world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    owner = await world.workspace()
+    await a_function(owner, [])
+    await a_source(owner)
+    await connect(owner)
+    waited_for: list[int] = []
+
+    async def wait_published(_: Relay, workspace: str, position: int, timeout_s: float) -> bool:
+        assert (workspace, timeout_s) == ("acme", PUBLISHED_WAIT_S)
+        waited_for.append(position)
+        return True
+
+    monkeypatch.setattr(Relay, "wait_published", wait_published)
+    rename = fpb.UpdateFunctionRequest(name=CRM, display_name="Ours", request_id=uuid7())
+    renamed = await owner.functions.UpdateFunction(rename)
+    saved = await save(owner, [], code=CODE + "// 3")
+    assert not waited_for
+    # Nothing is known here of what a repeated request once changed.
+    assert (await owner.functions.UpdateFunction(rename)).position == renamed.position
+    assert waited_for == [renamed.position]
+    deployed = await save(owner, [], code=CODE + "// 4", deploy_to=fpb.DeploymentTarget(all=True))
+    assert waited_for == [renamed.position, deployed.position]
+    assert saved.position == renamed.position + 1
 
 
 async def published(world: World) -> bool:

@@ -15,7 +15,7 @@ from kit.eventstore.store import EventStore, Unit
 from kit.postgres.pool import Connection
 from kit.rpc.nul import refuse_nul
 from services.registry import projections
-from services.registry.domain.evolve import leave_rights_alone
+from services.registry.domain.evolve import leave_events_alone, leave_rights_alone
 from services.registry.domain.room import require_room
 from services.registry.domain.state import State
 from services.registry.handlers.causes import meta_of
@@ -99,8 +99,10 @@ class Changes:
         if not leave_rights_alone(fact.data for fact in facts):
             self._rights_changed(change.workspace)
         self._noticed(facts)
-        # An event that is published after this answer then meets executors that know of the change.
-        await self._published(change.workspace, response.position)
+        # An event that is published after this answer then meets executors that know of the change. Of a repeated
+        # request's facts nothing is known here.
+        if not facts or not leave_events_alone(fact.data for fact in facts):
+            await self._published(change.workspace, response.position)
         return response
 
     async def _make_locked(self, change: Change[R]) -> tuple[list[NewFact], R]:
