@@ -45,6 +45,8 @@ from onward.registry.v1 import destination_service_pb2 as destinations
 from onward.registry.v1 import destination_service_pb2_grpc as destinations_rpc
 from onward.registry.v1 import function_service_pb2 as functions
 from onward.registry.v1 import function_service_pb2_grpc as functions_rpc
+from onward.registry.v1 import source_service_pb2 as sources
+from onward.registry.v1 import source_service_pb2_grpc as sources_rpc
 from onward.registry.v1 import workspace_service_pb2 as workspaces
 from onward.registry.v1 import workspace_service_pb2_grpc as workspaces_rpc
 
@@ -84,6 +86,7 @@ class Caller:
         self.destinations: destinations_rpc.DestinationServiceAsyncStub = destinations_rpc.DestinationServiceStub(
             self.channel
         )
+        self.sources: sources_rpc.SourceServiceAsyncStub = sources_rpc.SourceServiceStub(self.channel)
 
     async def create(self, function: str) -> None:
         await self.functions.CreateFunction(
@@ -102,6 +105,18 @@ class Caller:
         await self.functions.UpdateFunction(
             functions.UpdateFunctionRequest(
                 name=f"{self.parent}/functions/{function}", display_name=display_name, request_id=uuid7()
+            )
+        )
+
+    async def create_source(self, source: str) -> None:
+        await self.sources.CreateSource(
+            sources.CreateSourceRequest(parent=self.parent, source_id=source, display_name=source)
+        )
+
+    async def rename_source(self, source: str, display_name: str) -> None:
+        await self.sources.UpdateSource(
+            sources.UpdateSourceRequest(
+                name=f"{self.parent}/sources/{source}", display_name=display_name, request_id=uuid7()
             )
         )
 
@@ -174,6 +189,7 @@ class World:
         for number in range(CLIENTS):
             async with self.caller(small_workspaces()[number % WORKSPACES]) as caller:
                 await caller.create(f"client-{number}")
+                await caller.create_source(f"client-{number}")
         pool = await connect_pool(self.dsn, application_name="bench")
         await seed(pool, LARGE, self.size)
         await pool.close()
@@ -289,22 +305,24 @@ async def per_second(calls: list[Call], seconds: float) -> float:
 async def mutations(world: World) -> dict[str, float]:
     """Changes a second, and the CPU time that each takes in registry and servers."""
     async with AsyncExitStack() as stack:
-        calls = []
+        calls, locked = [], []
         for number in range(CLIENTS):
             caller = await stack.enter_async_context(world.caller(small_workspaces()[number % WORKSPACES]))
-            calls.append(_renaming(caller, f"client-{number}"))
+            calls.append(_renaming(caller.rename, f"client-{number}"))
+            locked.append(_renaming(caller.rename_source, f"client-{number}"))
         before = {name: cpu_s(pid) for name, pid in world.pids.items()}
         rate = await per_second(calls, world.options.seconds)
-    made = rate * world.options.seconds
-    used = {f"mutation_cpu_us_{name}": 1e6 * (cpu_s(pid) - before[name]) / made for name, pid in world.pids.items()}
-    return {"mutations_per_s": rate} | used
+        made = rate * world.options.seconds
+        used = {f"mutation_cpu_us_{name}": 1e6 * (cpu_s(pid) - before[name]) / made for name, pid in world.pids.items()}
+        locked_rate = await per_second(locked, world.options.seconds)
+    return {"mutations_per_s": rate, "locked_mutations_per_s": locked_rate} | used
 
 
-def _renaming(caller: Caller, function: str) -> Call:
-    async def rename() -> None:
-        await caller.rename(function, uuid7())
+def _renaming(rename: Callable[[str, str], Awaitable[None]], which: str) -> Call:
+    async def renaming() -> None:
+        await rename(which, uuid7())
 
-    return rename
+    return renaming
 
 
 async def control(world: World) -> float:
