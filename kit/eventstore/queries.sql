@@ -52,7 +52,7 @@ WITH head AS (
     WHERE workspace = $1 AND position = $2 AND $4::integer - 1 = coalesce(
         (SELECT f.version FROM facts f WHERE f.workspace = $1 AND f.stream = $3 ORDER BY f.version DESC LIMIT 1), 0
     )
-    RETURNING recorded_at
+    RETURNING recorded_at, position
 ), projected AS (
     {projected}
 ){also}

@@ -12,7 +12,7 @@ from kit.eventstore.store import Statement
 from kit.postgres.pool import Connection
 from onward.registry.v1 import facts_pb2
 from services.registry.projections import connections, filters, functions, people
-from services.registry.projections.projector import Projector, Rows
+from services.registry.projections.projector import Projector, Rows, by_rows
 
 FACT_TYPES = fact_types(facts_pb2)
 # All that `rebuild` empties and fills again; tables of secrets and of persons are not among them.
@@ -30,12 +30,15 @@ PROJECTED_TABLES = (
     "filters",
     "filter_revisions",
 )
+_ROWS: Mapping[type[Message], Rows] = MappingProxyType({**functions.ROWS, **connections.ROWS, **filters.ROWS})
 _PROJECTORS: Mapping[type[Message], Projector] = MappingProxyType(
-    {**people.PROJECTORS, **functions.PROJECTORS, **connections.PROJECTORS, **filters.PROJECTORS}
+    {
+        **people.PROJECTORS,
+        **functions.PROJECTORS,
+        **connections.PROJECTORS,
+        **{fact_type: by_rows(change) for fact_type, change in _ROWS.items()},
+    }
 )
-
-
-_ROWS: Mapping[type[Message], Rows] = MappingProxyType({**functions.ROWS})
 
 
 def rows(workspace: str, version: int, principal: str, data: Message) -> Sequence[Statement]:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 import orjson
@@ -10,11 +10,12 @@ from google.protobuf import json_format
 from google.protobuf.message import Message
 
 from kit.eventstore.facts import Fact
+from kit.eventstore.store import Statement
 from kit.postgres.pool import Connection
 from kit.postgres.queries import load_queries
 from onward.registry.v1 import facts_pb2, resources_pb2
 from services.registry.domain.state import type_of
-from services.registry.projections.projector import Projector, labels_json
+from services.registry.projections.projector import Projector, Rows, labels_json
 
 queries = load_queries(Path(__file__).parent / "connections.sql")
 
@@ -77,33 +78,28 @@ async def _setting_changed(
     )
 
 
-async def _destination_enabled(connection: Connection, fact: Fact, data: facts_pb2.DestinationEnabled) -> None:
-    await _switched(connection, fact, data.destination, enabled=True)
+def _destination_enabled(
+    workspace: str, version: int, _principal: str, data: facts_pb2.DestinationEnabled
+) -> Sequence[Statement]:
+    return [Statement(queries.destination_switched, (workspace, data.destination, version, True, False))]
 
 
-async def _destination_disabled(connection: Connection, fact: Fact, data: facts_pb2.DestinationDisabled) -> None:
-    await _switched(connection, fact, data.destination, enabled=False, held=data.hold)
-
-
-async def _switched(connection: Connection, fact: Fact, destination: str, *, enabled: bool, held: bool = False) -> None:
-    await connection.execute(
-        queries.destination_switched, fact.workspace, fact.recorded_at, destination, fact.version, enabled, held
-    )
+def _destination_disabled(
+    workspace: str, version: int, _principal: str, data: facts_pb2.DestinationDisabled
+) -> Sequence[Statement]:
+    return [Statement(queries.destination_switched, (workspace, data.destination, version, False, data.hold))]
 
 
 async def _destination_invoked(connection: Connection, fact: Fact, data: facts_pb2.DestinationInvoked) -> None:
     """For the trail only."""
 
 
-async def _source_updated(connection: Connection, fact: Fact, data: facts_pb2.SourceUpdated) -> None:
-    await connection.execute(
-        queries.source_updated,
-        fact.workspace,
-        data.source,
-        fact.version,
-        data.display_name if data.HasField("display_name") else None,
-        labels_json(data.labels.labels) if data.HasField("labels") else None,
-    )
+def _source_updated(
+    workspace: str, version: int, _principal: str, data: facts_pb2.SourceUpdated
+) -> Sequence[Statement]:
+    display_name = data.display_name if data.HasField("display_name") else None
+    labels = labels_json(data.labels.labels) if data.HasField("labels") else None
+    return [Statement(queries.source_updated, (workspace, data.source, version, display_name, labels))]
 
 
 async def _source_deleted(connection: Connection, fact: Fact, data: facts_pb2.SourceDeleted) -> None:
@@ -128,24 +124,26 @@ async def _destination_disconnected(
     )
 
 
-async def _delivery_policy_updated(connection: Connection, fact: Fact, data: facts_pb2.DeliveryPolicyUpdated) -> None:
+def _delivery_policy_updated(
+    workspace: str, version: int, _principal: str, data: facts_pb2.DeliveryPolicyUpdated
+) -> Sequence[Statement]:
     policy = orjson.dumps(json_format.MessageToDict(data.policy), option=orjson.OPT_SORT_KEYS).decode()
-    await connection.execute(
-        queries.delivery_policy_updated, fact.workspace, fact.recorded_at, data.destination, fact.version, policy
-    )
+    return [Statement(queries.delivery_policy_updated, (workspace, data.destination, version, policy))]
 
 
+ROWS: Mapping[type[Message], Rows] = {
+    facts_pb2.SourceUpdated: _source_updated,
+    facts_pb2.DestinationEnabled: _destination_enabled,
+    facts_pb2.DestinationDisabled: _destination_disabled,
+    facts_pb2.DeliveryPolicyUpdated: _delivery_policy_updated,
+}
 PROJECTORS: Mapping[type[Message], Projector] = {
     facts_pb2.SourceCreated: _source_created,
-    facts_pb2.SourceUpdated: _source_updated,
     facts_pb2.SourceDeleted: _source_deleted,
     facts_pb2.WriteKeyCreated: _write_key_created,
     facts_pb2.WriteKeyRevoked: _write_key_revoked,
     facts_pb2.DestinationConnected: _destination_connected,
     facts_pb2.DestinationDisconnected: _destination_disconnected,
     facts_pb2.SettingsChanged: _settings_changed,
-    facts_pb2.DestinationEnabled: _destination_enabled,
-    facts_pb2.DestinationDisabled: _destination_disabled,
     facts_pb2.DestinationInvoked: _destination_invoked,
-    facts_pb2.DeliveryPolicyUpdated: _delivery_policy_updated,
 }

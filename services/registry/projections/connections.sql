@@ -1,4 +1,5 @@
--- How facts change the read models. The first parameters are always the workspace and the fact's recorded_at.
+-- How facts change the read models. The first parameters are the workspace and the fact's recorded_at, but for
+-- rows (see `Rows`), which have that in `head`.
 
 -- name: source_created
 INSERT INTO sources (workspace, create_time, source, revision, display_name, labels)
@@ -30,12 +31,16 @@ UPDATE destinations SET revision = $4, settings_revision = $5, update_time = $2
 WHERE workspace = $1 AND destination = $3;
 
 -- name: destination_switched
-UPDATE destinations SET revision = $4, enabled = $5, held = $6, update_time = $2
-WHERE workspace = $1 AND destination = $3;
+-- A row (see `Rows`).
+UPDATE destinations SET revision = $3, enabled = $4, held = $5, update_time = head.recorded_at
+FROM head WHERE workspace = $1 AND destination = $2
+RETURNING head.recorded_at;
 
 -- name: source_updated
+-- A row (see `Rows`).
 UPDATE sources SET revision = $3, display_name = coalesce($4, display_name), labels = coalesce($5::json, labels)
-WHERE workspace = $1 AND source = $2;
+FROM head WHERE workspace = $1 AND source = $2
+RETURNING head.recorded_at;
 
 -- name: source_deleted
 WITH keys AS (DELETE FROM write_keys WHERE workspace = $1 AND source = $3),
@@ -55,8 +60,10 @@ UPDATE destinations SET revision = $4, enabled = false, update_time = $2, delete
 WHERE workspace = $1 AND destination = $3;
 
 -- name: delivery_policy_updated
-UPDATE destinations SET revision = $4, policy = $5, update_time = $2
-WHERE workspace = $1 AND destination = $3;
+-- A row (see `Rows`).
+UPDATE destinations SET revision = $3, policy = $4, update_time = head.recorded_at
+FROM head WHERE workspace = $1 AND destination = $2
+RETURNING head.recorded_at;
 
 -- name: source_touched
 UPDATE sources SET revision = $3 WHERE workspace = $1 AND source = $2;

@@ -2,18 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 import orjson
 from google.protobuf import json_format
 from google.protobuf.message import Message
 
-from kit.eventstore.facts import Fact
-from kit.postgres.pool import Connection
+from kit.eventstore.store import Statement
 from kit.postgres.queries import load_queries
 from onward.registry.v1 import facts_pb2, resources_pb2
-from services.registry.projections.projector import Projector
+from services.registry.projections.projector import Rows
 
 queries = load_queries(Path(__file__).parent / "filters.sql")
 
@@ -22,47 +21,56 @@ def _rule_json(rule: resources_pb2.FilterRule) -> str:
     return orjson.dumps(json_format.MessageToDict(rule), option=orjson.OPT_SORT_KEYS).decode()
 
 
-async def _filter_created(connection: Connection, fact: Fact, data: facts_pb2.FilterCreated) -> None:
-    await _stored(connection, queries.filter_created, fact, data)
-    await _touched(connection, fact, data.parent)
+def _filter_created(
+    workspace: str, version: int, _principal: str, data: facts_pb2.FilterCreated
+) -> Sequence[Statement]:
+    return [*_touched(workspace, version, data.parent), _stored(queries.filter_created, workspace, version, data)]
 
 
-async def _filter_updated(connection: Connection, fact: Fact, data: facts_pb2.FilterUpdated) -> None:
-    await _stored(connection, queries.filter_updated, fact, data)
-    await _touched(connection, fact, data.parent)
+def _filter_updated(
+    workspace: str, version: int, _principal: str, data: facts_pb2.FilterUpdated
+) -> Sequence[Statement]:
+    return [*_touched(workspace, version, data.parent), _stored(queries.filter_updated, workspace, version, data)]
 
 
-async def _stored(
-    connection: Connection, statement: str, fact: Fact, data: facts_pb2.FilterCreated | facts_pb2.FilterUpdated
-) -> None:
+def _stored(
+    text: str, workspace: str, version: int, data: facts_pb2.FilterCreated | facts_pb2.FilterUpdated
+) -> Statement:
     """The revision is the fact's version: a filter made anew under an id that was deleted never has an old etag."""
-    row = (data.parent, data.filter, _rule_json(data.rule), fact.version)
-    await connection.execute(statement, fact.workspace, fact.recorded_at, *row)
+    return Statement(text, (workspace, data.parent, data.filter, _rule_json(data.rule), version))
 
 
-async def _filter_deleted(connection: Connection, fact: Fact, data: facts_pb2.FilterDeleted) -> None:
-    await connection.execute(queries.filter_deleted, fact.workspace, data.parent, data.filter)
-    await _touched(connection, fact, data.parent)
+def _filter_deleted(
+    workspace: str, version: int, _principal: str, data: facts_pb2.FilterDeleted
+) -> Sequence[Statement]:
+    which = (workspace, data.parent, data.filter)
+    return [
+        *_touched(workspace, version, data.parent),
+        Statement(queries.filter_deleted, which),
+        Statement(queries.filters_moved_up, which),
+    ]
 
 
-async def _filters_reordered(connection: Connection, fact: Fact, data: facts_pb2.FiltersReordered) -> None:
-    await connection.execute(queries.filters_reordered, fact.workspace, data.parent, list(data.filters))
-    await _touched(connection, fact, data.parent)
+def _filters_reordered(
+    workspace: str, version: int, _principal: str, data: facts_pb2.FiltersReordered
+) -> Sequence[Statement]:
+    ordered = Statement(queries.filters_reordered, (workspace, data.parent, list(data.filters)))
+    return [*_touched(workspace, version, data.parent), ordered]
 
 
-async def _touched(connection: Connection, fact: Fact, parent: str) -> None:
+def _touched(workspace: str, version: int, parent: str) -> Sequence[Statement]:
     """Filters are in their parent's stream, so that its etag tells of their changes."""
-    await connection.execute(queries.filter_revision, fact.workspace, parent, fact.position)
     kind, _, entity = parent.partition("/")
     if kind == "destinations":
-        await connection.execute(queries.destination_touched, fact.workspace, fact.recorded_at, entity, fact.version)
+        touched = Statement(queries.destination_touched, (workspace, entity, version))
     elif kind == "sources":
-        await connection.execute(queries.source_touched, fact.workspace, entity, fact.version)
+        touched = Statement(queries.source_touched, (workspace, entity, version))
     else:
-        await connection.execute(queries.workspace_touched, fact.workspace, fact.version)
+        touched = Statement(queries.workspace_touched, (workspace, version))
+    return [touched, Statement(queries.filter_revision, (workspace, parent))]
 
 
-PROJECTORS: Mapping[type[Message], Projector] = {
+ROWS: Mapping[type[Message], Rows] = {
     facts_pb2.FilterCreated: _filter_created,
     facts_pb2.FilterUpdated: _filter_updated,
     facts_pb2.FilterDeleted: _filter_deleted,

@@ -1,32 +1,42 @@
--- How facts change the read models. The first parameters are always the workspace and the fact's recorded_at.
+-- How facts change the read models: rows (see `Rows`) of a filter's parent, and what belongs to them. All of one fact
+-- see the rows as they were before it.
 
 -- name: filter_created
 INSERT INTO filters (workspace, create_time, update_time, parent, filter, rule, revision, place)
-SELECT $1, $2, $2, $3, $4, $5, $6, count(*) FROM filters WHERE workspace = $1 AND parent = $3;
+SELECT $1, head.recorded_at, head.recorded_at, $2, $3, $4, $5, (
+    SELECT count(*) FROM filters WHERE workspace = $1 AND parent = $2
+) FROM head;
 
 -- name: filter_updated
-UPDATE filters SET rule = $5, revision = $6, update_time = $2
-WHERE workspace = $1 AND parent = $3 AND filter = $4;
+UPDATE filters SET rule = $4, revision = $5, update_time = head.recorded_at
+FROM head WHERE workspace = $1 AND parent = $2 AND filter = $3;
 
 -- name: filter_deleted
-WITH gone AS (
-    DELETE FROM filters WHERE workspace = $1 AND parent = $2 AND filter = $3 RETURNING place
-)
-UPDATE filters SET place = filters.place - 1 FROM gone
-WHERE workspace = $1 AND parent = $2 AND filters.place > gone.place;
+DELETE FROM filters USING head WHERE workspace = $1 AND parent = $2 AND filter = $3;
+
+-- name: filters_moved_up
+-- Those behind the one that is deleted.
+UPDATE filters SET place = place - 1
+FROM head WHERE workspace = $1 AND parent = $2
+    AND place > (SELECT g.place FROM filters g WHERE g.workspace = $1 AND g.parent = $2 AND g.filter = $3);
 
 -- name: filters_reordered
-UPDATE filters SET place = array_position($3::text[], filter) - 1 WHERE workspace = $1 AND parent = $2;
+UPDATE filters SET place = array_position($3::text[], filter) - 1
+FROM head WHERE workspace = $1 AND parent = $2;
 
 -- name: filter_revision
-INSERT INTO filter_revisions (workspace, parent, position) VALUES ($1, $2, $3)
+INSERT INTO filter_revisions (workspace, parent, position) SELECT $1, $2, head.position FROM head
 ON CONFLICT (workspace, parent) DO UPDATE SET position = excluded.position;
 
 -- name: workspace_touched
-UPDATE workspaces SET revision = $2 WHERE workspace = $1;
+UPDATE workspaces SET revision = $2 FROM head WHERE workspace = $1
+RETURNING head.recorded_at;
 
 -- name: source_touched
-UPDATE sources SET revision = $3 WHERE workspace = $1 AND source = $2;
+UPDATE sources SET revision = $3 FROM head WHERE workspace = $1 AND source = $2
+RETURNING head.recorded_at;
 
 -- name: destination_touched
-UPDATE destinations SET revision = $4, update_time = $2 WHERE workspace = $1 AND destination = $3;
+UPDATE destinations SET revision = $3, update_time = head.recorded_at
+FROM head WHERE workspace = $1 AND destination = $2
+RETURNING head.recorded_at;

@@ -14,7 +14,7 @@ from kit.eventstore.store import Statement
 from kit.postgres.pool import Connection
 from kit.postgres.queries import load_queries
 from onward.registry.v1 import facts_pb2
-from services.registry.projections.projector import Projector, Rows, by_rows, labels_json
+from services.registry.projections.projector import Projector, Rows, labels_json
 
 queries = load_queries(Path(__file__).parent / "functions.sql")
 
@@ -45,16 +45,13 @@ def _function_version_saved(
     ]
 
 
-async def _version_deployed(connection: Connection, fact: Fact, data: facts_pb2.VersionDeployed) -> None:
-    await connection.execute(
-        queries.version_deployed,
-        fact.workspace,
-        fact.recorded_at,
-        data.function,
-        fact.version,
-        data.number,
-        list(data.destinations),
-    )
+def _version_deployed(
+    workspace: str, version: int, _principal: str, data: facts_pb2.VersionDeployed
+) -> Sequence[Statement]:
+    return [
+        Statement(queries.version_deployed, (workspace, data.function, version)),
+        Statement(queries.destinations_moved, (workspace, data.number, list(data.destinations))),
+    ]
 
 
 def _function_updated(
@@ -74,12 +71,9 @@ async def _function_deleted(connection: Connection, fact: Fact, data: facts_pb2.
 ROWS: Mapping[type[Message], Rows] = {
     facts_pb2.FunctionUpdated: _function_updated,
     facts_pb2.FunctionVersionSaved: _function_version_saved,
+    facts_pb2.VersionDeployed: _version_deployed,
 }
-
 PROJECTORS: Mapping[type[Message], Projector] = {
     facts_pb2.FunctionCreated: _function_created,
-    facts_pb2.FunctionUpdated: by_rows(_function_updated),
     facts_pb2.FunctionDeleted: _function_deleted,
-    facts_pb2.FunctionVersionSaved: by_rows(_function_version_saved),
-    facts_pb2.VersionDeployed: _version_deployed,
 }

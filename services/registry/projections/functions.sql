@@ -28,8 +28,11 @@ INSERT INTO versions
 SELECT $1, head.recorded_at, $2, $3, $4, $5, $6, $7, $8, $9 FROM head;
 
 -- name: version_deployed
-WITH moved AS (
-    UPDATE destinations SET version = $5, update_time = $2
-    WHERE workspace = $1 AND destination = ANY($6::text[])
-)
-UPDATE functions SET revision = $4, update_time = $2 WHERE workspace = $1 AND function = $3;
+-- A row (see `Rows`), and what belongs to it.
+UPDATE functions SET revision = $3, update_time = head.recorded_at
+FROM head WHERE workspace = $1 AND function = $2
+RETURNING head.recorded_at;
+
+-- name: destinations_moved
+UPDATE destinations SET version = $2, update_time = head.recorded_at
+FROM head WHERE workspace = $1 AND destination = ANY($3::text[]);
