@@ -33,8 +33,10 @@ BATCH_MESSAGES_MAX = 500
 BATCH_BYTES_MAX = 900_000
 # Data and headers; the server closes the connection of whoever sends more than its max_payload of 1 MiB.
 MESSAGE_BYTES_MAX = 1_000_000
-# Below this, single messages in flight are as quick and need no staging files.
-BATCH_MESSAGES_MIN = 8
+# Below this, single messages in flight are answered sooner and cost the server less: a batch has staging files. With
+# `sync_interval: always`, 8 take 2.3 ms and 0.17 ms of CPU each, 8 in a batch 3.5 and 0.30; of 16 it is 3.9 and 0.14
+# beside 3.7 and 0.17.
+BATCH_MESSAGES_MIN = 16
 # The server allows 50 open batches for each stream, of all publishers together.
 BATCHES_IN_FLIGHT = 4
 # Single publishes are sent by so many in one write; two such writes in flight keep the server busy.

@@ -15,7 +15,16 @@ from kit.rpc import names
 from onward.common.v1 import access_pb2 as access
 from onward.registry.v1 import resources_pb2 as pb
 from services.registry.domain.grants import scope_of, to_grant
-from services.registry.domain.rights import NOBODY, OWNER, Rights, Target, allows, granted, roles_that_allow
+from services.registry.domain.rights import (
+    NOBODY,
+    OWNER,
+    Rights,
+    Target,
+    allows,
+    allows_anywhere,
+    granted,
+    roles_that_allow,
+)
 from services.registry.queries.access import kind_of, read_target
 
 WORKSPACE = Target()
@@ -103,6 +112,22 @@ def test_an_auditor_reads_the_history_of_deleted_functions() -> None:
 @pytest.mark.parametrize("target", [CRM, ERP])
 def test_a_functions_admin_edits_every_function_and_creates(target: Target) -> None:
     assert held(of(ADMIN), target) == {ENTER, VIEW, READ, EDIT, CREATE, LOOK}
+
+
+@pytest.mark.parametrize("target", TARGETS)
+def test_what_is_allowed_whatever_it_is_is_allowed_on_each(target: Target) -> None:
+    scopes = (EVERYTHING, NOTHING, SOME_CRM, SOME_WEB)
+    roles = [[(role, scope)] for role in ROLES for scope in scopes]
+    rights = [granted(one) for one in (*roles, *(a + b for a in roles for b in roles))]
+    anywhere = {
+        (one, permission)
+        for one in rights
+        for permission in PERMISSIONS
+        if allows_anywhere(one, permission, target.kind)
+    }
+    assert anywhere <= {(one, permission) for one in rights for permission in held(one, target)}
+    # Owners are asked about nothing.
+    assert {permission for one, permission in anywhere if one == OWNER} == set(PERMISSIONS) - OUTSIDE
 
 
 def test_a_functions_admin_of_some_edits_those_and_cannot_create() -> None:

@@ -54,7 +54,9 @@ def leave_rights_alone(facts: Iterable[Message]) -> bool:
 
 # Facts after which every event is handled as it was before, and every service lets in whom it let in: a name, or code
 # that is not deployed. One that is missing here costs a wait, no more.
-_LEAVE_EVENTS_ALONE: frozenset[type[Message]] = frozenset({facts_pb2.FunctionUpdated, facts_pb2.FunctionVersionSaved})
+_LEAVE_EVENTS_ALONE: frozenset[type[Message]] = frozenset(
+    {facts_pb2.FunctionUpdated, facts_pb2.FunctionVersionSaved, facts_pb2.SourceUpdated}
+)
 
 
 def leave_events_alone(facts: Iterable[Message]) -> bool:

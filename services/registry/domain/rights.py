@@ -117,10 +117,10 @@ def allows(rights: Rights, permission: int, target: Target, *, partial: bool = F
 
 
 def allows_anywhere(rights: Rights, permission: int, kind: str) -> bool:
-    """Whether the rights carry the permission on every function or destination, also a deleted one."""
+    """Whether the rights carry the permission on everything of a collection, also what was deleted."""
     if kind == "functions":
         return all(allows(rights, permission, Target(kind, deleted=deleted)) for deleted in (False, True))
-    return kind == "destinations" and allows(rights, permission, Target(kind))
+    return allows(rights, permission, Target(kind))
 
 
 _FUNCTION_PERMISSIONS = (access.PERMISSION_FUNCTION_VIEW, access.PERMISSION_FUNCTION_EDIT)

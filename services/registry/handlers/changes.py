@@ -20,7 +20,7 @@ from services.registry.domain.room import require_room
 from services.registry.domain.state import State
 from services.registry.handlers.causes import meta_of
 from services.registry.handlers.clients import client_of, keep_client
-from services.registry.handlers.outright import Outright, OutrightChanges, Stamp
+from services.registry.handlers.outright import Decide, Outright, OutrightChanges, Stamp
 from services.registry.handlers.repetition import Ask, Request, RequestHashes
 from services.registry.handlers.states import Known, StateCache
 
@@ -63,6 +63,15 @@ class Change(Generic[R]):
     answer: Callable[[Connection, Sequence[NewFact]], Awaitable[R]]
     secrets: tuple[str, ...] = ()
     outright: Outright[R] | None = None
+
+
+def by_state(decide: Decide) -> Callable[[Unit, State], Awaitable[list[NewFact]]]:
+    """The same decision as part of a `Change`."""
+
+    async def decide_locked(_unit: Unit, state: State) -> list[NewFact]:
+        return await decide(state)
+
+    return decide_locked
 
 
 class Changes:

@@ -2,31 +2,44 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from typing import TypeVar
 
 from kit.eventstore.facts import NewFact
-from kit.eventstore.store import Unit
-from kit.postgres.pool import Connection
+from kit.eventstore.store import Times, Unit
+from kit.postgres.pool import Connection, Pool
 from kit.vault import Keyring
-from onward.registry.v1 import destination_service_pb2
+from onward.registry.v1 import destination_service_pb2, resources_pb2
 from services.registry import queries
 from services.registry.domain import destinations as domain
-from services.registry.domain.state import State
+from services.registry.domain import ids
+from services.registry.domain.state import DestinationState, State
 from services.registry.domain.workspaces import require_workspace
-from services.registry.handlers.changes import Change, Changes
+from services.registry.handlers.changes import Change, Changes, by_state
+from services.registry.handlers.outright import Outright
 from services.registry.handlers.sealing import Sealer, forget
 
 ConnectDestinationResponse = destination_service_pb2.ConnectDestinationResponse
 SetSettingsResponse = destination_service_pb2.SetSettingsResponse
 EnableDestinationResponse = destination_service_pb2.EnableDestinationResponse
 DisableDestinationResponse = destination_service_pb2.DisableDestinationResponse
+UpdateDeliveryPolicyResponse = destination_service_pb2.UpdateDeliveryPolicyResponse
+
+Q = TypeVar(
+    "Q",
+    destination_service_pb2.EnableDestinationRequest,
+    destination_service_pb2.DisableDestinationRequest,
+    destination_service_pb2.UpdateDeliveryPolicyRequest,
+)
+R = TypeVar("R", EnableDestinationResponse, DisableDestinationResponse, UpdateDeliveryPolicyResponse)
 
 
 class DestinationHandlers:
     """Commands on destinations and their settings."""
 
-    def __init__(self, changes: Changes, keyring: Keyring) -> None:
+    def __init__(self, changes: Changes, pool: Pool, keyring: Keyring) -> None:
         self._changes = changes
+        self._pool = pool
         self._keyring = keyring
 
     async def connect(
@@ -77,14 +90,7 @@ class DestinationHandlers:
     ) -> EnableDestinationResponse:
         """Events are given to it from now on."""
 
-        async def decide(_unit: Unit, state: State) -> list[NewFact]:
-            return domain.decide_enable(state, request, workspace, destination)
-
-        async def answer(connection: Connection, _facts: Sequence[NewFact]) -> EnableDestinationResponse:
-            found = await queries.get_destination(connection, workspace, destination)
-            return EnableDestinationResponse(destination=found)
-
-        return await self._changes.make(Change(workspace, request, EnableDestinationResponse, decide, answer))
+        return await self._change(request, workspace, destination, EnableDestinationResponse, domain.decide_enable)
 
     async def disable(
         self,
@@ -94,14 +100,7 @@ class DestinationHandlers:
     ) -> DisableDestinationResponse:
         """Events are skipped from now on."""
 
-        async def decide(_unit: Unit, state: State) -> list[NewFact]:
-            return domain.decide_disable(state, request, workspace, destination)
-
-        async def answer(connection: Connection, _facts: Sequence[NewFact]) -> DisableDestinationResponse:
-            found = await queries.get_destination(connection, workspace, destination)
-            return DisableDestinationResponse(destination=found)
-
-        return await self._changes.make(Change(workspace, request, DisableDestinationResponse, decide, answer))
+        return await self._change(request, workspace, destination, DisableDestinationResponse, domain.decide_disable)
 
     async def disconnect(
         self,
@@ -129,17 +128,48 @@ class DestinationHandlers:
         request: destination_service_pb2.UpdateDeliveryPolicyRequest,
         workspace: str,
         destination: str,
-    ) -> destination_service_pb2.UpdateDeliveryPolicyResponse:
+    ) -> UpdateDeliveryPolicyResponse:
         """Another policy, from the next attempt on."""
 
-        async def decide(_unit: Unit, state: State) -> list[NewFact]:
-            return domain.decide_update_policy(state, request, workspace, destination)
+        response = UpdateDeliveryPolicyResponse
+        return await self._change(request, workspace, destination, response, domain.decide_update_policy)
 
-        async def answer(
-            connection: Connection, _facts: Sequence[NewFact]
-        ) -> destination_service_pb2.UpdateDeliveryPolicyResponse:
-            found = await queries.get_destination(connection, workspace, destination)
-            return destination_service_pb2.UpdateDeliveryPolicyResponse(destination=found)
+    async def _change(
+        self,
+        request: Q,
+        workspace: str,
+        destination: str,
+        response: type[R],
+        decide_by: Callable[[State, Q, str, str], list[NewFact]],
+    ) -> R:
+        """A change of switches and policies, answered by the destination."""
 
-        response = destination_service_pb2.UpdateDeliveryPolicyResponse
-        return await self._changes.make(Change(workspace, request, response, decide, answer))
+        async def decide(state: State) -> list[NewFact]:
+            return decide_by(state, request, workspace, destination)
+
+        async def answer(connection: Connection, _facts: Sequence[NewFact]) -> R:
+            return response(destination=await queries.get_destination(connection, workspace, destination))
+
+        async def answer_outright(state: State) -> R:
+            before = await queries.get_destination(self._pool, workspace, destination)
+            return response(destination=_changed(before, state.destinations[destination]))
+
+        outright = Outright(decide, answer_outright, _stamp_destination)
+        change = Change(workspace, request, response, by_state(decide), answer, outright=outright)
+        return await self._changes.make(change)
+
+
+def _changed(before: resources_pb2.Destination, after: DestinationState) -> resources_pb2.Destination:
+    """With what a switch or a policy changes, but for the time."""
+    before.enabled, before.held = after.enabled, after.held
+    before.policy.CopyFrom(after.policy)
+    before.etag = ids.etag_of(after)
+    before.ClearField("update_time")
+    return before
+
+
+def _stamp_destination(
+    answer: EnableDestinationResponse | DisableDestinationResponse | UpdateDeliveryPolicyResponse, times: Times
+) -> None:
+    if not answer.destination.HasField("update_time"):
+        answer.destination.update_time.FromDatetime(times.recorded)

@@ -10,7 +10,7 @@ from kit.auth.demand import NOTHING
 from kit.eventstore.facts import NewFact
 from kit.eventstore.store import Times, Unit
 from kit.eventstore.turns import Turns
-from kit.postgres.pool import Connection
+from kit.postgres.pool import Connection, Pool
 from kit.vault import Keyring
 from onward.executor.v1 import execution_service_pb2
 from onward.registry.v1 import facts_pb2, function_service_pb2, resources_pb2
@@ -21,7 +21,7 @@ from services.registry.domain.state import State
 from services.registry.domain.warnings import warnings_of
 from services.registry.domain.workspaces import require_workspace
 from services.registry.errors import InvalidField, SyntaxInvalid
-from services.registry.handlers.changes import Change, Changes
+from services.registry.handlers.changes import Change, Changes, by_state
 from services.registry.handlers.outright import Outright
 from services.registry.handlers.sealing import Sealer, forget
 from services.registry.queries import functions as function_queries
@@ -46,11 +46,13 @@ class FunctionHandlers:
     def __init__(
         self,
         changes: Changes,
+        pool: Pool,
         keyring: Keyring,
         templates: Mapping[str, Template],
         check_code: CheckCode,
     ) -> None:
         self._changes = changes
+        self._pool = pool
         self._keyring = keyring
         self._templates = templates
         self._check_code = check_code
@@ -132,7 +134,23 @@ class FunctionHandlers:
             version = await queries.get_version(connection, workspace, function, number)
             return DeployVersionResponse(version=version)
 
-        return await self._changes.make(Change(workspace, request, DeployVersionResponse, decide, answer))
+        async def decide_outright(state: State) -> list[NewFact]:
+            # Where a setting is to be encrypted there is a fact about that too, so it is not made outright.
+            return versions.decide_deploy_version(
+                state, request, workspace, function, number, _any_hash, current_caller().sources
+            )
+
+        async def answer_outright(state: State) -> DeployVersionResponse:
+            version = await queries.get_version(self._pool, workspace, function, number)
+            running = (one.id for one in state.destinations_of(function) if one.version == version.number)
+            del version.deployed_to[:]
+            version.deployed_to.extend(domain.destination_name(workspace, one) for one in sorted(running))
+            return DeployVersionResponse(version=version)
+
+        outright = Outright(decide_outright, answer_outright, _leave)
+        return await self._changes.make(
+            Change(workspace, request, DeployVersionResponse, decide, answer, outright=outright)
+        )
 
     async def restore_version(
         self,
@@ -166,21 +184,18 @@ class FunctionHandlers:
     ) -> UpdateFunctionResponse:
         """Another name, description or labels."""
 
-        async def decide(_unit: Unit, state: State) -> list[NewFact]:
-            return decide_now(state)
+        async def decide(state: State) -> list[NewFact]:
+            return domain.decide_update_function(state, request, workspace, function)
 
         async def answer(connection: Connection, _facts: Sequence[NewFact]) -> UpdateFunctionResponse:
             found = await function_queries.get_function(connection, workspace, function)
             return UpdateFunctionResponse(function=found)
 
-        def decide_now(state: State) -> list[NewFact]:
-            return domain.decide_update_function(state, request, workspace, function)
-
-        def answer_now(state: State) -> UpdateFunctionResponse:
+        async def answer_outright(state: State) -> UpdateFunctionResponse:
             return UpdateFunctionResponse(function=function_queries.shown(workspace, state.functions[function]))
 
-        outright = Outright(decide_now, answer_now, _stamp_function)
-        change = Change(workspace, request, UpdateFunctionResponse, decide, answer, outright=outright)
+        outright = Outright(decide, answer_outright, _stamp_function)
+        change = Change(workspace, request, UpdateFunctionResponse, by_state(decide), answer, outright=outright)
         return await self._changes.make(change)
 
     async def delete_function(
@@ -234,12 +249,12 @@ def _saved_outright(
     """Of a save that deploys nothing, so that no setting is touched."""
     principal = current_caller().principal
 
-    def decide(state: State) -> list[NewFact]:
+    async def decide(state: State) -> list[NewFact]:
         return versions.decide_save_function(
             state, request, workspace, function, list(found.handlers), _no_hash, NOTHING
         )
 
-    def answer(state: State) -> SaveFunctionResponse:
+    async def answer(state: State) -> SaveFunctionResponse:
         after = state.functions[function]
         return SaveFunctionResponse(
             function=function_queries.shown(workspace, after),
@@ -250,8 +265,16 @@ def _saved_outright(
     return Outright(decide, answer, _stamp_saved)
 
 
+def _any_hash(_destination: str, _name: str, _value: resources_pb2.SettingValue) -> str:
+    return ""
+
+
 def _no_hash(destination: str, name: str, value: resources_pb2.SettingValue) -> str:
     raise AssertionError("a save that deploys nothing changes no setting")
+
+
+def _leave(_answer: DeployVersionResponse, _times: Times) -> None:
+    """A version has no time that its deployment makes."""
 
 
 def _stamp_function(answer: UpdateFunctionResponse, times: Times) -> None:

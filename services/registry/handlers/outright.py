@@ -8,7 +8,7 @@ tells a repeated request from one that is refused.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 from typing import Generic, NamedTuple, Protocol, TypeAlias, TypeVar
 
@@ -35,19 +35,22 @@ class Positioned(Protocol):
 
 R = TypeVar("R", bound=Positioned)
 
+# What a state makes of a request. Raises what there is to refuse.
+Decide: TypeAlias = Callable[[State], Awaitable[list[NewFact]]]
 # Fills in the times of an answer that was made before they were known, and leaves one alone that has them.
 Stamp: TypeAlias = Callable[[R, Times], None]
 
 
 @dataclass(frozen=True, slots=True)
 class Outright(Generic[R]):
-    """How such a change is made: decision and answer need the state alone, but for the answer's times.
+    """How such a change is made: decision and answer need the state alone, before and after it, but for the times.
 
-    Only the statement knows those, so what is kept for a repeated request has none: they are in the log.
+    Only the statement knows those, so what is kept for a repeated request has none: they are in the log. An answer may
+    have more of what the fact leaves alone; it reads that before the statement, which then finds the log as it was.
     """
 
-    decide: Callable[[State], Sequence[NewFact]]
-    answer: Callable[[State], R]
+    decide: Decide
+    answer: Callable[[State], Awaitable[R]]
     stamp: Stamp[R]
 
 
@@ -75,7 +78,7 @@ class OutrightChanges:
             if known is None or not known.covers(current_caller()):
                 return None
             try:
-                ready = _decided(workspace, change, known)
+                ready = await _decided(workspace, change, known)
                 times = await self._append(workspace, request, ready) if ready is not None else None
             except (Overloaded, Unavailable):
                 raise
@@ -105,13 +108,13 @@ class OutrightChanges:
         return await self._store.append_one(place, ready.fact, meta, answered, also)
 
 
-def _decided(workspace: str, change: Outright[R], known: Known) -> _Ready[R] | None:
-    facts = change.decide(known.state)
+async def _decided(workspace: str, change: Outright[R], known: Known) -> _Ready[R] | None:
+    facts = await change.decide(known.state)
     require_room(known.state, workspace, facts)
     if len(facts) != 1:
         return None
     (fact,) = facts
     after = known.after(known.position + 1, [fact.data])
-    answer = change.answer(after.state)
+    answer = await change.answer(after.state)
     answer.position = after.position
     return _Ready(fact, known.state.stream_version(fact.stream) + 1, after, answer)

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 
 from kit.auth.tokens import format_write_key, hash_secret
 from kit.eventstore.facts import NewFact
-from kit.eventstore.store import Unit
+from kit.eventstore.store import Times, Unit
 from kit.ids import Ids
 from kit.postgres.pool import Connection
 from onward.registry.v1 import facts_pb2
@@ -15,7 +15,8 @@ from services.registry import queries
 from services.registry.domain import sources as domain
 from services.registry.domain.state import State
 from services.registry.domain.workspaces import require_workspace
-from services.registry.handlers.changes import Change, Changes
+from services.registry.handlers.changes import Change, Changes, by_state
+from services.registry.handlers.outright import Outright
 from services.registry.queries import sources as source_queries
 
 
@@ -42,13 +43,18 @@ class SourceHandlers:
     async def update(self, request: pb.UpdateSourceRequest, workspace: str, source: str) -> pb.UpdateSourceResponse:
         """Another name, other labels."""
 
-        async def decide(_unit: Unit, state: State) -> list[NewFact]:
+        async def decide(state: State) -> list[NewFact]:
             return domain.decide_update_source(state, request, workspace, source)
 
         async def answer(connection: Connection, _facts: Sequence[NewFact]) -> pb.UpdateSourceResponse:
             return pb.UpdateSourceResponse(source=await queries.get_source(connection, workspace, source))
 
-        return await self._changes.make(Change(workspace, request, pb.UpdateSourceResponse, decide, answer))
+        async def answer_outright(state: State) -> pb.UpdateSourceResponse:
+            return pb.UpdateSourceResponse(source=source_queries.shown(workspace, state.sources[source]))
+
+        outright = Outright(decide, answer_outright, _stamp_source)
+        change = Change(workspace, request, pb.UpdateSourceResponse, by_state(decide), answer, outright=outright)
+        return await self._changes.make(change)
 
     async def delete(self, request: pb.DeleteSourceRequest, workspace: str, source: str) -> pb.DeleteSourceResponse:
         """The source's end, with its keys."""
@@ -97,6 +103,11 @@ class SourceHandlers:
             return pb.RevokeWriteKeyResponse()
 
         return await self._changes.make(Change(workspace, request, pb.RevokeWriteKeyResponse, decide, answer))
+
+
+def _stamp_source(answer: pb.UpdateSourceResponse, times: Times) -> None:
+    if not answer.source.HasField("create_time"):
+        answer.source.create_time.FromDatetime(times.created)
 
 
 def _revoked_by(facts: Sequence[NewFact]) -> list[str]:

@@ -15,7 +15,7 @@ from kit.postgres.pool import Connection
 # Changes rows as one fact says.
 Projector: TypeAlias = Callable[[Connection, Fact, Any], Awaitable[None]]
 # The same as statements: of the workspace, the version, the principal and the data of a fact. The first one changes the
-# entity's row. They take time and position from `head`, since they may be parts of the very statement that appends the fact.
+# entity's row. They take time and position from `head`: they may be parts of the very statement that appends the fact.
 Rows: TypeAlias = Callable[[str, int, str, Any], Sequence[Statement]]
 
 _OF_A_FACT = "WITH head AS (SELECT $1::timestamptz AS recorded_at, $2::bigint AS position){also} {projected}"

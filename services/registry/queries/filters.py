@@ -15,6 +15,7 @@ from kit.postgres.queries import load_queries
 from onward.registry.v1 import internal_service_pb2, resources_pb2
 from services.registry.domain import ids
 from services.registry.domain.filters import filter_name, parent_name
+from services.registry.domain.state import FilterState
 from services.registry.queries.rows import Reader, require, timestamp
 
 queries = load_queries(Path(__file__).parent / "filters.sql")
@@ -60,6 +61,13 @@ async def _source_at(reader: Reader, workspace: str, parent: str) -> str:
     kind, _, entity = parent.partition("/")
     row = await reader.fetchrow(queries.parent_source, workspace, kind, entity)
     return str(require(row, parent_name(workspace, parent))["source"])
+
+
+def shown(workspace: str, parent: str, one: FilterState) -> resources_pb2.Filter:
+    """The same as `get_filter`, but for its times."""
+    return resources_pb2.Filter(
+        name=filter_name(workspace, parent, one.id), rule=one.rule, etag=ids.filter_etag(one.revision)
+    )
 
 
 def _filter(row: asyncpg.Record) -> resources_pb2.Filter:

@@ -1,4 +1,4 @@
-"""Write keys, from rows."""
+"""Sources and their write keys."""
 
 from __future__ import annotations
 
@@ -8,6 +8,8 @@ import asyncpg
 
 from kit.postgres.queries import load_queries
 from onward.registry.v1 import resources_pb2
+from services.registry.domain import ids
+from services.registry.domain.state import SourceState
 from services.registry.queries.rows import Reader, require, timestamp
 
 queries = load_queries(Path(__file__).parent / "sources.sql")
@@ -24,6 +26,17 @@ async def list_write_keys(
 ) -> list[resources_pb2.WriteKey]:
     """A source's keys by id."""
     return [_write_key(row) for row in await reader.fetch(queries.list_write_keys, workspace, source, after, limit)]
+
+
+def shown(workspace: str, source: SourceState) -> resources_pb2.Source:
+    """The same as `get_source`, but for its time."""
+    return resources_pb2.Source(
+        name=f"workspaces/{workspace}/sources/{source.id}",
+        display_name=source.display_name,
+        subject=f"events.{workspace}.{source.id}",
+        etag=ids.function_etag(source.revision),
+        labels=source.labels,
+    )
 
 
 def _write_key(row: asyncpg.Record) -> resources_pb2.WriteKey:

@@ -8,6 +8,7 @@ from typing import Any
 
 from kit.auth.caller import current_caller
 from kit.rpc import names
+from kit.rpc.methods import confirms_caller
 from onward.registry.v1 import destination_service_pb2 as pb
 from onward.registry.v1 import resources_pb2
 from services.registry import queries
@@ -62,11 +63,13 @@ class DestinationServicer(FilterServicer):
     async def SetSettings(self, request: pb.SetSettingsRequest, context: Any) -> pb.SetSettingsResponse:
         return await self._handlers.set_settings(request, *names.DESTINATION.parse(request.name))
 
+    @confirms_caller
     async def EnableDestination(
         self, request: pb.EnableDestinationRequest, context: Any
     ) -> pb.EnableDestinationResponse:
         return await self._handlers.enable(request, *names.DESTINATION.parse(request.name))
 
+    @confirms_caller
     async def DisableDestination(
         self, request: pb.DisableDestinationRequest, context: Any
     ) -> pb.DisableDestinationResponse:
@@ -77,6 +80,7 @@ class DestinationServicer(FilterServicer):
     ) -> pb.DisconnectDestinationResponse:
         return await self._handlers.disconnect(request, *names.DESTINATION.parse(request.name))
 
+    @confirms_caller
     async def UpdateDeliveryPolicy(
         self, request: pb.UpdateDeliveryPolicyRequest, context: Any
     ) -> pb.UpdateDeliveryPolicyResponse:

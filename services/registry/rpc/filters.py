@@ -7,6 +7,7 @@ from __future__ import annotations
 from typing import Any
 
 from kit.rpc import names
+from kit.rpc.methods import confirms_caller
 from onward.registry.v1 import destination_service_pb2 as pb
 from onward.registry.v1 import destination_service_pb2_grpc
 from services.registry.handlers.filters import FilterHandlers
@@ -23,18 +24,22 @@ class FilterServicer(destination_service_pb2_grpc.DestinationServiceServicer):
     _filters: FilterHandlers
     _reading: Reading
 
+    @confirms_caller
     async def CreateFilter(self, request: pb.CreateFilterRequest, context: Any) -> pb.CreateFilterResponse:
         return await self._filters.create(request, *_parent(request.parent))
 
+    @confirms_caller
     async def UpdateFilter(self, request: pb.UpdateFilterRequest, context: Any) -> pb.UpdateFilterResponse:
         return await self._filters.update(request, *_filter(request.name))
 
+    @confirms_caller
     async def DeleteFilter(self, request: pb.DeleteFilterRequest, context: Any) -> pb.DeleteFilterResponse:
         return await self._filters.delete(request, *_filter(request.name))
 
     async def ListFilters(self, request: pb.ListFiltersRequest, context: Any) -> pb.ListFiltersResponse:
         return pb.ListFiltersResponse(filters=await list_filters(self._reading.pool, *_parent(request.parent)))
 
+    @confirms_caller
     async def ReorderFilters(self, request: pb.ReorderFiltersRequest, context: Any) -> pb.ReorderFiltersResponse:
         return await self._filters.reorder(request, *_parent(request.parent))
 

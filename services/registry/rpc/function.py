@@ -91,6 +91,7 @@ class FunctionServicer(function_service_pb2_grpc.FunctionServiceServicer):
         )
         return pb.ListVersionsResponse(versions=page, next_page_token=following)
 
+    @confirms_caller
     async def DeployVersion(self, request: pb.DeployVersionRequest, context: Any) -> pb.DeployVersionResponse:
         workspace, function, number = _version(request.name)
         return await self._handlers.deploy_version(request, workspace, function, number)

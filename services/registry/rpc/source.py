@@ -8,6 +8,7 @@ from typing import Any
 
 from kit.auth.caller import current_caller
 from kit.rpc import names
+from kit.rpc.methods import confirms_caller
 from onward.registry.v1 import resources_pb2, source_service_pb2_grpc
 from onward.registry.v1 import source_service_pb2 as pb
 from services.registry import queries
@@ -46,6 +47,7 @@ class SourceServicer(source_service_pb2_grpc.SourceServiceServicer):
         shown = [told_source(one, current_caller().sources) for one in page]
         return pb.ListSourcesResponse(sources=shown, next_page_token=following)
 
+    @confirms_caller
     async def UpdateSource(self, request: pb.UpdateSourceRequest, context: Any) -> pb.UpdateSourceResponse:
         return await self._handlers.update(request, *names.SOURCE.parse(request.name))
 

@@ -1,0 +1,412 @@
+"""Each kind of change that is made in one statement: nobody sees a difference to those that are not."""
+
+from __future__ import annotations
+
+import asyncio
+import itertools
+from collections.abc import AsyncIterator, Awaitable, Callable
+from dataclasses import dataclass
+from typing import Any
+
+import pytest
+
+from kit.errors import InvalidArgument, NotFound
+from kit.eventstore.postgres import PostgresEventStore
+from kit.postgres.pool import connect_pool
+from onward.registry.v1 import destination_service_pb2 as dpb
+from onward.registry.v1 import function_service_pb2 as fpb
+from onward.registry.v1 import resources_pb2 as pb
+from onward.registry.v1 import source_service_pb2 as spb
+from onward.registry.v1 import workspace_service_pb2 as wpb
+from services.registry import projections
+from services.registry.handlers import filters
+from services.registry.handlers.outright import OutrightChanges
+from services.registry.queries import filters as filter_queries
+from tests.integration.functions_world import ACME, ALL, CRM, facts_of, projected
+from tests.integration.registry_world import CODE, Stubs, World, connect, definition, running, save, text
+
+pytestmark = pytest.mark.integration
+
+WEB = f"{ACME}/sources/web"
+CRM_EU = f"{ACME}/destinations/crm-eu"
+PARENTS = {"destination": CRM_EU, "source": WEB, "workspace": ACME}
+
+
+@pytest.fixture
+async def world(database: str, nats_url: str) -> AsyncIterator[World]:
+    async with running(database, nats_url) as world:
+        yield world
+
+
+@pytest.fixture
+async def owner(world: World) -> Stubs:
+    owner = await world.workspace()
+    await populated(owner)
+    return owner
+
+
+@pytest.fixture
+def made(monkeypatch: pytest.MonkeyPatch) -> list[bool]:
+    """Whether each change that might be made so was."""
+    told: list[bool] = []
+    make = OutrightChanges.make
+
+    async def noting(*args: object, **kwargs: object) -> object:
+        answer: object = await make(*args, **kwargs)  # type: ignore[arg-type]  # what it is given
+        told.append(answer is not None)
+        return answer
+
+    monkeypatch.setattr(OutrightChanges, "make", noting)
+    return told
+
+
+async def populated(owner: Stubs) -> None:
+    """Two destinations of version 2 with values and labels, three filters at each parent, and a version 3."""
+    request = fpb.CreateFunctionRequest(parent=ACME, function_id="crm", display_name="crm")
+    await owner.functions.CreateFunction(request)
+    definitions = [definition("region"), definition("apiKey", encrypted=True)]
+    await save(owner, definitions)
+    labels = {"b": "2", "a": "1"}
+    await owner.sources.CreateSource(
+        spb.CreateSourceRequest(parent=ACME, source_id="web", display_name="web", labels=labels)
+    )
+    values = {"region": text("eu"), "apiKey": text("secret")}
+    for destination in ("crm-eu", "crm-a"):
+        await connect(owner, destination, labels=labels, settings=values)
+    for parent in PARENTS.values():
+        for title in ("One", "Two", "Three"):
+            await owner.destinations.CreateFilter(dpb.CreateFilterRequest(parent=parent, rule=rule(title)))
+    await save(owner, definitions, code=f"{CODE}// 3\n")
+    await owner.functions.DeployVersion(
+        fpb.DeployVersionRequest(name=f"{CRM}/versions/3", target=named(f"{ACME}/destinations/crm-a"))
+    )
+    await owner.functions.UpdateFunction(fpb.UpdateFunctionRequest(name=CRM, description="Known"))
+
+
+def named(*names: str) -> fpb.DeploymentTarget:
+    return fpb.DeploymentTarget(named=fpb.DestinationNames(names=names))
+
+
+def rule(title: str, condition: str = "all", **fields: Any) -> pb.FilterRule:
+    return pb.FilterRule(title=title, condition=condition, actions=[pb.FilterAction(drop=True)], enabled=True, **fields)
+
+
+async def source(caller: Stubs) -> pb.Source:
+    answer: spb.GetSourceResponse = await caller.sources.GetSource(spb.GetSourceRequest(name=WEB))
+    return answer.source
+
+
+async def destination(caller: Stubs) -> pb.Destination:
+    answer: dpb.GetDestinationResponse = await caller.destinations.GetDestination(
+        dpb.GetDestinationRequest(name=CRM_EU)
+    )
+    return answer.destination
+
+
+async def version(caller: Stubs) -> pb.Version:
+    answer: fpb.GetVersionResponse = await caller.functions.GetVersion(fpb.GetVersionRequest(name=f"{CRM}/versions/3"))
+    return answer.version
+
+
+async def listed(caller: Stubs, parent: str) -> list[pb.Filter]:
+    answer: dpb.ListFiltersResponse = await caller.destinations.ListFilters(dpb.ListFiltersRequest(parent=parent))
+    return list(answer.filters)
+
+
+async def one_filter(caller: Stubs, parent: str, title: str) -> pb.Filter:
+    (found,) = [one for one in await listed(caller, parent) if one.rule.title == title]
+    return found
+
+
+@dataclass(frozen=True)
+class Kind:
+    """A change, what its answer tells, how the same is read, and a later change of the same thing."""
+
+    fact: str
+    call: Callable[[Stubs, str], Awaitable[Any]]
+    told: Callable[[Any], Any]
+    read: Callable[[Stubs], Awaitable[Any]]
+    later: Callable[[Stubs], Awaitable[Any]]
+    # Whether it may be asked for once more, when nothing is left to do.
+    again: bool = True
+
+
+async def policy(caller: Stubs, request_id: str = "", **fields: Any) -> dpb.UpdateDeliveryPolicyResponse:
+    request = dpb.UpdateDeliveryPolicyRequest(name=CRM_EU, policy=pb.DeliveryPolicy(**fields), request_id=request_id)
+    answer: dpb.UpdateDeliveryPolicyResponse = await caller.destinations.UpdateDeliveryPolicy(request)
+    return answer
+
+
+async def with_values(caller: Stubs) -> Any:
+    return await caller.destinations.SetSettings(dpb.SetSettingsRequest(name=CRM_EU, set={"region": text("us")}))
+
+
+def another_filter(parent: str) -> Callable[[Stubs], Awaitable[Any]]:
+    request = dpb.CreateFilterRequest(parent=parent, rule=rule("Later"))
+    return lambda caller: caller.destinations.CreateFilter(request)
+
+
+def creating(parent: str) -> Kind:
+    request = dpb.CreateFilterRequest(parent=parent, rule=rule("New", 'event = "ü $1"', description="'"))
+
+    async def call(caller: Stubs, request_id: str) -> Any:
+        request.request_id = request_id
+        return await caller.destinations.CreateFilter(request)
+
+    return Kind(
+        "FilterCreated",
+        call,
+        lambda answer: answer.filter,
+        lambda caller: one_filter(caller, parent, "New"),
+        lambda caller: caller.destinations.DeleteFilter(dpb.DeleteFilterRequest(name=f"{parent}/filters/new")),
+        again=False,
+    )
+
+
+def updating(parent: str) -> Kind:
+    request = dpb.UpdateFilterRequest(name=f"{parent}/filters/two", rule=rule("2", 'type = "track"'))
+
+    async def call(caller: Stubs, request_id: str) -> Any:
+        request.request_id = request_id
+        return await caller.destinations.UpdateFilter(request)
+
+    return Kind(
+        "FilterUpdated",
+        call,
+        lambda answer: answer.filter,
+        lambda caller: one_filter(caller, parent, "2"),
+        lambda caller: caller.destinations.DeleteFilter(dpb.DeleteFilterRequest(name=f"{parent}/filters/two")),
+    )
+
+
+def reordering(parent: str) -> Kind:
+    names = [f"{parent}/filters/{one}" for one in ("three", "one", "two")]
+
+    async def call(caller: Stubs, request_id: str) -> Any:
+        request = dpb.ReorderFiltersRequest(parent=parent, filters=names, request_id=request_id)
+        return await caller.destinations.ReorderFilters(request)
+
+    return Kind(
+        "FiltersReordered",
+        call,
+        lambda answer: list(answer.filters),
+        lambda caller: listed(caller, parent),
+        another_filter(parent),
+    )
+
+
+def deleting(parent: str) -> Kind:
+    """The one in the middle."""
+
+    async def call(caller: Stubs, request_id: str) -> Any:
+        request = dpb.DeleteFilterRequest(name=f"{parent}/filters/two", request_id=request_id)
+        return await caller.destinations.DeleteFilter(request)
+
+    async def titles(caller: Stubs) -> list[str]:
+        return [one.rule.title for one in await listed(caller, parent)]
+
+    return Kind("FilterDeleted", call, lambda _: ["One", "Three"], titles, another_filter(parent), again=False)
+
+
+def on_the_destination(fact: str, call: Callable[[Stubs, str], Awaitable[Any]]) -> Kind:
+    return Kind(fact, call, lambda answer: answer.destination, destination, with_values)
+
+
+def deploying(target: fpb.DeploymentTarget) -> Kind:
+    return Kind(
+        "VersionDeployed",
+        lambda caller, request_id: caller.functions.DeployVersion(
+            fpb.DeployVersionRequest(name=f"{CRM}/versions/3", target=target, request_id=request_id)
+        ),
+        lambda answer: answer.version,
+        version,
+        lambda caller: caller.functions.DeployVersion(fpb.DeployVersionRequest(name=f"{CRM}/versions/2", target=ALL)),
+    )
+
+
+KINDS = {
+    "a source": Kind(
+        "SourceUpdated",
+        lambda caller, request_id: caller.sources.UpdateSource(
+            spb.UpdateSourceRequest(
+                name=WEB, display_name="'ü", labels=pb.Labels(labels={"z": "1", "y": "2"}), request_id=request_id
+            )
+        ),
+        lambda answer: answer.source,
+        source,
+        lambda caller: caller.sources.UpdateSource(spb.UpdateSourceRequest(name=WEB, display_name="Later")),
+    ),
+    "a source's labels": Kind(
+        "SourceUpdated",
+        lambda caller, request_id: caller.sources.UpdateSource(
+            spb.UpdateSourceRequest(name=WEB, labels=pb.Labels(), request_id=request_id)
+        ),
+        lambda answer: answer.source,
+        source,
+        lambda caller: caller.sources.UpdateSource(spb.UpdateSourceRequest(name=WEB, display_name="Later")),
+    ),
+    "a policy": on_the_destination(
+        "DeliveryPolicyUpdated",
+        lambda caller, request_id: policy(caller, request_id, max_per_second=2.5, batching=pb.Batching(max_events=5)),
+    ),
+    "switched on": on_the_destination(
+        "DestinationEnabled",
+        lambda caller, request_id: caller.destinations.EnableDestination(
+            dpb.EnableDestinationRequest(name=CRM_EU, request_id=request_id)
+        ),
+    ),
+    "a version for all": deploying(ALL),
+    "a version for one": deploying(named(CRM_EU)),
+    **{f"a new filter of a {kind}": creating(parent) for kind, parent in PARENTS.items()},
+    **{f"another rule of a {kind}": updating(parent) for kind, parent in PARENTS.items()},
+    **{f"another order of a {kind}": reordering(parent) for kind, parent in PARENTS.items()},
+    **{f"a filter less of a {kind}": deleting(parent) for kind, parent in PARENTS.items()},
+}
+
+
+@pytest.mark.parametrize("name", KINDS)
+async def test_the_answer_is_what_is_read_afterwards_now_and_when_repeated(
+    world: World, owner: Stubs, database: str, made: list[bool], name: str
+) -> None:
+    """A3."""
+    kind = KINDS[name]
+    made.clear()
+    first = await kind.call(owner, "once")
+    assert made == [True]
+    assert (await facts_of(world))[-1] == kind.fact
+    assert kind.told(first) == await kind.read(owner)
+    await same_when_rebuilt(world, database)
+    assert all(found == list(range(len(found))) for found in (await places(world)).values())
+    if kind.again:
+        # The workspace's last fact is about something else.
+        await owner.functions.UpdateFunction(fpb.UpdateFunctionRequest(name=CRM, description="Other"))
+        again = await kind.call(owner, "again")
+        assert kind.told(again) == kind.told(first)
+    await kind.later(owner)
+    assert await kind.call(owner, "once") == first
+    assert not kind.again or await kind.call(owner, "again") == again
+    assert made[-1] is False
+
+
+async def places(world: World) -> dict[str, list[int]]:
+    """The places of each parent's filters."""
+    rows = await world.rows("SELECT parent, place FROM filters ORDER BY parent, place")
+    grouped = itertools.groupby(rows, key=lambda row: row["parent"])
+    return {parent: [row["place"] for row in group] for parent, group in grouped}
+
+
+async def same_when_rebuilt(world: World, database: str) -> None:
+    before = await projected(world)
+    pool = await connect_pool(database, application_name="test")
+    store = PostgresEventStore(pool)
+    async with store.writing("acme") as unit:
+        await projections.rebuild(unit.connection, "acme", await store.read("acme", 0))
+    await pool.close()
+    assert await projected(world) == before
+
+
+@pytest.mark.parametrize("hold", [True, False])
+async def test_a_switch_goes_both_ways(owner: Stubs, made: list[bool], hold: bool) -> None:
+    await KINDS["switched on"].call(owner, "on")
+    made.clear()
+    request = dpb.DisableDestinationRequest(name=CRM_EU, hold=hold, request_id="off")
+    first = await owner.destinations.DisableDestination(request)
+    assert first.destination == await destination(owner)
+    assert (first.destination.enabled, first.destination.held) == (False, hold)
+    again = dpb.DisableDestinationRequest(name=CRM_EU, hold=hold)
+    # Nothing is left to do, and the answer says how it is.
+    assert (await owner.destinations.DisableDestination(again)).destination == first.destination
+    enabled = await owner.destinations.EnableDestination(dpb.EnableDestinationRequest(name=CRM_EU))
+    assert enabled.destination == await destination(owner)
+    assert (enabled.destination.enabled, enabled.destination.held) == (True, False)
+    assert made == [True, False, True]
+    assert await owner.destinations.DisableDestination(request) == first
+
+
+async def test_a_deployment_that_encrypts_a_value_is_made_the_long_way(
+    world: World, owner: Stubs, made: list[bool]
+) -> None:
+    await save(owner, [definition("region", encrypted=True), definition("apiKey", encrypted=True)], code=f"{CODE}// 4")
+    made.clear()
+    request = fpb.DeployVersionRequest(name=f"{CRM}/versions/4", target=ALL)
+    await owner.functions.DeployVersion(request)
+    assert made == [False]
+    assert (await facts_of(world))[-3:] == ["VersionDeployed", "SettingsChanged", "SettingsChanged"]
+    region = next(one for one in (await destination(owner)).settings if one.name == "region")
+    assert (region.set, region.encrypted, region.HasField("value")) == (True, True, False)
+
+
+async def test_long_rules_are_read_beside_the_calls_of_others(
+    owner: Stubs, made: list[bool], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    read: list[object] = []
+    in_a_thread = asyncio.to_thread
+
+    async def noting(call: Any, *args: Any) -> Any:
+        read.append(call)
+        return await in_a_thread(call, *args)
+
+    monkeypatch.setattr(asyncio, "to_thread", noting)
+    await owner.destinations.CreateFilter(dpb.CreateFilterRequest(parent=CRM_EU, rule=rule("New")))
+    assert read == []
+    long = " or ".join(f'event = "{number}"' for number in range(filters.READ_AT_ONCE_BYTES_MAX // 12))
+    made.clear()
+    await owner.destinations.CreateFilter(dpb.CreateFilterRequest(parent=CRM_EU, rule=rule("Long", long)))
+    # So is a short one beside it: all of a parent's count together.
+    await owner.destinations.CreateFilter(dpb.CreateFilterRequest(parent=CRM_EU, rule=rule("Short")))
+    assert len(read) == 2
+    assert made == [True, True]
+
+
+async def both(one: World, two: World) -> list[Stubs]:
+    """The owner at two replicas."""
+    request = wpb.CreateWorkspaceRequest(workspace_id="acme", display_name="Acme")
+    token = (await one.operator.workspaces.CreateWorkspace(request)).owner_token
+    await populated(one.caller(token))
+    return [one.caller(token), two.caller(token)]
+
+
+async def test_what_another_replica_deletes_while_it_is_read_is_not_answered(
+    database: str, nats_url: str, made: list[bool], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """C1."""
+    async with running(database, nats_url) as one, running(database, nats_url) as two:
+        callers = await both(one, two)
+        read = filter_queries.list_filters
+
+        async def after_a_deletion(*args: Any) -> list[pb.Filter]:
+            monkeypatch.setattr(filter_queries, "list_filters", read)
+            await KINDS["a filter less of a source"].call(callers[1], "")
+            return await read(*args)
+
+        monkeypatch.setattr(filter_queries, "list_filters", after_a_deletion)
+        with pytest.raises(InvalidArgument, match=f"has {WEB}/filters/two, which"):
+            await KINDS["another order of a source"].call(callers[0], "once")
+        assert made[-1] is False
+        assert [one.rule.title for one in await listed(callers[0], WEB)] == ["One", "Three"]
+
+
+async def test_two_replicas_lose_nothing(database: str, nats_url: str) -> None:
+    """C1: whatever else changes the same rows meanwhile."""
+    async with running(database, nats_url) as one, running(database, nats_url) as two:
+        callers = await both(one, two)
+        before = len(await facts_of(one))
+        calls = [
+            *(policy(callers[n % 2], max_per_second=1 + n) for n in range(12)),
+            *(
+                callers[n % 2].destinations.CreateFilter(dpb.CreateFilterRequest(parent=CRM_EU, rule=rule(f"No {n}")))
+                for n in range(6)
+            ),
+            *(KINDS[f"{what} of a destination"].call(callers[n], f"{what}") for what in REPLICATED for n in range(2)),
+        ]
+        answers: list[Any] = await asyncio.gather(*calls, return_exceptions=True)
+        refused = [one for one in answers if isinstance(one, BaseException)]
+        assert {type(one) for one in refused} <= {InvalidArgument, NotFound}
+        assert len(await facts_of(one)) - before >= 19
+        assert len({one.destination.etag for one in answers[:12]}) == 12
+        assert len({one.filter.etag for one in answers[12:18]}) == 6
+        await same_when_rebuilt(one, database)
+
+
+# Where others are made meanwhile an order may lack some, and a filter may be gone.
+REPLICATED = ("another rule", "another order", "a filter less")
