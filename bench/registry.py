@@ -17,8 +17,9 @@ import random
 import statistics
 import sys
 import time
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
 from contextlib import AsyncExitStack, asynccontextmanager
+from functools import partial
 from itertools import count
 from pathlib import Path
 from typing import Any
@@ -45,6 +46,7 @@ from onward.registry.v1 import destination_service_pb2 as destinations
 from onward.registry.v1 import destination_service_pb2_grpc as destinations_rpc
 from onward.registry.v1 import function_service_pb2 as functions
 from onward.registry.v1 import function_service_pb2_grpc as functions_rpc
+from onward.registry.v1 import resources_pb2 as resources
 from onward.registry.v1 import source_service_pb2 as sources
 from onward.registry.v1 import source_service_pb2_grpc as sources_rpc
 from onward.registry.v1 import workspace_service_pb2 as workspaces
@@ -63,7 +65,18 @@ CALM_S = 0.5
 
 CONTROL_TABLE = "CREATE TABLE IF NOT EXISTS control (id bigserial PRIMARY KEY, fact text, answer bytea)"
 
+FILTER = "drop"
+VALUES = {
+    "endpoint": resources.SettingValue(string_value="https://api.example.com"),
+    "apiKey": resources.SettingValue(string_value="key"),
+}
+
 Call = Callable[[], Awaitable[Any]]
+
+
+def rule(number: int) -> resources.FilterRule:
+    action = resources.FilterAction(drop=True)
+    return resources.FilterRule(title=FILTER, condition=f'event = "{number}"', actions=[action], enabled=True)
 
 
 class NoExecutor(execution_rpc.ExecutionServiceServicer):
@@ -119,6 +132,64 @@ class Caller:
                 name=f"{self.parent}/sources/{source}", display_name=display_name, request_id=uuid7()
             )
         )
+
+    async def create_key(self, source: str) -> str:
+        request = sources.CreateWriteKeyRequest(parent=f"{self.parent}/sources/{source}", request_id=uuid7())
+        return (await self.sources.CreateWriteKey(request)).write_key.name
+
+    async def revoke_key(self, name: str) -> None:
+        await self.sources.RevokeWriteKey(sources.RevokeWriteKeyRequest(name=name, request_id=uuid7()))
+
+    async def connect(self, name: str) -> None:
+        """A destination of that name for the function and the source of that name, with a filter."""
+        await self.destinations.ConnectDestination(
+            destinations.ConnectDestinationRequest(
+                source=f"{self.parent}/sources/{name}", function=f"{self.parent}/functions/{name}",
+                destination_id=name, display_name=name, settings=VALUES,
+            )
+        )  # fmt: skip
+        parent = f"{self.parent}/destinations/{name}"
+        await self.destinations.CreateFilter(destinations.CreateFilterRequest(parent=parent, rule=rule(0)))
+
+    async def switch(self, destination: str, *, on: bool) -> None:
+        name = f"{self.parent}/destinations/{destination}"
+        if on:
+            await self.destinations.EnableDestination(
+                destinations.EnableDestinationRequest(name=name, request_id=uuid7())
+            )
+        else:
+            await self.destinations.DisableDestination(
+                destinations.DisableDestinationRequest(name=name, request_id=uuid7())
+            )
+
+    async def limit(self, destination: str, per_second: int) -> None:
+        policy = resources.DeliveryPolicy(max_per_second=per_second)
+        name = f"{self.parent}/destinations/{destination}"
+        await self.destinations.UpdateDeliveryPolicy(
+            destinations.UpdateDeliveryPolicyRequest(name=name, policy=policy, request_id=uuid7())
+        )
+
+    async def filter(self, destination: str, number: int) -> None:
+        name = f"{self.parent}/destinations/{destination}/filters/{FILTER}"
+        await self.destinations.UpdateFilter(
+            destinations.UpdateFilterRequest(name=name, rule=rule(number), request_id=uuid7())
+        )
+
+    async def deploy(self, function: str, number: int) -> None:
+        await self.functions.DeployVersion(
+            functions.DeployVersionRequest(
+                name=f"{self.parent}/functions/{function}/versions/{number}",
+                target=functions.DeploymentTarget(all=True), request_id=uuid7(),
+            )
+        )  # fmt: skip
+
+    async def set(self, destination: str, value: str) -> None:
+        await self.destinations.SetSettings(
+            destinations.SetSettingsRequest(
+                name=f"{self.parent}/destinations/{destination}",
+                set={"endpoint": resources.SettingValue(string_value=value)}, request_id=uuid7(),
+            )
+        )  # fmt: skip
 
 
 class World:
@@ -189,7 +260,10 @@ class World:
         for number in range(CLIENTS):
             async with self.caller(small_workspaces()[number % WORKSPACES]) as caller:
                 await caller.create(f"client-{number}")
+                for version in range(2):
+                    await caller.save(f"client-{number}", version)
                 await caller.create_source(f"client-{number}")
+                await caller.connect(f"client-{number}")
         pool = await connect_pool(self.dsn, application_name="bench")
         await seed(pool, LARGE, self.size)
         await pool.close()
@@ -305,24 +379,56 @@ async def per_second(calls: list[Call], seconds: float) -> float:
 async def mutations(world: World) -> dict[str, float]:
     """Changes a second, and the CPU time that each takes in registry and servers."""
     async with AsyncExitStack() as stack:
-        calls, locked = [], []
+        renaming: list[Call] = []
+        mixed: list[Call] = []
+        locked: list[Call] = []
         for number in range(CLIENTS):
             caller = await stack.enter_async_context(world.caller(small_workspaces()[number % WORKSPACES]))
-            calls.append(_renaming(caller.rename, f"client-{number}"))
-            locked.append(_renaming(caller.rename_source, f"client-{number}"))
+            which = f"client-{number}"
+            renaming.append(partial(_rename, caller, which))
+            mixed.append(partial(_one_of_all, caller, which, count()))
+            locked.append(partial(_key, caller, which, []))
         before = {name: cpu_s(pid) for name, pid in world.pids.items()}
-        rate = await per_second(calls, world.options.seconds)
+        rate = await per_second(renaming, world.options.seconds)
         made = rate * world.options.seconds
         used = {f"mutation_cpu_us_{name}": 1e6 * (cpu_s(pid) - before[name]) / made for name, pid in world.pids.items()}
-        locked_rate = await per_second(locked, world.options.seconds)
-    return {"mutations_per_s": rate, "locked_mutations_per_s": locked_rate} | used
+        rates = {
+            "mutations_per_s": rate,
+            "mixed_mutations_per_s": await per_second(mixed, world.options.seconds),
+            "locked_mutations_per_s": await per_second(locked, world.options.seconds),
+        }
+    return rates | used
 
 
-def _renaming(rename: Callable[[str, str], Awaitable[None]], which: str) -> Call:
-    async def renaming() -> None:
-        await rename(which, uuid7())
+async def _rename(caller: Caller, which: str) -> None:
+    await caller.rename(which, uuid7())
 
-    return renaming
+
+async def _one_of_all(caller: Caller, which: str, numbers: Iterator[int]) -> None:
+    """In turn each kind of change that is one fact; every second round undoes the first's switch and deployment."""
+    around, kind = divmod(next(numbers), 7)
+    if kind == 0:
+        await caller.rename(which, uuid7())
+    elif kind == 1:
+        await caller.rename_source(which, uuid7())
+    elif kind == 2:
+        await caller.switch(which, on=around % 2 == 0)
+    elif kind == 3:
+        await caller.limit(which, 1 + around % 1000)
+    elif kind == 4:
+        await caller.filter(which, 1 + around)
+    elif kind == 5:
+        await caller.deploy(which, 2 + around % 2)
+    else:
+        await caller.set(which, uuid7())
+
+
+async def _key(caller: Caller, which: str, keys: list[str]) -> None:
+    """In turn a write key is made and revoked."""
+    if keys:
+        await caller.revoke_key(keys.pop())
+    else:
+        keys.append(await caller.create_key(which))
 
 
 async def control(world: World) -> float:

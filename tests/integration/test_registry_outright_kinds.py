@@ -10,7 +10,7 @@ from typing import Any
 
 import pytest
 
-from kit.errors import InvalidArgument, NotFound
+from kit.errors import InvalidArgument, NotFound, WrongState
 from kit.eventstore.postgres import PostgresEventStore
 from kit.postgres.pool import connect_pool
 from onward.registry.v1 import destination_service_pb2 as dpb
@@ -29,6 +29,7 @@ pytestmark = pytest.mark.integration
 
 WEB = f"{ACME}/sources/web"
 CRM_EU = f"{ACME}/destinations/crm-eu"
+HOSTS = pb.SettingValue(list_value=pb.StringList(values=["a", "b"]))
 PARENTS = {"destination": CRM_EU, "source": WEB, "workspace": ACME}
 
 
@@ -64,7 +65,8 @@ async def populated(owner: Stubs) -> None:
     """Two destinations of version 2 with values and labels, three filters at each parent, and a version 3."""
     request = fpb.CreateFunctionRequest(parent=ACME, function_id="crm", display_name="crm")
     await owner.functions.CreateFunction(request)
-    definitions = [definition("region"), definition("apiKey", encrypted=True)]
+    hosts = definition("hosts", type=pb.SETTING_TYPE_STRING_LIST)
+    definitions = [definition("region"), definition("apiKey", encrypted=True), hosts]
     await save(owner, definitions)
     labels = {"b": "2", "a": "1"}
     await owner.sources.CreateSource(
@@ -134,6 +136,12 @@ class Kind:
 async def policy(caller: Stubs, request_id: str = "", **fields: Any) -> dpb.UpdateDeliveryPolicyResponse:
     request = dpb.UpdateDeliveryPolicyRequest(name=CRM_EU, policy=pb.DeliveryPolicy(**fields), request_id=request_id)
     answer: dpb.UpdateDeliveryPolicyResponse = await caller.destinations.UpdateDeliveryPolicy(request)
+    return answer
+
+
+async def setting(caller: Stubs, request_id: str = "", **fields: Any) -> dpb.SetSettingsResponse:
+    request = dpb.SetSettingsRequest(name=CRM_EU, request_id=request_id, **fields)
+    answer: dpb.SetSettingsResponse = await caller.destinations.SetSettings(request)
     return answer
 
 
@@ -208,8 +216,8 @@ def deleting(parent: str) -> Kind:
     return Kind("FilterDeleted", call, lambda _: ["One", "Three"], titles, another_filter(parent), again=False)
 
 
-def on_the_destination(fact: str, call: Callable[[Stubs, str], Awaitable[Any]]) -> Kind:
-    return Kind(fact, call, lambda answer: answer.destination, destination, with_values)
+def on_the_destination(fact: str, call: Callable[[Stubs, str], Awaitable[Any]], *, again: bool = True) -> Kind:
+    return Kind(fact, call, lambda answer: answer.destination, destination, with_values, again)
 
 
 def deploying(target: fpb.DeploymentTarget) -> Kind:
@@ -254,6 +262,16 @@ KINDS = {
         lambda caller, request_id: caller.destinations.EnableDestination(
             dpb.EnableDestinationRequest(name=CRM_EU, request_id=request_id)
         ),
+    ),
+    "a value": on_the_destination(
+        "SettingsChanged",
+        lambda caller, request_id: setting(caller, request_id, set={"region": text("'ü")}),
+        again=False,
+    ),
+    "a value of another type, and one less": on_the_destination(
+        "SettingsChanged",
+        lambda caller, request_id: setting(caller, request_id, set={"hosts": HOSTS}, clear=["region"]),
+        again=False,
     ),
     "a version for all": deploying(ALL),
     "a version for one": deploying(named(CRM_EU)),
@@ -334,6 +352,51 @@ async def test_a_deployment_that_encrypts_a_value_is_made_the_long_way(
     assert (await facts_of(world))[-3:] == ["VersionDeployed", "SettingsChanged", "SettingsChanged"]
     region = next(one for one in (await destination(owner)).settings if one.name == "region")
     assert (region.set, region.encrypted, region.HasField("value")) == (True, True, False)
+
+
+async def test_a_change_of_an_encrypted_value_is_made_the_long_way(
+    world: World, owner: Stubs, made: list[bool]
+) -> None:
+    ciphertext = "SELECT ciphertext FROM encrypted_settings WHERE destination = 'crm-eu'"
+    first = await world.rows(ciphertext)
+    made.clear()
+    answer = await setting(owner, set={"region": text("us"), "apiKey": text("other")})
+    assert answer.destination == await destination(owner)
+    (second,) = await world.rows(ciphertext)
+    assert [second] != first
+    await setting(owner, clear=["apiKey"])
+    assert await world.rows(ciphertext) == []
+    await setting(owner, set={"apiKey": text("third")})
+    assert len(await world.rows(ciphertext)) == 1
+    assert made == [False, False, False]
+    await setting(owner, set={"region": text("eu")})
+    assert made[-1] is True
+
+
+async def test_a_value_that_is_no_longer_encrypted_leaves_no_ciphertext(
+    world: World, owner: Stubs, made: list[bool]
+) -> None:
+    # Another type: the deployment leaves the ciphertext for version 3.
+    plain = definition("apiKey", type=pb.SETTING_TYPE_STRING_LIST)
+    await save(owner, [plain], code=f"{CODE}// 4", deploy_to=ALL)
+    made.clear()
+    # What does not fit is none of this version's.
+    limited = await policy(owner, max_per_second=2)
+    assert limited.destination == await destination(owner)
+    assert not any(one.set for one in limited.destination.settings)
+    answer = await setting(owner, set={"apiKey": HOSTS})
+    assert made == [True, False]
+    assert answer.destination == await destination(owner)
+    assert await world.rows("SELECT 1 FROM encrypted_settings WHERE destination = 'crm-eu'") == []
+
+
+async def test_a_value_that_is_required_stays(owner: Stubs, made: list[bool]) -> None:
+    await save(owner, [definition("region", required=True)], code=f"{CODE}// 4", deploy_to=ALL)
+    await KINDS["switched on"].call(owner, "")
+    made.clear()
+    with pytest.raises(WrongState, match="region"):
+        await setting(owner, clear=["region"])
+    assert made == [False]
 
 
 async def test_long_rules_are_read_beside_the_calls_of_others(

@@ -19,7 +19,18 @@ from onward.registry.v1 import workspace_service_pb2 as wpb
 from services.registry.handlers import authorization
 from services.registry.handlers.authorization import LocalAuthorizer
 from tests.integration.people_world import ACME, ADA, CRM, OWNER, add, facts_of, grant, remove, somebody, token_of
-from tests.integration.registry_world import CODE, Stubs, World, a_function, a_source, connect, refused, running, save
+from tests.integration.registry_world import (
+    CODE,
+    Stubs,
+    World,
+    a_function,
+    a_source,
+    connect,
+    refused,
+    running,
+    save,
+    text,
+)
 
 pytestmark = pytest.mark.integration
 
@@ -56,6 +67,9 @@ CALLS: dict[str, Call] = {
     "switched off": lambda caller: caller.destinations.DisableDestination(dpb.DisableDestinationRequest(name=CRM_EU)),
     "a policy": lambda caller: caller.destinations.UpdateDeliveryPolicy(
         dpb.UpdateDeliveryPolicyRequest(name=CRM_EU, policy=pb.DeliveryPolicy(retry_only_explicit=True))
+    ),
+    "a value": lambda caller: caller.destinations.SetSettings(
+        dpb.SetSettingsRequest(name=CRM_EU, set={"region": text("eu")})
     ),
     "a filter": lambda caller: caller.destinations.CreateFilter(
         dpb.CreateFilterRequest(parent=WEB, rule=rule("Other"))
@@ -215,6 +229,7 @@ async def test_errors_stay_what_they_are_to_who_may_call(world: World, owner: St
         "switched on": "OK",
         "switched off": "OK",
         "a policy": "OK",
+        "a value": "INVALID_ARGUMENT",
         "a filter": "OK",
         "its rule": "OK",
         "their order": "INVALID_ARGUMENT",

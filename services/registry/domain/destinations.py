@@ -88,6 +88,23 @@ def decide_set_settings(
     return facts
 
 
+def decide_set_plain_settings(
+    state: State, request: destination_service_pb2.SetSettingsRequest, workspace: str, destination_id: str
+) -> list[NewFact]:
+    """The same where neither a value that is given nor one that is there is encrypted; else nothing."""
+    sealed = False
+
+    def keyed_hash(_destination: str, _name: str, _value: resources_pb2.SettingValue) -> str:
+        nonlocal sealed
+        sealed = True
+        return ""
+
+    facts = decide_set_settings(state, request, workspace, destination_id, keyed_hash)
+    stored = state.destinations[destination_id].settings
+    replaced = (stored.get(name) for name in (*request.set, *request.clear))
+    return [] if sealed or any(one is not None and one.encrypted for one in replaced) else facts
+
+
 def decide_enable(
     state: State,
     request: destination_service_pb2.EnableDestinationRequest,

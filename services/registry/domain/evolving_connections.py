@@ -60,6 +60,7 @@ def _destination_connected(state: State, fact: facts_pb2.DestinationConnected) -
             source=fact.source,
             version=fact.version,
             revision=1,
+            labels=dict(fact.labels),
         ),
     )
 

@@ -150,6 +150,7 @@ class DestinationState:
     held: bool = False
     settings: Mapping[str, StoredSetting] = field(default_factory=dict)
     settings_revision: int = 0
+    labels: Mapping[str, str] = field(default_factory=dict)
     policy: resources_pb2.DeliveryPolicy = field(default_factory=resources_pb2.DeliveryPolicy)
     filters: tuple[FilterState, ...] = ()
 

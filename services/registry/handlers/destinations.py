@@ -2,22 +2,24 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Awaitable, Callable, Collection, Sequence
+from datetime import datetime
 from typing import TypeVar
 
 from kit.eventstore.facts import NewFact
 from kit.eventstore.store import Times, Unit
 from kit.postgres.pool import Connection, Pool
 from kit.vault import Keyring
-from onward.registry.v1 import destination_service_pb2, resources_pb2
+from onward.registry.v1 import destination_service_pb2
 from services.registry import queries
 from services.registry.domain import destinations as domain
-from services.registry.domain import ids
-from services.registry.domain.state import DestinationState, State
+from services.registry.domain.state import State
 from services.registry.domain.workspaces import require_workspace
 from services.registry.handlers.changes import Change, Changes, by_state
-from services.registry.handlers.outright import Outright
+from services.registry.handlers.outright import Decide, Outright
+from services.registry.handlers.repetition import Request
 from services.registry.handlers.sealing import Sealer, forget
+from services.registry.queries import destinations as destination_queries
 
 ConnectDestinationResponse = destination_service_pb2.ConnectDestinationResponse
 SetSettingsResponse = destination_service_pb2.SetSettingsResponse
@@ -31,7 +33,9 @@ Q = TypeVar(
     destination_service_pb2.DisableDestinationRequest,
     destination_service_pb2.UpdateDeliveryPolicyRequest,
 )
-R = TypeVar("R", EnableDestinationResponse, DisableDestinationResponse, UpdateDeliveryPolicyResponse)
+R = TypeVar(
+    "R", SetSettingsResponse, EnableDestinationResponse, DisableDestinationResponse, UpdateDeliveryPolicyResponse
+)
 
 
 class DestinationHandlers:
@@ -76,11 +80,18 @@ class DestinationHandlers:
             await sealer.store(unit.connection, state, facts, request.set)
             return facts
 
-        async def answer(connection: Connection, _facts: Sequence[NewFact]) -> SetSettingsResponse:
-            found = await queries.get_destination(connection, workspace, destination)
-            return SetSettingsResponse(destination=found)
+        async def decide_outright(state: State) -> list[NewFact]:
+            return domain.decide_set_plain_settings(state, request, workspace, destination)
 
-        return await self._changes.make(Change(workspace, request, SetSettingsResponse, decide, answer))
+        return await self._answered(
+            request,
+            workspace,
+            destination,
+            SetSettingsResponse,
+            decide,
+            decide_outright,
+            [*request.set, *request.clear],
+        )
 
     async def enable(
         self,
@@ -142,34 +153,49 @@ class DestinationHandlers:
         response: type[R],
         decide_by: Callable[[State, Q, str, str], list[NewFact]],
     ) -> R:
-        """A change of switches and policies, answered by the destination."""
+        """A change of switches and policies, which no setting is touched by."""
 
         async def decide(state: State) -> list[NewFact]:
             return decide_by(state, request, workspace, destination)
+
+        return await self._answered(request, workspace, destination, response, by_state(decide), decide)
+
+    async def _answered(
+        self,
+        request: Request,
+        workspace: str,
+        destination: str,
+        response: type[R],
+        decide: Callable[[Unit, State], Awaitable[list[NewFact]]],
+        decide_outright: Decide,
+        changed: Collection[str] = (),
+    ) -> R:
+        """A change that is answered by the destination; `changed` are the settings that it concerns."""
 
         async def answer(connection: Connection, _facts: Sequence[NewFact]) -> R:
             return response(destination=await queries.get_destination(connection, workspace, destination))
 
         async def answer_outright(state: State) -> R:
-            before = await queries.get_destination(self._pool, workspace, destination)
-            return response(destination=_changed(before, state.destinations[destination]))
+            after = state.destinations[destination]
+            times: dict[str, datetime] = {}
+            if set(after.settings) - set(changed):
+                times = await destination_queries.setting_times(self._pool, workspace, destination)
+            kept = {name: time for name, time in times.items() if name not in changed}
+            return response(destination=destination_queries.shown(workspace, state, after, kept))
 
-        outright = Outright(decide, answer_outright, _stamp_destination)
-        change = Change(workspace, request, response, by_state(decide), answer, outright=outright)
-        return await self._changes.make(change)
-
-
-def _changed(before: resources_pb2.Destination, after: DestinationState) -> resources_pb2.Destination:
-    """With what a switch or a policy changes, but for the time."""
-    before.enabled, before.held = after.enabled, after.held
-    before.policy.CopyFrom(after.policy)
-    before.etag = ids.etag_of(after)
-    before.ClearField("update_time")
-    return before
+        outright = Outright(decide_outright, answer_outright, _stamp)
+        return await self._changes.make(Change(workspace, request, response, decide, answer, outright=outright))
 
 
-def _stamp_destination(
-    answer: EnableDestinationResponse | DisableDestinationResponse | UpdateDeliveryPolicyResponse, times: Times
+def _stamp(
+    answer: SetSettingsResponse | EnableDestinationResponse | DisableDestinationResponse | UpdateDeliveryPolicyResponse,
+    times: Times,
 ) -> None:
-    if not answer.destination.HasField("update_time"):
-        answer.destination.update_time.FromDatetime(times.recorded)
+    found = answer.destination
+    if found.HasField("update_time"):
+        return
+    found.create_time.FromDatetime(times.created)
+    found.update_time.FromDatetime(times.recorded)
+    for setting in found.settings:
+        if setting.set and not setting.HasField("update_time"):
+            setting.update_time.FromDatetime(times.recorded)

@@ -47,35 +47,29 @@ async def _destination_connected(connection: Connection, fact: Fact, data: facts
     )
 
 
-async def _settings_changed(connection: Connection, fact: Fact, data: facts_pb2.SettingsChanged) -> None:
-    for change in data.changes:
-        await _setting_changed(connection, fact, data.destination, change)
-    await connection.execute(
-        queries.settings_changed,
-        fact.workspace,
-        fact.recorded_at,
-        data.destination,
-        fact.version,
-        data.revision,
-    )
+def _settings_changed(
+    workspace: str, version: int, _principal: str, data: facts_pb2.SettingsChanged
+) -> Sequence[Statement]:
+    which = (workspace, data.destination)
+    stored = [change for change in data.changes if not change.cleared]
+    cleared = [change.name for change in data.changes if change.cleared]
+    parts = [Statement(queries.settings_changed, (*which, version, data.revision))]
+    if stored:
+        columns = ([one.name for one in stored], [_type(one) for one in stored], [_value(one) for one in stored])
+        parts.append(Statement(queries.settings_stored, (*which, *columns)))
+    if cleared:
+        parts.append(Statement(queries.settings_cleared, (*which, cleared)))
+    return parts
 
 
-async def _setting_changed(
-    connection: Connection, fact: Fact, destination: str, change: facts_pb2.SettingChange
-) -> None:
-    if change.cleared:
-        await connection.execute(queries.setting_cleared, fact.workspace, destination, change.name)
-        return
-    plain = change.HasField("value")
-    await connection.execute(
-        queries.setting_changed,
-        fact.workspace,
-        fact.recorded_at,
-        destination,
-        change.name,
-        resources_pb2.SettingType.Name(type_of(change.value)) if plain else None,
-        orjson.dumps(json_format.MessageToDict(change.value), option=orjson.OPT_SORT_KEYS).decode() if plain else None,
-    )
+def _type(change: facts_pb2.SettingChange) -> str | None:
+    return resources_pb2.SettingType.Name(type_of(change.value)) if change.HasField("value") else None
+
+
+def _value(change: facts_pb2.SettingChange) -> str | None:
+    if not change.HasField("value"):
+        return None
+    return orjson.dumps(json_format.MessageToDict(change.value), option=orjson.OPT_SORT_KEYS).decode()
 
 
 def _destination_enabled(
@@ -133,6 +127,7 @@ def _delivery_policy_updated(
 
 ROWS: Mapping[type[Message], Rows] = {
     facts_pb2.SourceUpdated: _source_updated,
+    facts_pb2.SettingsChanged: _settings_changed,
     facts_pb2.DestinationEnabled: _destination_enabled,
     facts_pb2.DestinationDisabled: _destination_disabled,
     facts_pb2.DeliveryPolicyUpdated: _delivery_policy_updated,
@@ -144,6 +139,5 @@ PROJECTORS: Mapping[type[Message], Projector] = {
     facts_pb2.WriteKeyRevoked: _write_key_revoked,
     facts_pb2.DestinationConnected: _destination_connected,
     facts_pb2.DestinationDisconnected: _destination_disconnected,
-    facts_pb2.SettingsChanged: _settings_changed,
     facts_pb2.DestinationInvoked: _destination_invoked,
 }

@@ -10,25 +10,28 @@ INSERT INTO destinations
     (workspace, create_time, update_time, destination, revision, display_name, function, source, version, labels)
 VALUES ($1, $2, $2, $3, $4, $5, $6, $7, $8, $9);
 
--- name: setting_changed
--- The type of an encrypted value ($5 is null) is the one that the running version defines for it.
+-- name: settings_changed
+-- A row (see `Rows`), and what belongs to it.
+UPDATE destinations SET revision = $3, settings_revision = $4, update_time = head.recorded_at
+FROM head WHERE workspace = $1 AND destination = $2
+RETURNING head.recorded_at;
+
+-- name: settings_stored
+-- The type of an encrypted value, which is given none, is the one that the running version defines for it.
 INSERT INTO destination_settings (workspace, update_time, destination, name, type, value)
-VALUES ($1, $2, $3, $4, coalesce($5, (
+SELECT $1, head.recorded_at, $2, given.name, coalesce(given.type, (
     SELECT definition ->> 'type'
     FROM destinations d
     JOIN versions v ON v.workspace = d.workspace AND v.function = d.function AND v.number = d.version
     CROSS JOIN json_array_elements(v.definitions) AS definition
-    WHERE d.workspace = $1 AND d.destination = $3 AND definition ->> 'name' = $4
-)), $6)
+    WHERE d.workspace = $1 AND d.destination = $2 AND definition ->> 'name' = given.name
+)), given.value::json
+FROM head, unnest($3::text[], $4::text[], $5::text[]) AS given (name, type, value)
 ON CONFLICT (workspace, destination, name)
 DO UPDATE SET type = excluded.type, value = excluded.value, update_time = excluded.update_time;
 
--- name: setting_cleared
-DELETE FROM destination_settings WHERE workspace = $1 AND destination = $2 AND name = $3;
-
--- name: settings_changed
-UPDATE destinations SET revision = $4, settings_revision = $5, update_time = $2
-WHERE workspace = $1 AND destination = $3;
+-- name: settings_cleared
+DELETE FROM destination_settings USING head WHERE workspace = $1 AND destination = $2 AND name = ANY($3::text[]);
 
 -- name: destination_switched
 -- A row (see `Rows`).

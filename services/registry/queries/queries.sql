@@ -10,7 +10,7 @@ SELECT * FROM workspaces WHERE workspace > $1 ORDER BY workspace LIMIT $2;
 SELECT v.*, ARRAY(
     SELECT d.destination FROM destinations d
     WHERE d.workspace = v.workspace AND d.function = v.function AND d.version = v.number AND d.delete_time IS NULL
-    ORDER BY d.destination COLLATE "C"
+    ORDER BY d.destination
 ) AS deployed_to
 FROM versions v
 WHERE v.workspace = $1 AND v.function = $2
@@ -22,7 +22,7 @@ SELECT v.workspace, v.function, v.number, '' AS code, v.code_sha256, v.definitio
     v.create_time, v.principal, ARRAY(
         SELECT d.destination FROM destinations d
         WHERE d.workspace = v.workspace AND d.function = v.function AND d.version = v.number AND d.delete_time IS NULL
-        ORDER BY d.destination COLLATE "C"
+        ORDER BY d.destination
     ) AS deployed_to
 FROM versions v
 WHERE v.workspace = $1 AND v.function = $2 AND v.number < $3
@@ -42,6 +42,9 @@ SELECT d.*, v.definitions, (
 FROM destinations d
 JOIN versions v ON v.workspace = d.workspace AND v.function = d.function AND v.number = d.version
 WHERE d.workspace = $1 AND d.destination = $2 AND d.delete_time IS NULL;
+
+-- name: setting_times
+SELECT name, update_time FROM destination_settings WHERE workspace = $1 AND destination = $2;
 
 -- name: list_destinations
 SELECT d.*, v.definitions, (

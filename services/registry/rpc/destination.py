@@ -60,6 +60,7 @@ class DestinationServicer(FilterServicer):
         destinations = [told_destination(one, caller.sources, caller.functions) for one in page]
         return pb.ListDestinationsResponse(destinations=destinations, next_page_token=following)
 
+    @confirms_caller
     async def SetSettings(self, request: pb.SetSettingsRequest, context: Any) -> pb.SetSettingsResponse:
         return await self._handlers.set_settings(request, *names.DESTINATION.parse(request.name))
 
