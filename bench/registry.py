@@ -203,6 +203,8 @@ class World:
         self.executor_address = f"127.0.0.1:{free_port()}"
         self.no_executor_address = f"127.0.0.1:{free_port()}"
         self.tokens: dict[str, str] = {}
+        # Write keys that a run leaves, by source: a source may have two.
+        self.keys: dict[str, list[str]] = {}
         assert postgres.pid is not None
         assert nats.pid is not None
         self.pids = {"postgres": postgres.pid, "nats": nats.pid}
@@ -387,7 +389,7 @@ async def mutations(world: World) -> dict[str, float]:
             which = f"client-{number}"
             renaming.append(partial(_rename, caller, which))
             mixed.append(partial(_one_of_all, caller, which, count()))
-            locked.append(partial(_key, caller, which, []))
+            locked.append(partial(_key, caller, which, world.keys.setdefault(which, [])))
         before = {name: cpu_s(pid) for name, pid in world.pids.items()}
         rate = await per_second(renaming, world.options.seconds)
         made = rate * world.options.seconds
