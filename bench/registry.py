@@ -407,7 +407,7 @@ async def _rename(caller: Caller, which: str) -> None:
 
 
 async def _one_of_all(caller: Caller, which: str, numbers: Iterator[int]) -> None:
-    """In turn each kind of change that is one fact; every second round undoes the first's switch and deployment."""
+    """In turn changes of seven kinds that are one fact; every second round undoes the first's switch and deployment."""
     around, kind = divmod(next(numbers), 7)
     if kind == 0:
         await caller.rename(which, uuid7())

@@ -31,6 +31,7 @@ from onward.registry.v1 import function_service_pb2 as fpb
 from onward.registry.v1 import source_service_pb2 as spb
 from onward.registry.v1 import workspace_service_pb2 as wpb
 from services.registry.app import RegistryApp, build
+from services.registry.handlers.outright import OutrightChanges
 from services.registry.settings import Settings
 
 OPERATOR_TOKEN = "operator-token-for-tests"
@@ -225,3 +226,17 @@ async def refused(code: str, reason: str) -> AsyncIterator[dict[str, str]]:
     metadata.update(caught.value.metadata)
     metadata["message"] = caught.value.message
     metadata["violations"] = repr(caught.value.violations)
+
+
+def noting_outright(monkeypatch: pytest.MonkeyPatch) -> list[bool]:
+    """Gets whether each change that might be made in one statement was."""
+    told: list[bool] = []
+    make = OutrightChanges.make
+
+    async def noting(*args: object, **kwargs: object) -> object:
+        answer: object = await make(*args, **kwargs)  # type: ignore[arg-type]  # what it is given
+        told.append(answer is not None)
+        return answer
+
+    monkeypatch.setattr(OutrightChanges, "make", noting)
+    return told

@@ -7,7 +7,7 @@ import pytest
 
 from kit.bus.connection import Bus, connect
 from kit.bus.errors import NoResponders, StreamFull
-from kit.bus.publish import MESSAGE_BYTES_MAX, ONE_TRY, Outgoing, Publisher
+from kit.bus.publish import BATCH_MESSAGES_MIN, MESSAGE_BYTES_MAX, ONE_TRY, Outgoing, Publisher
 from kit.bus.streams import StreamDeclaration, events_stream, provision
 from kit.errors import DeadlineExceeded, InvalidArgument
 
@@ -115,8 +115,9 @@ async def test_a_subject_without_a_stream_is_unavailable_once_the_time_is_over(b
     with pytest.raises(NoResponders):
         await publisher.publish("nobody.listens", b"", "id", timeout_s=0.2)
     results = await publisher.publish_many(
-        [Outgoing("nobody.listens", b"", f"m-{number}") for number in range(10)], timeout_s=0.2
+        [Outgoing("nobody.listens", b"", f"m-{number}") for number in range(BATCH_MESSAGES_MIN)], timeout_s=0.2
     )
+    assert len(results) == BATCH_MESSAGES_MIN
     assert all(isinstance(result.error, NoResponders) for result in results)
 
 
@@ -129,12 +130,20 @@ async def test_who_repeats_by_himself_has_one_try(bus: Bus) -> None:
 
 
 async def test_an_answer_that_never_comes_is_a_deadline_and_not_a_hang(bus: Bus) -> None:
-    await bus.subscribe("deaf.>", lambda subject, reply, header, data: None)
+    heard: list[bytes] = []
+    await bus.subscribe("deaf.>", lambda subject, reply, header, data: heard.append(subject))
     publisher = Publisher(bus, try_timeout_s=0.05)
     with pytest.raises(DeadlineExceeded):
         await publisher.publish("deaf.x", b"", "id", timeout_s=0.2)
-    results = await publisher.publish_many([Outgoing("deaf.x", b"")] * 10, timeout_s=0.2)
+    assert len(heard) > 1
+    results = await publisher.publish_many([Outgoing("deaf.y", b"")] * BATCH_MESSAGES_MIN, timeout_s=0.2)
     assert all(isinstance(result.error, DeadlineExceeded) for result in results)
+    # Without ids nobody could tell which of them had been stored before.
+    assert heard.count(b"deaf.y") == BATCH_MESSAGES_MIN
+    named = [Outgoing("deaf.z", b"", f"m-{number}") for number in range(BATCH_MESSAGES_MIN)]
+    results = await publisher.publish_many(named, timeout_s=0.2)
+    assert all(isinstance(result.error, DeadlineExceeded) for result in results)
+    assert heard.count(b"deaf.z") > BATCH_MESSAGES_MIN
 
 
 @pytest.mark.parametrize("subject", ["", "a b", "a\r\nPUB b 0\r\n"])

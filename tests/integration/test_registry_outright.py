@@ -16,9 +16,18 @@ from onward.registry.v1 import facts_pb2, resources_pb2
 from onward.registry.v1 import function_service_pb2 as pb
 from onward.registry.v1 import workspace_service_pb2 as wpb
 from services.registry import projections
-from services.registry.handlers.outright import OutrightChanges
 from tests.integration.functions_world import ADMIN, CRM, a_member, facts_of, get, grant, projected
-from tests.integration.registry_world import CODE, Stubs, World, a_function, definition, refused, running, save
+from tests.integration.registry_world import (
+    CODE,
+    Stubs,
+    World,
+    a_function,
+    definition,
+    noting_outright,
+    refused,
+    running,
+    save,
+)
 
 pytestmark = pytest.mark.integration
 
@@ -31,17 +40,7 @@ async def world(database: str, nats_url: str) -> AsyncIterator[World]:
 
 @pytest.fixture
 def made(monkeypatch: pytest.MonkeyPatch) -> list[bool]:
-    """Whether each change that might be made so was."""
-    told: list[bool] = []
-    make = OutrightChanges.make
-
-    async def noting(*args: object, **kwargs: object) -> object:
-        answer: object = await make(*args, **kwargs)  # type: ignore[arg-type]  # what it is given
-        told.append(answer is not None)
-        return answer
-
-    monkeypatch.setattr(OutrightChanges, "make", noting)
-    return told
+    return noting_outright(monkeypatch)
 
 
 async def rename(caller: Stubs, display_name: str, etag: str = "", request_id: str = "") -> pb.UpdateFunctionResponse:

@@ -9,8 +9,9 @@ from dataclasses import dataclass
 from typing import Any
 
 import pytest
+from google.protobuf.message import Message
 
-from kit.errors import InvalidArgument, NotFound, WrongState
+from kit.errors import InvalidArgument, NotFound, Unavailable, WrongState
 from kit.eventstore.postgres import PostgresEventStore
 from kit.postgres.pool import connect_pool
 from onward.registry.v1 import destination_service_pb2 as dpb
@@ -19,11 +20,23 @@ from onward.registry.v1 import resources_pb2 as pb
 from onward.registry.v1 import source_service_pb2 as spb
 from onward.registry.v1 import workspace_service_pb2 as wpb
 from services.registry import projections
+from services.registry.domain import ids
+from services.registry.domain.evolve import fold
+from services.registry.domain.state import DestinationState, State
 from services.registry.handlers import filters
-from services.registry.handlers.outright import OutrightChanges
 from services.registry.queries import filters as filter_queries
 from tests.integration.functions_world import ACME, ALL, CRM, facts_of, projected
-from tests.integration.registry_world import CODE, Stubs, World, connect, definition, running, save, text
+from tests.integration.registry_world import (
+    CODE,
+    Stubs,
+    World,
+    connect,
+    definition,
+    noting_outright,
+    running,
+    save,
+    text,
+)
 
 pytestmark = pytest.mark.integration
 
@@ -48,17 +61,7 @@ async def owner(world: World) -> Stubs:
 
 @pytest.fixture
 def made(monkeypatch: pytest.MonkeyPatch) -> list[bool]:
-    """Whether each change that might be made so was."""
-    told: list[bool] = []
-    make = OutrightChanges.make
-
-    async def noting(*args: object, **kwargs: object) -> object:
-        answer: object = await make(*args, **kwargs)  # type: ignore[arg-type]  # what it is given
-        told.append(answer is not None)
-        return answer
-
-    monkeypatch.setattr(OutrightChanges, "make", noting)
-    return told
+    return noting_outright(monkeypatch)
 
 
 async def populated(owner: Stubs) -> None:
@@ -145,6 +148,12 @@ async def setting(caller: Stubs, request_id: str = "", **fields: Any) -> dpb.Set
     return answer
 
 
+async def switched(caller: Stubs, *, on: bool) -> Any:
+    if on:
+        return await caller.destinations.EnableDestination(dpb.EnableDestinationRequest(name=CRM_EU))
+    return await caller.destinations.DisableDestination(dpb.DisableDestinationRequest(name=CRM_EU))
+
+
 async def with_values(caller: Stubs) -> Any:
     return await caller.destinations.SetSettings(dpb.SetSettingsRequest(name=CRM_EU, set={"region": text("us")}))
 
@@ -220,15 +229,17 @@ def on_the_destination(fact: str, call: Callable[[Stubs, str], Awaitable[Any]], 
     return Kind(fact, call, lambda answer: answer.destination, destination, with_values, again)
 
 
+def deployment(number: int, target: fpb.DeploymentTarget, request_id: str = "") -> fpb.DeployVersionRequest:
+    return fpb.DeployVersionRequest(name=f"{CRM}/versions/{number}", target=target, request_id=request_id)
+
+
 def deploying(target: fpb.DeploymentTarget) -> Kind:
     return Kind(
         "VersionDeployed",
-        lambda caller, request_id: caller.functions.DeployVersion(
-            fpb.DeployVersionRequest(name=f"{CRM}/versions/3", target=target, request_id=request_id)
-        ),
+        lambda caller, request_id: caller.functions.DeployVersion(deployment(3, target, request_id)),
         lambda answer: answer.version,
         version,
-        lambda caller: caller.functions.DeployVersion(fpb.DeployVersionRequest(name=f"{CRM}/versions/2", target=ALL)),
+        lambda caller: caller.functions.DeployVersion(deployment(2, ALL)),
     )
 
 
@@ -324,13 +335,14 @@ async def same_when_rebuilt(world: World, database: str) -> None:
 
 
 @pytest.mark.parametrize("hold", [True, False])
-async def test_a_switch_goes_both_ways(owner: Stubs, made: list[bool], hold: bool) -> None:
+async def test_a_switch_goes_both_ways(world: World, database: str, owner: Stubs, made: list[bool], hold: bool) -> None:
     await KINDS["switched on"].call(owner, "on")
     made.clear()
     request = dpb.DisableDestinationRequest(name=CRM_EU, hold=hold, request_id="off")
     first = await owner.destinations.DisableDestination(request)
     assert first.destination == await destination(owner)
     assert (first.destination.enabled, first.destination.held) == (False, hold)
+    await same_when_rebuilt(world, database)
     again = dpb.DisableDestinationRequest(name=CRM_EU, hold=hold)
     # Nothing is left to do, and the answer says how it is.
     assert (await owner.destinations.DisableDestination(again)).destination == first.destination
@@ -388,6 +400,23 @@ async def test_a_value_that_is_no_longer_encrypted_leaves_no_ciphertext(
     assert made == [True, False]
     assert answer.destination == await destination(owner)
     assert await world.rows("SELECT 1 FROM encrypted_settings WHERE destination = 'crm-eu'") == []
+
+
+async def test_without_the_operators_key_what_needs_it_is_refused_and_nothing_else(
+    world: World, owner: Stubs, made: list[bool]
+) -> None:
+    """Each of them, whichever way it takes."""
+    await save(owner, [definition("region", encrypted=True)], code=f"{CODE}// 4")
+    await world.rows("UPDATE data_keys SET key_id = 'elsewhere'")
+    made.clear()
+    await setting(owner, set={"region": text("us")})
+    await owner.functions.DeployVersion(deployment(3, ALL))
+    # The long way.
+    await setting(owner, set={"region": text("us")}, clear=["apiKey"])
+    for refused in (setting(owner, set={"apiKey": text("x")}), owner.functions.DeployVersion(deployment(4, ALL))):
+        with pytest.raises(Unavailable, match="mended the keys"):
+            await refused
+    assert made == [True, True, False, False, False]
 
 
 async def test_a_value_that_is_required_stays(owner: Stubs, made: list[bool]) -> None:
@@ -449,26 +478,55 @@ async def test_what_another_replica_deletes_while_it_is_read_is_not_answered(
         assert [one.rule.title for one in await listed(callers[0], WEB)] == ["One", "Three"]
 
 
-async def test_two_replicas_lose_nothing(database: str, nats_url: str) -> None:
+async def test_two_replicas_lose_nothing(database: str, nats_url: str, made: list[bool]) -> None:
     """C1: whatever else changes the same rows meanwhile."""
-    async with running(database, nats_url) as one, running(database, nats_url) as two:
-        callers = await both(one, two)
-        before = len(await facts_of(one))
-        calls = [
+    async with running(database, nats_url) as first, running(database, nats_url) as second:
+        callers = await both(first, second)
+        before = len(await facts_of(first))
+        made.clear()
+        of_one = [
             *(policy(callers[n % 2], max_per_second=1 + n) for n in range(12)),
+            *(setting(callers[n % 2], set={"region": text(f"r{n}")}) for n in range(12)),
+            *(switched(callers[n % 2], on=n % 4 < 2) for n in range(12)),
+        ]
+        others = [
+            *(callers[n % 2].functions.DeployVersion(deployment(2 + n % 2, ALL)) for n in range(8)),
+            *(
+                callers[n % 2].sources.UpdateSource(spb.UpdateSourceRequest(name=WEB, display_name=f"{n}"))
+                for n in range(8)
+            ),
             *(
                 callers[n % 2].destinations.CreateFilter(dpb.CreateFilterRequest(parent=CRM_EU, rule=rule(f"No {n}")))
                 for n in range(6)
             ),
-            *(KINDS[f"{what} of a destination"].call(callers[n], f"{what}") for what in REPLICATED for n in range(2)),
+            *(KINDS[f"{what} of a destination"].call(callers[n], what) for what in REPLICATED for n in range(2)),
         ]
-        answers: list[Any] = await asyncio.gather(*calls, return_exceptions=True)
+        mixed = [call for pair in itertools.zip_longest(of_one, others) for call in pair if call is not None]
+        answers: list[Any] = await asyncio.gather(*mixed, return_exceptions=True)
         refused = [one for one in answers if isinstance(one, BaseException)]
         assert {type(one) for one in refused} <= {InvalidArgument, NotFound}
-        assert len(await facts_of(one)) - before >= 19
-        assert len({one.destination.etag for one in answers[:12]}) == 12
-        assert len({one.filter.etag for one in answers[12:18]}) == 6
-        await same_when_rebuilt(one, database)
+        assert any(made)
+        done = [one for one in answers if not isinstance(one, BaseException)]
+        facts = await log_of(database)
+        assert {one.position for one in done if one.position > before} == set(range(before + 1, len(facts) + 1))
+        for one in done:
+            if hasattr(one, "destination"):
+                as_it_was(one.destination, fold(State(), facts[: one.position]).destinations["crm-eu"])
+        await same_when_rebuilt(first, database)
+
+
+def as_it_was(told: pb.Destination, state: DestinationState) -> None:
+    (region,) = [one.value for one in told.settings if one.name == "region"]
+    assert region == state.settings["region"].value
+    assert (told.etag, told.version, told.enabled) == (ids.etag_of(state), state.version, state.enabled)
+    assert told.policy == state.policy
+
+
+async def log_of(database: str) -> list[Message]:
+    pool = await connect_pool(database, application_name="test")
+    facts = await PostgresEventStore(pool).read("acme", 0)
+    await pool.close()
+    return [fact.decode(projections.FACT_TYPES) for fact in facts]
 
 
 # Where others are made meanwhile an order may lack some, and a filter may be gone.

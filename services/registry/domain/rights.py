@@ -117,7 +117,7 @@ def allows(rights: Rights, permission: int, target: Target, *, partial: bool = F
 
 
 def allows_anywhere(rights: Rights, permission: int, kind: str) -> bool:
-    """Whether the rights carry the permission on everything of a collection, also what was deleted."""
+    """Whether the rights carry the permission on everything of a collection, also deleted; on the workspace for ""."""
     if kind == "functions":
         return all(allows(rights, permission, Target(kind, deleted=deleted)) for deleted in (False, True))
     return allows(rights, permission, Target(kind))

@@ -160,7 +160,7 @@ class Changes:
         if not change.request.request_id:
             return None
         answer = await self._recalled(unit.answered, change.request, change.response)
-        if answer is not None and change.outright is not None:
+        if answer is not None and change.outright is not None and change.outright.stamp is not None:
             change.outright.stamp(answer, await unit.times(answer.position))
         return answer
 

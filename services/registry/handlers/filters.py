@@ -107,7 +107,7 @@ class FilterHandlers:
         async def answer_outright(_state: State) -> pb.DeleteFilterResponse:
             return pb.DeleteFilterResponse()
 
-        outright = Outright(decide, answer_outright, _leave)
+        outright = Outright(decide, answer_outright)
         return await self._changes.make(
             Change(workspace, request, pb.DeleteFilterResponse, by_state(decide), answer, outright=outright)
         )
@@ -131,7 +131,7 @@ class FilterHandlers:
             # One that is not there was deleted by another replica just now: then the statement refuses.
             return pb.ReorderFiltersResponse(filters=[by_name[name] for name in names if name in by_name])
 
-        outright = Outright(decide, answer_outright, _leave)
+        outright = Outright(decide, answer_outright)
         return await self._changes.make(
             Change(workspace, request, pb.ReorderFiltersResponse, by_state(decide), answer, outright=outright)
         )
@@ -184,10 +184,6 @@ def _stamp_filter(answer: pb.CreateFilterResponse | pb.UpdateFilterResponse, tim
     answer.filter.update_time.FromDatetime(times.recorded)
     if not answer.filter.HasField("create_time"):
         answer.filter.create_time.FromDatetime(times.recorded)
-
-
-def _leave(_answer: pb.DeleteFilterResponse | pb.ReorderFiltersResponse, _times: Times) -> None:
-    """It has no time that the change made."""
 
 
 def _previewed(

@@ -135,7 +135,7 @@ class FunctionHandlers:
             return DeployVersionResponse(version=version)
 
         async def decide_outright(state: State) -> list[NewFact]:
-            # Where a setting is to be encrypted there is a fact about that too, so it is not made outright.
+            # Where it encrypts or clears a value there is a fact about that too, so it is not made outright.
             return versions.decide_deploy_version(
                 state, request, workspace, function, number, _any_hash, current_caller().sources
             )
@@ -147,7 +147,7 @@ class FunctionHandlers:
             version.deployed_to.extend(domain.destination_name(workspace, one) for one in sorted(running))
             return DeployVersionResponse(version=version)
 
-        outright = Outright(decide_outright, answer_outright, _leave)
+        outright = Outright(decide_outright, answer_outright)
         return await self._changes.make(
             Change(workspace, request, DeployVersionResponse, decide, answer, outright=outright)
         )
@@ -271,10 +271,6 @@ def _any_hash(_destination: str, _name: str, _value: resources_pb2.SettingValue)
 
 def _no_hash(destination: str, name: str, value: resources_pb2.SettingValue) -> str:
     raise AssertionError("a save that deploys nothing changes no setting")
-
-
-def _leave(_answer: DeployVersionResponse, _times: Times) -> None:
-    """A version has no time that its deployment makes."""
 
 
 def _stamp_function(answer: UpdateFunctionResponse, times: Times) -> None:

@@ -1,9 +1,9 @@
 """Changes that are one fact, decided by what is known, and written with all that belongs to it in one statement.
 
 Most of what a change costs is asking Postgres ten times: to begin, for the lock, for an earlier answer, and so on. Here
-it is asked once. It refuses where the log is not where this process knew it to be, or where the request_id was used;
-then, and whenever the decision is to refuse, the change is made again the long way, under the workspace's lock, which
-tells a repeated request from one that is refused.
+it is asked once, or twice where the answer has more than the state. It refuses where the log is not where this process
+knew it to be, or where the request_id was used; then, and whenever the decision is to refuse, the change is made again
+the long way, under the workspace's lock, which tells a repeated request from one that is refused.
 """
 
 from __future__ import annotations
@@ -43,15 +43,16 @@ Stamp: TypeAlias = Callable[[R, Times], None]
 
 @dataclass(frozen=True, slots=True)
 class Outright(Generic[R]):
-    """How such a change is made: decision and answer need the state alone, before and after it, but for the times.
+    """How such a change is made: the state before it decides, and the answer is made of the one after it.
 
-    Only the statement knows those, so what is kept for a repeated request has none: they are in the log. An answer may
-    have more of what the fact leaves alone; it reads that before the statement, which then finds the log as it was.
+    Only the statement knows the times, so what is kept for a repeated request has none: they are in the log. What else
+    the state has not, and the fact leaves alone, the answer reads before the statement, which finds the log as it was.
     """
 
     decide: Decide
     answer: Callable[[State], Awaitable[R]]
-    stamp: Stamp[R]
+    # None where the answer has no time that the change makes.
+    stamp: Stamp[R] | None = None
 
 
 class _Ready(NamedTuple, Generic[R]):
@@ -88,7 +89,8 @@ class OutrightChanges:
             if ready is None or times is None:
                 return None
             self._states.keep(workspace, ready.after)
-        change.stamp(ready.answer, times)
+        if change.stamp is not None:
+            change.stamp(ready.answer, times)
         return [ready.fact], ready.answer
 
     async def _append(self, workspace: str, request: Request, ready: _Ready[R]) -> Times | None:

@@ -21,28 +21,30 @@ log = structlog.get_logger(__name__)
 class Sealer:
     """A workspace's data key for the length of one change; it is made when the first value needs it."""
 
-    def __init__(self, keyring: Keyring, workspace: str, data_key: DataKey | None) -> None:
+    def __init__(
+        self, keyring: Keyring, workspace: str, data_key: DataKey | None, unreadable: UnknownKeyError | None = None
+    ) -> None:
         self._keyring = keyring
         self._workspace = workspace
         self._data_key = data_key
+        self._unreadable = unreadable
         self._made = False
 
     @classmethod
     async def load(cls, connection: Connection, keyring: Keyring, workspace: str) -> Sealer:
-        """Raises Unavailable where the data key is wrapped by a key of the operator's that is not here."""
+        """What needs a data key raises Unavailable later where it is wrapped by a key that is not here."""
         row = await connection.fetchrow(key_queries.data_key, workspace)
         try:
             data_key = keyring.unwrap(row["key_id"], row["wrapped_key"], workspace) if row else None
         except UnknownKeyError as error:
             # Another registry has a newer key already; the start refused any other case.
-            log.warning("operator_key_missing", workspace=workspace, key_id=error.key_id, advice=str(error))
-            raise Unavailable("Encrypted settings can't be changed until the operator has mended the keys.") from error
+            return cls(keyring, workspace, None, error)
         return cls(keyring, workspace, data_key)
 
     @property
     def unused(self) -> bool:
         """Whether no value was ever encrypted: then there is no data key."""
-        return self._data_key is None
+        return self._data_key is None and self._unreadable is None
 
     def keyed_hash(self, destination: str, name: str, value: resources_pb2.SettingValue) -> str:
         """What a fact may tell of an encrypted value."""
@@ -83,6 +85,11 @@ class Sealer:
         await connection.execute(queries.store_encrypted_setting, *row, sealed.nonce, sealed.ciphertext)
 
     def _key(self) -> DataKey:
+        if self._unreadable is not None:
+            key_id, advice = self._unreadable.key_id, str(self._unreadable)
+            log.warning("operator_key_missing", workspace=self._workspace, key_id=key_id, advice=advice)
+            message = "Encrypted settings can't be changed until the operator has mended the keys."
+            raise Unavailable(message) from self._unreadable
         if self._data_key is None:
             self._data_key = DataKey.generate()
             self._made = True
