@@ -101,9 +101,12 @@ async def kill_leader(database: str) -> None:
     """End the session of the relay that leads, as a crash of its process or its network does."""
     owner = await asyncpg.connect(database)
     try:
-        killed = await owner.fetch(
-            "SELECT pg_terminate_backend(pid) FROM pg_locks JOIN pg_database d ON d.oid = database"
-            " WHERE locktype = 'advisory' AND granted AND datname = current_database()"
+        # One that was killed before may not have noticed yet, and goes on with what it has in memory.
+        killed = await eventually(
+            lambda: owner.fetch(
+                "SELECT pg_terminate_backend(pid, 5000) FROM pg_locks JOIN pg_database d ON d.oid = database"
+                " WHERE locktype = 'advisory' AND granted AND datname = current_database()"
+            )
         )
         assert len(killed) == 1
     finally:
