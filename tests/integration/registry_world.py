@@ -15,6 +15,8 @@ import grpc.aio
 import pytest
 
 from kit.errors import OnwardError
+from kit.eventstore.postgres import PostgresEventStore
+from kit.postgres.pool import connect_pool
 from kit.rpc.client import open_channel
 from onward.executor.v1 import execution_service_pb2
 from onward.registry.v1 import destination_service_pb2 as dpb
@@ -30,6 +32,7 @@ from onward.registry.v1 import (
 from onward.registry.v1 import function_service_pb2 as fpb
 from onward.registry.v1 import source_service_pb2 as spb
 from onward.registry.v1 import workspace_service_pb2 as wpb
+from services.registry import projections
 from services.registry.app import RegistryApp, build
 from services.registry.handlers.outright import OutrightChanges
 from services.registry.settings import Settings
@@ -214,6 +217,24 @@ async def connect(owner: Stubs, destination: str = "crm-eu", **changes: Any) -> 
         dpb.ConnectDestinationRequest(**values)
     )
     return answer
+
+
+def rule(
+    title: str = "No robots", condition: str = "all", *actions: resources_pb2.FilterAction, **fields: Any
+) -> resources_pb2.FilterRule:
+    """A filter's rule, enabled, that drops where it is given no actions."""
+    dropping = [resources_pb2.FilterAction(drop=True)]
+    return resources_pb2.FilterRule(
+        **{"title": title, "condition": condition, "actions": actions or dropping, "enabled": True, **fields}
+    )
+
+
+async def rebuild(database: str) -> None:
+    """Makes the rows of the workspace acme anew from its log."""
+    pool = await connect_pool(database, application_name="test")
+    async with PostgresEventStore(pool).writing("acme") as unit:
+        await projections.rebuild(unit.connection, "acme", await unit.read(0))
+    await pool.close()
 
 
 @asynccontextmanager

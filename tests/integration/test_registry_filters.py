@@ -9,10 +9,8 @@ from typing import Any
 
 import pytest
 
-from kit.eventstore.postgres import PostgresEventStore
 from kit.filters import FilterChain
 from kit.filters.rules import chain_of, spec_of
-from kit.postgres.pool import connect_pool
 from onward.registry.v1 import destination_service_pb2 as dpb
 from onward.registry.v1 import function_service_pb2 as fpb
 from onward.registry.v1 import internal_service_pb2 as ipb
@@ -20,7 +18,17 @@ from onward.registry.v1 import resources_pb2 as pb
 from onward.registry.v1 import source_service_pb2 as spb
 from onward.registry.v1 import workspace_service_pb2 as wpb
 from services.registry import projections
-from tests.integration.registry_world import Stubs, World, a_function, a_source, connect, refused, running
+from tests.integration.registry_world import (
+    Stubs,
+    World,
+    a_function,
+    a_source,
+    connect,
+    rebuild,
+    refused,
+    rule,
+    running,
+)
 
 pytestmark = pytest.mark.integration
 
@@ -55,11 +63,6 @@ async def a_workspace(world: World, workspace: str = "acme") -> Stubs:
 
 def paths(*names: str) -> pb.FieldPaths:
     return pb.FieldPaths(paths=names)
-
-
-def rule(title: str = "No robots", condition: str = "all", *actions: pb.FilterAction, **fields: Any) -> pb.FilterRule:
-    values = {"title": title, "condition": condition, "actions": actions or [DROP], "enabled": True, **fields}
-    return pb.FilterRule(**values)
 
 
 def creation(
@@ -525,10 +528,7 @@ async def test_rows_of_filters_made_again_from_the_log_are_the_live_rows(
     await disconnect(owner)
     live = await everything(world)
     assert len(live["filters"]) == 6
-    pool = await connect_pool(database, application_name="test")
-    async with PostgresEventStore(pool).writing("acme") as unit:
-        await projections.rebuild(unit.connection, "acme", await unit.read(0))
-    await pool.close()
+    await rebuild(database)
     assert await everything(world) == live
 
 

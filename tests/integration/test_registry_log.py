@@ -27,7 +27,8 @@ from onward.registry.v1 import operator_service_pb2 as opb
 from onward.registry.v1 import source_service_pb2 as spb
 from onward.registry.v1 import workspace_service_pb2 as wpb
 from services.registry.app import PUBLISHED_WAIT_S
-from services.registry.projections import PROJECTED_TABLES, rebuild
+from services.registry.projections import rebuild
+from tests.integration.functions_world import projected
 from tests.integration.registry_world import (
     CODE,
     Stubs,
@@ -123,14 +124,6 @@ async def test_rows_made_again_from_the_log_are_the_live_rows(world: World, data
         await rebuild(unit.connection, "acme", await unit.read(0))
     await pool.close()
     assert await projected(world) == live
-
-
-async def projected(world: World) -> dict[str, list[str]]:
-    """Every projected row as text, byte for byte."""
-    return {
-        table: [row[0] for row in await world.rows(f"SELECT t::text FROM {table} t ORDER BY 1")]
-        for table in PROJECTED_TABLES
-    }
 
 
 async def test_a_registry_that_starts_anew_decides_from_the_log(database: str, nats_url: str) -> None:

@@ -24,6 +24,7 @@ from tests.integration.registry_world import (
     a_function,
     definition,
     noting_outright,
+    rebuild,
     refused,
     running,
     save,
@@ -103,14 +104,10 @@ async def test_what_is_made_outright_is_what_a_rebuild_makes(world: World, datab
     await save(owner, [definition("region")])
     await owner.functions.UpdateFunction(pb.UpdateFunctionRequest(name=CRM, description="x"))
     before = await projected(world)
-    pool = await connect_pool(database, application_name="test")
-    store = PostgresEventStore(pool)
-    async with store.writing("acme") as unit:
-        await projections.rebuild(unit.connection, "acme", await store.read("acme", 0))
+    await rebuild(database)
     assert await projected(world) == before
     # Rows that were made anew are found.
     assert (await rename(owner, "Newer")).function == await get(owner)
-    await pool.close()
 
 
 async def test_a_change_that_changes_nothing_and_one_that_is_refused_are_answered_as_ever(

@@ -33,6 +33,8 @@ from tests.integration.registry_world import (
     connect,
     definition,
     noting_outright,
+    rebuild,
+    rule,
     running,
     save,
     text,
@@ -90,10 +92,6 @@ async def populated(owner: Stubs) -> None:
 
 def named(*names: str) -> fpb.DeploymentTarget:
     return fpb.DeploymentTarget(named=fpb.DestinationNames(names=names))
-
-
-def rule(title: str, condition: str = "all", **fields: Any) -> pb.FilterRule:
-    return pb.FilterRule(title=title, condition=condition, actions=[pb.FilterAction(drop=True)], enabled=True, **fields)
 
 
 async def source(caller: Stubs) -> pb.Source:
@@ -326,11 +324,7 @@ async def places(world: World) -> dict[str, list[int]]:
 
 async def same_when_rebuilt(world: World, database: str) -> None:
     before = await projected(world)
-    pool = await connect_pool(database, application_name="test")
-    store = PostgresEventStore(pool)
-    async with store.writing("acme") as unit:
-        await projections.rebuild(unit.connection, "acme", await store.read("acme", 0))
-    await pool.close()
+    await rebuild(database)
     assert await projected(world) == before
 
 

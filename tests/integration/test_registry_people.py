@@ -13,12 +13,10 @@ from nats.aio.client import Client
 from structlog.testing import capture_logs
 
 from kit.eventstore.commitments import commitments
-from kit.eventstore.postgres import PostgresEventStore
-from kit.postgres.pool import connect_pool
 from onward.registry.v1 import operator_service_pb2 as opb
 from onward.registry.v1 import resources_pb2 as pb
 from onward.registry.v1 import workspace_service_pb2 as wpb
-from services.registry import projections
+from tests.integration.functions_world import projected
 from tests.integration.people_world import (
     ACME,
     ADA,
@@ -34,7 +32,7 @@ from tests.integration.people_world import (
     somebody,
     token_of,
 )
-from tests.integration.registry_world import World, a_function, refused, running
+from tests.integration.registry_world import World, a_function, rebuild, refused, running
 
 pytestmark = pytest.mark.integration
 
@@ -290,20 +288,10 @@ async def test_rows_about_people_made_again_from_the_log_are_the_live_rows(world
     await world.operator.operator.DisallowEgressRange(take)
     live = await projected(world)
     assert {len(live[table]) for table in ("workspaces", "members", "role_bindings", "tokens")} == {1, 3, 4}
-    pool = await connect_pool(database, application_name="test")
-    async with PostgresEventStore(pool).writing("acme") as unit:
-        await projections.rebuild(unit.connection, "acme", await unit.read(0))
-    await pool.close()
+    await rebuild(database)
     assert await projected(world) == live
     listed = await owner.workspaces.ListTokens(wpb.ListTokensRequest(parent=ACME))
     assert made.token in list(listed.tokens)
-
-
-async def projected(world: World) -> dict[str, list[str]]:
-    return {
-        table: [row[0] for row in await world.rows(f"SELECT t::text FROM {table} t ORDER BY 1")]
-        for table in projections.PROJECTED_TABLES
-    }
 
 
 # --- the workspace itself -------------------------------------------------------------------------------------

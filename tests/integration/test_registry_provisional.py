@@ -28,6 +28,7 @@ from tests.integration.registry_world import (
     connect,
     definition,
     refused,
+    rule,
     running,
     save,
     text,
@@ -46,10 +47,6 @@ def update(**fields: object) -> Call:
     values: dict[str, Any] = {"name": CRM, "display_name": "New", **fields}
     request = fpb.UpdateFunctionRequest(**values)
     return lambda caller: caller.functions.UpdateFunction(request)
-
-
-def rule(title: str) -> pb.FilterRule:
-    return pb.FilterRule(title=title, condition="all", actions=[pb.FilterAction(drop=True)], enabled=True)
 
 
 CALLS: dict[str, Call] = {
