@@ -100,7 +100,6 @@ class DestinationHandlers:
         destination: str,
     ) -> EnableDestinationResponse:
         """Events are given to it from now on."""
-
         return await self._change(request, workspace, destination, EnableDestinationResponse, domain.decide_enable)
 
     async def disable(
@@ -110,7 +109,6 @@ class DestinationHandlers:
         destination: str,
     ) -> DisableDestinationResponse:
         """Events are skipped from now on."""
-
         return await self._change(request, workspace, destination, DisableDestinationResponse, domain.decide_disable)
 
     async def disconnect(
@@ -141,7 +139,6 @@ class DestinationHandlers:
         destination: str,
     ) -> UpdateDeliveryPolicyResponse:
         """Another policy, from the next attempt on."""
-
         response = UpdateDeliveryPolicyResponse
         return await self._change(request, workspace, destination, response, domain.decide_update_policy)
 
@@ -177,10 +174,9 @@ class DestinationHandlers:
 
         async def answer_outright(state: State) -> R:
             after = state.destinations[destination]
-            times: dict[str, datetime] = {}
+            kept: dict[str, datetime] = {}
             if set(after.settings) - set(changed):
-                times = await destination_queries.setting_times(self._pool, workspace, destination)
-            kept = {name: time for name, time in times.items() if name not in changed}
+                kept = await destination_queries.setting_times(self._pool, workspace, destination, changed)
             return response(destination=destination_queries.shown(workspace, state, after, kept))
 
         outright = Outright(decide_outright, answer_outright, _stamp)

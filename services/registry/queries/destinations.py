@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from datetime import datetime
 
 from onward.registry.v1 import resources_pb2
@@ -13,9 +13,11 @@ from services.registry.queries import queries
 from services.registry.queries.rows import Reader
 
 
-async def setting_times(reader: Reader, workspace: str, destination: str) -> dict[str, datetime]:
-    """When each stored value was last changed, by name."""
-    rows = await reader.fetch(queries.setting_times, workspace, destination)
+async def setting_times(
+    reader: Reader, workspace: str, destination: str, changed: Collection[str]
+) -> dict[str, datetime]:
+    """When each stored value was last changed, by name, but for those that are being changed."""
+    rows = await reader.fetch(queries.setting_times, workspace, destination, changed)
     return {row["name"]: row["update_time"] for row in rows}
 
 

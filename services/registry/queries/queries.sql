@@ -44,7 +44,8 @@ JOIN versions v ON v.workspace = d.workspace AND v.function = d.function AND v.n
 WHERE d.workspace = $1 AND d.destination = $2 AND d.delete_time IS NULL;
 
 -- name: setting_times
-SELECT name, update_time FROM destination_settings WHERE workspace = $1 AND destination = $2;
+SELECT name, update_time FROM destination_settings
+WHERE workspace = $1 AND destination = $2 AND name <> ALL($3::text[]);
 
 -- name: list_destinations
 SELECT d.*, v.definitions, (
