@@ -6,6 +6,7 @@ import asyncio
 import os
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
+from itertools import pairwise
 from pathlib import Path
 from typing import Any, cast
 
@@ -199,10 +200,61 @@ async def test_of_a_spike_hardly_anything_is_taken_while_the_machine_is_busy(
     machine.idle = 1.0
     await looks(floods, 1)
     assert floods.pause_s("wild") == pytest.approx(0.8 * SPIKE_PAUSE_MAX_S)
-    await looks(floods, 30)
+    await looks(floods, 40)
     assert floods.pause_s("wild") == 0
+    # Of what was taken freely the first that is too much makes a flood's pauses; twice as long from look to look.
     machine.idle = 0.0
     await looks(floods, 1)
+    assert floods.pause_s("wild") == PAUSE_MAX_S
+    await looks(floods, 6)
+    assert floods.pause_s("wild") == SPIKE_PAUSE_MAX_S
+
+
+def taken_per_s(floods: Floods, stream: str) -> float:
+    """What a stream's pauses let through."""
+    part = min(PART_CROWDED, floods.pull_max(stream, PULL_EVENTS))
+    return part / floods.pause_s(stream)
+
+
+async def test_more_and_more_is_taken_of_a_spike_and_never_much_more_at_once(
+    clock: FakeClock, machine: Machine, floods: Watched
+) -> None:
+    machine.idle = 0.0
+    bring(floods, "small", pull(1))
+    spike(floods, clock)
+    machine.idle = 1.0
+    rates = [taken_per_s(floods, "wild")]
+    while floods.pause_s("wild"):
+        rates.append(taken_per_s(floods, "wild"))
+        await looks(floods, 1)
+    assert rates[0] == SPIKE_PULL / SPIKE_PAUSE_MAX_S
+    assert rates[-1] > 10 * PART_CROWDED / PAUSE_MAX_S
+    assert all(after <= 1.26 * before for before, after in pairwise(rates))
+
+
+async def test_what_was_a_spike_goes_on_as_a_flood_that_pauses_however_it_was_held(
+    clock: FakeClock, machine: Machine, floods: Watched
+) -> None:
+    machine.idle = 0.0
+    bring(floods, "small", pull(1))
+    spike(floods, clock)
+    clock.advance(LATELY_S)
+    bring(floods, "small", pull(1))
+    bring(floods, "wild", pull(MANY))
+    assert floods.pause_s("wild") == PAUSE_MAX_S
+    assert floods.pull_max("wild", PULL_EVENTS) == PULL_EVENTS
+    # No more is left of it than a flood may be held.
+    machine.idle = 1.0
+    await looks(floods, 1)
+    assert floods.pause_s("wild") == pytest.approx(0.8 * PAUSE_MAX_S)
+
+
+async def test_a_flood_beside_a_spike_is_held_as_a_flood(clock: FakeClock, machine: Machine, floods: Watched) -> None:
+    machine.idle = 0.0
+    bring(floods, "small", pull(1))
+    spike(floods, clock)
+    bring(floods, "large", pull(MANY))
+    assert floods.pause_s("large") == PAUSE_MAX_S
     assert floods.pause_s("wild") == SPIKE_PAUSE_MAX_S
 
 
@@ -387,6 +439,19 @@ async def test_of_a_spike_one_pull_is_taken_a_second(
     assert await paused_s(floods, "wild", part, monkeypatch, pulled) == [pytest.approx(share * SPIKE_PAUSE_MAX_S)]
 
 
+async def test_large_pulls_of_a_spike_are_taken_no_sooner_than_those_of_a_flood(
+    monkeypatch: pytest.MonkeyPatch, clock: FakeClock, machine: Machine, floods: Watched
+) -> None:
+    bring(floods, "small", pull(1))
+    spike(floods, clock)
+    await looks(floods, 17)
+    assert PAUSE_MAX_S / 2 < floods.pause_s("wild") < PAUSE_MAX_S
+    assert await paused_s(floods, "wild", PART_CROWDED, monkeypatch) == [PAUSE_MAX_S]
+    assert await paused_s(floods, "wild", SPIKE_PULL, monkeypatch, SPIKE_PULL) == [
+        pytest.approx(floods.pause_s("wild"))
+    ]
+
+
 async def test_pulls_of_a_spike_are_small_while_it_pauses(clock: FakeClock, floods: Watched) -> None:
     bring(floods, "small", pull(1))
     bring(floods, "large", pull(MANY))
@@ -394,7 +459,11 @@ async def test_pulls_of_a_spike_are_small_while_it_pauses(clock: FakeClock, floo
     known = [floods.pull_max(stream, PULL_EVENTS) for stream in ("wild", "large", "small", "unknown")]
     assert known == [SPIKE_PULL, PULL_EVENTS, PULL_EVENTS, PULL_EVENTS]
     assert floods.pull_max("wild", SPIKE_PULL - 1) == SPIKE_PULL - 1
-    await looks(floods, 30)
+    await looks(floods, 18)
+    assert floods.pull_max("wild", PULL_EVENTS) == SPIKE_PULL
+    # Now it is held no more than a flood.
+    await looks(floods, 1)
+    assert floods.pause_s("wild") > 0
     assert floods.pull_max("wild", PULL_EVENTS) == PULL_EVENTS
 
 

@@ -30,8 +30,6 @@ PART_CROWDED = 64
 LOOK_S = 0.25
 TURN_LONG_S = 0.0002
 TURN_SAMPLES = 12
-# Shorter ones are none.
-PAUSE_SHARE_MIN = 0.03
 # Pauses alone hold no flood below 2,000 messages a second.
 PAUSE_MAX_S = 0.032
 # A spike is a stream that grows by SPIKE_PER_S * GROWTH_S messages within GROWTH_S. It is held for a minute at most,
@@ -43,6 +41,10 @@ GROWTH_S = 0.25
 SPIKE_S = 60.0
 SPIKE_PAUSE_MAX_S = 1.0
 SPIKE_PULL = 32
+# The longest pauses for each message of a flood and of a spike, and what is none any more.
+FLOOD_PACE_S = PAUSE_MAX_S / PART_CROWDED
+SPIKE_PACE_S = SPIKE_PAUSE_MAX_S / SPIKE_PULL
+PACE_MIN_S = 0.03 * FLOOD_PACE_S
 # Pauses get longer while the machine's CPUs are idle for less than this share of the time.
 IDLE_SHARE_MIN = 0.3
 # Since the machine's start, in seconds: what has passed, and what all of its CPUs together were idle.
@@ -109,8 +111,9 @@ class Floods:
         self._many_at: dict[str, float] = {}
         self._few_at: dict[str, float] = {}
         self._growth: dict[str, Growth] = {}
-        # How much of the longest pause is made.
-        self._pause_share = 0.0
+        # How long is paused for each message of a spike, and at most FLOOD_PACE_S for one of any other flood. It is
+        # one figure, so that what was held as a spike goes on as a flood without taking more at once.
+        self._pace_s = 0.0
         self._released = asyncio.Event()
 
     def parts(self, stream: str, messages: list[Message]) -> Iterator[list[Message]]:
@@ -132,20 +135,25 @@ class Floods:
 
     async def pause(self, stream: str, part: Sequence[Message], pulled: Sequence[Message]) -> None:
         """Leave the machine to other workspaces, after a part of what was pulled of a flood."""
-        pause_s = self.pause_s(stream)
-        if pause_s:
-            whole = len(pulled) if self._is_spike(stream) else PART_CROWDED
-            await is_set_within(self._released, pause_s * min(1.0, len(part) / whole))
+        if self.pause_s(stream):
+            pace_s = min(self._pace_s, FLOOD_PACE_S)
+            if self._creeps(stream):
+                # A large pull, requested before, is taken within the same time as a small one, yet not sooner than a
+                # flood's.
+                pace_s = max(pace_s, self._pace_s * SPIKE_PULL / len(pulled))
+            await is_set_within(self._released, pace_s * min(PART_CROWDED, len(part)))
 
     def pause_s(self, stream: str) -> float:
-        """How long it pauses: a flood after a whole part, a spike after a pull; 0 for what is neither."""
+        """How long it pauses: a flood after a whole part, a spike that creeps after a pull; 0 for what is neither."""
         if stream not in self._many_at or not self._few_at or self._released.is_set():
             return 0.0
-        return self._pause_share * (SPIKE_PAUSE_MAX_S if self._is_spike(stream) else PAUSE_MAX_S)
+        if self._creeps(stream):
+            return self._pace_s * SPIKE_PULL
+        return min(self._pace_s, FLOOD_PACE_S) * PART_CROWDED
 
     def pull_max(self, stream: str, most: int) -> int:
         """What a stream's puller is to ask for, where it asks for `most` of what does not pause."""
-        return min(SPIKE_PULL, most) if self._is_spike(stream) and self.pause_s(stream) else most
+        return min(SPIKE_PULL, most) if self.pause_s(stream) and self._creeps(stream) else most
 
     def release(self) -> None:
         """Let there be no pauses any more: what is here is to be taken, and the process to end."""
@@ -205,13 +213,20 @@ class Floods:
 
     def _begin(self) -> None:
         """Pause for now: no look has been since things changed."""
-        self._pause_share = 1.0
+        self._pace_s = self._pace_max_s()
         # The next look asks for what was since then.
         self._idle_share()
+
+    def _creeps(self, stream: str) -> bool:
+        """Whether it is a spike that is held back more than any other flood."""
+        return self._pace_s > FLOOD_PACE_S and self._is_spike(stream)
 
     def _is_spike(self, stream: str) -> bool:
         growth = self._growth.get(stream)
         return growth is not None and growth.is_spike(self._clock.monotonic())
+
+    def _pace_max_s(self) -> float:
+        return SPIKE_PACE_S if any(map(self._is_spike, self._growth)) else FLOOD_PACE_S
 
     def _others_have_few(self, stream: str) -> bool:
         return len(self._few_at) > (stream in self._few_at)
@@ -219,8 +234,10 @@ class Floods:
     def _set_pause(self, turn_s: float) -> None:
         if not self._few_at or not self._many_at:
             return
-        idle_share = self._idle_share()
+        idle_share, most_s = self._idle_share(), self._pace_max_s()
+        pace_s = min(self._pace_s, most_s)
         if turn_s > TURN_LONG_S or idle_share < IDLE_SHARE_MIN:
-            self._pause_share = min(1.0, 2 * self._pause_share) or 1.0
+            pace_s = min(2 * pace_s, most_s) or FLOOD_PACE_S
         else:
-            self._pause_share = 0.8 * self._pause_share if self._pause_share > PAUSE_SHARE_MIN else 0.0
+            pace_s *= 0.8
+        self._pace_s = pace_s if pace_s >= PACE_MIN_S else 0.0
