@@ -15,6 +15,7 @@ import structlog
 
 from kit.auth.tokens import parse_write_key
 from kit.bus.connection import Bus, connect
+from kit.bus.publish import BATCH_MESSAGES_MAX
 from kit.bus.tls import tls_context
 from kit.errors import InvalidArgument, OnwardError, PermissionDenied, Unavailable, WrongState
 from kit.publisher.backlog import EVENTS_MAX, MEMORY_BYTES_MAX, Backlog, MemoryBacklog
@@ -34,7 +35,7 @@ CONNECT_TIMEOUT_S = 5.0
 # With a spool it is tried for ever, one such time after the other.
 RECONNECT_TIMEOUT_S = 30.0
 # After so many events without a wait, the sender gets its turn: a chunk.
-TURN_EVENTS = 500
+TURN_EVENTS = BATCH_MESSAGES_MAX
 _NAME = re.compile(r"workspaces/([a-z0-9-]{1,63})/sources/([a-z0-9-]{1,63})")
 
 OnResult = Callable[[Sequence[Result]], None]

@@ -16,6 +16,7 @@ import pytest
 from cryptography import x509
 
 from cli.stack import STORING_SERVICES, Endpoints, environment
+from kit.embedded.nats import COLLECTOR
 from kit.embedded.nats_users import USER_NAMES, authorization, service_users
 from kit.embedded.postgres import EmbeddedPostgres
 from kit.testing import servers
@@ -167,7 +168,9 @@ def test_nats_users_may_do_what_those_of_onward_up_may() -> None:
     names = {name: f"NATS_{name.upper()}_PASSWORD" for name in USER_NAMES}
     expected = authorization(service_users(names), "NATS_CALLOUT_ISSUER")
     assert {part: nats_conf()[part] for part in expected} == expected
-    assert {*names.values(), "NATS_CALLOUT_ISSUER"} == set(PARTS["nats"]["environment"])
+    given = PARTS["nats"]["environment"]
+    assert {*names.values(), "NATS_CALLOUT_ISSUER", *COLLECTOR} == set(given)
+    assert {name: given[name] for name in COLLECTOR} == COLLECTOR
 
 
 def test_nats_syncs_before_it_acknowledges() -> None:

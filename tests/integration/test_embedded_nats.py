@@ -2,12 +2,14 @@
 
 import asyncio
 import json
+import os
 import socket
 import stat
 import urllib.request
 from collections.abc import AsyncIterator
 from typing import Any
 
+import psutil
 import pytest
 from nats.aio.client import Client
 
@@ -60,6 +62,19 @@ def varz(server: EmbeddedNats) -> Any:
 
 async def test_it_says_that_every_write_is_synced(server: EmbeddedNats) -> None:
     assert (await asyncio.to_thread(varz, server))["jetstream"]["config"]["sync_always"] is True
+
+
+async def test_it_collects_seldom_unless_the_environment_says_otherwise(
+    data_folder: DataFolder, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.delenv("GOGC", raising=False)
+    monkeypatch.setenv("GOMEMLIMIT", "1GiB")
+    monkeypatch.setenv("ONWARD_SECRET", "not the server's")
+    async with running(embedded(data_folder)) as server:
+        assert server._process is not None
+        given = psutil.Process(server._process.pid).environ()
+    assert given == {"GOGC": "400", "GOMEMLIMIT": "1GiB", "GOMAXPROCS": given["GOMAXPROCS"], "PATH": os.environ["PATH"]}
+    assert int(given["GOMAXPROCS"]) == 2 * (os.cpu_count() or 1)
 
 
 async def test_a_relaxed_server_does_not_say_so(data_folder: DataFolder) -> None:

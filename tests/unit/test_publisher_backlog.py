@@ -8,6 +8,7 @@ from typing import Any
 import orjson
 import pytest
 
+from kit.bus.publish import BATCH_MESSAGES_MAX
 from kit.errors import InvalidArgument, InvalidToken
 from kit.publisher.backlog import Chunk, MemoryBacklog
 from kit.publisher.errors import InvalidEvent, PublisherFull
@@ -49,10 +50,10 @@ def test_a_queue_is_bounded_in_bytes_and_takes_one_message_of_any_size() -> None
 
 def test_chunks_are_what_one_atomic_batch_takes_in_the_order_of_publishing() -> None:
     backlog = MemoryBacklog()
-    for entry in entries(1200):
+    for entry in entries(2 * BATCH_MESSAGES_MAX + 1):
         backlog.append(entry)
     sizes = [len(taken(backlog).entries) for _ in range(3)]
-    assert sizes == [500, 500, 200]
+    assert sizes == [BATCH_MESSAGES_MAX, BATCH_MESSAGES_MAX, 1]
     assert backlog.take() is None
     assert not backlog.empty
     for entry in entries(4, 400_000):
@@ -62,7 +63,7 @@ def test_chunks_are_what_one_atomic_batch_takes_in_the_order_of_publishing() -> 
 
 def test_the_oldest_message_is_the_first_that_is_not_settled() -> None:
     backlog = MemoryBacklog()
-    for entry in entries(1000):
+    for entry in entries(2 * BATCH_MESSAGES_MAX):
         backlog.append(entry)
     first, second = taken(backlog), taken(backlog)
     backlog.settle(second)
