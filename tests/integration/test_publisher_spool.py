@@ -10,6 +10,7 @@ from pathlib import Path
 
 import pytest
 
+from kit.bus.publish import BATCH_MESSAGES_MAX
 from kit.errors import WrongState
 from kit.publisher.backlog import Chunk
 from kit.publisher.errors import PublisherFull
@@ -65,12 +66,13 @@ def test_what_is_not_settled_is_there_after_a_crash(spools: Spools) -> None:
     for number in range(1700):
         spool.append(entry(number))
     chunks = [spool.take() for _ in range(3)]
+    assert [len(chunk.entries) for chunk in chunks if chunk is not None] == 3 * [BATCH_MESSAGES_MAX]
     for chunk in (chunks[1], chunks[0]):
         assert chunk is not None
         spool.settle(chunk)
     spools.crash()
     again = spools.open()
-    assert drained(again) == ids(range(1000, 1700))
+    assert drained(again) == ids(range(2 * BATCH_MESSAGES_MAX, 1700))
     assert again.empty
 
 
