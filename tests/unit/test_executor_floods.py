@@ -181,6 +181,15 @@ def spike(floods: Watched, clock: FakeClock, *, grown: int = 0, passed_s: float 
     bring(floods, "wild", pull(1, first=number + 1, pending=grown - 1, arrived_at=clock.monotonic()))
 
 
+def spike_that_ended(floods: Watched, clock: FakeClock) -> None:
+    """Has a stream be a spike that grows no more, beside another with a few messages."""
+    bring(floods, "small", pull(1))
+    spike(floods, clock)
+    clock.advance(LATELY_S)
+    bring(floods, "small", pull(1))
+    bring(floods, "wild", pull(MANY))
+
+
 async def test_of_a_spike_hardly_anything_is_taken_while_the_machine_is_busy(
     clock: FakeClock, machine: Machine, floods: Watched
 ) -> None:
@@ -236,11 +245,7 @@ async def test_what_was_a_spike_goes_on_as_a_flood_that_pauses_however_it_was_he
     clock: FakeClock, machine: Machine, floods: Watched
 ) -> None:
     machine.idle = 0.0
-    bring(floods, "small", pull(1))
-    spike(floods, clock)
-    clock.advance(LATELY_S)
-    bring(floods, "small", pull(1))
-    bring(floods, "wild", pull(MANY))
+    spike_that_ended(floods, clock)
     assert floods.pause_s("wild") == PAUSE_MAX_S
     assert floods.pull_max("wild", PULL_EVENTS) == PULL_EVENTS
     # No more is left of it than a flood may be held.
@@ -294,11 +299,7 @@ async def test_a_spike_that_was_published_is_an_ordinary_flood(
     clock: FakeClock, machine: Machine, floods: Watched
 ) -> None:
     machine.idle = 0.0
-    bring(floods, "small", pull(1))
-    spike(floods, clock)
-    clock.advance(LATELY_S)
-    bring(floods, "small", pull(1))
-    bring(floods, "wild", pull(MANY))
+    spike_that_ended(floods, clock)
     await looks(floods, 1)
     assert floods.pause_s("wild") == PAUSE_MAX_S
 

@@ -111,8 +111,9 @@ class Floods:
         self._many_at: dict[str, float] = {}
         self._few_at: dict[str, float] = {}
         self._growth: dict[str, Growth] = {}
-        # How long is paused for each message of a spike, and at most FLOOD_PACE_S for one of any other flood. It is
-        # one figure, so that what was held as a spike goes on as a flood without taking more at once.
+        # How long is paused for each message of a spike's pulls, and at most FLOOD_PACE_S for one of any other flood.
+        # It is one figure, so that a spike is taken step by step while nothing is busy. One that ends while the machine
+        # is busy is taken as any flood at once.
         self._pace_s = 0.0
         self._released = asyncio.Event()
 
@@ -135,13 +136,11 @@ class Floods:
 
     async def pause(self, stream: str, part: Sequence[Message], pulled: Sequence[Message]) -> None:
         """Leave the machine to other workspaces, after a part of what was pulled of a flood."""
-        if self.pause_s(stream):
-            pace_s = min(self._pace_s, FLOOD_PACE_S)
-            if self._creeps(stream):
-                # A large pull, requested before, is taken within the same time as a small one, yet not sooner than a
-                # flood's.
-                pace_s = max(pace_s, self._pace_s * SPIKE_PULL / len(pulled))
-            await is_set_within(self._released, pace_s * min(PART_CROWDED, len(part)))
+        pause_s = self.pause_s(stream)
+        if pause_s:
+            # A large pull of a spike, requested before, takes as long as a small one, yet no less than one of a flood.
+            each_s = max(pause_s / len(pulled), FLOOD_PACE_S) if self._creeps(stream) else pause_s / PART_CROWDED
+            await is_set_within(self._released, each_s * min(PART_CROWDED, len(part)))
 
     def pause_s(self, stream: str) -> float:
         """How long it pauses: a flood after a whole part, a spike that creeps after a pull; 0 for what is neither."""
