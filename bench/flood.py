@@ -19,6 +19,9 @@ from kit.auth.tokens import parse_write_key
 from kit.bus.connection import connect
 from kit.errors import Unavailable
 
+# As many batches are in flight as the library allows, but for the ends of slices; each has a timeout of its own.
+SLICE = 10_000
+
 
 class Flood:
     """Events that wait to be published all at once."""
@@ -65,8 +68,7 @@ async def _publish() -> None:
     print("ready", flush=True)
     sys.stdin.buffer.readline()
     began = time.perf_counter()
-    # All at once: as many batches are in flight as the library allows.
-    await publish_made([(bus, events)], count)
+    await publish_made([(bus, events)], SLICE)
     print(time.perf_counter() - began, flush=True)
     await bus.close()
 
