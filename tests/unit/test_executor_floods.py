@@ -451,6 +451,10 @@ async def test_large_pulls_of_a_spike_are_taken_no_sooner_than_those_of_a_flood(
     assert await paused_s(floods, "wild", SPIKE_PULL, monkeypatch, SPIKE_PULL) == [
         pytest.approx(floods.pause_s("wild"))
     ]
+    # One that is held less than a flood may be pauses as any flood.
+    await looks(floods, 10)
+    assert 0 < floods.pause_s("wild") < PAUSE_MAX_S / 2
+    assert await paused_s(floods, "wild", PART_CROWDED, monkeypatch) == [pytest.approx(floods.pause_s("wild"))]
 
 
 async def test_pulls_of_a_spike_are_small_while_it_pauses(clock: FakeClock, floods: Watched) -> None:
